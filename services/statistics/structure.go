@@ -1,0 +1,193 @@
+package statistics
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/comity-federation/comity/services/fault"
+)
+
+// Ref names a structural artefact: "AGENCY:ID(VERSION)". Without a version it names the latest.
+type Ref struct {
+	Agency  string
+	ID      string
+	Version string
+}
+
+// ParseRef reads "AGENCY:ID(VERSION)" or "AGENCY:ID".
+func ParseRef(text string) (Ref, error) {
+	agency, rest, ok := strings.Cut(text, ":")
+	id, version := rest, ""
+	if open := strings.IndexByte(rest, '('); ok && open >= 0 {
+		if !strings.HasSuffix(rest, ")") {
+			ok = false
+		} else {
+			id, version = rest[:open], rest[open+1:len(rest)-1]
+		}
+	}
+	if !ok || agency == "" || id == "" {
+		return Ref{}, fault.InvalidField("dataflow", "%q is not of the form AGENCY:ID(VERSION)", text)
+	}
+	return Ref{Agency: agency, ID: id, Version: version}, nil
+}
+
+// String returns "AGENCY:ID(VERSION)", or "AGENCY:ID" without a version.
+func (r Ref) String() string {
+	if r.Version == "" {
+		return r.Agency + ":" + r.ID
+	}
+	return fmt.Sprintf("%s:%s(%s)", r.Agency, r.ID, r.Version)
+}
+
+// MarshalText and UnmarshalText store a Ref as its text.
+func (r Ref) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote; the empty text is the zero Ref.
+func (r *Ref) UnmarshalText(text []byte) error {
+	if len(text) == 0 || string(text) == ":" {
+		*r = Ref{}
+		return nil
+	}
+	parsed, err := ParseRef(string(text))
+	*r = parsed
+	return err
+}
+
+// Names are the names of a thing by language tag.
+type Names map[string]string
+
+// Codelist is an SDMX codelist with one hierarchy.
+type Codelist struct {
+	Ref    Ref
+	Names  Names
+	Codes  []Code   // parents before children
+	Levels []string // of the hierarchy, from the coarsest to the finest
+}
+
+// Code is an item of a codelist.
+type Code struct {
+	ID     string
+	Parent string // "" for a root
+	Names  Names
+	Level  string   // one of the codelist's levels
+	Covers []string // siblings that this code contains wholly; never summed together with it
+}
+
+// DataStructure says which components a figure has. TIME_PERIOD and OBS_VALUE always belong to it.
+type DataStructure struct {
+	Ref        Ref
+	Names      Names
+	Dimensions []Component // in key order, FREQ first, TIME_PERIOD left out
+	Attributes []Component
+}
+
+// Component is a dimension or an attribute.
+type Component struct {
+	ID       string
+	Codelist Ref // the zero Ref where any text may stand
+	Names    Names
+}
+
+// Dataflow is a collection of figures under a data structure.
+type Dataflow struct {
+	Ref       Ref
+	Names     Names
+	Structure Ref
+}
+
+// RepresentationMap maps tuples of codes or labels to tuples of codes. Of two mappings that fit, the first counts.
+type RepresentationMap struct {
+	Ref       Ref
+	Names     Names
+	Mappings  []Mapping
+	Otherwise []string // what an unknown tuple becomes; nil: it is not mapped
+	Identity  bool     // a value that is already a code of the target stays as it is
+}
+
+// Mapping maps one tuple to another, for the periods from ValidFrom to ValidTo.
+type Mapping struct {
+	Sources   []string // "*" fits any value
+	Targets   []string
+	ValidFrom string // "" is from the start
+	ValidTo   string // "" is to the end
+}
+
+// StructureMap derives one dataflow from another. Source figures that fall on one target key are summed.
+type StructureMap struct {
+	Ref        Ref
+	Names      Names
+	Source     Ref
+	Target     Ref
+	Components []ComponentMap
+}
+
+// ComponentMap fills target components from source components or with a constant.
+type ComponentMap struct {
+	Sources           []string // none for a constant
+	Targets           []string
+	RepresentationMap Ref // the zero Ref: the one source value is copied
+	Constant          string
+}
+
+// Layout describes a national CSV file.
+type Layout struct {
+	ID         string
+	Dataflow   Ref
+	Delimiter  string // one character; "" is a comma
+	Columns    []LayoutColumn
+	Constants  map[string]string
+	Period     LayoutPeriod
+	Duplicates DuplicateRule
+}
+
+// LayoutColumn says what one column of the file is.
+type LayoutColumn struct {
+	Header    string
+	Component string // "": known, and not read
+	Blank     string // what a blank cell stands for; "": it is an error
+}
+
+// LayoutPeriod says how TIME_PERIOD is read: from the columns joined with a space, in the format "YYYY-MM",
+// "YYYY-MM-DD" (any day in the period), "YYYY Q" or "YYYY". The frequency is that of the row's FREQ.
+type LayoutPeriod struct {
+	Headers []string
+	Format  string
+}
+
+// DuplicateRule says what happens to rows that fall on one key.
+type DuplicateRule uint8
+
+// The duplicate rules.
+const (
+	RejectDuplicates DuplicateRule = iota
+	SumDuplicates
+)
+
+// Structures is a set of artefacts that are stored together.
+type Structures struct {
+	Codelists          []Codelist
+	DataStructures     []DataStructure
+	Dataflows          []Dataflow
+	RepresentationMaps []RepresentationMap
+	StructureMaps      []StructureMap
+}
+
+// Severity says what follows from a finding.
+type Severity uint8
+
+// The severities.
+const (
+	Blocking Severity = iota + 1
+	Warning
+	Note
+)
+
+// Finding is a line of the quality report of a submission.
+type Finding struct {
+	Rule     string
+	Severity Severity
+	Line     int    // of the file, from 1; 0: about no one line
+	Column   string // header or component; "": about no one column
+	Message  string
+	Values   []string
+}
