@@ -2,8 +2,10 @@ package statistics
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
+	"github.com/comity-federation/comity/proto/block"
 	"github.com/comity-federation/comity/services/fault"
 )
 
@@ -190,4 +192,29 @@ type Finding struct {
 	Column   string // header or component; "": about no one column
 	Message  string
 	Values   []string
+}
+
+// Dimension returns the position of a dimension in key order, or -1.
+func (s *DataStructure) Dimension(id string) int {
+	return slices.IndexFunc(s.Dimensions, func(c Component) bool { return c.ID == id })
+}
+
+// DimensionIDs returns the ids of the dimensions in key order, TIME_PERIOD left out.
+func (s *DataStructure) DimensionIDs() []string {
+	ids := make([]string, len(s.Dimensions))
+	for i, c := range s.Dimensions {
+		ids[i] = c.ID
+	}
+	return ids
+}
+
+// FurtherAttributes returns the ids of the attributes other than OBS_STATUS and CONF_STATUS, in their order.
+func (s *DataStructure) FurtherAttributes() []string {
+	var ids []string
+	for _, c := range s.Attributes {
+		if c.ID != block.ObsStatus && c.ID != block.ConfStatus {
+			ids = append(ids, c.ID)
+		}
+	}
+	return ids
 }

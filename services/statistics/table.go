@@ -1,0 +1,311 @@
+package statistics
+
+import (
+	"encoding/binary"
+	"iter"
+	"slices"
+	"strings"
+
+	"github.com/comity-federation/comity/proto/block"
+)
+
+// Statuses of a cell that says nothing else.
+const (
+	NormalValue  = 'A' // of CL_OBS_STATUS
+	FreeToShow   = 'F' // of CL_CONF_STATUS
+	Confidential = 'C' // of CL_CONF_STATUS
+	LowQuality   = 'U' // of CL_OBS_STATUS: low reliability
+)
+
+// Cell is a figure: the value of a series in a period. The zero Cell is none.
+type Cell struct {
+	Value      float64
+	Attributes uint32 // a set of the table's further attributes; 0: none
+	Line       int32  // of the file it was read from; 0: from none
+	ObsStatus  byte   // a code of CL_OBS_STATUS; 0: there is no figure
+	ConfStatus byte   // a code of CL_CONF_STATUS
+}
+
+// Present reports whether there is a figure.
+func (c Cell) Present() bool { return c.ObsStatus != 0 }
+
+// Track holds the cells of one series: Cells[i] is that of the period with index Periods[i]. Periods ascend.
+type Track struct {
+	Periods []int32
+	Cells   []Cell
+}
+
+// Len returns how many cells there are.
+func (t *Track) Len() int { return len(t.Periods) }
+
+// At returns the cell of the period, the zero Cell where there is none.
+func (t *Track) At(period int32) Cell {
+	if i, ok := slices.BinarySearch(t.Periods, period); ok {
+		return t.Cells[i]
+	}
+	return Cell{}
+}
+
+// slot returns the position of the period's cell; a new one is the zero Cell.
+func (t *Track) slot(period int32) *Cell {
+	n := len(t.Periods)
+	if n == 0 || t.Periods[n-1] < period {
+		t.Periods = append(t.Periods, period)
+		t.Cells = append(t.Cells, Cell{})
+		return &t.Cells[n]
+	}
+	i, ok := slices.BinarySearch(t.Periods, period)
+	if !ok {
+		t.Periods = slices.Insert(t.Periods, i, period)
+		t.Cells = slices.Insert(t.Cells, i, Cell{})
+	}
+	return &t.Cells[i]
+}
+
+// Dictionary numbers the codes of each dimension from 0, in the order in which they were added.
+type Dictionary struct {
+	texts     [][]string
+	positions []map[string]uint32
+}
+
+// NewDictionary returns an empty dictionary for so many dimensions.
+func NewDictionary(dimensions int) *Dictionary {
+	d := &Dictionary{texts: make([][]string, dimensions), positions: make([]map[string]uint32, dimensions)}
+	for i := range d.positions {
+		d.positions[i] = map[string]uint32{}
+	}
+	return d
+}
+
+// Add returns the number of the text, a new one where it has none.
+func (d *Dictionary) Add(dimension int, text string) uint32 {
+	code, ok := d.positions[dimension][text]
+	if !ok {
+		code = uint32(len(d.texts[dimension])) //nolint:gosec // memory ends before 2^32 codes
+		text = strings.Clone(text)             // it may be a part of a large buffer
+		d.texts[dimension] = append(d.texts[dimension], text)
+		d.positions[dimension][text] = code
+	}
+	return code
+}
+
+// Find returns the number of the text.
+func (d *Dictionary) Find(dimension int, text string) (code uint32, ok bool) {
+	code, ok = d.positions[dimension][text]
+	return code, ok
+}
+
+// Text returns the text of a number that Add gave.
+func (d *Dictionary) Text(dimension int, code uint32) string { return d.texts[dimension][code] }
+
+// Len returns how many codes the dimension has.
+func (d *Dictionary) Len(dimension int) int { return len(d.texts[dimension]) }
+
+// Table is a set of cells of one dataflow: at most one for each series and period. Dimensions are numbered in key
+// order, codes as its dictionary numbers them, series as they came.
+//
+//	codes[0] = table.Code(0, "M")
+//	…
+//	series := table.Series(codes)
+//	if !table.Put(series, period.Index, cell) { … the second cell of that key and period … }
+//
+// The frequency of a series' periods is that of its first dimension, FREQ.
+type Table struct {
+	structure  *DataStructure
+	further    []string // ids of the attributes other than the two statuses
+	dictionary *Dictionary
+	keys       []uint32 // those of series i from i*len(Dimensions)
+	tracks     []Track
+	series     map[string]int
+	sets       []string // sets of further attributes, joined
+	setNumbers map[string]uint32
+	packed     []byte // scratch of Series
+	cells      int
+}
+
+// setSeparator stands between the attributes of a set. No attribute may contain it.
+const setSeparator = "\x00"
+
+// NewTable returns an empty table of the structure.
+func NewTable(s *DataStructure) *Table {
+	t := &Table{structure: s, further: s.FurtherAttributes(), dictionary: NewDictionary(len(s.Dimensions)), series: map[string]int{}}
+	t.sets = []string{strings.Repeat(setSeparator, max(0, len(t.further)-1))}
+	t.setNumbers = map[string]uint32{t.sets[0]: 0}
+	return t
+}
+
+// Structure returns what the table is of.
+func (t *Table) Structure() *DataStructure { return t.structure }
+
+// Dictionary returns the numbers of the codes.
+func (t *Table) Dictionary() *Dictionary { return t.dictionary }
+
+// Code returns the number of a code of the dimension, a new one where it has none.
+func (t *Table) Code(dimension int, text string) uint32 { return t.dictionary.Add(dimension, text) }
+
+// Series returns the number of the series with these codes, one for each dimension; a new one where there is none.
+func (t *Table) Series(codes []uint32) int {
+	t.packed = t.packed[:0]
+	for _, code := range codes {
+		t.packed = binary.BigEndian.AppendUint32(t.packed, code)
+	}
+	n, ok := t.series[string(t.packed)]
+	if !ok {
+		n = len(t.tracks)
+		t.series[string(t.packed)] = n
+		t.keys = append(t.keys, codes...)
+		t.tracks = append(t.tracks, Track{})
+	}
+	return n
+}
+
+// Key returns the codes of a series. They must not be changed.
+func (t *Table) Key(series int) []uint32 {
+	n := len(t.structure.Dimensions)
+	return t.keys[series*n : (series+1)*n : (series+1)*n]
+}
+
+// Track returns the cells of a series. They must not be changed.
+func (t *Table) Track(series int) *Track { return &t.tracks[series] }
+
+// SeriesCount returns how many series there are.
+func (t *Table) SeriesCount() int { return len(t.tracks) }
+
+// Len returns how many cells there are.
+func (t *Table) Len() int { return t.cells }
+
+// Frequency returns that of a series' periods.
+func (t *Table) Frequency(series int) Frequency {
+	return Frequency(t.dictionary.Text(0, t.Key(series)[0])[0])
+}
+
+// Put stores a cell where there is none, and reports whether it did.
+func (t *Table) Put(series int, period int32, c Cell) bool {
+	slot := t.tracks[series].slot(period)
+	if slot.Present() {
+		return false
+	}
+	*slot = c
+	t.cells++
+	return true
+}
+
+// Set stores a cell in place of any that is there.
+func (t *Table) Set(series int, period int32, c Cell) {
+	slot := t.tracks[series].slot(period)
+	if !slot.Present() {
+		t.cells++
+	}
+	*slot = c
+}
+
+// Sum adds a cell to the one that is there, as [Sum] says, or stores it where there is none. Of the further attributes
+// those stay that both agree on.
+func (t *Table) Sum(series int, period int32, c Cell) {
+	slot := t.tracks[series].slot(period)
+	if !slot.Present() {
+		*slot = c
+		t.cells++
+		return
+	}
+	attributes := slot.Attributes
+	if attributes != c.Attributes {
+		attributes = t.agreed(attributes, c.Attributes)
+	}
+	*slot = Sum(*slot, c)
+	slot.Attributes = attributes
+}
+
+func (t *Table) agreed(a, b uint32) uint32 {
+	left, right := t.Attributes(a), t.Attributes(b)
+	for i := range left {
+		if left[i] != right[i] {
+			left[i] = ""
+		}
+	}
+	return t.AttributeSet(left)
+}
+
+// At returns the cell of a series and period, the zero Cell where there is none.
+func (t *Table) At(series int, period int32) Cell { return t.tracks[series].At(period) }
+
+// FurtherAttributes returns the ids of the attributes other than OBS_STATUS and CONF_STATUS, in the order in which
+// [Table.AttributeSet] takes their values.
+func (t *Table) FurtherAttributes() []string { return t.further }
+
+// AttributeSet returns the number of a set of values of the further attributes, "" for one that is absent.
+func (t *Table) AttributeSet(values []string) uint32 {
+	joined := strings.Join(values, setSeparator)
+	n, ok := t.setNumbers[joined]
+	if !ok {
+		n = uint32(len(t.sets)) //nolint:gosec // memory ends before 2^32 sets
+		t.sets = append(t.sets, joined)
+		t.setNumbers[joined] = n
+	}
+	return n
+}
+
+// Attributes returns the values of a set.
+func (t *Table) Attributes(set uint32) []string {
+	if len(t.further) == 0 {
+		return nil
+	}
+	return strings.Split(t.sets[set], setSeparator)
+}
+
+// The statuses from the one that warns the least to the one that warns the most. A figure under a status of
+// CL_OBS_STATUS that means "missing" is no ordinary figure either.
+const statusOrder = "AWGDBVPJSIEFNKHLMOQU"
+
+// Sum returns the sum of two figures. Its OBS_STATUS is, of the two, the one that warns more, from A (normal) over W, G,
+// D, B, V, P, J, S, I, E, F, N, then those that mean missing, to U (low reliability). Its CONF_STATUS is F where both
+// are, else the other; C where both are restricted in different ways. It has no further attributes and no line.
+func Sum(a, b Cell) Cell {
+	sum := Cell{Value: a.Value + b.Value, ObsStatus: a.ObsStatus, ConfStatus: a.ConfStatus}
+	if strings.IndexByte(statusOrder, b.ObsStatus) > strings.IndexByte(statusOrder, a.ObsStatus) {
+		sum.ObsStatus = b.ObsStatus
+	}
+	switch {
+	case a.ConfStatus == FreeToShow:
+		sum.ConfStatus = b.ConfStatus
+	case b.ConfStatus != FreeToShow && b.ConfStatus != a.ConfStatus:
+		sum.ConfStatus = Confidential
+	}
+	return sum
+}
+
+// blockRows is how many rows a block has at most that is made here.
+const blockRows = 4096
+
+// Blocks gives the cells as blocks with the dimensions, TIME_PERIOD, OBS_VALUE, OBS_STATUS, CONF_STATUS and the further
+// attributes of the structure, series by series.
+func (t *Table) Blocks() iter.Seq[*block.Block] {
+	return func(yield func(*block.Block) bool) {
+		dimensions := len(t.structure.Dimensions)
+		coded := append(t.structure.DimensionIDs(), block.TimePeriod, block.ObsStatus, block.ConfStatus)
+		coded = append(coded, t.further...)
+		builder := block.NewBuilder(coded, []string{block.ObsValue})
+		texts := make([]string, len(coded))
+		for series := range t.tracks {
+			for i, code := range t.Key(series) {
+				texts[i] = t.dictionary.Text(i, code)
+			}
+			track, frequency := &t.tracks[series], t.Frequency(series)
+			for i, cell := range track.Cells {
+				texts[dimensions] = Period{frequency, track.Periods[i]}.String()
+				texts[dimensions+1], texts[dimensions+2] = string(cell.ObsStatus), string(cell.ConfStatus)
+				copy(texts[dimensions+3:], t.Attributes(cell.Attributes))
+				builder.Append(texts, []float64{cell.Value})
+				if builder.Rows() == blockRows {
+					if !yield(builder.Block()) {
+						return
+					}
+					builder.Reset()
+				}
+			}
+		}
+		if builder.Rows() > 0 {
+			yield(builder.Block())
+		}
+	}
+}
