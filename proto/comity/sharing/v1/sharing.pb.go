@@ -226,6 +226,8 @@ const (
 	LogEntry_RECEIPT_SENT LogEntry_Kind = 6
 	// A partner's envelope was refused.
 	LogEntry_ENVELOPE_REFUSED LogEntry_Kind = 7
+	// A table was released.
+	LogEntry_RELEASE LogEntry_Kind = 8
 )
 
 // Enum value maps for LogEntry_Kind.
@@ -239,6 +241,7 @@ var (
 		5: "ENVELOPE_RECEIVED",
 		6: "RECEIPT_SENT",
 		7: "ENVELOPE_REFUSED",
+		8: "RELEASE",
 	}
 	LogEntry_Kind_value = map[string]int32{
 		"UNSPECIFIED":       0,
@@ -249,6 +252,7 @@ var (
 		"ENVELOPE_RECEIVED": 5,
 		"RECEIPT_SENT":      6,
 		"ENVELOPE_REFUSED":  7,
+		"RELEASE":           8,
 	}
 )
 
@@ -2341,7 +2345,7 @@ type LogEntry struct {
 	Index float64 `protobuf:"fixed64,1,opt,name=index,proto3" json:"index,omitempty"`
 	// What it is the proof of.
 	Kind LogEntry_Kind `protobuf:"varint,2,opt,name=kind,proto3,enum=comity.sharing.v1.LogEntry_Kind" json:"kind,omitempty"`
-	// What it is about: an agreement's id and version, a decision's id, or a stream, epoch and sequence.
+	// What it is about: an agreement's id and version, a decision's id, a release's id, or a stream, epoch and sequence.
 	Subject string `protobuf:"bytes,3,opt,name=subject,proto3" json:"subject,omitempty"`
 	// When it was written.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
@@ -2772,7 +2776,7 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\n" +
 	"checkpoint\x18\x01 \x01(\tR\n" +
 	"checkpoint\x12!\n" +
-	"\fverifier_key\x18\x02 \x01(\tR\vverifierKey\"\xdf\x03\n" +
+	"\fverifier_key\x18\x02 \x01(\tR\vverifierKey\"\xec\x03\n" +
 	"\bLogEntry\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x01R\x05index\x124\n" +
 	"\x04kind\x18\x02 \x01(\x0e2 .comity.sharing.v1.LogEntry.KindR\x04kind\x12\x18\n" +
@@ -2784,7 +2788,7 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\tleaf_hash\x18\a \x01(\fR\bleafHash\x12\x18\n" +
 	"\acontent\x18\b \x01(\fR\acontent\x12\x1f\n" +
 	"\vtree_hashes\x18\t \x01(\fR\n" +
-	"treeHashes\"\x9c\x01\n" +
+	"treeHashes\"\xa9\x01\n" +
 	"\x04Kind\x12\x0f\n" +
 	"\vUNSPECIFIED\x10\x00\x12\r\n" +
 	"\tAGREEMENT\x10\x01\x12\f\n" +
@@ -2793,7 +2797,8 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\x10RECEIPT_RECEIVED\x10\x04\x12\x15\n" +
 	"\x11ENVELOPE_RECEIVED\x10\x05\x12\x10\n" +
 	"\fRECEIPT_SENT\x10\x06\x12\x14\n" +
-	"\x10ENVELOPE_REFUSED\x10\a\"S\n" +
+	"\x10ENVELOPE_REFUSED\x10\a\x12\v\n" +
+	"\aRELEASE\x10\b\"S\n" +
 	"\x15ListLogEntriesRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +

@@ -1,0 +1,112 @@
+package sharing
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"time"
+
+	"github.com/comity-federation/comity/proto/block"
+	"github.com/comity-federation/comity/proto/filter"
+)
+
+// Limits of what travels.
+const (
+	MaxPayload  = 1 << 20  // bytes of a payload
+	MaxHeader   = 64 << 10 // bytes of a signed header
+	MaxEnvelope = MaxPayload + MaxHeader + 1<<10
+	MaxBatch    = 4_096 // rows of a batch that this state sends
+)
+
+// Hash is a SHA-256.
+type Hash = [sha256.Size]byte
+
+// Header binds an envelope to its sender, receiver, agreement, decision and place in the stream.
+type Header struct {
+	Sender           StateCode
+	Receiver         StateCode
+	Agreement        AgreementID
+	AgreementVersion int
+	Decision         DecisionID
+	PolicyRevision   string
+	Stream           string // see [StreamName]
+	Epoch            string // a UUID
+	Sequence         uint64 // from 1, without gaps
+	Previous         []byte // SHA-256 of the envelope before in the epoch; empty for the first
+	Created          time.Time
+	Expires          time.Time
+	PayloadSHA256    []byte
+	Release          ReleaseID
+	BatchIndex       int // from 0
+	BatchCount       int
+	ReleaseSHA256    []byte // over the SHA-256s of the payloads of all batches, in order
+	Dataflow         string
+	Scope            filter.Filter // what the release replaces of what the sender sent before
+	Codelists        []string
+}
+
+// Envelope is a batch on its way.
+type Envelope struct {
+	Header  Signed // a [Header], of [HeaderType]
+	Payload []byte
+}
+
+// Receipt is the receiver's word that it has verified and kept an envelope.
+type Receipt struct {
+	Sender         StateCode // of the envelope
+	Receiver       StateCode
+	Stream         string
+	Epoch          string
+	Sequence       uint64
+	EnvelopeSHA256 []byte
+	Received       time.Time
+}
+
+// Termination ends an agreement.
+type Termination struct {
+	Agreement AgreementID
+	Version   int
+	State     StateCode // that ends it
+	Reason    string
+	Created   time.Time
+}
+
+// Cursor is a place in a stream: the last envelope that its receiver has kept.
+type Cursor struct {
+	Stream   string
+	Epoch    string // "" where nothing was kept yet
+	Sequence uint64 // 0 where nothing was kept yet
+}
+
+// Outgoing is an envelope that may go to its receiver.
+type Outgoing struct {
+	Sequence uint64
+	Envelope []byte
+}
+
+// ResyncError says that a receiver's cursor does not fit the stream, and where to begin again.
+type ResyncError struct{ From Cursor }
+
+// Error says where to begin again.
+func (e *ResyncError) Error() string {
+	return fmt.Sprintf("the cursor does not fit: begin again after %s/%s/%d", e.From.Stream, e.From.Epoch, e.From.Sequence)
+}
+
+// StreamName returns the name of the stream from one state to another: "us-gb".
+func StreamName(sender, receiver StateCode) string { return string(sender) + "-" + string(receiver) }
+
+// Codec turns what is signed and sent into its exact bytes and back. What it decodes comes from outside: it returns an
+// error, never a half-read value. Encoding the same value twice gives the same bytes.
+type Codec interface {
+	EncodeSigned(Signed) ([]byte, error)
+	DecodeSigned([]byte) (Signed, error)
+	EncodeHeader(Header) ([]byte, error)
+	DecodeHeader([]byte) (Header, error)
+	EncodeEnvelope(Envelope) ([]byte, error)
+	DecodeEnvelope([]byte) (Envelope, error)
+	EncodePayload(*block.Block) ([]byte, error)
+	DecodePayload([]byte) (*block.Block, error)
+	EncodeReceipt(Receipt) ([]byte, error)
+	DecodeReceipt([]byte) (Receipt, error)
+	EncodeTermination(Termination) ([]byte, error)
+	DecodeTermination([]byte) (Termination, error)
+}

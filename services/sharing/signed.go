@@ -1,0 +1,76 @@
+package sharing
+
+import (
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/hex"
+
+	"github.com/secure-systems-lab/go-securesystemslib/dsse"
+
+	"github.com/comity-federation/comity/services/fault"
+)
+
+// The media types of what is signed.
+const (
+	AgreementType   = "application/vnd.comity.agreement.v1+json"
+	HeaderType      = "application/vnd.comity.header.v1+protobuf"
+	ReceiptType     = "application/vnd.comity.receipt.v1+protobuf"
+	TerminationType = "application/vnd.comity.termination.v1+protobuf"
+)
+
+// maxSignatures bounds what a stranger can make us verify.
+const maxSignatures = 8
+
+// Signed is a message with the signatures over it. They are over DSSE's pre-authentication encoding of the payload type
+// and the exact bytes of the payload.
+type Signed struct {
+	PayloadType string
+	Payload     []byte
+	Signatures  []Signature
+}
+
+// Signature is an Ed25519 signature by the key of the id.
+type Signature struct {
+	KeyID     string
+	Signature []byte
+}
+
+// KeyID returns the id of a signing key: the first 16 hexadecimal digits of the SHA-256 of the raw public key.
+func KeyID(key ed25519.PublicKey) string {
+	sum := sha256.Sum256(key)
+	return hex.EncodeToString(sum[:8])
+}
+
+// sign returns the payload with this state's signature.
+func (k Keys) sign(payloadType string, payload []byte) Signed {
+	public, _ := k.Signing.Public().(ed25519.PublicKey)
+	return Signed{
+		PayloadType: payloadType,
+		Payload:     payload,
+		Signatures: []Signature{{
+			KeyID:     KeyID(public),
+			Signature: ed25519.Sign(k.Signing, dsse.PAE(payloadType, payload)),
+		}},
+	}
+}
+
+// Verify returns the first signature of s that a signing key of the state has made over a payload of the type. Where
+// there is none, it is a fault with the reason UNTRUSTED_SIGNER.
+func (t *TrustList) Verify(state StateCode, payloadType string, s Signed) (Signature, error) {
+	if s.PayloadType != payloadType {
+		return Signature{}, fault.New(fault.Invalid, "ENVELOPE_INVALID", "the payload type is %q, not %q", s.PayloadType, payloadType)
+	}
+	if len(s.Signatures) > maxSignatures {
+		return Signature{}, fault.New(fault.Invalid, "ENVELOPE_INVALID", "more than %d signatures", maxSignatures)
+	}
+	trusted, _ := t.State(state)
+	signed := dsse.PAE(s.PayloadType, s.Payload)
+	for _, signature := range s.Signatures {
+		for _, key := range trusted.SigningKeys {
+			if key.ID == signature.KeyID && ed25519.Verify(key.PublicKey, signed, signature.Signature) {
+				return signature, nil
+			}
+		}
+	}
+	return Signature{}, fault.New(fault.Denied, "UNTRUSTED_SIGNER", "no trusted key of %s has signed this", state)
+}
