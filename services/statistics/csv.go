@@ -1,0 +1,396 @@
+package statistics
+
+import (
+	"bufio"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/comity-federation/comity/proto/block"
+)
+
+// Rules of the findings that reading a file makes. All of them are blocking.
+const (
+	ruleEncoding = "ENCODING" // a cell is not UTF-8, or has a character that cannot be stored
+	ruleHeader   = "HEADER"   // a column is missing, unknown or there twice
+	ruleRow      = "ROW"      // a row is no row of the table: its quotes, its length or its number of cells
+	ruleBlank    = "BLANK"    // a cell is blank, and the layout does not say what that means
+	ruleValue    = "VALUE"    // a cell does not hold what its column needs
+	rulePeriod   = "PERIOD"   // a period is not of the layout's form
+)
+
+// What a file may ask of memory, whatever it holds.
+const (
+	blockBytes    = 4 << 20 // of the rows of one block
+	maxRowBytes   = 1 << 20
+	maxCellBytes  = 4096
+	maxShownBytes = 80 // of a cell in a finding
+	readAhead     = 4096
+	maxPeriods    = 4096 // remembered
+)
+
+var errRowTooLong = errors.New("row is too long")
+
+// Read reads a national CSV file (RFC 4180, UTF-8 with or without a byte order mark, the layout's delimiter, a header
+// row) into blocks of at most 4,096 rows. l must fit s: see [Layout.Check]. A block has as coded columns the dimensions
+// of s, TIME_PERIOD and the attributes that the layout fills, then OBS_VALUE and [block.Line], the line of the file on
+// which the row begins. A blank cell of an attribute is absent; any other blank cell is what the layout says.
+//
+// What is wrong with the file goes to the report, and reading goes on with the next row where there is one, so that the
+// report is whole. The error is one of r, and ends the sequence.
+func (l Layout) Read(r io.Reader, s *DataStructure, report *Report) iter.Seq2[*block.Block, error] {
+	return func(yield func(*block.Block, error) bool) {
+		file := newFile(l, s, report, r)
+		ok, err := file.readHeader()
+		if err != nil {
+			yield(nil, fmt.Errorf("reading the header row: %w", err))
+			return
+		}
+		for ok {
+			made, more, err := file.readBlock()
+			if err != nil {
+				yield(nil, fmt.Errorf("reading after line %d: %w", file.line, err))
+				return
+			}
+			if made.Rows > 0 && !yield(made, nil) {
+				return
+			}
+			ok = more
+		}
+	}
+}
+
+// file is a national CSV file that is being read.
+type file struct {
+	layout     Layout
+	structure  *DataStructure
+	report     *Report
+	bound      *boundedReader
+	csv        *csv.Reader
+	line       int // on which the last row ends
+	headers    []string
+	cells      []cellSource // for each coded column of the block but TIME_PERIOD
+	frequency  int          // position of FREQ in cells
+	timePeriod int          // position of TIME_PERIOD in the block
+	periodAt   []int        // fields that hold the period
+	figure     cellSource
+	builder    *block.Builder
+	texts      []string
+	periods    map[[2]string]string // what a frequency and a text make
+}
+
+// cellSource says where the value of a component comes from.
+type cellSource struct {
+	component string
+	field     int    // of the row; -1 for a constant
+	blank     string // what a blank cell, or the constant, stands for
+	optional  bool   // a blank cell may be absent
+}
+
+func newFile(l Layout, s *DataStructure, report *Report, r io.Reader) *file {
+	bound := &boundedReader{reader: r, left: maxRowBytes + readAhead}
+	buffered := bufio.NewReaderSize(bound, readAhead)
+	if mark, err := buffered.Peek(3); err == nil && string(mark) == "\uFEFF" {
+		_, _ = buffered.Discard(len(mark)) // it is in the buffer
+	}
+	reader := csv.NewReader(buffered)
+	reader.FieldsPerRecord = -1
+	reader.ReuseRecord = true
+	if l.Delimiter != "" {
+		reader.Comma, _ = utf8.DecodeRuneInString(l.Delimiter)
+	}
+	return &file{layout: l, structure: s, report: report, bound: bound, csv: reader, periods: map[[2]string]string{}}
+}
+
+// boundedReader reads no more than left bytes.
+type boundedReader struct {
+	reader io.Reader
+	left   int
+}
+
+func (b *boundedReader) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, errRowTooLong
+	}
+	n, err := b.reader.Read(p[:min(len(p), b.left)])
+	b.left -= n
+	return n, err
+}
+
+// find reports a blocking finding.
+func (f *file) find(rule string, line int, column string, values []string, format string, args ...any) {
+	f.report.Add(Finding{
+		Rule: rule, Severity: Blocking, Line: line, Column: column, Values: values, Message: fmt.Sprintf(format, args...),
+	})
+}
+
+// next returns the next row and the line on which it begins; row is nil where it cannot be read, which is reported. The
+// error is io.EOF at the end of the file, and errRowTooLong, reported as well, where nothing more can be read as rows.
+func (f *file) next() (row []string, line int, err error) {
+	f.bound.left = maxRowBytes + readAhead
+	row, err = f.csv.Read()
+	var malformed *csv.ParseError
+	switch {
+	case err == nil:
+		line, _ = f.csv.FieldPos(0)
+		f.line, _ = f.csv.FieldPos(len(row) - 1)
+		f.line += strings.Count(row[len(row)-1], "\n")
+		return row, line, nil
+	case errors.Is(err, errRowTooLong):
+		f.find(ruleRow, f.line+1, "", nil, "the row is longer than %d bytes; a quote that is not closed would do that", maxRowBytes)
+	case errors.As(err, &malformed):
+		f.line = malformed.Line
+		f.find(ruleRow, malformed.StartLine, "", nil, "the quotes of the row are not in order at line %d, byte %d: a cell with a quote, a line break or the separator must be quoted whole, and a quote in it doubled", malformed.Line, malformed.Column)
+		return nil, malformed.StartLine, nil
+	}
+	return nil, 0, err
+}
+
+// readHeader finds where each component stands. ok is false where the rows cannot be read with the layout.
+func (f *file) readHeader() (ok bool, err error) {
+	row, line, err := f.next()
+	switch {
+	case errors.Is(err, io.EOF):
+		f.find(ruleHeader, 1, "", nil, "the file is empty; expected a header row with %s", quotedList(f.layout.headers()))
+		return false, nil
+	case errors.Is(err, errRowTooLong) || err == nil && row == nil:
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	f.headers = slices.Clone(row)
+	fields := map[string]int{}
+	expected, ok := f.layout.headers(), true
+	for i, header := range f.headers {
+		_, twice := fields[header]
+		fields[header] = i
+		switch {
+		case !utf8.ValidString(header):
+			f.find(ruleEncoding, line, fmt.Sprintf("column %d", i+1), nil, "the header is not UTF-8")
+		case !slices.Contains(expected, header):
+			f.find(ruleHeader, line, shown(header), nil, "the layout knows no column %q; expected %s, separated by %q", shown(header), quotedList(expected), f.csv.Comma)
+		case twice:
+			f.find(ruleHeader, line, header, nil, "the column %q stands twice", header)
+		default:
+			continue
+		}
+		ok = false
+	}
+	for _, header := range expected {
+		if _, there := fields[header]; !there {
+			f.find(ruleHeader, line, header, nil, "the column %q is missing; expected %s, separated by %q", header, quotedList(expected), f.csv.Comma)
+			ok = false
+		}
+	}
+	if ok {
+		f.place(fields)
+	}
+	return ok, nil
+}
+
+// headers returns the headers of the columns that a file must have, and no others.
+func (l Layout) headers() []string {
+	var headers []string
+	for _, column := range l.Columns {
+		headers = append(headers, column.Header)
+	}
+	for _, header := range l.Period.Headers {
+		if !slices.Contains(headers, header) {
+			headers = append(headers, header)
+		}
+	}
+	return headers
+}
+
+// place says for each column of the block where its values come from.
+func (f *file) place(fields map[string]int) {
+	filled := map[string]cellSource{}
+	for component, value := range f.layout.Constants {
+		filled[component] = cellSource{component: component, field: -1, blank: value}
+	}
+	for _, column := range f.layout.Columns {
+		filled[column.Component] = cellSource{component: column.Component, field: fields[column.Header], blank: column.Blank}
+	}
+	var ids []string
+	for i, dimension := range f.structure.Dimensions {
+		if dimension.ID == frequencyID {
+			f.frequency = i
+		}
+		ids = append(ids, dimension.ID)
+		f.cells = append(f.cells, filled[dimension.ID])
+	}
+	for _, attribute := range f.structure.Attributes {
+		if source, ok := filled[attribute.ID]; ok {
+			source.optional = true
+			ids = append(ids, attribute.ID)
+			f.cells = append(f.cells, source)
+		}
+	}
+	f.timePeriod = len(f.structure.Dimensions)
+	ids = slices.Insert(ids, f.timePeriod, block.TimePeriod)
+	for _, header := range f.layout.Period.Headers {
+		f.periodAt = append(f.periodAt, fields[header])
+	}
+	f.figure = filled[block.ObsValue]
+	f.builder = block.NewBuilder(ids, []string{block.ObsValue, block.Line})
+	f.texts = make([]string, len(ids))
+}
+
+// readBlock reads rows until a block is full. more is false where the file has no more rows, or where it is rejected
+// for more reasons than the report holds.
+func (f *file) readBlock() (made *block.Block, more bool, err error) {
+	f.builder.Reset()
+	bytes := 0
+	for f.builder.Rows() < blockRows && bytes < blockBytes {
+		row, line, err := f.next()
+		if errors.Is(err, io.EOF) || errors.Is(err, errRowTooLong) || f.report.Full() && f.report.Blocking() {
+			return f.builder.Block(), false, nil
+		}
+		if err != nil {
+			return nil, false, err
+		}
+		for _, cell := range row {
+			bytes += len(cell) // the cells of a row share memory, so those that are not read count too
+		}
+		if row == nil {
+			continue
+		}
+		if figure, ok := f.readRow(row, line); ok {
+			f.builder.Append(f.texts, []float64{figure, float64(line)})
+		}
+	}
+	return f.builder.Block(), true, nil
+}
+
+// readRow fills f.texts from the row and returns its figure. Every cell is looked at, so that one upload shows all
+// that is wrong with it.
+func (f *file) readRow(row []string, line int) (figure float64, ok bool) {
+	if len(row) != len(f.headers) {
+		f.find(ruleRow, line, "", nil, "the row has %d cells, the header row %d", len(row), len(f.headers))
+		return 0, false
+	}
+	ok = true
+	for i, source := range f.cells {
+		at := i
+		if i >= f.timePeriod {
+			at++
+		}
+		text, fine := f.cell(row, line, source)
+		f.texts[at] = text
+		ok = ok && fine
+	}
+	if text, fine := f.cell(row, line, f.figure); !fine {
+		ok = false
+	} else if figure, fine = parseFigure(text); !fine {
+		f.find(ruleValue, line, f.headers[f.figure.field], []string{shown(text)}, "%q is no plain decimal number such as 1204 or -3.5", shown(text))
+		ok = false
+	}
+	period, fine := f.period(row, line, f.texts[f.frequency])
+	f.texts[f.timePeriod] = period
+	return figure, ok && fine
+}
+
+// cell returns the value that the source has in the row.
+func (f *file) cell(row []string, line int, source cellSource) (string, bool) {
+	if source.field < 0 {
+		return source.blank, true
+	}
+	text, header := row[source.field], f.headers[source.field]
+	switch {
+	case strings.TrimSpace(text) == "":
+		if source.blank == "" && !source.optional {
+			f.find(ruleBlank, line, header, nil, "the cell is blank; expected a value for %s", source.component)
+			return "", false
+		}
+		return source.blank, true
+	case len(text) > maxCellBytes:
+		f.find(ruleValue, line, header, []string{shown(text)}, "the cell is longer than %d bytes", maxCellBytes)
+		return "", false
+	case !utf8.ValidString(text):
+		f.find(ruleEncoding, line, header, nil, "the cell is not UTF-8")
+		return "", false
+	case strings.ContainsRune(text, 0):
+		f.find(ruleEncoding, line, header, nil, "the cell has a character U+0000")
+		return "", false
+	}
+	return text, true
+}
+
+// period returns the period of the row in SDMX form.
+func (f *file) period(row []string, line int, frequency string) (string, bool) {
+	column := strings.Join(f.layout.Period.Headers, " ")
+	parts := make([]string, len(f.periodAt))
+	for i, at := range f.periodAt {
+		text, ok := f.cell(row, line, cellSource{component: block.TimePeriod, field: at})
+		if !ok {
+			return "", false
+		}
+		parts[i] = text
+	}
+	text := strings.Join(parts, " ")
+	if period, ok := f.periods[[2]string{frequency, text}]; ok {
+		return period, true
+	}
+	if frequency == "" {
+		return "", false // reported already
+	}
+	period, err := parsePeriodAs(f.layout.Period.Format, text, frequency)
+	if err != nil {
+		f.find(rulePeriod, line, column, []string{shown(text)}, "%s", err)
+		return "", false
+	}
+	if len(f.periods) >= maxPeriods {
+		clear(f.periods)
+	}
+	f.periods[[2]string{strings.Clone(frequency), strings.Clone(text)}] = period.String()
+	return period.String(), true
+}
+
+// parsePeriodAs reads a text of one of the [periodFormats] as a period of the frequency.
+func parsePeriodAs(format, text, frequency string) (Period, error) {
+	if !oneOf(periodFormats[format], frequency) {
+		return Period{}, fmt.Errorf("frequency %q is not one of %s, those that periods of the form %s have", shown(frequency), strings.Join(strings.Split(periodFormats[format], ""), ", "), format)
+	}
+	layouts := map[string]string{formatYear: "2006", formatMonth: "2006-01", formatDay: time.DateOnly}
+	layout, value := layouts[format], text
+	if format == formatQuarter {
+		year, quarter, _ := strings.Cut(text, " ")
+		if q, err := strconv.Atoi(quarter); err == nil && len(quarter) == 1 && q >= 1 && q <= 4 {
+			layout, value = layouts[formatMonth], fmt.Sprintf("%s-%02d", year, 3*q)
+		}
+	}
+	day, err := time.Parse(layout, value)
+	if layout == "" || err != nil {
+		return Period{}, fmt.Errorf("%q is no period of the form %s", shown(text), format)
+	}
+	return PeriodAt(Frequency(frequency[0]), day)
+}
+
+// parseFigure reads a finite decimal number: an optional minus sign, digits, and digits after a point.
+func parseFigure(text string) (float64, bool) {
+	whole, fraction, point := strings.Cut(strings.TrimPrefix(text, "-"), ".")
+	if !digits(whole) || point && !digits(fraction) {
+		return 0, false
+	}
+	figure, err := strconv.ParseFloat(text, 64)
+	return figure + 0, err == nil // + 0: the figure -0 is 0
+}
+
+func digits(text string) bool {
+	return text != "" && strings.Trim(text, "0123456789") == ""
+}
+
+// shown returns the text as a finding shows it: valid, and not too long.
+func shown(text string) string {
+	if len(text) > maxShownBytes {
+		text = text[:maxShownBytes] + "…"
+	}
+	return strings.ToValidUTF8(strings.ReplaceAll(text, "\x00", "\uFFFD"), "\uFFFD")
+}
