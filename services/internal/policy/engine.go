@@ -1,38 +1,273 @@
-// Package policy evaluates Rego.
+// Package policy evaluates Rego: yes or no, a document, or a condition on rows as a [filter.Filter].
+//
+// Policies are files in directories: the first is shared by all states, the others are a state's own. Every *.rego
+// file is a module; the content of every *.json, *.yaml or *.yml file becomes data under the path of its folder, so
+// that publication/data.yaml is data.publication. Where two directories give data for the same path, the later one
+// counts. Modules of one package add to each other, whichever directory they are in.
+//
+// A set of policies is active only when it compiles in strict mode and all tests in it (x_test.rego) pass. A rule sees
+// its input, the data of the files and the data that the service supplies; it has no network, clock or randomness, so
+// the same input and data give the same answer again.
+//
+// An error is never a permission: whatever goes wrong, the caller gets a fault with the reason POLICY_ERROR.
 package policy
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
 
-	"github.com/comity-federation/comity/proto/filter"
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/rego"
+	"github.com/open-policy-agent/opa/v1/storage"
+	"github.com/open-policy-agent/opa/v1/util"
+
+	"github.com/comity-federation/comity/services/fault"
 )
 
-// Engine holds the active policies.
-type Engine struct{}
+const (
+	evaluationTimeout = 5 * time.Second // far above any honest rule's time, which is well below a millisecond
+	pollInterval      = time.Second
+)
 
-// Open loads and activates policies.
-func Open(_ context.Context, _ []string, _ *slog.Logger) (*Engine, error) { return nil, errors.ErrUnsupported }
+// Engine evaluates the active policies. Its methods may be called from several goroutines.
+type Engine struct {
+	directories []string
+	log         *slog.Logger
+	timeout     time.Duration
+	active      atomic.Pointer[set]
+	failure     atomic.Pointer[failure]
 
-// Watch reloads changed policies until ctx ends.
-func (e *Engine) Watch(_ context.Context) error { return errors.ErrUnsupported }
-
-// SetData supplies data to policies.
-func (e *Engine) SetData(_ context.Context, _ string, _ any) error { return errors.ErrUnsupported }
-
-// Evaluate evaluates a rule.
-func (e *Engine) Evaluate(_ context.Context, _ string, _, _ any) (string, error) {
-	return "", errors.ErrUnsupported
+	mu       sync.Mutex     // of whoever changes what is active, or what is supplied
+	supplied map[string]any // by name, as SetData was given it
+	tried    string         // the revision last loaded, whether it became active or not
+	refused  error          // why it did not
 }
 
-// Condition evaluates a rule partially.
-func (e *Engine) Condition(_ context.Context, _ string, _ any, _ string) (filter.Filter, error) {
-	return filter.False(), errors.ErrUnsupported
+type failure struct{ err error }
+
+// Open loads the policies of the directories, runs their tests and activates them. There is no engine without a
+// policy: a first set that does not load is an error.
+func Open(ctx context.Context, directories []string, log *slog.Logger) (*Engine, error) {
+	if len(directories) == 0 {
+		return nil, errors.New("no directory of policies is given")
+	}
+	e := &Engine{directories: directories, log: log, timeout: evaluationTimeout, supplied: map[string]any{}}
+	if err := e.reload(ctx); err != nil {
+		return nil, fmt.Errorf("loading policies: %w", err)
+	}
+	return e, nil
 }
 
-// Revision names the active policies.
-func (e *Engine) Revision() string { return "" }
+// Watch looks at the directories every second until ctx ends. A changed set that compiles and passes its tests takes
+// the place of the active one; else the active one stays, and [Engine.Err] says why.
+func (e *Engine) Watch(ctx context.Context) error {
+	ticker := time.NewTicker(pollInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+		before, failedBefore := e.Revision(), e.Err()
+		err := e.reload(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil && (failedBefore == nil || failedBefore.Error() != err.Error()):
+			e.log.ErrorContext(ctx, "changed policies are not valid, the old ones stay", "error", err, "revision", before)
+		case err == nil && before != e.Revision():
+			e.log.InfoContext(ctx, "policies changed", "from", before, "to", e.Revision())
+		}
+	}
+}
 
-// Err returns the last reload failure.
-func (e *Engine) Err() error { return errors.ErrUnsupported }
+// reload activates what the directories hold, if it changed since it was last tried.
+func (e *Engine) reload(ctx context.Context) error {
+	files, err := read(e.directories)
+	if err != nil {
+		return e.note(err)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	revision := files.revision()
+	if revision != e.tried {
+		next, err := e.prepare(ctx, files)
+		if ctx.Err() != nil {
+			return ctx.Err() // says nothing of the files
+		}
+		e.tried, e.refused = revision, err
+		if err == nil {
+			e.active.Store(next)
+		}
+	}
+	return e.note(e.refused)
+}
+
+// prepare makes a set of the files, with what was supplied so far.
+func (e *Engine) prepare(ctx context.Context, files *files) (*set, error) {
+	next, err := compileSet(ctx, files)
+	if err != nil {
+		return nil, err
+	}
+	for name, value := range e.supplied {
+		if err := next.supply(ctx, name, value); err != nil {
+			return nil, err
+		}
+	}
+	return next, nil
+}
+
+// note keeps what became of the last look at the files.
+func (e *Engine) note(err error) error {
+	if err == nil {
+		e.failure.Store(nil)
+		return nil
+	}
+	e.failure.Store(&failure{err})
+	return err
+}
+
+// SetData supplies value, anything that encoding/json can write, as data.<name>, for example data.agreements. It takes
+// the place of what was supplied under that name before, is seen by every evaluation that begins afterwards, and
+// survives reloads. A name that policies or their files use is refused.
+func (e *Engine) SetData(ctx context.Context, name string, value any) error {
+	plain, err := plainJSON(value)
+	if err != nil {
+		return fmt.Errorf("supplying data.%s: %w", name, err)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.active.Load().supply(ctx, name, plain); err != nil {
+		return err
+	}
+	e.supplied[name] = plain
+	return nil
+}
+
+// Evaluate evaluates a rule such as "data.comity.exchange.decision" with the input, writes the result to output as
+// encoding/json would, and returns the revision of the policies that gave it. A rule that is undefined, null or of
+// another type than output is an error; so is an error of any built-in function on the way.
+func (e *Engine) Evaluate(ctx context.Context, rule string, input, output any) (revision string, err error) {
+	active := e.active.Load()
+	limited, cancel := context.WithTimeout(ctx, e.timeout)
+	defer cancel()
+	if err := active.evaluate(limited, rule, input, output); err != nil {
+		return active.revision, refuse(ctx, rule, err)
+	}
+	return active.revision, nil
+}
+
+// refuse makes a policy error of err, unless it is the caller who gave up.
+func refuse(ctx context.Context, rule string, err error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("evaluating %s: %w", rule, ctx.Err())
+	}
+	return fault.New(fault.Denied, "POLICY_ERROR", "policy could not be evaluated, so the answer is no").
+		Because(fmt.Errorf("evaluating %s: %w", rule, err))
+}
+
+// Revision names the active policies: SHA-256 over the names and contents of their files, in hexadecimal digits. Data
+// that a service supplies are no part of it; they have versions of their own.
+func (e *Engine) Revision() string {
+	if active := e.active.Load(); active != nil {
+		return active.revision
+	}
+	return ""
+}
+
+// Err returns why the files as they are now are not active; nil: they are.
+func (e *Engine) Err() error {
+	if f := e.failure.Load(); f != nil {
+		return f.err
+	}
+	return nil
+}
+
+// plainJSON returns value as encoding/json would read it back, with numbers exact.
+func plainJSON(value any) (plain any, err error) {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return nil, err
+	}
+	return plain, util.UnmarshalJSON(text, &plain)
+}
+
+// set is a set of policies that compiled and passed its tests.
+type set struct {
+	revision   string
+	compiler   *ast.Compiler
+	data       map[string]any // of the files
+	store      storage.Store
+	queries    sync.Map // by rule: *rego.PreparedEvalQuery
+	conditions sync.Map // by rule and unknown: *condition
+}
+
+func (s *set) evaluate(ctx context.Context, rule string, input, output any) error {
+	query, err := s.query(ctx, rule)
+	if err != nil {
+		return err
+	}
+	value, err := ast.InterfaceToValue(input)
+	if err != nil {
+		return fmt.Errorf("encoding the input: %w", err)
+	}
+	results, err := query.Eval(ctx, rego.EvalParsedInput(value))
+	if err != nil {
+		return err
+	}
+	if len(results) != 1 || len(results[0].Expressions) != 1 {
+		return errors.New("the rule is undefined")
+	}
+	text, err := json.Marshal(results[0].Expressions[0].Value)
+	if err != nil {
+		return fmt.Errorf("encoding the result: %w", err)
+	}
+	if string(text) == "null" {
+		return errors.New("the rule is null")
+	}
+	if err := json.Unmarshal(text, output); err != nil {
+		return fmt.Errorf("decoding the result: %w", err)
+	}
+	return nil
+}
+
+func (s *set) query(ctx context.Context, rule string) (*rego.PreparedEvalQuery, error) {
+	if query, ok := s.queries.Load(rule); ok {
+		return query.(*rego.PreparedEvalQuery), nil
+	}
+	body, err := parseRule(rule)
+	if err != nil {
+		return nil, err
+	}
+	query, err := rego.New(append(s.options(), rego.ParsedQuery(body))...).PrepareForEval(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("preparing the rule: %w", err)
+	}
+	s.queries.Store(rule, &query)
+	return &query, nil
+}
+
+func (s *set) options() []func(*rego.Rego) {
+	return []func(*rego.Rego){
+		rego.Compiler(s.compiler), rego.Store(s.store), rego.StrictBuiltinErrors(true), rego.Capabilities(capabilities()),
+	}
+}
+
+// parseRule makes a query of a rule's path, and of nothing else.
+func parseRule(rule string) (ast.Body, error) {
+	ref, err := ast.ParseRef(rule)
+	if err != nil {
+		return nil, fmt.Errorf("%q is no path of a rule: %w", rule, err)
+	}
+	if !ref.HasPrefix(ast.DefaultRootRef) || len(ref) < 2 || !ref.IsGround() {
+		return nil, fmt.Errorf("%q is no path of a rule: it must begin with \"data.\"", rule)
+	}
+	return ast.NewBody(ast.NewExpr(ast.NewTerm(ref))), nil
+}

@@ -1,0 +1,247 @@
+package policy
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/storage"
+	"github.com/open-policy-agent/opa/v1/storage/inmem"
+	"github.com/open-policy-agent/opa/v1/tester"
+	"github.com/open-policy-agent/opa/v1/topdown"
+	"github.com/open-policy-agent/opa/v1/util"
+)
+
+// maxFile bounds a file of policies or data, in bytes.
+const maxFile = 16 << 20
+
+var dataName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
+
+// files are the files of all directories, in the order of the directories and then of their names.
+type files []file
+
+type file struct {
+	name    string // "<number of the directory>/<path in it>", with slashes
+	content []byte
+}
+
+// read reads the files that make up policies. Other files, and those whose name begins with a dot, are passed over.
+func read(directories []string) (*files, error) {
+	var all files
+	for i, directory := range directories {
+		err := filepath.WalkDir(directory, func(name string, entry fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			if name != directory && strings.HasPrefix(entry.Name(), ".") {
+				if entry.IsDir() {
+					return filepath.SkipDir
+				}
+				return nil
+			}
+			if entry.IsDir() || !slices.Contains([]string{".rego", ".json", ".yaml", ".yml"}, path.Ext(entry.Name())) {
+				return nil
+			}
+			info, err := os.Stat(name)
+			if err != nil {
+				return err
+			}
+			if info.Size() > maxFile {
+				return fmt.Errorf("%s has %d bytes, more than %d", name, info.Size(), maxFile)
+			}
+			content, err := os.ReadFile(name) //nolint:gosec // the operator names the directories
+			if err != nil {
+				return err
+			}
+			inside, err := filepath.Rel(directory, name)
+			if err != nil {
+				return err
+			}
+			all = append(all, file{name: strconv.Itoa(i) + "/" + filepath.ToSlash(inside), content: content})
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("reading policies: %w", err)
+		}
+	}
+	return &all, nil
+}
+
+// revision is the SHA-256 over each file's name, length and content, in hexadecimal digits.
+func (f *files) revision() string {
+	digest := sha256.New()
+	for _, file := range *f {
+		fmt.Fprintf(digest, "%q %d\n", file.name, len(file.content))
+		digest.Write(file.content)
+	}
+	return hex.EncodeToString(digest.Sum(nil))
+}
+
+// parse splits the files into modules, tests among them, and data.
+func (f *files) parse() (modules map[string]*ast.Module, data map[string]any, err error) {
+	modules, data = map[string]*ast.Module{}, map[string]any{}
+	for _, file := range *f {
+		if path.Ext(file.name) == ".rego" {
+			module, err := ast.ParseModuleWithOpts(file.name, string(file.content), ast.ParserOptions{
+				RegoVersion: ast.RegoV1, ProcessAnnotation: true, Capabilities: capabilities(),
+			})
+			if err != nil {
+				return nil, nil, err
+			}
+			modules[file.name] = module
+			continue
+		}
+		var content any
+		if err := util.Unmarshal(file.content, &content); err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", file.name, err)
+		}
+		steps := strings.Split(path.Dir(file.name), "/")[1:]
+		for _, step := range slices.Backward(steps) {
+			content = map[string]any{step: content}
+		}
+		object, ok := content.(map[string]any)
+		if !ok {
+			return nil, nil, fmt.Errorf("%s: the top of a data file must be an object", file.name)
+		}
+		merge(data, object)
+	}
+	if len(modules) == 0 {
+		return nil, nil, errors.New("the directories hold no policy")
+	}
+	return modules, data, nil
+}
+
+// merge lays over into base: objects are merged, anything else of over takes the place of what base has.
+func merge(base, over map[string]any) {
+	for key, value := range over {
+		below, isObject := base[key].(map[string]any)
+		above, alsoObject := value.(map[string]any)
+		if isObject && alsoObject {
+			merge(below, above)
+			continue
+		}
+		base[key] = value
+	}
+}
+
+// compileSet compiles the files in strict mode and runs their tests.
+func compileSet(ctx context.Context, f *files) (*set, error) {
+	modules, data, err := f.parse()
+	if err != nil {
+		return nil, err
+	}
+	if err := runTests(ctx, modules, data, nil); err != nil {
+		return nil, err
+	}
+	active := map[string]*ast.Module{}
+	for name, module := range modules {
+		if !isTest(name) {
+			active[name] = module
+		}
+	}
+	s := &set{revision: f.revision(), data: data, store: newStore(data)}
+	err = storage.Txn(ctx, s.store, storage.TransactionParams{}, func(txn storage.Transaction) error {
+		s.compiler = newCompiler().WithPathConflictsCheck(storage.NonEmpty(ctx, s.store, txn))
+		if s.compiler.Compile(active); s.compiler.Failed() {
+			return s.compiler.Errors
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func isTest(name string) bool { return strings.HasSuffix(name, "_test.rego") }
+
+func newStore(data map[string]any) storage.Store {
+	return inmem.NewFromObjectWithOpts(data, inmem.OptReturnASTValuesOnRead(true))
+}
+
+func newCompiler() *ast.Compiler {
+	return ast.NewCompiler().WithStrict(true).WithCapabilities(capabilities())
+}
+
+// capabilities are those of the language without what could make one answer differ from another with the same input:
+// network, clock, random numbers, environment.
+func capabilities() *ast.Capabilities {
+	c := ast.CapabilitiesForThisVersion()
+	c.Builtins = slices.DeleteFunc(c.Builtins, (*ast.Builtin).IsNondeterministic)
+	c.AllowNet = []string{}
+	return c
+}
+
+// runTests runs the tests among the modules, and reports those that did not pass. Coverage, if asked for, is of all
+// that they ran.
+func runTests(ctx context.Context, modules map[string]*ast.Module, data map[string]any, coverage topdown.QueryTracer) error {
+	store := newStore(data)
+	return storage.Txn(ctx, store, storage.TransactionParams{}, func(txn storage.Transaction) error {
+		runner := tester.NewRunner().
+			SetCompiler(newCompiler().WithPathConflictsCheck(storage.NonEmpty(ctx, store, txn))).
+			SetStore(store).
+			SetModules(modules).
+			SetTimeout(evaluationTimeout).
+			CapturePrintOutput(false).
+			RaiseBuiltinErrors(true).
+			SetCoverageQueryTracer(coverage)
+		results, err := runner.RunTests(ctx, txn)
+		if err != nil {
+			return err
+		}
+		var failures []error
+		for result := range results {
+			switch {
+			case result.Error != nil:
+				failures = append(failures, fmt.Errorf("%s: %s.%s: %w", result.Location.File, result.Package, result.Name, result.Error))
+			case result.Fail:
+				failures = append(failures, fmt.Errorf("%s:%d: test %s.%s does not hold%s",
+					result.Location.File, result.Location.Row, result.Package, result.Name, failedCases(result.SubResults)))
+			}
+		}
+		slices.SortFunc(failures, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+		return errors.Join(failures...)
+	})
+}
+
+// failedCases names the cases of a table of tests that do not hold.
+func failedCases(results tester.SubResultMap) string {
+	var names []string
+	for name, result := range results.Iter {
+		if result.Fail && len(result.SubResults) == 0 {
+			names = append(names, strings.Join(name, "/"))
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return ": " + strings.Join(names, ", ")
+}
+
+// supply writes value to data.<name>.
+func (s *set) supply(ctx context.Context, name string, value any) error {
+	if !dataName.MatchString(name) {
+		return fmt.Errorf("%q is no name for data: use lower-case letters, digits and underscores", name)
+	}
+	if len(s.compiler.GetRulesWithPrefix(ast.DefaultRootRef.Append(ast.StringTerm(name)))) > 0 {
+		return fmt.Errorf("data.%s is made by policies, and cannot be supplied", name)
+	}
+	if _, held := s.data[name]; held {
+		return fmt.Errorf("data.%s is in the files of the policies, and cannot be supplied", name)
+	}
+	if err := storage.WriteOne(ctx, s.store, storage.AddOp, storage.Path{name}, value); err != nil {
+		return fmt.Errorf("supplying data.%s: %w", name, err)
+	}
+	return nil
+}
