@@ -40,6 +40,9 @@ func (t *Track) Len() int { return len(t.Periods) }
 
 // At returns the cell of the period, the zero Cell where there is none.
 func (t *Track) At(period int32) Cell {
+	if t == nil {
+		return Cell{}
+	}
 	if i, ok := slices.BinarySearch(t.Periods, period); ok {
 		return t.Cells[i]
 	}
@@ -117,9 +120,8 @@ type Table struct {
 	keys       []uint32 // those of series i from i*len(Dimensions)
 	tracks     []Track
 	series     map[string]int
-	sets       []string // sets of further attributes, joined
-	setNumbers map[string]uint32
-	packed     []byte // scratch of Series
+	sets       *Dictionary // its one dimension holds the sets of further attributes, joined
+	packed     []byte      // scratch of Series
 	cells      int
 }
 
@@ -129,9 +131,18 @@ const setSeparator = "\x00"
 // NewTable returns an empty table of the structure.
 func NewTable(s *DataStructure) *Table {
 	t := &Table{structure: s, further: s.FurtherAttributes(), dictionary: NewDictionary(len(s.Dimensions)), series: map[string]int{}}
-	t.sets = []string{strings.Repeat(setSeparator, max(0, len(t.further)-1))}
-	t.setNumbers = map[string]uint32{t.sets[0]: 0}
+	t.sets = NewDictionary(1)
+	t.AttributeSet(make([]string, len(t.further)))
 	return t
+}
+
+// Empty returns an empty table of the same structure in which a code or a set of attributes has the same number as in t.
+// They share them, so that
+// only one goroutine may use both.
+func (t *Table) Empty() *Table {
+	empty := *t
+	empty.keys, empty.tracks, empty.series, empty.packed, empty.cells = nil, nil, map[string]int{}, nil, 0
+	return &empty
 }
 
 // Structure returns what the table is of.
@@ -145,10 +156,7 @@ func (t *Table) Code(dimension int, text string) uint32 { return t.dictionary.Ad
 
 // Series returns the number of the series with these codes, one for each dimension; a new one where there is none.
 func (t *Table) Series(codes []uint32) int {
-	t.packed = t.packed[:0]
-	for _, code := range codes {
-		t.packed = binary.BigEndian.AppendUint32(t.packed, code)
-	}
+	t.pack(codes)
 	n, ok := t.series[string(t.packed)]
 	if !ok {
 		n = len(t.tracks)
@@ -157,6 +165,22 @@ func (t *Table) Series(codes []uint32) int {
 		t.tracks = append(t.tracks, Track{})
 	}
 	return n
+}
+
+// find returns the cells of the series with the codes, nil where there is none.
+func (t *Table) find(codes []uint32) *Track {
+	t.pack(codes)
+	if n, ok := t.series[string(t.packed)]; ok {
+		return &t.tracks[n]
+	}
+	return nil
+}
+
+func (t *Table) pack(codes []uint32) {
+	t.packed = t.packed[:0]
+	for _, code := range codes {
+		t.packed = binary.BigEndian.AppendUint32(t.packed, code)
+	}
 }
 
 // Key returns the codes of a series. They must not be changed.
@@ -235,14 +259,7 @@ func (t *Table) FurtherAttributes() []string { return t.further }
 
 // AttributeSet returns the number of a set of values of the further attributes, "" for one that is absent.
 func (t *Table) AttributeSet(values []string) uint32 {
-	joined := strings.Join(values, setSeparator)
-	n, ok := t.setNumbers[joined]
-	if !ok {
-		n = uint32(len(t.sets)) //nolint:gosec // memory ends before 2^32 sets
-		t.sets = append(t.sets, joined)
-		t.setNumbers[joined] = n
-	}
-	return n
+	return t.sets.Add(0, strings.Join(values, setSeparator))
 }
 
 // Attributes returns the values of a set.
@@ -250,7 +267,7 @@ func (t *Table) Attributes(set uint32) []string {
 	if len(t.further) == 0 {
 		return nil
 	}
-	return strings.Split(t.sets[set], setSeparator)
+	return strings.Split(t.sets.Text(0, set), setSeparator)
 }
 
 // The statuses from the one that warns the least to the one that warns the most. A figure under a status of
@@ -277,14 +294,14 @@ func Sum(a, b Cell) Cell {
 // blockRows is how many rows a block has at most that is made here.
 const blockRows = 4096
 
-// Blocks gives the cells as blocks with the dimensions, TIME_PERIOD, OBS_VALUE, OBS_STATUS, CONF_STATUS and the further
-// attributes of the structure, series by series.
+// Blocks gives the cells as blocks with the dimensions, TIME_PERIOD, OBS_VALUE, OBS_STATUS, CONF_STATUS, the further
+// attributes of the structure and the line, series by series.
 func (t *Table) Blocks() iter.Seq[*block.Block] {
 	return func(yield func(*block.Block) bool) {
 		dimensions := len(t.structure.Dimensions)
 		coded := append(t.structure.DimensionIDs(), block.TimePeriod, block.ObsStatus, block.ConfStatus)
 		coded = append(coded, t.further...)
-		builder := block.NewBuilder(coded, []string{block.ObsValue})
+		builder := block.NewBuilder(coded, []string{block.ObsValue, block.Line})
 		texts := make([]string, len(coded))
 		for series := range t.tracks {
 			for i, code := range t.Key(series) {
@@ -295,7 +312,7 @@ func (t *Table) Blocks() iter.Seq[*block.Block] {
 				texts[dimensions] = Period{frequency, track.Periods[i]}.String()
 				texts[dimensions+1], texts[dimensions+2] = string(cell.ObsStatus), string(cell.ConfStatus)
 				copy(texts[dimensions+3:], t.Attributes(cell.Attributes))
-				builder.Append(texts, []float64{cell.Value})
+				builder.Append(texts, []float64{cell.Value, float64(cell.Line)})
 				if builder.Rows() == blockRows {
 					if !yield(builder.Block()) {
 						return

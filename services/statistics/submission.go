@@ -1,0 +1,188 @@
+package statistics
+
+import (
+	"context"
+	"io"
+	"iter"
+	"time"
+
+	"github.com/comity-federation/comity/proto/block"
+	"github.com/comity-federation/comity/proto/filter"
+)
+
+// Action says what the rows of a submission do to what is stored.
+type Action uint8
+
+// The actions.
+const (
+	Merge   Action = iota // the rows are added, or replace what has the same key and period
+	Replace               // the rows replace all that is stored of the provider in the dataflow and passes the scope
+)
+
+// State says what became of a submission.
+type State uint8
+
+// The states.
+const (
+	Accepted State = iota + 1 // stored, whole
+	Rejected                  // nothing of it is stored
+)
+
+// Header says what an upload is.
+type Header struct {
+	Dataflow       Ref
+	Layout         string // the id of the layout that a national file is read with; "" for blocks
+	IdempotencyKey string // the same key with the same content gives the same submission; "": every upload is new
+	Action         Action
+	Provider       string        // whose figures they are; "": the own state's
+	Scope          filter.Filter // for Replace: what is replaced, over dimensions and TIME_PERIOD
+	Release        string        // for a partner's figures: the release that they came in
+	Submitter      string        // who uploads it
+}
+
+// Content is what an upload holds: the bytes of a national file, or blocks. One of the two is nil. Either is read once,
+// and ends with the error of the caller's connection where there is one.
+type Content struct {
+	File   io.Reader
+	Blocks iter.Seq2[*block.Block, error]
+}
+
+// Submission is an upload and what became of it.
+type Submission struct {
+	ID             string
+	Digest         [32]byte // SHA-256 of what was asked for and of the content
+	State          State
+	Dataflow       Ref
+	Layout         string
+	Provider       string
+	Release        string
+	Submitter      string
+	IdempotencyKey string
+	Rows           int
+	Observations   int   // that the rows make in the dataflow submitted to
+	Revision       int64 // 0 where rejected, or where nothing changed
+	Findings       []Finding
+	Derivations    []Derivation
+	CreateTime     time.Time
+}
+
+// Derivation counts what a structure map made of a submission.
+type Derivation struct {
+	StructureMap   Ref
+	Dataflow       Ref
+	Observations   int // of the target dataflow
+	UnmappedLabels int // each counted once
+	LeftOut        int // source observations with such a label that could not be derived
+}
+
+// Part is a provider's figures in a dataflow. A write changes whole parts.
+type Part struct {
+	Dataflow Ref
+	Provider string
+}
+
+// Revision tells that a part changed. The parts that one submission changed have the same number, and come one after
+// another.
+type Revision struct {
+	Cursor     string // to go on from
+	Number     int64  // ascends in the order of commits
+	Part       Part
+	Submission string // the id; "" where it came from a change of a map
+	CommitTime time.Time
+}
+
+// Moment names a state of the data: that of a revision, else that at a time, else, as the zero Moment, the newest.
+type Moment struct {
+	Revision int64
+	Time     time.Time
+}
+
+// Span is a run of periods of one frequency, both ends included.
+type Span struct {
+	Frequency   Frequency
+	First, Last int32
+}
+
+// Selector says which figures are read.
+type Selector struct {
+	Filter filter.Filter // over the dimensions
+	Spans  []Span        // nil: all periods. A frequency without a span is not read
+}
+
+// Series is what is read of one key: the figures of one provider. It is valid until the next one is read.
+type Series struct {
+	Provider string
+	Key      []uint32 // as the reader's dictionary numbers the codes
+	Track    Track
+	Further  map[int32][]string // values of the structure's further attributes by period, where a figure has any
+}
+
+// Reader reads figures.
+type Reader interface {
+	// Dictionary returns the numbers of the codes of a dataflow. It must not be changed.
+	Dictionary(ctx context.Context, flow *Flow) (*Dictionary, error)
+	// Read gives the series of the providers in the order of keys, byte by byte of the codes' numbers, and of providers
+	// as named within a key. It ends with the first error.
+	Read(ctx context.Context, flow *Flow, providers []string, s Selector) iter.Seq2[*Series, error]
+}
+
+// Snapshot reads one state of the data.
+type Snapshot interface {
+	Reader
+	// Revision returns the number of the state, 0 before the first, and when it was committed.
+	Revision() (number int64, committed time.Time)
+	// Providers returns whose figures the dataflow holds, sorted.
+	Providers(ctx context.Context, dataflow Ref) ([]string, error)
+	// Presence gives the periods for which the provider has any figure, by the codes of the dimensions.
+	Presence(ctx context.Context, flow *Flow, provider string, dimensions []int) iter.Seq2[Presence, error]
+}
+
+// Presence is what a provider has figures for: some periods under some codes.
+type Presence struct {
+	Codes   []uint32 // of the dimensions asked for
+	Periods []int32
+}
+
+// Transaction changes figures. What it does is seen by others when it is committed, all at once.
+type Transaction interface {
+	Reader
+	// Lock makes this the only transaction that changes the parts, until it ends.
+	Lock(ctx context.Context, parts ...Part) error
+	// SubmissionByKey returns the submission to the part with the idempotency key; NotFound where there is none.
+	SubmissionByKey(ctx context.Context, part Part, key string) (Submission, error)
+	// Apply makes the changes to a part that is locked.
+	Apply(ctx context.Context, flow *Flow, provider string, c *Changes) error
+	// Publish numbers the changes of this transaction and tells of them. It comes last but for PutSubmission.
+	Publish(ctx context.Context, submission string, parts []Part) (number int64, err error)
+	// PutSubmission stores a submission.
+	PutSubmission(ctx context.Context, s *Submission) error
+	// PutStructures stores artefacts that are new.
+	PutStructures(ctx context.Context, s *Structures) error
+}
+
+// Store keeps structures, submissions and figures.
+type Store interface {
+	// Structures returns every artefact.
+	Structures(ctx context.Context) (*Structures, error)
+	// StructuresChange returns a number that grows with every change of the structures.
+	StructuresChange(ctx context.Context) (int64, error)
+	// Layouts returns every layout, by id.
+	Layouts(ctx context.Context) ([]Layout, error)
+	// Layout returns a layout; NotFound where there is none.
+	Layout(ctx context.Context, id string) (Layout, error)
+	// PutLayout stores a layout in place of any with its id.
+	PutLayout(ctx context.Context, l Layout) error
+	// Submission returns a submission; NotFound where there is none.
+	Submission(ctx context.Context, id string) (Submission, error)
+	// Submissions returns at most limit submissions, the newest first, from after the one with the id; "": the newest.
+	// They have no findings.
+	Submissions(ctx context.Context, limit int, after string) ([]Submission, error)
+	// Update runs do in a transaction, which is committed where it returns nil and else leaves no trace.
+	Update(ctx context.Context, do func(ctx context.Context, tx Transaction) error) error
+	// View runs do on the state of the data at the moment.
+	View(ctx context.Context, at Moment, do func(ctx context.Context, s Snapshot) error) error
+	// Revisions returns at most limit revisions after the cursor, in the order of commits; "": from the first.
+	Revisions(ctx context.Context, cursor string, limit int) ([]Revision, error)
+	// Wait returns when there may be new revisions, at the latest after a second or two, or when ctx ends.
+	Wait(ctx context.Context)
+}
