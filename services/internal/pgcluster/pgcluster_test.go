@@ -104,7 +104,12 @@ func TestStart(t *testing.T) {
 		}
 		defer func() { _ = listener.Close() }()
 		port := listener.Addr().(*net.TCPAddr).Port //nolint:errcheck,forcetypeassert // it is a TCP listener
-		_, err = pgcluster.Start(t.Context(), pgcluster.Options{Directory: filepath.Join(t.TempDir(), "pg"), Port: port})
+		o := pgcluster.Options{Directory: filepath.Join(t.TempDir(), "pg")}
+		if err := start(t, o).Stop(); err != nil {
+			t.Fatal(err)
+		}
+		o.Port = port
+		_, err = pgcluster.Start(t.Context(), o)
 		if err == nil || !strings.Contains(err.Error(), "is used by another program") {
 			t.Errorf("got %v", err)
 		}
