@@ -3,15 +3,13 @@ package main
 import (
 	"fmt"
 	"net/url"
-	"os"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
-	"google.golang.org/protobuf/encoding/protojson"
-	"sigs.k8s.io/yaml"
 
 	sharingpb "github.com/comity-federation/comity/proto/comity/sharing/v1"
+	"github.com/comity-federation/comity/services/internal/region"
 )
 
 // newAgreementCommand returns the commands about agreements between states.
@@ -155,17 +153,9 @@ func newTerminateCommand(node *target) *cobra.Command {
 
 // readTerms reads terms as JSON or YAML, with the field names of the API.
 func readTerms(path string) (*sharingpb.Terms, error) {
-	content, err := os.ReadFile(path) //nolint:gosec // the operator names the file
-	if err != nil {
-		return nil, fmt.Errorf("reading the terms: %w", err)
-	}
-	document, err := yaml.YAMLToJSONStrict(content)
-	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", path, err)
-	}
 	terms := &sharingpb.Terms{}
-	if err := protojson.Unmarshal(document, terms); err != nil {
-		return nil, fmt.Errorf("%s does not hold the terms of an agreement: %w", path, err)
+	if err := region.ReadMessage(path, terms); err != nil {
+		return nil, fmt.Errorf("reading the terms of an agreement: %w", err)
 	}
 	return terms, nil
 }

@@ -1,0 +1,173 @@
+package rpc
+
+import (
+	"math"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	sharingpb "github.com/comity-federation/comity/proto/comity/sharing/v1"
+	"github.com/comity-federation/comity/services/fault"
+	"github.com/comity-federation/comity/services/sharing"
+)
+
+// Sizes of a page.
+const (
+	defaultPage = 100
+	maxPage     = 1_000
+)
+
+// each converts every element of a list.
+func each[T, P any](list []T, convert func(T) P) []P {
+	converted := make([]P, len(list))
+	for i, element := range list {
+		converted[i] = convert(element)
+	}
+	return converted
+}
+
+// page returns what a list request asks for.
+func page(partner string, size int32, token string) (sharing.Page, error) {
+	if size < 0 {
+		return sharing.Page{}, fault.InvalidField("page_size", "is negative")
+	}
+	limit := int(size)
+	if limit == 0 {
+		limit = defaultPage
+	}
+	return sharing.Page{Partner: sharing.StateCode(partner), Limit: min(limit, maxPage), Token: token}, nil
+}
+
+// agreementID reads "agreements/{id}".
+func agreementID(name string) (sharing.AgreementID, error) {
+	id, ok := strings.CutPrefix(name, "agreements/")
+	if !ok || id == "" {
+		return "", fault.InvalidField("name", "%q is not of the form agreements/{id}", name)
+	}
+	return sharing.AgreementID(id), nil
+}
+
+func partner(p sharing.Partner) *sharingpb.Partner {
+	return &sharingpb.Partner{
+		Code: string(p.Code), DisplayName: p.Name, Address: p.Address,
+		LastContactTime: timestamp(p.LastContact), LastError: p.LastError,
+		ReceivedSequence: float64(p.ReceivedSequence), ReceiptedSequence: float64(p.ReceiptedSequence), Waiting: count(p.Waiting),
+	}
+}
+
+func termsFromProto(t *sharingpb.Terms) sharing.Terms {
+	return sharing.Terms{
+		ID: sharing.AgreementID(t.GetId()), Version: int(t.GetVersion()),
+		Provider: sharing.StateCode(t.GetProvider()), Receiver: sharing.StateCode(t.GetReceiver()),
+		Dataflow: t.GetDataflow(), Indicators: t.GetIndicators(), Detail: t.GetDetail(), Purposes: t.GetPurposes(),
+		MinimumFrequency: int(t.GetMinimumFrequency()), ValidFrom: t.GetValidFrom(), ValidTo: t.GetValidTo(),
+		RetentionDays: int(t.GetRetentionDays()), Onward: t.GetOnward(), Text: t.GetText(),
+	}
+}
+
+func terms(t sharing.Terms) *sharingpb.Terms {
+	return &sharingpb.Terms{
+		Id: string(t.ID), Version: count(t.Version), Provider: string(t.Provider), Receiver: string(t.Receiver),
+		Dataflow: t.Dataflow, Indicators: t.Indicators, Detail: t.Detail, Purposes: t.Purposes,
+		MinimumFrequency: count(t.MinimumFrequency), ValidFrom: t.ValidFrom, ValidTo: t.ValidTo,
+		RetentionDays: count(t.RetentionDays), Onward: t.Onward, Text: t.Text,
+	}
+}
+
+var agreementStates = map[sharing.AgreementState]sharingpb.Agreement_State{
+	sharing.Proposed:   sharingpb.Agreement_PROPOSED,
+	sharing.Active:     sharingpb.Agreement_ACTIVE,
+	sharing.Superseded: sharingpb.Agreement_SUPERSEDED,
+	sharing.Terminated: sharingpb.Agreement_TERMINATED,
+}
+
+func agreement(a sharing.Agreement) *sharingpb.Agreement {
+	p := &sharingpb.Agreement{
+		Name: "agreements/" + string(a.Terms.ID), State: agreementStates[a.State], Terms: terms(a.Terms), Document: a.Document,
+		CreateTime: timestamp(a.Created), UpdateTime: timestamp(a.Updated),
+	}
+	for _, s := range a.Signatures {
+		p.Signatures = append(p.Signatures, &sharingpb.AgreementSignature{
+			State: string(s.State), KeyId: s.Signature.KeyID, Signature: s.Signature.Signature, CreateTime: timestamp(s.Created),
+		})
+	}
+	return p
+}
+
+func explanation(e sharing.Explanation) *sharingpb.ExplainPolicyResponse {
+	return &sharingpb.ExplainPolicyResponse{
+		Allowed: e.Allowed,
+		Reasons: each(e.Reasons, func(r sharing.Reason) *sharingpb.Reason {
+			return &sharingpb.Reason{Code: r.Code, Text: r.Text, Agreement: string(r.Agreement)}
+		}),
+		Obligations: &sharingpb.Obligations{
+			MinimumFrequency: count(e.Obligations.MinimumFrequency), Purposes: e.Obligations.Purposes,
+			RetentionDays: count(e.Obligations.RetentionDays), Onward: e.Obligations.Onward, Detail: e.Detail,
+		},
+		Coarsened: e.Coarsened, PolicyRevision: e.PolicyRevision,
+		Released: count(e.Released), Withheld: count(e.Withheld), Suppressed: count(e.Suppressed),
+	}
+}
+
+func release(r sharing.Release) *sharingpb.Release {
+	return &sharingpb.Release{
+		Name: "releases/" + string(r.ID), Partner: string(r.Partner),
+		Agreement: string(r.Agreement), AgreementVersion: count(r.AgreementVersion), Dataflow: r.Dataflow, Indicators: r.Indicators,
+		Decision: string(r.Decision), PolicyRevision: r.PolicyRevision, StatisticsRevision: r.Revision,
+		Candidates: count(r.Candidates), Released: count(r.Released), Withheld: count(r.Withheld), Suppressed: count(r.Suppressed),
+		ValueKept: r.ValueKept, Coarsened: r.Coarsened, Batches: count(r.Batches), Sha256: r.SHA256, CreateTime: timestamp(r.Created),
+	}
+}
+
+var directions = map[sharing.Direction]sharingpb.Direction_Way{
+	sharing.Sent:     sharingpb.Direction_SENT,
+	sharing.Received: sharingpb.Direction_RECEIVED,
+}
+
+var deliveryStates = map[sharing.DeliveryState]sharingpb.Delivery_State{
+	sharing.Waiting:            sharingpb.Delivery_WAITING,
+	sharing.Receipted:          sharingpb.Delivery_RECEIPTED,
+	sharing.Staged:             sharingpb.Delivery_STAGED,
+	sharing.Stored:             sharingpb.Delivery_STORED,
+	sharing.Refused:            sharingpb.Delivery_REFUSED,
+	sharing.SupersededDelivery: sharingpb.Delivery_SUPERSEDED,
+}
+
+func delivery(d sharing.Delivery) *sharingpb.Delivery {
+	return &sharingpb.Delivery{
+		Direction: directions[d.Direction], State: deliveryStates[d.State], Partner: string(d.Partner),
+		Release: string(d.Release), Agreement: string(d.Agreement),
+		Stream: d.Stream, Epoch: d.Epoch, Sequence: float64(d.Sequence), Cells: count(d.Cells), EnvelopeSha256: d.EnvelopeSHA256,
+		CreateTime: timestamp(d.Created), ReceiptTime: timestamp(d.ReceiptTime), ReceiptVerified: d.ReceiptVerified, Reason: d.Reason,
+	}
+}
+
+func logEntry(e sharing.LogEntry) *sharingpb.LogEntry {
+	return &sharingpb.LogEntry{
+		Index: float64(e.Index), Kind: sharingpb.LogEntry_Kind(e.Kind), Subject: e.Subject, CreateTime: timestamp(e.Created),
+		Salt: e.Salt, ContentSha256: e.ContentSHA256, LeafHash: e.LeafHash, Content: e.Content, TreeHashes: e.TreeHashes,
+	}
+}
+
+// LogEntryFromProto returns the log entry that p is the wire form of, for those who verify a log from outside.
+func LogEntryFromProto(p *sharingpb.LogEntry) sharing.LogEntry {
+	return sharing.LogEntry{
+		Index: int64(p.GetIndex()), Kind: sharing.EntryKind(p.GetKind()), Subject: p.GetSubject(), //nolint:gosec // a kind is a small enum
+		Created: p.GetCreateTime().AsTime(), Salt: p.GetSalt(), ContentSHA256: p.GetContentSha256(),
+		LeafHash: p.GetLeafHash(), Content: p.GetContent(), TreeHashes: p.GetTreeHashes(),
+	}
+}
+
+// timestamp returns the wire form of t; absent where it is zero.
+func timestamp(t time.Time) *timestamppb.Timestamp {
+	if t.IsZero() {
+		return nil
+	}
+	return timestamppb.New(t)
+}
+
+// count returns n as the API has counts; one that is larger is given as the largest.
+func count(n int) int32 {
+	return int32(min(max(n, math.MinInt32), math.MaxInt32)) //nolint:gosec // it was just bounded
+}

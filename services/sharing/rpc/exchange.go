@@ -1,0 +1,416 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+
+	exchangepb "github.com/comity-federation/comity/proto/comity/exchange/v1"
+	"github.com/comity-federation/comity/services/fault"
+	"github.com/comity-federation/comity/services/internal/rpc"
+	"github.com/comity-federation/comity/services/sharing"
+	"github.com/comity-federation/comity/services/sharing/wire"
+)
+
+// Version is the version of the protocol that this node speaks.
+const Version = 1
+
+const (
+	heartbeatInterval = 10 * time.Second // how long a stream is silent at most
+	helloTimeout      = 20 * time.Second // how long a receiver may take to say where it stands
+	maxCredit         = 1 << 16          // what a receiver can ask for ahead
+	maxFetch          = 3 << 20          // bytes that a Fetch answers at most
+)
+
+// Node is what the exchange asks of this state's domain. [sharing.Service] is one. The partner is the caller, as its
+// certificate names it.
+type Node interface {
+	Head(ctx context.Context, partner sharing.StateCode) (sharing.Cursor, error)
+	Outgoing(ctx context.Context, partner sharing.StateCode, after sharing.Cursor, limit int) ([]sharing.Outgoing, error)
+	OutgoingChanged(partner sharing.StateCode) <-chan struct{}
+	AcceptReceipt(ctx context.Context, from sharing.StateCode, receipt sharing.Signed) error
+	Checkpoint(ctx context.Context) (checkpoint, verifierKey string, err error)
+	Witness(ctx context.Context, from sharing.StateCode, checkpoint string, oldSize int64, proof [][]byte) (cosigned string, seen int64, err error)
+	ReceiveProposal(ctx context.Context, from sharing.StateCode, agreement sharing.Signed) error
+	ReceiveAnswer(ctx context.Context, from sharing.StateCode, agreement sharing.Signed) error
+	ReceiveTermination(ctx context.Context, from sharing.StateCode, termination sharing.Signed) error
+}
+
+var _ Node = (*sharing.Service)(nil)
+
+// Exchange is the ExchangeService.
+type Exchange struct {
+	exchangepb.UnimplementedExchangeServiceServer
+	state     sharing.StateCode
+	node      Node
+	notified  func(partner sharing.StateCode)
+	log       *slog.Logger
+	heartbeat time.Duration
+
+	closing sync.Once
+	closed  chan struct{}
+}
+
+// NewExchange returns the ExchangeService of the state. Notified is called when a partner says that it has something
+// for us; it must not block.
+func NewExchange(state sharing.StateCode, node Node, notified func(partner sharing.StateCode), log *slog.Logger) *Exchange {
+	return &Exchange{
+		state: state, node: node, notified: notified, log: log,
+		heartbeat: heartbeatInterval, closed: make(chan struct{}),
+	}
+}
+
+// Run keeps the exchange open until ctx ends. Then every stream ends, so that the server can stop gracefully.
+func (e *Exchange) Run(ctx context.Context) error {
+	<-ctx.Done()
+	e.closing.Do(func() { close(e.closed) })
+	return nil
+}
+
+// caller returns the partner that calls, from nothing but its certificate.
+func (e *Exchange) caller(ctx context.Context) (sharing.StateCode, error) {
+	caller := rpc.CallerFrom(ctx)
+	partner := sharing.StateCode(caller.State)
+	if partner == "" || partner == e.state || caller.Service != "sharing" {
+		return "", fault.New(fault.Denied, "ACCESS_DENIED", "only the sharing services of other states exchange here")
+	}
+	return partner, nil
+}
+
+// Describe says who answers.
+func (e *Exchange) Describe(ctx context.Context, _ *exchangepb.DescribeRequest) (*exchangepb.DescribeResponse, error) {
+	partner, err := e.caller(ctx)
+	if err != nil {
+		return nil, err
+	}
+	head, err := e.node.Head(ctx, partner)
+	if err != nil {
+		return nil, err
+	}
+	checkpoint, _, err := e.node.Checkpoint(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &exchangepb.DescribeResponse{
+		State: string(e.state), ProtocolVersions: []uint32{Version}, Head: wire.Cursor(head), Checkpoint: checkpoint,
+	}, nil
+}
+
+// Sync sends envelopes as long as the receiver stays, never more than it gave credit for.
+//
+// An envelope is asked for only when there is credit for it and the one before is on its way: at most one is held for
+// a stream, however slow its reader is, and an agreement that has ended stops the stream before the next.
+func (e *Exchange) Sync(stream exchangepb.ExchangeService_SyncServer) error {
+	partner, err := e.caller(stream.Context())
+	if err != nil {
+		return err
+	}
+	s := &syncing{
+		Exchange: e, stream: stream, partner: partner,
+		hello: make(chan sharing.Cursor, 1), credit: make(chan struct{}, 1), left: make(chan error, 1),
+	}
+	go func() { s.left <- s.listen() }()
+	return s.send()
+}
+
+// syncing is a stream of envelopes to a partner. One goroutine listens, one sends.
+type syncing struct {
+	*Exchange
+	stream  grpc.BidiStreamingServer[exchangepb.SyncRequest, exchangepb.SyncResponse]
+	partner sharing.StateCode
+
+	hello  chan sharing.Cursor // where the receiver stands: once
+	credit chan struct{}       // holds one element while granted may have grown
+	left   chan error          // why the receiver is heard no more: once; nil: it has left
+
+	mu      sync.Mutex
+	granted uint64 // how many more envelopes the receiver can take
+}
+
+// listen takes what the receiver says until it leaves. A receipt is kept before the next message is read.
+func (s *syncing) listen() error {
+	for first := true; ; first = false {
+		said, err := s.stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		switch part := said.GetPart().(type) {
+		case *exchangepb.SyncRequest_Resume:
+			if !first {
+				return fault.InvalidField("resume", "is said once, first")
+			}
+			s.hello <- wire.CursorFromProto(part.Resume)
+			continue
+		case *exchangepb.SyncRequest_Credit:
+			if !first {
+				s.grant(part.Credit)
+				continue
+			}
+		case *exchangepb.SyncRequest_Receipt:
+			if !first {
+				if err := s.node.AcceptReceipt(s.stream.Context(), s.partner, wire.SignedFromProto(part.Receipt)); err != nil {
+					return err
+				}
+				continue
+			}
+		}
+		if first {
+			return fault.InvalidField("resume", "must come first")
+		}
+		return fault.InvalidField("part", "is missing")
+	}
+}
+
+// grant adds credit.
+func (s *syncing) grant(credit uint32) {
+	s.mu.Lock()
+	s.granted = min(s.granted+uint64(credit), maxCredit)
+	s.mu.Unlock()
+	select {
+	case s.credit <- struct{}{}:
+	default: // the sender is told already
+	}
+}
+
+// hasCredit reports whether the receiver can take an envelope.
+func (s *syncing) hasCredit() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.granted > 0
+}
+
+// spend takes one credit. Only the sender spends, so what it saw granted is still there.
+func (s *syncing) spend() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.granted--
+}
+
+// resume waits for the receiver to say where it stands.
+func (s *syncing) resume() (sharing.Cursor, error) {
+	timeout := time.NewTimer(helloTimeout)
+	defer timeout.Stop()
+	select {
+	case cursor := <-s.hello:
+		if stream := sharing.StreamName(s.state, s.partner); cursor.Stream != stream {
+			return sharing.Cursor{}, fault.InvalidField("resume.stream", "is not %q", stream)
+		}
+		return cursor, nil
+	case err := <-s.left:
+		return sharing.Cursor{}, err
+	case <-timeout.C:
+		return sharing.Cursor{}, fault.InvalidField("resume", "did not come in %s", helloTimeout)
+	case <-s.closed:
+		return sharing.Cursor{}, closing()
+	}
+}
+
+// send sends until the receiver leaves or the exchange closes.
+func (s *syncing) send() error {
+	after, err := s.resume()
+	if err != nil {
+		return err
+	}
+	ctx := s.stream.Context()
+	heartbeat := time.NewTicker(s.heartbeat)
+	defer heartbeat.Stop()
+	for {
+		changed := s.node.OutgoingChanged(s.partner)
+		for s.hasCredit() {
+			more, err := s.next(ctx, &after)
+			if err != nil {
+				return err
+			}
+			if stop, err := s.stopped(); stop || !more {
+				if stop {
+					return err
+				}
+				break
+			}
+		}
+		select {
+		case <-changed:
+		case <-s.credit:
+		case <-heartbeat.C: // then also asks again: another process on this store may have put something out
+			head, err := s.node.Head(ctx, s.partner)
+			if err != nil {
+				return err
+			}
+			if err := s.stream.Send(&exchangepb.SyncResponse{Part: &exchangepb.SyncResponse_Heartbeat{
+				Heartbeat: &exchangepb.Heartbeat{Head: head.Sequence},
+			}}); err != nil {
+				return err
+			}
+		case err := <-s.left:
+			return err
+		case <-s.closed:
+			return closing()
+		}
+	}
+}
+
+// next sends the next envelope after the cursor and moves the cursor there, or reports that there is none for now. A
+// cursor that does not fit the stream is mended, and the receiver told.
+func (s *syncing) next(ctx context.Context, after *sharing.Cursor) (more bool, err error) {
+	next, err := s.node.Outgoing(ctx, s.partner, *after, 1)
+	if resync, ok := errors.AsType[*sharing.ResyncError](err); ok {
+		if resync.From == *after {
+			return false, fmt.Errorf("the stream to %s cannot go on from where it says: %w", s.partner, err)
+		}
+		s.log.WarnContext(ctx, "a partner's cursor does not fit its stream", "partner", s.partner,
+			"epoch", after.Epoch, "sequence", after.Sequence, "from_epoch", resync.From.Epoch, "from_sequence", resync.From.Sequence)
+		*after = resync.From
+		return true, s.stream.Send(&exchangepb.SyncResponse{Part: &exchangepb.SyncResponse_Resync{Resync: wire.Cursor(resync.From)}})
+	}
+	if err != nil {
+		return false, fmt.Errorf("asking for what goes to %s: %w", s.partner, err)
+	}
+	if len(next) == 0 {
+		return false, nil
+	}
+	s.spend()
+	if err := s.stream.Send(&exchangepb.SyncResponse{Part: &exchangepb.SyncResponse_Envelope{Envelope: next[0].Envelope}}); err != nil {
+		return false, err
+	}
+	return true, advance(after, next[0])
+}
+
+// advance moves the cursor to the envelope. A receiver that had nothing begins without an epoch; the envelope has it.
+func advance(cursor *sharing.Cursor, sent sharing.Outgoing) error {
+	cursor.Sequence = sent.Sequence
+	if cursor.Epoch != "" {
+		return nil
+	}
+	var codec wire.Codec
+	envelope, err := codec.DecodeEnvelope(sent.Envelope)
+	if err != nil {
+		return fmt.Errorf("reading an envelope of ours: %w", err)
+	}
+	header, err := codec.DecodeHeader(envelope.Header.Payload)
+	if err != nil {
+		return fmt.Errorf("reading a header of ours: %w", err)
+	}
+	cursor.Epoch = header.Epoch
+	return nil
+}
+
+// stopped reports whether the stream is over, without waiting.
+func (s *syncing) stopped() (bool, error) {
+	select {
+	case err := <-s.left:
+		return true, err
+	case <-s.closed:
+		return true, closing()
+	default:
+		return false, nil
+	}
+}
+
+// closing is what a stream ends with where this node stops: the partner comes again.
+func closing() error {
+	return fault.New(fault.Unavailable, "UNAVAILABLE", "this node is stopping; come again")
+}
+
+// Fetch answers the envelopes after a cursor.
+func (e *Exchange) Fetch(ctx context.Context, r *exchangepb.FetchRequest) (*exchangepb.FetchResponse, error) {
+	partner, err := e.caller(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, receipt := range r.GetReceipts() {
+		if err := e.node.AcceptReceipt(ctx, partner, wire.SignedFromProto(receipt)); err != nil {
+			return nil, err
+		}
+	}
+	after := wire.CursorFromProto(r.GetResume())
+	if stream := sharing.StreamName(e.state, partner); after.Stream != stream {
+		return nil, fault.InvalidField("resume.stream", "is not %q", stream)
+	}
+	answer := &exchangepb.FetchResponse{}
+	for size := 0; ; {
+		next, err := e.node.Outgoing(ctx, partner, after, 1)
+		if resync, ok := errors.AsType[*sharing.ResyncError](err); ok {
+			answer.Resync = wire.Cursor(resync.From)
+			return answer, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("asking for what goes to %s: %w", partner, err)
+		}
+		if len(next) == 0 || size+len(next[0].Envelope) > maxFetch {
+			return answer, nil
+		}
+		size += len(next[0].Envelope)
+		answer.Envelopes = append(answer.Envelopes, next[0].Envelope)
+		if err := advance(&after, next[0]); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// Notify takes a hint that there is something to fetch.
+func (e *Exchange) Notify(ctx context.Context, _ *exchangepb.NotifyRequest) (*exchangepb.NotifyResponse, error) {
+	partner, err := e.caller(ctx)
+	if err != nil {
+		return nil, err
+	}
+	e.notified(partner)
+	return &exchangepb.NotifyResponse{}, nil
+}
+
+// Propose takes an agreement that the caller has signed.
+func (e *Exchange) Propose(ctx context.Context, r *exchangepb.ProposeRequest) (*exchangepb.ProposeResponse, error) {
+	partner, err := e.caller(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.node.ReceiveProposal(ctx, partner, wire.SignedFromProto(r.GetAgreement())); err != nil {
+		return nil, err
+	}
+	return &exchangepb.ProposeResponse{}, nil
+}
+
+// Answer takes the caller's signature under an agreement, or its termination.
+func (e *Exchange) Answer(ctx context.Context, r *exchangepb.AnswerRequest) (*exchangepb.AnswerResponse, error) {
+	partner, err := e.caller(ctx)
+	if err != nil {
+		return nil, err
+	}
+	switch answer := r.GetAnswer().(type) {
+	case *exchangepb.AnswerRequest_Agreement:
+		err = e.node.ReceiveAnswer(ctx, partner, wire.SignedFromProto(answer.Agreement))
+	case *exchangepb.AnswerRequest_Termination:
+		err = e.node.ReceiveTermination(ctx, partner, wire.SignedFromProto(answer.Termination))
+	default:
+		err = fault.InvalidField("answer", "is missing")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &exchangepb.AnswerResponse{}, nil
+}
+
+// Witness co-signs the caller's checkpoint where it extends the one seen before.
+func (e *Exchange) Witness(ctx context.Context, r *exchangepb.WitnessRequest) (*exchangepb.WitnessResponse, error) {
+	partner, err := e.caller(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if r.GetOldSize() > math.MaxInt64 {
+		return nil, fault.InvalidField("old_size", "is too large")
+	}
+	cosigned, seen, err := e.node.Witness(ctx, partner, r.GetCheckpoint(), int64(r.GetOldSize()), r.GetProof()) //nolint:gosec // it was just bounded
+	if err != nil {
+		return nil, err
+	}
+	return &exchangepb.WitnessResponse{Cosigned: cosigned, SeenSize: uint64(seen)}, nil //nolint:gosec // a size is not negative
+}

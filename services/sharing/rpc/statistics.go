@@ -1,0 +1,227 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"slices"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/comity-federation/comity/proto/block"
+	statisticspb "github.com/comity-federation/comity/proto/comity/statistics/v1"
+	"github.com/comity-federation/comity/proto/wire"
+	"github.com/comity-federation/comity/services/fault"
+	"github.com/comity-federation/comity/services/sharing"
+)
+
+// Statistics is the [sharing.Statistics] of this state's statistics service.
+type Statistics struct {
+	client statisticspb.StatisticsServiceClient
+}
+
+var _ sharing.Statistics = (*Statistics)(nil)
+
+// NewStatistics returns the statistics behind the connection.
+func NewStatistics(connection grpc.ClientConnInterface) *Statistics {
+	return &Statistics{client: statisticspb.NewStatisticsServiceClient(connection)}
+}
+
+// Structures returns the structure of a dataflow.
+func (s *Statistics) Structures(ctx context.Context, dataflow string) (*sharing.Structures, error) {
+	answer, err := s.client.GetStructures(ctx, &statisticspb.GetStructuresRequest{Dataflow: dataflow})
+	if err != nil {
+		return nil, fromStatus("asking for the structure of "+dataflow, err)
+	}
+	return structuresFromProto(answer.GetStructures())
+}
+
+func structuresFromProto(p *statisticspb.Structures) (*sharing.Structures, error) {
+	if len(p.GetDataflows()) != 1 || len(p.GetDataStructures()) != 1 {
+		return nil, fmt.Errorf("the statistics answered %d dataflows and %d data structures, not one of each",
+			len(p.GetDataflows()), len(p.GetDataStructures()))
+	}
+	lists := make(map[string]*statisticspb.Codelist, len(p.GetCodelists()))
+	for _, list := range p.GetCodelists() {
+		lists[ref(list)] = list
+	}
+	structures := &sharing.Structures{Dataflow: ref(p.GetDataflows()[0])}
+	for _, component := range p.GetDataStructures()[0].GetDimensions() {
+		dimension := sharing.Dimension{ID: component.GetId(), Codes: map[string]sharing.Code{}}
+		if id := component.GetCodelist(); id != "" {
+			list, ok := lists[id]
+			if !ok {
+				return nil, fmt.Errorf("the statistics answered no codelist %s for %s", id, component.GetId())
+			}
+			dimension.Levels = list.GetLevels()
+			for _, code := range list.GetCodes() {
+				dimension.Codes[code.GetId()] = sharing.Code{Parent: code.GetParent(), Level: code.GetLevel()}
+			}
+			if !slices.Contains(structures.Codelists, id) {
+				structures.Codelists = append(structures.Codelists, id)
+			}
+		}
+		structures.Dimensions = append(structures.Dimensions, dimension)
+	}
+	return structures, nil
+}
+
+// ref returns "AGENCY:ID(VERSION)".
+func ref(artefact interface {
+	GetAgency() string
+	GetId() string
+	GetVersion() string
+}) string {
+	return fmt.Sprintf("%s:%s(%s)", artefact.GetAgency(), artefact.GetId(), artefact.GetVersion())
+}
+
+// Query calls each with the blocks of the answer.
+func (s *Statistics) Query(ctx context.Context, query sharing.Query, each func(*block.Block) error) (int64, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // also ends a stream that each did not want to the end
+	request := &statisticspb.QueryRequest{
+		Dataflow: query.Dataflow, Filter: wire.FilterToProto(query.Filter), Revision: query.Revision,
+	}
+	for _, provider := range query.Providers {
+		request.Providers = append(request.Providers, string(provider))
+	}
+	for _, selection := range query.Selections {
+		request.Selections = append(request.Selections, &statisticspb.Selection{
+			Dimension: selection.Dimension, Codes: selection.Codes, Level: selection.Level,
+		})
+	}
+	stream, err := s.client.Query(ctx, request)
+	if err != nil {
+		return 0, fromStatus("asking for figures", err)
+	}
+	revision := query.Revision
+	for {
+		answer, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return revision, nil
+		}
+		if err != nil {
+			return 0, fromStatus("asking for figures", err)
+		}
+		revision = answer.GetRevision()
+		if answer.GetBlock() == nil {
+			continue
+		}
+		rows, err := wire.BlockFromProto(answer.GetBlock())
+		if err != nil {
+			return 0, fmt.Errorf("reading figures: %w", err)
+		}
+		if err := each(rows); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// Watch calls each with the revisions after the cursor.
+func (s *Statistics) Watch(ctx context.Context, cursor string, each func(sharing.Revision) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := s.client.WatchRevisions(ctx, &statisticspb.WatchRevisionsRequest{Cursor: cursor})
+	if err != nil {
+		return fromStatus("watching the revisions", err)
+	}
+	for {
+		news, err := stream.Recv()
+		if err != nil {
+			return fromStatus("watching the revisions", err)
+		}
+		if err := each(sharing.Revision{
+			Cursor: news.GetCursor(), Revision: news.GetRevision(), Dataflow: news.GetDataflow(),
+			Provider: sharing.StateCode(news.GetProvider()),
+		}); err != nil {
+			return err
+		}
+	}
+}
+
+// Submit stores a partner's figures.
+func (s *Statistics) Submit(ctx context.Context, submission sharing.Submission, blocks iter.Seq2[*block.Block, error]) (sharing.Submitted, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := s.client.Submit(ctx)
+	if err != nil {
+		return sharing.Submitted{}, fromStatus("handing over a release", err)
+	}
+	send := func(part *statisticspb.SubmitRequest) error {
+		// The reason why a server stops listening is in its answer.
+		if err := stream.Send(part); err != nil && !errors.Is(err, io.EOF) {
+			return fromStatus("handing over a release", err)
+		}
+		return nil
+	}
+	if err := send(&statisticspb.SubmitRequest{Part: &statisticspb.SubmitRequest_Header{Header: &statisticspb.SubmissionHeader{
+		Dataflow: submission.Dataflow, IdempotencyKey: submission.IdempotencyKey, Action: statisticspb.SubmissionHeader_REPLACE,
+		Provider: string(submission.Provider), Scope: wire.FilterToProto(submission.Scope), Release: string(submission.Release),
+	}}}); err != nil {
+		return sharing.Submitted{}, err
+	}
+	for rows, err := range blocks {
+		if err != nil {
+			return sharing.Submitted{}, err
+		}
+		if err := send(&statisticspb.SubmitRequest{Part: &statisticspb.SubmitRequest_Block{Block: wire.BlockToProto(rows)}}); err != nil {
+			return sharing.Submitted{}, err
+		}
+	}
+	answer, err := stream.CloseAndRecv()
+	if err != nil {
+		return sharing.Submitted{}, fromStatus("handing over a release", err)
+	}
+	return submitted(answer.GetSubmission()), nil
+}
+
+func submitted(p *statisticspb.Submission) sharing.Submitted {
+	if p.GetState() == statisticspb.Submission_ACCEPTED {
+		return sharing.Submitted{Accepted: true}
+	}
+	for _, finding := range p.GetFindings() {
+		if finding.GetSeverity() == statisticspb.Finding_BLOCKING {
+			return sharing.Submitted{Reason: finding.GetRule() + ": " + finding.GetMessage()}
+		}
+	}
+	return sharing.Submitted{Reason: "the statistics rejected it without a finding"}
+}
+
+// faultKinds are the faults that another service of this state can tell us of, and that our own caller can act upon.
+var faultKinds = map[codes.Code]fault.Kind{
+	codes.InvalidArgument:    fault.Invalid,
+	codes.NotFound:           fault.NotFound,
+	codes.AlreadyExists:      fault.Exists,
+	codes.FailedPrecondition: fault.Precondition,
+	codes.ResourceExhausted:  fault.Exhausted,
+	codes.Unavailable:        fault.Unavailable,
+}
+
+// fromStatus returns the fault that a service answered. What is no fault of a caller's stays an error with the status
+// in it.
+func fromStatus(doing string, err error) error {
+	answer := status.Convert(err)
+	kind, ok := faultKinds[answer.Code()]
+	if !ok {
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+	if kind == fault.Unavailable {
+		// Whatever the transport says is for the log, not for a caller.
+		return fault.New(kind, "UNAVAILABLE", "the statistics do not answer").Because(fmt.Errorf("%s: %w", doing, err))
+	}
+	reason := ""
+	for _, detail := range answer.Details() {
+		if info, ok := detail.(*errdetails.ErrorInfo); ok {
+			reason = info.GetReason()
+		}
+	}
+	if reason == "" {
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+	return fault.New(kind, reason, "%s", answer.Message()).Because(fmt.Errorf("%s: %w", doing, err))
+}
