@@ -247,7 +247,7 @@ func RegisterRiskServiceHandlerServer(ctx context.Context, mux *runtime.ServeMux
 			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
 			return
 		}
-		forward_RiskService_CreateAssumption_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+		forward_RiskService_CreateAssumption_0(annotatedContext, mux, outboundMarshaler, w, req, response_RiskService_CreateAssumption_0{resp.(*extRiskv1.CreateAssumptionResponse)}, mux.GetForwardResponseOptions()...)
 	})
 	mux.Handle(http.MethodGet, pattern_RiskService_GetAssumption_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
@@ -267,7 +267,7 @@ func RegisterRiskServiceHandlerServer(ctx context.Context, mux *runtime.ServeMux
 			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
 			return
 		}
-		forward_RiskService_GetAssumption_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+		forward_RiskService_GetAssumption_0(annotatedContext, mux, outboundMarshaler, w, req, response_RiskService_GetAssumption_0{resp.(*extRiskv1.GetAssumptionResponse)}, mux.GetForwardResponseOptions()...)
 	})
 	mux.Handle(http.MethodGet, pattern_RiskService_ListAssumptions_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
@@ -394,7 +394,7 @@ func RegisterRiskServiceHandlerClient(ctx context.Context, mux *runtime.ServeMux
 			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
 			return
 		}
-		forward_RiskService_CreateAssumption_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+		forward_RiskService_CreateAssumption_0(annotatedContext, mux, outboundMarshaler, w, req, response_RiskService_CreateAssumption_0{resp.(*extRiskv1.CreateAssumptionResponse)}, mux.GetForwardResponseOptions()...)
 	})
 	mux.Handle(http.MethodGet, pattern_RiskService_GetAssumption_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
@@ -411,7 +411,7 @@ func RegisterRiskServiceHandlerClient(ctx context.Context, mux *runtime.ServeMux
 			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
 			return
 		}
-		forward_RiskService_GetAssumption_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+		forward_RiskService_GetAssumption_0(annotatedContext, mux, outboundMarshaler, w, req, response_RiskService_GetAssumption_0{resp.(*extRiskv1.GetAssumptionResponse)}, mux.GetForwardResponseOptions()...)
 	})
 	mux.Handle(http.MethodGet, pattern_RiskService_ListAssumptions_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
@@ -448,6 +448,24 @@ func RegisterRiskServiceHandlerClient(ctx context.Context, mux *runtime.ServeMux
 		forward_RiskService_JudgeAssumption_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
 	})
 	return nil
+}
+
+type response_RiskService_CreateAssumption_0 struct {
+	*extRiskv1.CreateAssumptionResponse
+}
+
+func (m response_RiskService_CreateAssumption_0) XXX_ResponseBody() interface{} {
+	response := m.CreateAssumptionResponse
+	return response.Assumption
+}
+
+type response_RiskService_GetAssumption_0 struct {
+	*extRiskv1.GetAssumptionResponse
+}
+
+func (m response_RiskService_GetAssumption_0) XXX_ResponseBody() interface{} {
+	response := m.GetAssumptionResponse
+	return response.Assumption
 }
 
 var (

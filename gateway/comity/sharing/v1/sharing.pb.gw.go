@@ -445,7 +445,7 @@ func RegisterSharingServiceHandlerServer(ctx context.Context, mux *runtime.Serve
 			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
 			return
 		}
-		forward_SharingService_CreateAgreement_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+		forward_SharingService_CreateAgreement_0(annotatedContext, mux, outboundMarshaler, w, req, response_SharingService_CreateAgreement_0{resp.(*extSharingv1.CreateAgreementResponse)}, mux.GetForwardResponseOptions()...)
 	})
 	mux.Handle(http.MethodGet, pattern_SharingService_GetAgreement_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
@@ -465,7 +465,7 @@ func RegisterSharingServiceHandlerServer(ctx context.Context, mux *runtime.Serve
 			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
 			return
 		}
-		forward_SharingService_GetAgreement_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+		forward_SharingService_GetAgreement_0(annotatedContext, mux, outboundMarshaler, w, req, response_SharingService_GetAgreement_0{resp.(*extSharingv1.GetAgreementResponse)}, mux.GetForwardResponseOptions()...)
 	})
 	mux.Handle(http.MethodGet, pattern_SharingService_ListAgreements_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
@@ -505,7 +505,7 @@ func RegisterSharingServiceHandlerServer(ctx context.Context, mux *runtime.Serve
 			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
 			return
 		}
-		forward_SharingService_SignAgreement_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+		forward_SharingService_SignAgreement_0(annotatedContext, mux, outboundMarshaler, w, req, response_SharingService_SignAgreement_0{resp.(*extSharingv1.SignAgreementResponse)}, mux.GetForwardResponseOptions()...)
 	})
 	mux.Handle(http.MethodPost, pattern_SharingService_TerminateAgreement_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
@@ -525,7 +525,7 @@ func RegisterSharingServiceHandlerServer(ctx context.Context, mux *runtime.Serve
 			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
 			return
 		}
-		forward_SharingService_TerminateAgreement_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+		forward_SharingService_TerminateAgreement_0(annotatedContext, mux, outboundMarshaler, w, req, response_SharingService_TerminateAgreement_0{resp.(*extSharingv1.TerminateAgreementResponse)}, mux.GetForwardResponseOptions()...)
 	})
 	mux.Handle(http.MethodPost, pattern_SharingService_ExplainPolicy_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
@@ -699,7 +699,7 @@ func RegisterSharingServiceHandlerClient(ctx context.Context, mux *runtime.Serve
 			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
 			return
 		}
-		forward_SharingService_CreateAgreement_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+		forward_SharingService_CreateAgreement_0(annotatedContext, mux, outboundMarshaler, w, req, response_SharingService_CreateAgreement_0{resp.(*extSharingv1.CreateAgreementResponse)}, mux.GetForwardResponseOptions()...)
 	})
 	mux.Handle(http.MethodGet, pattern_SharingService_GetAgreement_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
@@ -716,7 +716,7 @@ func RegisterSharingServiceHandlerClient(ctx context.Context, mux *runtime.Serve
 			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
 			return
 		}
-		forward_SharingService_GetAgreement_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+		forward_SharingService_GetAgreement_0(annotatedContext, mux, outboundMarshaler, w, req, response_SharingService_GetAgreement_0{resp.(*extSharingv1.GetAgreementResponse)}, mux.GetForwardResponseOptions()...)
 	})
 	mux.Handle(http.MethodGet, pattern_SharingService_ListAgreements_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
@@ -750,7 +750,7 @@ func RegisterSharingServiceHandlerClient(ctx context.Context, mux *runtime.Serve
 			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
 			return
 		}
-		forward_SharingService_SignAgreement_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+		forward_SharingService_SignAgreement_0(annotatedContext, mux, outboundMarshaler, w, req, response_SharingService_SignAgreement_0{resp.(*extSharingv1.SignAgreementResponse)}, mux.GetForwardResponseOptions()...)
 	})
 	mux.Handle(http.MethodPost, pattern_SharingService_TerminateAgreement_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
@@ -767,7 +767,7 @@ func RegisterSharingServiceHandlerClient(ctx context.Context, mux *runtime.Serve
 			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
 			return
 		}
-		forward_SharingService_TerminateAgreement_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+		forward_SharingService_TerminateAgreement_0(annotatedContext, mux, outboundMarshaler, w, req, response_SharingService_TerminateAgreement_0{resp.(*extSharingv1.TerminateAgreementResponse)}, mux.GetForwardResponseOptions()...)
 	})
 	mux.Handle(http.MethodPost, pattern_SharingService_ExplainPolicy_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
@@ -855,6 +855,42 @@ func RegisterSharingServiceHandlerClient(ctx context.Context, mux *runtime.Serve
 		forward_SharingService_ListLogEntries_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
 	})
 	return nil
+}
+
+type response_SharingService_CreateAgreement_0 struct {
+	*extSharingv1.CreateAgreementResponse
+}
+
+func (m response_SharingService_CreateAgreement_0) XXX_ResponseBody() interface{} {
+	response := m.CreateAgreementResponse
+	return response.Agreement
+}
+
+type response_SharingService_GetAgreement_0 struct {
+	*extSharingv1.GetAgreementResponse
+}
+
+func (m response_SharingService_GetAgreement_0) XXX_ResponseBody() interface{} {
+	response := m.GetAgreementResponse
+	return response.Agreement
+}
+
+type response_SharingService_SignAgreement_0 struct {
+	*extSharingv1.SignAgreementResponse
+}
+
+func (m response_SharingService_SignAgreement_0) XXX_ResponseBody() interface{} {
+	response := m.SignAgreementResponse
+	return response.Agreement
+}
+
+type response_SharingService_TerminateAgreement_0 struct {
+	*extSharingv1.TerminateAgreementResponse
+}
+
+func (m response_SharingService_TerminateAgreement_0) XXX_ResponseBody() interface{} {
+	response := m.TerminateAgreementResponse
+	return response.Agreement
 }
 
 var (

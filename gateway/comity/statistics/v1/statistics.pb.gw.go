@@ -285,7 +285,7 @@ func RegisterStatisticsServiceHandlerServer(ctx context.Context, mux *runtime.Se
 			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
 			return
 		}
-		forward_StatisticsService_GetStructures_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+		forward_StatisticsService_GetStructures_0(annotatedContext, mux, outboundMarshaler, w, req, response_StatisticsService_GetStructures_0{resp.(*extStatisticsv1.GetStructuresResponse)}, mux.GetForwardResponseOptions()...)
 	})
 	mux.Handle(http.MethodGet, pattern_StatisticsService_ListDataflows_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
@@ -325,7 +325,7 @@ func RegisterStatisticsServiceHandlerServer(ctx context.Context, mux *runtime.Se
 			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
 			return
 		}
-		forward_StatisticsService_CreateLayout_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+		forward_StatisticsService_CreateLayout_0(annotatedContext, mux, outboundMarshaler, w, req, response_StatisticsService_CreateLayout_0{resp.(*extStatisticsv1.CreateLayoutResponse)}, mux.GetForwardResponseOptions()...)
 	})
 	mux.Handle(http.MethodGet, pattern_StatisticsService_ListLayouts_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
@@ -365,7 +365,7 @@ func RegisterStatisticsServiceHandlerServer(ctx context.Context, mux *runtime.Se
 			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
 			return
 		}
-		forward_StatisticsService_GetSubmission_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+		forward_StatisticsService_GetSubmission_0(annotatedContext, mux, outboundMarshaler, w, req, response_StatisticsService_GetSubmission_0{resp.(*extStatisticsv1.GetSubmissionResponse)}, mux.GetForwardResponseOptions()...)
 	})
 	mux.Handle(http.MethodGet, pattern_StatisticsService_ListSubmissions_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
@@ -459,7 +459,7 @@ func RegisterStatisticsServiceHandlerClient(ctx context.Context, mux *runtime.Se
 			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
 			return
 		}
-		forward_StatisticsService_GetStructures_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+		forward_StatisticsService_GetStructures_0(annotatedContext, mux, outboundMarshaler, w, req, response_StatisticsService_GetStructures_0{resp.(*extStatisticsv1.GetStructuresResponse)}, mux.GetForwardResponseOptions()...)
 	})
 	mux.Handle(http.MethodGet, pattern_StatisticsService_ListDataflows_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
@@ -493,7 +493,7 @@ func RegisterStatisticsServiceHandlerClient(ctx context.Context, mux *runtime.Se
 			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
 			return
 		}
-		forward_StatisticsService_CreateLayout_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+		forward_StatisticsService_CreateLayout_0(annotatedContext, mux, outboundMarshaler, w, req, response_StatisticsService_CreateLayout_0{resp.(*extStatisticsv1.CreateLayoutResponse)}, mux.GetForwardResponseOptions()...)
 	})
 	mux.Handle(http.MethodGet, pattern_StatisticsService_ListLayouts_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
@@ -527,7 +527,7 @@ func RegisterStatisticsServiceHandlerClient(ctx context.Context, mux *runtime.Se
 			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
 			return
 		}
-		forward_StatisticsService_GetSubmission_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+		forward_StatisticsService_GetSubmission_0(annotatedContext, mux, outboundMarshaler, w, req, response_StatisticsService_GetSubmission_0{resp.(*extStatisticsv1.GetSubmissionResponse)}, mux.GetForwardResponseOptions()...)
 	})
 	mux.Handle(http.MethodGet, pattern_StatisticsService_ListSubmissions_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
@@ -547,6 +547,33 @@ func RegisterStatisticsServiceHandlerClient(ctx context.Context, mux *runtime.Se
 		forward_StatisticsService_ListSubmissions_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
 	})
 	return nil
+}
+
+type response_StatisticsService_GetStructures_0 struct {
+	*extStatisticsv1.GetStructuresResponse
+}
+
+func (m response_StatisticsService_GetStructures_0) XXX_ResponseBody() interface{} {
+	response := m.GetStructuresResponse
+	return response.Structures
+}
+
+type response_StatisticsService_CreateLayout_0 struct {
+	*extStatisticsv1.CreateLayoutResponse
+}
+
+func (m response_StatisticsService_CreateLayout_0) XXX_ResponseBody() interface{} {
+	response := m.CreateLayoutResponse
+	return response.Layout
+}
+
+type response_StatisticsService_GetSubmission_0 struct {
+	*extStatisticsv1.GetSubmissionResponse
+}
+
+func (m response_StatisticsService_GetSubmission_0) XXX_ResponseBody() interface{} {
+	response := m.GetSubmissionResponse
+	return response.Submission
 }
 
 var (

@@ -1,0 +1,435 @@
+package sdmx
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/comity-federation/comity/proto/block"
+)
+
+// JSONWriter writes SDMX-JSON 2.1. Data sets come before structures: the values that the observations point to are
+// known once the last observation is written, so no more than these is held.
+//
+// Every dimension but TIME_PERIOD stands at the series, or, with [AllDimensions], every one at the observation. Rows
+// of a series must come together.
+type JSONWriter struct {
+	out       *bufio.Writer
+	structure *Structure
+	options   JSONOptions
+
+	dimensions []*jsonValues // the structure's, then TIME_PERIOD
+	attributes []*jsonValues // nil: the value stands at the observation itself
+	begun      bool
+	series     []byte // the key of the series at hand, without quotes; nil: none yet
+	empty      bool   // no observation was written in the object at hand
+	providers  []string
+	scratch    []byte
+}
+
+// JSONOptions says what the message says of itself, and how it is grouped.
+type JSONOptions struct {
+	ID                     string    // of the message: letters, digits and _@$-
+	Sender                 string    // the id of the organisation that sends it, of the same characters
+	Prepared               time.Time // when
+	Language               string    // of the names, "" is English
+	DimensionAtObservation string    // TimeSeries or AllDimensions
+	WithoutData            bool      // leaves OBS_VALUE out
+}
+
+// jsonValues are the values of a component in the order in which they were met.
+type jsonValues struct {
+	component Component
+	list      []string
+	positions map[string]int
+}
+
+func (v *jsonValues) position(value string) int {
+	position, ok := v.positions[value]
+	if !ok {
+		position = len(v.list)
+		v.positions[value] = position
+		v.list = append(v.list, value)
+	}
+	return position
+}
+
+// NewJSONWriter returns a writer; nothing is written before the first Write.
+func NewJSONWriter(w io.Writer, s *Structure, options JSONOptions) *JSONWriter {
+	j := &JSONWriter{out: bufio.NewWriterSize(w, 64<<10), structure: s, options: options}
+	for _, d := range s.Dimensions {
+		j.dimensions = append(j.dimensions, &jsonValues{component: d, positions: map[string]int{}})
+	}
+	j.dimensions = append(j.dimensions, &jsonValues{component: Component{ID: block.TimePeriod}, positions: map[string]int{}})
+	for _, a := range s.Attributes {
+		var values *jsonValues
+		if a.Coded {
+			values = &jsonValues{component: a, positions: map[string]int{}}
+		}
+		j.attributes = append(j.attributes, values)
+	}
+	return j
+}
+
+func (j *JSONWriter) flat() bool { return j.options.DimensionAtObservation == AllDimensions }
+
+func (j *JSONWriter) language() string {
+	if j.options.Language == "" {
+		return "en"
+	}
+	return j.options.Language
+}
+
+// jsonMeta is the meta object of a message.
+type jsonMeta struct {
+	ID               string    `json:"id"`
+	Prepared         time.Time `json:"prepared"`
+	Test             bool      `json:"test"`
+	ContentLanguages []string  `json:"contentLanguages,omitempty"`
+	Sender           struct {
+		ID string `json:"id"`
+	} `json:"sender"`
+}
+
+// dataSchema is what $schema of a data message says.
+const dataSchema = "https://json.sdmx.org/2.1/sdmx-json-data-schema.json"
+
+func (o JSONOptions) meta() jsonMeta {
+	m := jsonMeta{ID: o.ID, Prepared: o.Prepared.UTC().Truncate(time.Second)}
+	m.Sender.ID = o.Sender
+	if o.Language != "" {
+		m.ContentLanguages = []string{o.Language}
+	}
+	return m
+}
+
+func (j *JSONWriter) header() error {
+	options := j.options
+	options.Language = j.language()
+	meta, err := json.Marshal(options.meta())
+	if err != nil {
+		return fmt.Errorf("writing the meta object: %w", err)
+	}
+	members := "series"
+	if j.flat() {
+		members = "observations"
+	}
+	_, err = fmt.Fprintf(j.out, `{"$schema":%q,"meta":%s,"data":{"dataSets":[{"structure":0,"action":"Information",%q:{`, dataSchema, meta, members)
+	j.begun, j.empty = true, true
+	return err
+}
+
+// Write writes the rows of a block. Columns that the structure does not have are left out.
+func (j *JSONWriter) Write(b *block.Block) error {
+	if !j.begun {
+		if err := j.header(); err != nil {
+			return err
+		}
+	}
+	keys := make([]func(i int) int, len(j.dimensions))
+	for n, values := range j.dimensions {
+		keys[n] = positions(values, b.Column(values.component.ID))
+	}
+	cells := j.cells(b)
+	var key, period []byte
+	for i := range b.Rows {
+		key = key[:0]
+		for n := range len(keys) - 1 {
+			key = strconv.AppendInt(key, int64(keys[n](i)), 10)
+			key = append(key, ':')
+		}
+		period = strconv.AppendInt(period[:0], int64(keys[len(keys)-1](i)), 10)
+		if j.flat() {
+			j.begin(append(key, period...))
+		} else {
+			j.beginSeries(key[:max(len(key)-1, 0)])
+			j.begin(period)
+		}
+		for n, cell := range cells {
+			if n > 0 {
+				_ = j.out.WriteByte(',')
+			}
+			_, _ = j.out.Write(cell(i))
+		}
+		if err := j.out.WriteByte(']'); err != nil { // a bufio.Writer keeps its first error
+			return err
+		}
+	}
+	j.note(b.Column(block.Provider))
+	return nil
+}
+
+// positions returns what gives the position of row i's value among the component's.
+func positions(values *jsonValues, column *block.Column) func(i int) int {
+	if column == nil || column.IsNumber() {
+		return func(int) int { return values.position("") }
+	}
+	known := make([]int, len(column.Dictionary)) // position + 1; 0: not met in this block
+	return func(i int) int {
+		code := column.Codes[i]
+		if known[code] == 0 {
+			known[code] = values.position(column.Dictionary[code]) + 1
+		}
+		return known[code] - 1
+	}
+}
+
+// beginSeries ends the series at hand and begins that of the key, if it is another.
+func (j *JSONWriter) beginSeries(key []byte) {
+	if j.series != nil && slices.Equal(key, j.series) {
+		return
+	}
+	if j.series != nil {
+		_, _ = j.out.WriteString("}},")
+	}
+	j.series = append(j.series[:0], key...)
+	if j.series == nil {
+		j.series = []byte{}
+	}
+	_ = j.out.WriteByte('"')
+	_, _ = j.out.Write(key)
+	_, _ = j.out.WriteString(`":{"observations":{`)
+	j.empty = true
+}
+
+// begin begins an observation of the object at hand.
+func (j *JSONWriter) begin(key []byte) {
+	if !j.empty {
+		_ = j.out.WriteByte(',')
+	}
+	j.empty = false
+	_ = j.out.WriteByte('"')
+	_, _ = j.out.Write(key)
+	_, _ = j.out.WriteString(`":[`)
+}
+
+// cells returns what makes the value and each attribute of row i.
+func (j *JSONWriter) cells(b *block.Block) []func(i int) []byte {
+	var cells []func(i int) []byte
+	null := func(int) []byte { return []byte("null") }
+	if !j.options.WithoutData {
+		cell := null
+		if column := b.Column(block.ObsValue); column != nil && column.IsNumber() {
+			cell = func(i int) []byte {
+				if math.IsNaN(column.Numbers[i]) {
+					return null(i)
+				}
+				j.scratch = strconv.AppendFloat(j.scratch[:0], column.Numbers[i], 'f', -1, 64)
+				return j.scratch
+			}
+		}
+		cells = append(cells, cell)
+	}
+	for n, a := range j.structure.Attributes {
+		column := b.Column(a.ID)
+		if column == nil || column.IsNumber() {
+			cells = append(cells, null)
+			continue
+		}
+		texts := make([][]byte, len(column.Dictionary))
+		cells = append(cells, func(i int) []byte {
+			code := column.Codes[i]
+			if texts[code] == nil {
+				texts[code] = attributeCell(j.attributes[n], column.Dictionary[code])
+			}
+			return texts[code]
+		})
+	}
+	return cells
+}
+
+func attributeCell(values *jsonValues, value string) []byte {
+	if value == "" {
+		return []byte("null")
+	}
+	if values != nil {
+		return strconv.AppendInt(nil, int64(values.position(value)), 10)
+	}
+	text, err := json.Marshal(value)
+	if err != nil { // a string always has a JSON form
+		return []byte("null")
+	}
+	return text
+}
+
+// note remembers whose figures were written.
+func (j *JSONWriter) note(column *block.Column) {
+	if column == nil || column.IsNumber() {
+		return
+	}
+	for _, provider := range column.Dictionary {
+		if provider != "" && !slices.Contains(j.providers, provider) {
+			j.providers = append(j.providers, provider)
+		}
+	}
+}
+
+// Flush hands on what was written so far.
+func (j *JSONWriter) Flush() error { return j.out.Flush() }
+
+// Close ends the message with the structures that the observations point to.
+func (j *JSONWriter) Close() error {
+	if !j.begun {
+		if err := j.header(); err != nil {
+			return err
+		}
+	}
+	if j.series != nil {
+		_, _ = j.out.WriteString("}}")
+	}
+	_, _ = j.out.WriteString("}")
+	if len(j.providers) > 0 {
+		slices.Sort(j.providers)
+		providers, err := json.Marshal(j.providers)
+		if err != nil {
+			return fmt.Errorf("writing the providers: %w", err)
+		}
+		_, _ = fmt.Fprintf(j.out, `,"x-comity-providers":%s`, providers)
+	}
+	structure, err := json.Marshal(j.describe())
+	if err != nil {
+		return fmt.Errorf("writing the structure: %w", err)
+	}
+	_, _ = fmt.Fprintf(j.out, `}],"structures":[%s]}}`, structure)
+	return j.out.Flush()
+}
+
+type jsonStructure struct {
+	Links      []jsonLink    `json:"links"`
+	Name       string        `json:"name"`
+	Names      Names         `json:"names,omitempty"`
+	DataSets   []int         `json:"dataSets"`
+	Dimensions jsonPlaces    `json:"dimensions"`
+	Measures   *jsonMeasures `json:"measures,omitempty"`
+	Attributes jsonPlaces    `json:"attributes"`
+}
+
+type jsonLink struct {
+	URN string `json:"urn"`
+	Rel string `json:"rel"`
+}
+
+type jsonPlaces struct {
+	DataSet     []jsonComponent `json:"dataSet"`
+	Series      []jsonComponent `json:"series"`
+	Observation []jsonComponent `json:"observation"`
+}
+
+type jsonMeasures struct {
+	Observation []jsonComponent `json:"observation"`
+}
+
+type jsonComponent struct {
+	ID          string      `json:"id"`
+	Name        string      `json:"name"`
+	Names       Names       `json:"names,omitempty"`
+	KeyPosition *int        `json:"keyPosition,omitempty"`
+	Roles       []string    `json:"roles,omitempty"`
+	Values      []jsonValue `json:"values,omitempty"`
+}
+
+// jsonValue is a code with its name, or, where the value is no SDMX id, the value alone.
+type jsonValue struct {
+	ID     string  `json:"id,omitempty"`
+	Name   string  `json:"name,omitempty"`
+	Names  Names   `json:"names,omitempty"`
+	Parent string  `json:"parent,omitempty"`
+	Start  string  `json:"start,omitempty"`
+	End    string  `json:"end,omitempty"`
+	Value  *string `json:"value,omitempty"`
+}
+
+func (j *JSONWriter) describe() jsonStructure {
+	s := j.structure
+	description := jsonStructure{
+		Links:    []jsonLink{{URN: "urn:sdmx:org.sdmx.infomodel.datastructure.Dataflow=" + s.Dataflow.String(), Rel: "dataflow"}},
+		Name:     nameOr(s.Names, j.language(), s.Dataflow.ID),
+		Names:    s.Names,
+		DataSets: []int{0},
+	}
+	if s.DataStructure != (Ref{}) {
+		description.Links = append(description.Links, jsonLink{
+			URN: "urn:sdmx:org.sdmx.infomodel.datastructure.DataStructure=" + s.DataStructure.String(), Rel: "datastructure",
+		})
+	}
+	dimensions := make([]jsonComponent, len(j.dimensions))
+	for i, values := range j.dimensions {
+		dimensions[i] = j.component(values.component, values)
+		dimensions[i].KeyPosition = &i
+		if values.component.ID == block.TimePeriod {
+			dimensions[i].Roles = []string{block.TimePeriod}
+		}
+	}
+	none := []jsonComponent{}
+	time := len(dimensions) - 1
+	description.Dimensions = jsonPlaces{DataSet: none, Series: dimensions[:time], Observation: dimensions[time:]}
+	if j.flat() {
+		description.Dimensions = jsonPlaces{DataSet: none, Series: none, Observation: dimensions}
+	}
+	if !j.options.WithoutData {
+		description.Measures = &jsonMeasures{Observation: []jsonComponent{{ID: block.ObsValue, Name: block.ObsValue}}}
+	}
+	description.Attributes = jsonPlaces{DataSet: none, Series: none, Observation: make([]jsonComponent, len(s.Attributes))}
+	for i, a := range s.Attributes {
+		description.Attributes.Observation[i] = j.component(a, j.attributes[i])
+	}
+	return description
+}
+
+func (j *JSONWriter) component(c Component, values *jsonValues) jsonComponent {
+	description := jsonComponent{ID: c.ID, Name: nameOr(c.Names, j.language(), c.ID), Names: c.Names}
+	if values == nil {
+		return description
+	}
+	for _, value := range values.list {
+		description.Values = append(description.Values, j.value(c, value))
+	}
+	return description
+}
+
+// sdmxID is what the schema takes for the id of a value.
+var sdmxID = regexp.MustCompile(`^[A-Za-z0-9_@$-]+$`)
+
+func (j *JSONWriter) value(c Component, value string) jsonValue {
+	if !sdmxID.MatchString(value) {
+		return jsonValue{Value: &value}
+	}
+	code := c.Codes[value]
+	v := jsonValue{ID: value, Name: nameOr(code.Names, j.language(), value), Names: code.Names}
+	if sdmxID.MatchString(code.Parent) {
+		v.Parent = code.Parent
+	}
+	if p, err := ParsePeriod(value); err == nil && c.ID == block.TimePeriod {
+		v.Start = p.Start().Format(time.RFC3339)
+		v.End = p.End().Add(-time.Second).Format(time.RFC3339)
+	}
+	return v
+}
+
+func nameOr(names Names, language, otherwise string) string {
+	if name := names.In(language); name != "" {
+		return name
+	}
+	return otherwise
+}
+
+// ErrorMessage returns a data message that says what went wrong. reason, for machines, may be empty.
+func ErrorMessage(options JSONOptions, status int, title, reason string) ([]byte, error) {
+	type statusInformation struct {
+		Code   int    `json:"code"`
+		Title  string `json:"title"`
+		Titles Names  `json:"titles"`
+		Reason string `json:"x-comity-reason,omitempty"`
+	}
+	return json.Marshal(struct {
+		Schema string              `json:"$schema"`
+		Meta   jsonMeta            `json:"meta"`
+		Errors []statusInformation `json:"errors"`
+	}{dataSchema, options.meta(), []statusInformation{{status, title, Names{"en": title}, reason}}})
+}
