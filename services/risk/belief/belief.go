@@ -76,7 +76,7 @@ type Judgement struct {
 
 // Judge answers q. An error is a fault of kind Invalid that names the field by its name in JSON.
 func Judge(q Question) (Judgement, error) {
-	if err := q.check(); err != nil {
+	if err := q.Check(); err != nil {
 		return Judgement{}, err
 	}
 	expected := q.AssumedRate * q.Exposure
@@ -98,7 +98,8 @@ func Judge(q Question) (Judgement, error) {
 	return j, nil
 }
 
-func (q Question) check() error {
+// Check reports the first field that is outside its range, as [Judge] does.
+func (q Question) Check() error {
 	for _, field := range []struct {
 		name         string
 		value, least float64

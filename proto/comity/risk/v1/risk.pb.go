@@ -685,7 +685,11 @@ type JudgeAssumptionResponse struct {
 	// The revision of the statistics that they were read at.
 	Revision int64 `protobuf:"varint,4,opt,name=revision,proto3" json:"revision,omitempty"`
 	// When it was judged.
-	JudgeTime     *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=judge_time,json=judgeTime,proto3" json:"judge_time,omitempty"`
+	JudgeTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=judge_time,json=judgeTime,proto3" json:"judge_time,omitempty"`
+	// The events that count: the sum of the evidence.
+	Events float64 `protobuf:"fixed64,6,opt,name=events,proto3" json:"events,omitempty"`
+	// The exposure: how many periods count.
+	Exposure      float64 `protobuf:"fixed64,7,opt,name=exposure,proto3" json:"exposure,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -755,17 +759,34 @@ func (x *JudgeAssumptionResponse) GetJudgeTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *JudgeAssumptionResponse) GetEvents() float64 {
+	if x != nil {
+		return x.Events
+	}
+	return 0
+}
+
+func (x *JudgeAssumptionResponse) GetExposure() float64 {
+	if x != nil {
+		return x.Exposure
+	}
+	return 0
+}
+
 // EvidenceCount is a figure that a verdict rests on.
 type EvidenceCount struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The period, for example "2021-Q3".
 	Period string `protobuf:"bytes,1,opt,name=period,proto3" json:"period,omitempty"`
-	// The events counted.
+	// The events counted; 0 where there is no figure.
 	Count float64 `protobuf:"fixed64,2,opt,name=count,proto3" json:"count,omitempty"`
-	// Whose figure it is.
+	// Whose figure it is; empty where there is no figure.
 	Provider string `protobuf:"bytes,3,opt,name=provider,proto3" json:"provider,omitempty"`
-	// OBS_STATUS of the figure.
-	Status        string `protobuf:"bytes,4,opt,name=status,proto3" json:"status,omitempty"`
+	// OBS_STATUS of the figure; empty where there is no figure.
+	Status string `protobuf:"bytes,4,opt,name=status,proto3" json:"status,omitempty"`
+	// True: nothing is known of the period, so it counts neither as events nor as exposure. A period without a figure for
+	// which the same reporter gave other figures of the indicator is known: it counts as 0 events.
+	LeftOut       bool `protobuf:"varint,5,opt,name=left_out,json=leftOut,proto3" json:"left_out,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -826,6 +847,13 @@ func (x *EvidenceCount) GetStatus() string {
 		return x.Status
 	}
 	return ""
+}
+
+func (x *EvidenceCount) GetLeftOut() bool {
+	if x != nil {
+		return x.LeftOut
+	}
+	return false
 }
 
 // JudgeRateRequest is the request of JudgeRate.
@@ -1128,7 +1156,7 @@ const file_comity_risk_v1_risk_proto_rawDesc = "" +
 	"\vassumptions\x18\x01 \x03(\v2\x1a.comity.risk.v1.AssumptionR\vassumptions\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\",\n" +
 	"\x16JudgeAssumptionRequest\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"\xa8\x02\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\xdc\x02\n" +
 	"\x17JudgeAssumptionResponse\x12:\n" +
 	"\n" +
 	"assumption\x18\x01 \x01(\v2\x1a.comity.risk.v1.AssumptionR\n" +
@@ -1137,12 +1165,15 @@ const file_comity_risk_v1_risk_proto_rawDesc = "" +
 	"\bevidence\x18\x03 \x03(\v2\x1d.comity.risk.v1.EvidenceCountR\bevidence\x12\x1a\n" +
 	"\brevision\x18\x04 \x01(\x03R\brevision\x129\n" +
 	"\n" +
-	"judge_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tjudgeTime\"q\n" +
+	"judge_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tjudgeTime\x12\x16\n" +
+	"\x06events\x18\x06 \x01(\x01R\x06events\x12\x1a\n" +
+	"\bexposure\x18\a \x01(\x01R\bexposure\"\x8c\x01\n" +
 	"\rEvidenceCount\x12\x16\n" +
 	"\x06period\x18\x01 \x01(\tR\x06period\x12\x14\n" +
 	"\x05count\x18\x02 \x01(\x01R\x05count\x12\x1a\n" +
 	"\bprovider\x18\x03 \x01(\tR\bprovider\x12\x16\n" +
-	"\x06status\x18\x04 \x01(\tR\x06status\"\xa3\x01\n" +
+	"\x06status\x18\x04 \x01(\tR\x06status\x12\x19\n" +
+	"\bleft_out\x18\x05 \x01(\bR\aleftOut\"\xa3\x01\n" +
 	"\x10JudgeRateRequest\x12!\n" +
 	"\fassumed_rate\x18\x01 \x01(\x01R\vassumedRate\x12\x1a\n" +
 	"\bstrength\x18\x02 \x01(\x01R\bstrength\x12\x16\n" +
