@@ -1,0 +1,184 @@
+# METADATA
+# title: What may go to a partner
+# description: |
+#   `decision` answers a request for figures of one indicator, `include` says which cells of the answer may go. Input:
+#
+#     {"state": "us", "partner": "gb", "direction": "send",
+#      "dataflow": "COMITY:BORDER(1.0.0)", "indicator": "1A",
+#      "purpose": "risk analysis",                              "": any that was agreed
+#      "date": "2026-03-01",                                    the day on which it is decided
+#      "requested": {"SECTION": [{"code": "EL_PASO", "level": "section"}]},   {}: all that may go
+#      "cell": {"SECTION": "EL_PASO", …}}                       for `include` only, where it is unknown
+#
+#   The service supplies data.agreements = {partner: {indicator: [terms…]}}, the terms of agreements that both states
+#   signed and neither ended, in which this state is the provider; fields as in comity.sharing.v1.Terms, in JSON. It
+#   also supplies data.levels (see comity.detail). The law (see comity.law) binds on top of every agreement.
+package comity.exchange
+
+import data.comity.detail
+import data.comity.law
+
+# METADATA
+# description: |
+#   The answer:
+#
+#     {"allow": true,
+#      "reasons": [{"code": "INDICATOR_NOT_COVERED", "text": "…", "agreement": "us-gb-1a"}…],   why not
+#      "agreement": {"id": "us-gb-1a", "version": 1},             null where not allowed, as is obligations
+#      "detail": {"FREQ": "M", "SECTION": "_T", …},               the detail that goes, for every dimension that has one
+#      "obligations": {"minimumFrequency": 3, "purposes": […], "retentionDays": 0, "onward": false}}
+#
+#   Where several agreements allow it, the one whose id comes first counts, in its highest version.
+# entrypoint: true
+decision := {
+	"allow": true,
+	"reasons": [],
+	"agreement": {"id": chosen.id, "version": chosen.version},
+	"detail": {dimension: level |
+		some dimension in detail.dimensions
+		level := detail.agreed(chosen.detail, dimension)
+	},
+	"obligations": {
+		"minimumFrequency": max([object.get(chosen, "minimumFrequency", 0), law.minimum_frequency]),
+		"purposes": chosen.purposes,
+		"retentionDays": object.get(chosen, "retentionDays", 0),
+		"onward": object.get(chosen, "onward", false),
+	},
+} if {
+	input.direction == "send"
+	count(law.deny) == 0
+}
+
+decision := {
+	"allow": false,
+	"reasons": [reason | some reason in reasons],
+	"agreement": null,
+	"detail": {},
+	"obligations": null,
+} if {
+	input.direction == "send"
+	count(reasons) > 0
+}
+
+# METADATA
+# description: Whether a cell of an allowed request may go; a condition on rows, when input.cell is unknown.
+# entrypoint: true
+include if {
+	decision.allow
+	every exclusion in law.excluded {
+		some component, codes in exclusion
+		not input.cell[component] in codes
+	}
+}
+
+agreements := {terms | some terms in data.agreements[input.partner][_]}
+
+covering := {terms |
+	some terms in agreements
+	covers(terms)
+}
+
+suitable := {terms |
+	some terms in covering
+	in_force(terms)
+	for_purpose(terms)
+	count(detail.finer(terms.detail, input.requested)) == 0
+}
+
+chosen := sort([[terms.id, 0 - terms.version, terms] | some terms in suitable])[0][2]
+
+covers(terms) if {
+	terms.provider == input.state
+	terms.receiver == input.partner
+	terms.dataflow == input.dataflow
+	input.indicator in terms.indicators
+}
+
+in_force(terms) if {
+	terms.validFrom <= input.date
+	last_day(terms) >= input.date
+}
+
+# A day after all days, for what has no end.
+last_day(terms) := "9999-12-31" if object.get(terms, "validTo", "") == ""
+
+last_day(terms) := terms.validTo if terms.validTo != ""
+
+for_purpose(terms) if input.purpose in terms.purposes
+
+for_purpose(_) if input.purpose == ""
+
+# METADATA
+# description: There is no agreement at all with the partner.
+reasons contains reason if {
+	count(agreements) == 0
+	reason := {
+		"code": "NO_AGREEMENT",
+		"text": sprintf("no agreement is in force under which figures go to %s", [input.partner]),
+		"agreement": "",
+	}
+}
+
+# METADATA
+# description: There are agreements, and none covers the indicator in the dataflow.
+reasons contains reason if {
+	count(covering) == 0
+	some terms in agreements
+	reason := {
+		"code": "INDICATOR_NOT_COVERED",
+		"text": sprintf("agreement %s covers %s of %s, not %s of %s", [
+			terms.id, concat(", ", sort(terms.indicators)), terms.dataflow, input.indicator, input.dataflow,
+		]),
+		"agreement": terms.id,
+	}
+}
+
+# METADATA
+# description: The agreement has not begun, or is over.
+reasons contains reason if {
+	count(suitable) == 0
+	some terms in covering
+	not in_force(terms)
+	reason := {
+		"code": "EXPIRED",
+		"text": sprintf("agreement %s is in force from %s to %s", [terms.id, terms.validFrom, last_day(terms)]),
+		"agreement": terms.id,
+	}
+}
+
+# METADATA
+# description: The agreement is for other purposes.
+reasons contains reason if {
+	count(suitable) == 0
+	some terms in covering
+	not for_purpose(terms)
+	reason := {
+		"code": "PURPOSE",
+		"text": sprintf("agreement %s is for %s, not for %s", [
+			terms.id, concat(", ", sort(terms.purposes)), input.purpose,
+		]),
+		"agreement": terms.id,
+	}
+}
+
+# METADATA
+# description: The agreement covers less detail than asked for.
+reasons contains reason if {
+	count(suitable) == 0
+	some terms in covering
+	some item in detail.finer(terms.detail, input.requested)
+	reason := {
+		"code": "DETAIL_NOT_COVERED",
+		"text": sprintf("%s: agreement %s covers detail to %q; %q is of %q", [
+			item.dimension, terms.id, item.agreed, item.code, item.level,
+		]),
+		"agreement": terms.id,
+	}
+}
+
+# METADATA
+# description: This state's own law forbids it.
+reasons contains reason if {
+	some rule in law.deny
+	reason := {"code": rule.code, "text": rule.text, "agreement": ""}
+}

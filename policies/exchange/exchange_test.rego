@@ -1,0 +1,234 @@
+package comity.exchange_test
+
+import data.comity.exchange
+
+levels := {
+	"FREQ": [],
+	"REF_AREA": ["area"],
+	"INDICATOR": [],
+	"SECTION": ["total", "state", "section", "point"],
+	"SEX": [],
+	"CITIZENSHIP": ["total", "region", "country"],
+}
+
+terms := {
+	"id": "us-gb-1a",
+	"version": 2,
+	"provider": "us",
+	"receiver": "gb",
+	"dataflow": "COMITY:BORDER(1.0.0)",
+	"indicators": ["1A", "4"],
+	"detail": {"FREQ": "M", "CITIZENSHIP": "country"},
+	"purposes": ["risk analysis"],
+	"minimumFrequency": 5,
+	"validFrom": "2026-01-01",
+	"validTo": "2026-12-31",
+	"retentionDays": 365,
+	"onward": true,
+	"text": "",
+}
+
+agreements := by_indicator([terms])
+
+by_indicator(list) := {"gb": {indicator: [t | some t in list; indicator in t.indicators] |
+	some t in list
+	some indicator in t.indicators
+}}
+
+request := {
+	"state": "us",
+	"partner": "gb",
+	"direction": "send",
+	"dataflow": "COMITY:BORDER(1.0.0)",
+	"indicator": "1A",
+	"purpose": "",
+	"date": "2026-06-30",
+	"requested": {},
+}
+
+decide(change) := decide_under(change, agreements)
+
+decide_under(change, all) := decision if {
+	decision := exchange.decision with input as object.union(request, change)
+		with data.agreements as all
+		with data.levels as levels
+}
+
+refusals(decision) := [[reason.code, reason.agreement] | some reason in decision.reasons]
+
+test_it_allows_what_is_agreed if {
+	decide({}) == {
+		"allow": true,
+		"reasons": [],
+		"agreement": {"id": "us-gb-1a", "version": 2},
+		"detail": {"FREQ": "M", "SECTION": "_T", "SEX": "_T", "CITIZENSHIP": "country"},
+		"obligations": {
+			"minimumFrequency": 5,
+			"purposes": ["risk analysis"],
+			"retentionDays": 365,
+			"onward": true,
+		},
+	}
+}
+
+test_it_allows[name] if {
+	some name, change in {
+		"another agreed indicator": {"indicator": "4"},
+		"an agreed purpose": {"purpose": "risk analysis"},
+		"the first day": {"date": "2026-01-01"},
+		"the last day": {"date": "2026-12-31"},
+		"the agreed detail": {"requested": {
+			"FREQ": [{"code": "M", "level": ""}],
+			"SECTION": [{"code": "_T", "level": "total"}],
+			"CITIZENSHIP": [{"code": "VEN", "level": "country"}],
+			"REF_AREA": [{"code": "US", "level": "area"}],
+		}},
+		"less than the agreed detail": {"requested": {"FREQ": [{"code": "A", "level": ""}]}},
+	}
+	decide(change).allow
+}
+
+test_it_refuses[name] if {
+	some name, case in {
+		"a partner without an agreement": {"change": {"partner": "eu"}, "reasons": [["NO_AGREEMENT", ""]]},
+		"an indicator not agreed": {"change": {"indicator": "5"}, "reasons": [["INDICATOR_NOT_COVERED", "us-gb-1a"]]},
+		"another dataflow": {
+			"change": {"dataflow": "US:ENCOUNTERS(1.0.0)"},
+			"reasons": [["INDICATOR_NOT_COVERED", "us-gb-1a"]],
+		},
+		"figures of another state": {"change": {"state": "gb"}, "reasons": [["INDICATOR_NOT_COVERED", "us-gb-1a"]]},
+		"the day before": {"change": {"date": "2025-12-31"}, "reasons": [["EXPIRED", "us-gb-1a"]]},
+		"the day after": {"change": {"date": "2027-01-01"}, "reasons": [["EXPIRED", "us-gb-1a"]]},
+		"a purpose not agreed": {"change": {"purpose": "prosecution"}, "reasons": [["PURPOSE", "us-gb-1a"]]},
+		"a finer frequency": {
+			"change": {"requested": {"FREQ": [{"code": "D", "level": ""}]}},
+			"reasons": [["DETAIL_NOT_COVERED", "us-gb-1a"]],
+		},
+		"a finer section": {
+			"change": {"requested": {"SECTION": [{"code": "EL_PASO", "level": "section"}]}},
+			"reasons": [["DETAIL_NOT_COVERED", "us-gb-1a"]],
+		},
+		"two things at once": {
+			"change": {"date": "2027-01-01", "purpose": "prosecution"},
+			"reasons": [["EXPIRED", "us-gb-1a"], ["PURPOSE", "us-gb-1a"]],
+		},
+	}
+	decision := decide(case.change)
+	not decision.allow
+	refusals(decision) == case.reasons
+	decision.agreement == null
+	decision.obligations == null
+	decision.detail == {}
+}
+
+test_it_says_which_detail_was_agreed if {
+	decision := decide({"requested": {"SECTION": [{"code": "EL_PASO", "level": "section"}]}})
+	decision.reasons[0].text == `SECTION: agreement us-gb-1a covers detail to "_T"; "EL_PASO" is of "section"`
+}
+
+test_it_names_each_agreement_that_does_not_cover_the_indicator if {
+	other := object.union(terms, {"id": "us-gb-thb", "indicators": ["THB"]})
+	decision := decide_under({"indicator": "5"}, by_indicator([terms, other]))
+	refusals(decision) == [["INDICATOR_NOT_COVERED", "us-gb-1a"], ["INDICATOR_NOT_COVERED", "us-gb-thb"]]
+}
+
+test_it_refuses_where_there_are_no_agreements if {
+	decision := exchange.decision with input as request with data.levels as levels
+	refusals(decision) == [["NO_AGREEMENT", ""]]
+}
+
+test_one_suitable_agreement_is_enough if {
+	strict := object.union(terms, {"id": "a-strict", "purposes": ["research"]})
+	decision := decide_under({"purpose": "risk analysis"}, by_indicator([strict, terms]))
+	decision.allow
+	decision.agreement == {"id": "us-gb-1a", "version": 2}
+}
+
+test_of_suitable_agreements_the_first_id_and_the_highest_version_count if {
+	newer := object.union(terms, {"version": 10})
+	later := object.union(terms, {"id": "us-gb-2", "version": 11})
+	decision := decide_under({}, by_indicator([later, terms, newer]))
+	decision.agreement == {"id": "us-gb-1a", "version": 10}
+}
+
+test_an_agreement_without_end_does_not_end[name] if {
+	some name, open in {
+		"empty": object.union(terms, {"validTo": ""}),
+		"absent": object.remove(terms, ["validTo"]),
+	}
+	decide_under({"date": "2999-01-01"}, by_indicator([open])).allow
+}
+
+test_what_an_agreement_does_not_say_is_the_least if {
+	bare := object.remove(terms, ["minimumFrequency", "retentionDays", "onward"])
+	decide_under({}, by_indicator([bare])).obligations == {
+		"minimumFrequency": 3, # the law's
+		"purposes": ["risk analysis"],
+		"retentionDays": 0,
+		"onward": false,
+	}
+}
+
+test_the_law_binds_on_top_of_agreements if {
+	decision := decide({}) with data.law.denied as [{"partners": ["gb"], "text": "not to gb"}]
+	not decision.allow
+	decision.reasons == [{"code": "LAW", "text": "not to gb", "agreement": ""}]
+	decide({}).allow with data.law.denied as [{"partners": ["eu"], "text": "not to eu"}]
+}
+
+test_the_law_can_raise_the_minimum if {
+	decide({}).obligations.minimumFrequency == 10 with data.law.minimum_frequency as 10
+}
+
+test_it_decides_nothing_but_sending if {
+	not decide({"direction": "receive"})
+}
+
+test_a_request_that_lacks_something_is_not_allowed[field] if {
+	some field in ["state", "partner", "dataflow", "indicator", "purpose", "date", "requested"]
+	broken := object.remove(request, [field])
+	not allowed(broken)
+}
+
+allowed(broken) if {
+	decision := exchange.decision with input as broken with data.agreements as agreements with data.levels as levels
+	decision.allow
+}
+
+included(change, cell, excluded) if {
+	exchange.include with input as object.union(request, object.union(change, {"cell": cell}))
+		with data.agreements as agreements
+		with data.levels as levels
+		with data.law.excluded as excluded
+}
+
+exclusions := [
+	{"partners": ["gb"], "cells": {"CITIZENSHIP": ["VEN", "CUB"]}},
+	{"partners": ["gb"], "cells": {"SEX": ["F"], "SECTION": ["EL_PASO", "YUMA"]}},
+	{"partners": ["eu"], "cells": {"CITIZENSHIP": ["HTI"]}},
+]
+
+test_every_cell_goes_where_the_law_excludes_none if {
+	included({}, {"CITIZENSHIP": "VEN"}, [])
+}
+
+test_a_cell_goes_that_the_law_does_not_exclude[name] if {
+	some name, cell in {
+		"another citizenship": {"CITIZENSHIP": "MEX", "SEX": "_T", "SECTION": "_T"},
+		"one of two components": {"CITIZENSHIP": "MEX", "SEX": "F", "SECTION": "TUCSON"},
+		"excluded for another partner": {"CITIZENSHIP": "HTI", "SEX": "_T", "SECTION": "_T"},
+	}
+	included({}, cell, exclusions)
+}
+
+test_a_cell_does_not_go_that_the_law_excludes[name] if {
+	some name, cell in {
+		"by one component": {"CITIZENSHIP": "VEN", "SEX": "_T", "SECTION": "_T"},
+		"by two components": {"CITIZENSHIP": "MEX", "SEX": "F", "SECTION": "YUMA"},
+	}
+	not included({}, cell, exclusions)
+}
+
+test_no_cell_goes_of_a_request_that_is_refused if {
+	not included({"indicator": "5"}, {"CITIZENSHIP": "MEX"}, [])
+}

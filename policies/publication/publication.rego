@@ -1,0 +1,87 @@
+# METADATA
+# title: What may be published
+# description: |
+#   `decision` answers a request to show figures of one indicator to everybody. Nothing is published that
+#   data.publication.indicators does not name; a state names its own in publication/data.yaml of its directory:
+#
+#     indicators:
+#       1A: {detail: {FREQ: M, CITIZENSHIP: region}, minimumFrequency: 10}
+#
+#   Input:
+#
+#     {"state": "us", "partner": "", "direction": "publish", "dataflow": "COMITY:BORDER(1.0.0)", "indicator": "1A",
+#      "date": "2026-03-01", "requested": {"CITIZENSHIP": [{"code": "VEN", "level": "country"}]}}
+#
+#   The service supplies data.levels (see comity.detail). The law (see comity.law) binds on top.
+package comity.publication
+
+import data.comity.detail
+import data.comity.law
+
+# METADATA
+# description: |
+#   The answer: {"allow", "reasons": [{"code", "text", "agreement": ""}…], "detail": {dimension: level},
+#   "obligations": {"minimumFrequency": 10}}; where it is not allowed, detail is empty and obligations null.
+# entrypoint: true
+decision := {
+	"allow": true,
+	"reasons": [],
+	"detail": {dimension: level |
+		some dimension in detail.dimensions
+		level := detail.agreed(rule.detail, dimension)
+	},
+	"obligations": {"minimumFrequency": max([rule.minimumFrequency, law.minimum_frequency])},
+} if {
+	input.direction == "publish"
+	is_object(input.requested)
+	count(reasons) == 0
+}
+
+decision := {"allow": false, "reasons": [reason | some reason in reasons], "detail": {}, "obligations": null} if {
+	input.direction == "publish"
+	count(reasons) > 0
+}
+
+# METADATA
+# description: Whether a cell of an allowed publication may be shown; a condition on rows, when input.cell is unknown.
+# entrypoint: true
+include if {
+	decision.allow
+	every exclusion in law.excluded {
+		some component, codes in exclusion
+		not input.cell[component] in codes
+	}
+}
+
+rule := data.publication.indicators[input.indicator]
+
+# METADATA
+# description: The indicator is not among those that are published.
+reasons contains reason if {
+	not rule
+	reason := {
+		"code": "INDICATOR_NOT_COVERED",
+		"text": sprintf("indicator %s is not published", [input.indicator]),
+		"agreement": "",
+	}
+}
+
+# METADATA
+# description: The indicator is published in less detail than asked for.
+reasons contains reason if {
+	some item in detail.finer(rule.detail, input.requested)
+	reason := {
+		"code": "DETAIL_NOT_COVERED",
+		"text": sprintf("%s is published in detail to %q; %q is of %q", [
+			item.dimension, item.agreed, item.code, item.level,
+		]),
+		"agreement": "",
+	}
+}
+
+# METADATA
+# description: This state's own law forbids it.
+reasons contains reason if {
+	some denial in law.deny
+	reason := {"code": denial.code, "text": denial.text, "agreement": ""}
+}
