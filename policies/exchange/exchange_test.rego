@@ -186,13 +186,9 @@ test_it_decides_nothing_but_sending if {
 
 test_a_request_that_lacks_something_is_not_allowed[field] if {
 	some field in ["state", "partner", "dataflow", "indicator", "purpose", "date", "requested"]
-	broken := object.remove(request, [field])
-	not allowed(broken)
-}
-
-allowed(broken) if {
-	decision := exchange.decision with input as broken with data.agreements as agreements with data.levels as levels
-	decision.allow
+	not exchange.decision.allow with input as object.remove(request, [field])
+		with data.agreements as agreements
+		with data.levels as levels
 }
 
 included(change, cell, excluded) if {
