@@ -1,0 +1,336 @@
+package statistics_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/comity-federation/comity/proto/block"
+	"github.com/comity-federation/comity/services/statistics"
+)
+
+const ferryHeader = "month;port;flag;note;clerk;persons\n"
+
+// readAll reads a file into rows of texts, one for each column of the blocks.
+func readAll(t *testing.T, l statistics.Layout, s *statistics.DataStructure, r io.Reader) (rows [][]string, findings []statistics.Finding) {
+	t.Helper()
+	var report statistics.Report
+	for b, err := range l.Read(r, s, &report) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows = append(rows, textRows(t, b)...)
+	}
+	return rows, report.Findings()
+}
+
+func textRows(t testing.TB, b *block.Block) (rows [][]string) {
+	t.Helper()
+	if err := b.Check(); err != nil {
+		t.Fatal(err)
+	}
+	for i := range b.Rows {
+		row := make([]string, 0, len(b.Columns))
+		for _, c := range b.Columns {
+			if c.IsNumber() {
+				row = append(row, fmt.Sprint(c.Numbers[i]))
+			} else {
+				row = append(row, c.Text(i))
+			}
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+func TestRead(t *testing.T) {
+	t.Parallel()
+	// FREQ, PORT, FLAG, TIME_PERIOD, COMMENT, OBS_VALUE, _LINE
+	for _, test := range []struct {
+		name, file string
+		want       [][]string
+	}{
+		{"it reads rows with the line they begin on", "2023-01;Nord;NO;first;x;12\n2023-02;Sund;SE;;x;-3.5\n", [][]string{
+			{"M", "Nord", "NO", "2023-01", "first", "12", "2"}, {"M", "Sund", "SE", "2023-02", "", "-3.5", "3"},
+		}},
+		{"it counts quoted line breaks and blank lines", "2023-01;\"No\nrd\";NO;;x;1\n\n2023-02;Sund;SE;\"a\n\nb\";x;2\r\n2023-03;Vest;DK;;x;3", [][]string{
+			{"M", "No\nrd", "NO", "2023-01", "", "1", "2"}, {"M", "Sund", "SE", "2023-02", "a\n\nb", "2", "5"}, {"M", "Vest", "DK", "2023-03", "", "3", "8"},
+		}},
+		{"it takes a blank cell for what the layout says", "2023-01;Nord; ;;x;1\n", [][]string{{"M", "Nord", "none", "2023-01", "", "1", "2"}}},
+		{"it leaves labels as they are", "2023-01;\" N;\"\"d\";No , way ;;x;1\n", [][]string{{"M", " N;\"d", "No , way ", "2023-01", "", "1", "2"}}},
+		{"it reads a file without rows", "", nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			for _, start := range []string{"", "\uFEFF"} {
+				rows, findings := readAll(t, ferryLayout(), ferries(), strings.NewReader(start+ferryHeader+test.file))
+				if diff := cmp.Diff(test.want, rows); diff != "" {
+					t.Errorf("the rows differ (-want +got):\n%s", diff)
+				}
+				if len(findings) > 0 {
+					t.Errorf("the findings are %v", findings)
+				}
+			}
+		})
+	}
+
+	t.Run("it makes blocks of 4,096 rows in any chunks of input", func(t *testing.T) {
+		t.Parallel()
+		text := "\uFEFF\"month\"" + ferryHeader[5:] + strings.Repeat("2023-01;Nord;NO;\"\n\";x;1\n", 10_000)
+		var report statistics.Report
+		var sizes []int
+		var last float64
+		for b, err := range ferryLayout().Read(iotest.OneByteReader(strings.NewReader(text)), ferries(), &report) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			sizes = append(sizes, b.Rows)
+			last = b.Column(block.Line).Numbers[b.Rows-1]
+		}
+		if !slices.Equal(sizes, []int{4096, 4096, 1808}) || last != 20_000 || report.Blocking() {
+			t.Errorf("blocks of %v rows up to line %v, findings %v", sizes, last, report.Findings())
+		}
+	})
+
+	t.Run("it passes on an error of the connection", func(t *testing.T) {
+		t.Parallel()
+		lost := errors.New("the connection is lost")
+		for _, text := range []string{"", "mon", ferryHeader, ferryHeader + "2023-01;Nord;NO;;x;1\n2023"} {
+			var report statistics.Report
+			var got error
+			for _, err := range ferryLayout().Read(io.MultiReader(strings.NewReader(text), iotest.ErrReader(lost)), ferries(), &report) {
+				got = err
+			}
+			if !errors.Is(got, lost) || report.Blocking() {
+				t.Errorf("after %q: %v, findings %v", text, got, report.Findings())
+			}
+		}
+	})
+
+	t.Run("it stops when the caller does", func(t *testing.T) {
+		t.Parallel()
+		var report statistics.Report
+		for range ferryLayout().Read(strings.NewReader(ferryHeader+strings.Repeat("2023-01;Nord;NO;;x;1\n", 9000)), ferries(), &report) {
+			break
+		}
+	})
+}
+
+// found is what a test wants to know of a finding.
+type found struct {
+	Rule   string
+	Line   int
+	Column string
+	Values []string
+}
+
+func TestReadFindings(t *testing.T) {
+	t.Parallel()
+	const good = "2023-01;Nord;NO;;x;1\n"
+	for _, test := range []struct {
+		name, file string
+		want       []found
+		says       string // part of the first message
+		rows       int    // read all the same
+	}{
+		{"it names the columns of an empty file", "", []found{{Rule: "HEADER", Line: 1}}, `"persons"`, 0},
+		{"it names a missing column and the unknown one", "month;port;flag;note;clerk;people\n" + good, []found{{Rule: "HEADER", Line: 1, Column: "people"}, {Rule: "HEADER", Line: 1, Column: "persons"}}, `expected "port", "flag", "note", "clerk", "persons", "month"`, 0},
+		{"it names a column that stands twice", "port;" + ferryHeader, []found{{Rule: "HEADER", Line: 1, Column: "port"}}, "twice", 0},
+		{"it names the separator that it expects", "month,port\n", []found{
+			{Rule: "HEADER", Line: 1, Column: "month,port"},
+			{Rule: "HEADER", Line: 1, Column: "port"},
+			{Rule: "HEADER", Line: 1, Column: "flag"},
+			{Rule: "HEADER", Line: 1, Column: "note"},
+			{Rule: "HEADER", Line: 1, Column: "clerk"},
+			{Rule: "HEADER", Line: 1, Column: "persons"},
+			{Rule: "HEADER", Line: 1, Column: "month"},
+		}, `separated by ';'`, 0},
+		{"it refuses UTF-16", "\xff\xfem\x00o\x00n\x00", []found{
+			{Rule: "ENCODING", Line: 1, Column: "column 1"},
+			{Rule: "HEADER", Line: 1, Column: "port"},
+			{Rule: "HEADER", Line: 1, Column: "flag"},
+			{Rule: "HEADER", Line: 1, Column: "note"},
+			{Rule: "HEADER", Line: 1, Column: "clerk"},
+			{Rule: "HEADER", Line: 1, Column: "persons"},
+			{Rule: "HEADER", Line: 1, Column: "month"},
+		}, "UTF-8", 0},
+		{"it refuses a cell in Latin-1", ferryHeader + "2023-01;\"a\nb\";NO;;x;1\n2023-01;S\xf8r;NO;;x;1\n" + good, []found{{Rule: "ENCODING", Line: 4, Column: "port"}}, "UTF-8", 2},
+		{"it refuses a cell with U+0000", ferryHeader + "2023-01;N\x00rd;NO;;x;1\n" + good, []found{{Rule: "ENCODING", Line: 2, Column: "port"}}, "U+0000", 1},
+		{"it refuses a row with too few cells, and one with too many", ferryHeader + "2023-01;Nord;NO\n" + good + "2023-01;Nord;NO;;x;1;2\n", []found{{Rule: "ROW", Line: 2}, {Rule: "ROW", Line: 4}}, "has 3 cells, the header row 6", 1},
+		{"it refuses a quote in mid-cell", ferryHeader + good + "2023-01;No\"rd;NO;;x;1\n" + good, []found{{Rule: "ROW", Line: 3}}, "line 3, byte 11", 2},
+		{"it refuses a quote that is not closed", ferryHeader + good + "2023-01;\"Nord;NO;;x;1\n" + good, []found{{Rule: "ROW", Line: 3}}, "quote", 1},
+		{"it refuses a blank cell", ferryHeader + "2023-01; ;NO;;x;1\n;Nord;NO;;x;1\n2023-01;Nord;NO;;x;\n", []found{{Rule: "BLANK", Line: 2, Column: "port"}, {Rule: "BLANK", Line: 3, Column: "month"}, {Rule: "BLANK", Line: 4, Column: "persons"}}, "expected a value for PORT", 0},
+		{"it finds all that is wrong with a row", ferryHeader + "2023-13;;NO;;x;many\n", []found{{Rule: "BLANK", Line: 2, Column: "port"}, {Rule: "VALUE", Line: 2, Column: "persons", Values: []string{"many"}}, {Rule: "PERIOD", Line: 2, Column: "month", Values: []string{"2023-13"}}}, "PORT", 0},
+		{"it refuses a cell that is too long", ferryHeader + "2023-01;" + strings.Repeat("N", 4097) + ";NO;;x;1\n" + good, []found{{Rule: "VALUE", Line: 2, Column: "port", Values: []string{strings.Repeat("N", 80) + "…"}}}, "4096 bytes", 1},
+		{"it refuses a row that is too long", ferryHeader + good + strings.Repeat("x", 2<<20), []found{{Rule: "ROW", Line: 3}}, "longer than 1048576 bytes", 1},
+		{"it refuses a quote that swallows the file", ferryHeader + "2023-01;\"a\nb\";NO;;x;1\n\"" + strings.Repeat(good, 1<<17), []found{{Rule: "ROW", Line: 4}}, "a quote that is not closed", 1},
+		{"it refuses a header row that is too long", strings.Repeat(";", 2<<20), []found{{Rule: "ROW", Line: 1}}, "longer than", 0},
+		{"it refuses rows of very many cells", ferryHeader + strings.Repeat(";", 1<<19) + "\n" + good, []found{{Rule: "ROW", Line: 2}}, "has 524289 cells", 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			rows, findings := readAll(t, ferryLayout(), ferries(), strings.NewReader(test.file))
+			var got []found
+			for _, f := range findings {
+				if f.Severity != statistics.Blocking {
+					t.Errorf("%s does not reject the file", f.Rule)
+				}
+				got = append(got, found{f.Rule, f.Line, f.Column, f.Values})
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("the findings differ (-want +got):\n%s", diff)
+			}
+			if len(findings) > 0 && !strings.Contains(findings[0].Message, test.says) {
+				t.Errorf("the message is %q, without %q", findings[0].Message, test.says)
+			}
+			if len(rows) != test.rows {
+				t.Errorf("%d rows are read, want %d", len(rows), test.rows)
+			}
+		})
+	}
+
+	t.Run("it stops once the report is full", func(t *testing.T) {
+		t.Parallel()
+		_, findings := readAll(t, ferryLayout(), ferries(), io.MultiReader(strings.NewReader(ferryHeader), endless("x\n")))
+		if len(findings) < statistics.MaxFindings {
+			t.Errorf("%d findings", len(findings))
+		}
+	})
+}
+
+// endless repeats the text for ever.
+type endless string
+
+func (e endless) Read(p []byte) (int, error) {
+	n := 0
+	for n+len(e) <= len(p) {
+		n += copy(p[n:], e)
+	}
+	return n, nil
+}
+
+func TestReadFigures(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]float64{
+		"0": 0, "-0": 0, "007": 7, "1204": 1204, "-3.5": -3.5, "0.25": 0.25, "9007199254740993": 9007199254740992,
+		"3,137": math.NaN(), "1 204": math.NaN(), " 12": math.NaN(), "+1": math.NaN(), "1e5": math.NaN(), ".5": math.NaN(), "5.": math.NaN(), "1.2.3": math.NaN(),
+		"0x1p4": math.NaN(), "1_000": math.NaN(), "NaN": math.NaN(), "Inf": math.NaN(), "-": math.NaN(), "--1": math.NaN(), "<5": math.NaN(), "١٢": math.NaN(), strings.Repeat("9", 400): math.NaN(),
+	} {
+		rows, findings := readAll(t, ferryLayout(), ferries(), strings.NewReader(ferryHeader+"2023-01;Nord;NO;;x;"+text+"\n"))
+		switch {
+		case math.IsNaN(want):
+			if len(findings) != 1 || findings[0].Rule != "VALUE" || findings[0].Line != 2 || findings[0].Column != "persons" {
+				t.Errorf("%q is read as %v with findings %v", text, rows, findings)
+			}
+		case len(rows) != 1 || rows[0][5] != fmt.Sprint(want):
+			t.Errorf("%q is read as %v with findings %v, want %v", text, rows, findings, want)
+		}
+	}
+}
+
+func TestReadPeriods(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ format, frequency, text, want string }{
+		{"YYYY", "A", "2023", "2023"},
+		{"YYYY", "A", "23", ""},
+		{"YYYY", "A", "0999", ""},
+		{"YYYY", "A", "3000", ""},
+		{"YYYY", "Q", "2023", ""},
+		{"YYYY Q", "Q", "2018 1", "2018-Q1"},
+		{"YYYY Q", "Q", "2018 4", "2018-Q4"},
+		{"YYYY Q", "A", "2018 4", "2018"},
+		{"YYYY Q", "Q", "2018 5", ""},
+		{"YYYY Q", "Q", "2018", ""},
+		{"YYYY Q", "Q", "2018-1 1", ""},
+		{"YYYY Q", "M", "2018 1", ""},
+		{"YYYY-MM", "M", "2023-12", "2023-12"},
+		{"YYYY-MM", "Q", "2023-12", "2023-Q4"},
+		{"YYYY-MM", "M", "2023-13", ""},
+		{"YYYY-MM", "M", "2023-1", ""},
+		{"YYYY-MM", "D", "2023-12", ""},
+		{"YYYY-MM-DD", "Q", "2018-03-31", "2018-Q1"},
+		{"YYYY-MM-DD", "Q", "2018-01-01", "2018-Q1"},
+		{"YYYY-MM-DD", "W", "2021-01-01", "2020-W53"},
+		{"YYYY-MM-DD", "D", "2020-02-29", "2020-02-29"},
+		{"YYYY-MM-DD", "D", "2021-02-29", ""},
+		{"YYYY-MM-DD", "M", "2021-02-28T00:00", ""},
+		{"YYYY-MM-DD", "S", "2021-02-28", ""},
+		{"YYYY-MM-DD", "MM", "2021-02-28", ""},
+	} {
+		layout := ferryLayout()
+		layout.Constants = nil
+		layout.Columns = append(layout.Columns, statistics.LayoutColumn{Header: "freq", Component: "FREQ"})
+		layout.Period = statistics.LayoutPeriod{Headers: []string{"time"}, Format: test.format}
+		text := strings.ReplaceAll(test.text, " ", ";")
+		if parts := strings.Count(text, ";"); parts > 0 {
+			layout.Period.Headers = []string{"time", "part"}
+		}
+		file := "freq;port;flag;note;clerk;persons;" + strings.Join(layout.Period.Headers, ";") + "\n" + test.frequency + ";Nord;NO;;x;1;" + text + "\n"
+		rows, findings := readAll(t, layout, ferries(), strings.NewReader(file))
+		switch {
+		case test.want == "":
+			if len(findings) != 1 || findings[0].Rule != "PERIOD" || findings[0].Line != 2 {
+				t.Errorf("%+v: read as %v with findings %v", test, rows, findings)
+			}
+		case len(rows) != 1 || rows[0][3] != test.want:
+			t.Errorf("%+v: read as %v with findings %v", test, rows, findings)
+		}
+	}
+}
+
+// FuzzRead looks for a file that breaks the reader: every row is either in a block or behind a finding.
+func FuzzRead(f *testing.F) {
+	for _, seed := range []string{
+		"", "\uFEFF", ferryHeader, ferryHeader + "2023-01;Nord;NO;;x;1\n", ferryHeader + "2023-01;\"No\nrd\";;;x;1\n2023-13;;;;;\n",
+		ferryHeader + "\"\n", ferryHeader + "a\"b;\n", ferryHeader + "\xff;;;;;\n", "month;port\n1;2\n", ferryHeader + ";\r\n;;\r",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, file []byte) {
+		var report statistics.Report
+		before := 0.0
+		for b, err := range ferryLayout().Read(iotest.HalfReader(strings.NewReader(string(file))), ferries(), &report) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := b.Check(); err != nil {
+				t.Fatal(err)
+			}
+			for row, line := range b.Column(block.Line).Numbers {
+				if line <= before || line > float64(strings.Count(string(file), "\n")+1) {
+					t.Fatalf("a row begins on line %v, after %v", line, before)
+				}
+				before = line
+				if _, err := statistics.ParsePeriod(b.Column(block.TimePeriod).Text(row)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		lines := strings.Count(string(file), "\n") + 1
+		for _, finding := range report.Findings() {
+			if finding.Line < 0 || finding.Line > lines || finding.Message == "" || finding.Severity != statistics.Blocking {
+				t.Fatalf("finding %+v in a file of %d lines", finding, lines)
+			}
+		}
+	})
+}
+
+func BenchmarkRead(b *testing.B) {
+	file := ferryHeader + strings.Repeat("2023-01;Nord;NO;;x;1204\n", 100_000)
+	b.SetBytes(int64(len(file)))
+	for b.Loop() {
+		var report statistics.Report
+		for _, err := range ferryLayout().Read(strings.NewReader(file), ferries(), &report) {
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}
