@@ -17,6 +17,8 @@ const MaxDimensions = 16
 // Catalogue holds every structural artefact of a node, checked and ready for looking up. It does not change: a change of
 // the structures makes a new one.
 type Catalogue struct {
+	artefacts      *Structures
+	change         int64 // the store's number of the change that it is of
 	hierarchies    map[Ref]*Hierarchy
 	structures     map[Ref]*DataStructure
 	flows          map[Ref]*Flow
@@ -35,6 +37,7 @@ type Flow struct {
 // NewCatalogue checks the artefacts and what they refer to. What is wrong with them is a fault of kind Invalid.
 func NewCatalogue(s *Structures) (*Catalogue, error) {
 	c := &Catalogue{
+		artefacts:   s,
 		hierarchies: map[Ref]*Hierarchy{}, structures: map[Ref]*DataStructure{}, flows: map[Ref]*Flow{},
 		representation: map[Ref]*RepresentationMap{}, structureMaps: map[Ref]*StructureMap{},
 	}

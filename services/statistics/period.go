@@ -19,6 +19,9 @@ const (
 	Daily     Frequency = 'D'
 )
 
+// frequencies are their codes in that order.
+const frequencies = "AQMWD"
+
 // Period is a span of time of a frequency. Index counts periods, consecutive ones having consecutive numbers: years,
 // quarters and months from year 0, ISO weeks and days from Monday 1 January of the year 1.
 type Period struct {

@@ -146,6 +146,9 @@ type Presence struct {
 // Transaction changes figures. What it does is seen by others when it is committed, all at once.
 type Transaction interface {
 	Reader
+	// HoldStructures keeps the structures as they are until the transaction ends, but for changes that it makes itself where
+	// forChange says so, and returns the number that [Store.StructuresChange] does. It comes first.
+	HoldStructures(ctx context.Context, forChange bool) (int64, error)
 	// Lock makes this the only transaction that changes the parts, until it ends.
 	Lock(ctx context.Context, parts ...Part) error
 	// SubmissionByKey returns the submission to the part with the idempotency key; NotFound where there is none.

@@ -3,6 +3,7 @@ package statistics
 import (
 	"encoding/binary"
 	"iter"
+	"math"
 	"slices"
 	"strings"
 
@@ -232,6 +233,10 @@ func (t *Table) Sum(series int, period int32, c Cell) {
 		t.cells++
 		return
 	}
+	t.sumInto(slot, c)
+}
+
+func (t *Table) sumInto(slot *Cell, c Cell) {
 	attributes := slot.Attributes
 	if attributes != c.Attributes {
 		attributes = t.agreed(attributes, c.Attributes)
@@ -252,6 +257,15 @@ func (t *Table) agreed(a, b uint32) uint32 {
 
 // At returns the cell of a series and period, the zero Cell where there is none.
 func (t *Table) At(series int, period int32) Cell { return t.tracks[series].At(period) }
+
+// withComment returns the number of the set in which nothing stands but a COMMENT; 0 where the structure has none.
+func (t *Table) withComment(text string) uint32 {
+	values := make([]string, len(t.further))
+	if i := slices.Index(t.further, block.Comment); i >= 0 {
+		values[i] = text
+	}
+	return t.AttributeSet(values)
+}
 
 // FurtherAttributes returns the ids of the attributes other than OBS_STATUS and CONF_STATUS, in the order in which
 // [Table.AttributeSet] takes their values.
@@ -325,4 +339,67 @@ func (t *Table) Blocks() iter.Seq[*block.Block] {
 			yield(builder.Block())
 		}
 	}
+}
+
+// add puts every cell of another table of the same structure where there is none yet.
+func (t *Table) add(other *Table) {
+	codes := make([]uint32, len(t.structure.Dimensions))
+	sets := make([]uint32, other.sets.Len(0))
+	for set := range sets {
+		sets[set] = t.AttributeSet(other.Attributes(uint32(set))) //nolint:gosec // a number that other gave
+	}
+	for s := range other.tracks {
+		for i, code := range other.Key(s) {
+			codes[i] = t.Code(i, other.dictionary.Text(i, code))
+		}
+		series := t.Series(codes)
+		for i, period := range other.tracks[s].Periods {
+			cell := other.tracks[s].Cells[i]
+			cell.Attributes = sets[cell.Attributes]
+			t.Put(series, period, cell)
+		}
+	}
+}
+
+// within returns a table of the cells in the periods, by frequency.
+func (t *Table) within(periods map[Frequency]map[int32]bool) *Table {
+	part := t.Empty()
+	for s := range t.tracks {
+		wanted := periods[t.Frequency(s)]
+		track := &t.tracks[s]
+		for i, period := range track.Periods {
+			if wanted[period] {
+				part.Put(part.Series(t.Key(s)), period, track.Cells[i])
+			}
+		}
+	}
+	return part
+}
+
+// periods returns the periods that any cell is in, by frequency.
+func (t *Table) periods() map[Frequency]map[int32]bool {
+	all := map[Frequency]map[int32]bool{}
+	for s := range t.tracks {
+		frequency := t.Frequency(s)
+		if all[frequency] == nil {
+			all[frequency] = map[int32]bool{}
+		}
+		for _, period := range t.tracks[s].Periods {
+			all[frequency][period] = true
+		}
+	}
+	return all
+}
+
+// spans returns, for each frequency, the run from the first to the last period that any cell is in.
+func (t *Table) spans() []Span {
+	spans := []Span{}
+	for frequency, periods := range t.periods() {
+		span := Span{Frequency: frequency, First: math.MaxInt32, Last: math.MinInt32}
+		for period := range periods {
+			span.First, span.Last = min(span.First, period), max(span.Last, period)
+		}
+		spans = append(spans, span)
+	}
+	return spans
 }

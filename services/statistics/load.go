@@ -1,0 +1,365 @@
+package statistics
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"hash"
+	"io"
+	"math"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/comity-federation/comity/proto/block"
+	"github.com/comity-federation/comity/proto/filter"
+)
+
+const (
+	observationStatuses     = "ABDEFGHIJKLMNOPQSUVW" // CL_OBS_STATUS 2.2
+	confidentialityStatuses = "FNCDSAOTGME"          // CL_CONF_STATUS 1.2
+	maxTextLength           = 500                    // of a code, label or attribute, in bytes
+)
+
+// loader reads blocks into a table and reports every row that does not fit the dataflow.
+type loader struct {
+	flow   *Flow
+	sum    bool // rows that fall on one key are summed; else they are faults
+	scope  filter.Filter
+	table  *Table
+	report *Report
+	rows   int
+	digest hash.Hash
+	bytes  bool // the bytes of the file are hashed, not the rows
+}
+
+// loadedColumn is a coded column of a block while it is being read. It knows of each value what it is in the table.
+type loadedColumn struct {
+	*block.Column
+	codes []uint32 // by position in the dictionary: the table's code, or a status; for attributes without meaning
+	wrong []string // by position: what is wrong with the value, "" where nothing is
+	rules []string // by position: the rule that it breaks
+}
+
+func (l *loader) find(rule string, line int, column string, values []string, format string, args ...any) {
+	l.report.Add(Finding{
+		Rule: rule, Severity: Blocking, Line: line, Column: column, Values: values, Message: fmt.Sprintf(format, args...),
+	})
+}
+
+// add reads a block. What is wrong with it goes to the report.
+func (l *loader) add(b *block.Block) {
+	if !l.bytes {
+		hashRows(l.digest, b)
+	}
+	before := l.rows
+	l.rows += b.Rows
+	columns, ok := l.columns(b)
+	if !ok {
+		return
+	}
+	periods := l.periods(b.Column(block.TimePeriod))
+	values := b.Column(block.ObsValue).Numbers
+	lines := b.Column(block.Line)
+	dimensions := len(l.flow.Structure.Dimensions)
+	codes, further := make([]uint32, dimensions), make([]string, len(l.table.further))
+	for row := range b.Rows {
+		line := 0
+		if lines != nil && lines.IsNumber() && lines.Numbers[row] >= 1 && lines.Numbers[row] <= math.MaxInt32 {
+			line = int(lines.Numbers[row])
+		}
+		good := l.checkRow(columns, row, line)
+		period, periodOK := l.checkPeriod(columns[0], periods, b.Column(block.TimePeriod), row, line)
+		if !l.checkValue(values[row], line) || !periodOK || !good || !l.inScope(b, row, line) {
+			continue
+		}
+		for i := range dimensions {
+			codes[i] = columns[i].codes[columns[i].Codes[row]]
+		}
+		cell := Cell{Value: values[row], Line: int32(line), ObsStatus: NormalValue, ConfStatus: FreeToShow} //nolint:gosec // checked above
+		clear(further)
+		for _, column := range columns[dimensions:] {
+			switch text := column.Text(row); {
+			case text == "":
+			case column.Component == block.ObsStatus:
+				cell.ObsStatus = text[0]
+			case column.Component == block.ConfStatus:
+				cell.ConfStatus = text[0]
+			default:
+				further[slices.Index(l.table.further, column.Component)] = text
+			}
+		}
+		cell.Attributes = l.table.AttributeSet(further)
+		series := l.table.Series(codes)
+		if l.sum {
+			l.table.Sum(series, period, cell)
+		} else if !l.table.Put(series, period, cell) {
+			first := "an earlier row"
+			if other := l.table.At(series, period).Line; other > 0 {
+				first = fmt.Sprintf("line %d", other)
+			}
+			l.find("DUPLICATE_KEY", line, "", l.keyTexts(codes, period), "row %d has the same key and period as %s; each may stand once", before+row+1, first)
+		}
+	}
+}
+
+func (l *loader) keyTexts(codes []uint32, period int32) []string {
+	texts := make([]string, 0, len(codes)+1)
+	for i, code := range codes {
+		texts = append(texts, l.table.dictionary.Text(i, code))
+	}
+	return append(texts, Period{Frequency(texts[0][0]), period}.String())
+}
+
+// columns returns the dimensions in key order, then the attributes that are there. It fails where a component is missing,
+// unknown, or of the wrong kind, since no row can be read then.
+func (l *loader) columns(b *block.Block) (columns []*loadedColumn, ok bool) {
+	ok = true
+	wrong := func(rule, component, format string, args ...any) {
+		ok = false
+		l.find(rule, 0, component, nil, format, args...)
+	}
+	structure := l.flow.Structure
+	for i, dimension := range structure.Dimensions {
+		column := b.Column(dimension.ID)
+		if column == nil || column.IsNumber() {
+			wrong("MISSING_COMPONENT", dimension.ID, "the dimension %s is not there", dimension.ID)
+			continue
+		}
+		loaded := &loadedColumn{Column: column}
+		loaded.read(l.flow.Dimensions[i], true)
+		if i == 0 {
+			loaded.wantFrequencies()
+		}
+		for position, text := range column.Dictionary {
+			if loaded.wrong[position] == "" {
+				loaded.codes[position] = l.table.Code(i, text)
+			}
+		}
+		columns = append(columns, loaded)
+	}
+	if value := b.Column(block.ObsValue); value == nil || !value.IsNumber() {
+		wrong("MISSING_COMPONENT", block.ObsValue, "the figures %s are not there as numbers", block.ObsValue)
+	}
+	if period := b.Column(block.TimePeriod); period == nil || period.IsNumber() {
+		wrong("MISSING_COMPONENT", block.TimePeriod, "the periods %s are not there", block.TimePeriod)
+	}
+	for i := range b.Columns {
+		column := &b.Columns[i]
+		id := column.Component
+		status := map[string]string{block.ObsStatus: observationStatuses, block.ConfStatus: confidentialityStatuses}[id]
+		switch {
+		case strings.HasPrefix(id, "_") || id == block.ObsValue || id == block.TimePeriod || structure.Dimension(id) >= 0:
+		case status == "" && !slices.Contains(l.table.further, id):
+			wrong("UNKNOWN_COMPONENT", id, "%s is no component of %s", id, structure.Ref)
+		case column.IsNumber():
+			wrong("UNKNOWN_COMPONENT", id, "the attribute %s is there as numbers, not as text", id)
+		default:
+			loaded := &loadedColumn{Column: column}
+			loaded.read(l.flow.Attributes[id], false)
+			loaded.wantStatuses(status)
+			columns = append(columns, loaded)
+		}
+	}
+	return columns, ok
+}
+
+// read looks at each distinct value once.
+func (c *loadedColumn) read(codelist *Hierarchy, needed bool) {
+	c.codes = make([]uint32, len(c.Dictionary))
+	c.wrong = make([]string, len(c.Dictionary))
+	c.rules = make([]string, len(c.Dictionary))
+	for i, text := range c.Dictionary {
+		switch {
+		case text == "" && needed:
+			c.fault(i, "MISSING_VALUE", "%s is blank; a value is needed", c.Component)
+		case text == "":
+		case !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl):
+			c.fault(i, "INVALID_TEXT", "%s has characters that are not text", c.Component)
+		case len(text) > maxTextLength:
+			c.fault(i, "INVALID_TEXT", "%s is %d bytes long; at most %d are allowed", c.Component, len(text), maxTextLength)
+		case codelist != nil && !codelist.Has(text):
+			c.fault(i, "UNKNOWN_CODE", "%s %q is not in the codelist %s", c.Component, shown(text), codelist.list.Ref)
+		}
+	}
+}
+
+func (c *loadedColumn) fault(position int, rule, format string, args ...any) {
+	if c.wrong[position] == "" {
+		c.rules[position], c.wrong[position] = rule, fmt.Sprintf(format, args...)
+	}
+}
+
+func (c *loadedColumn) wantFrequencies() {
+	for i, text := range c.Dictionary {
+		if !oneOf(frequencies, text) {
+			c.fault(i, "UNSUPPORTED_FREQUENCY", "%s %q is not one of %s", c.Component, shown(text), strings.Join(strings.Split(frequencies, ""), ", "))
+		}
+	}
+}
+
+func (c *loadedColumn) wantStatuses(known string) {
+	for i, text := range c.Dictionary {
+		if known != "" && text != "" && !oneOf(known, text) {
+			c.fault(i, "UNKNOWN_CODE", "%s %q is not one of %s", c.Component, shown(text), strings.Join(strings.Split(known, ""), ", "))
+		}
+	}
+}
+
+func (l *loader) checkRow(columns []*loadedColumn, row, line int) bool {
+	good := true
+	for _, column := range columns {
+		position := column.Codes[row]
+		if wrong := column.wrong[position]; wrong != "" {
+			good = false
+			l.find(column.rules[position], line, column.Component, []string{shown(column.Dictionary[position])}, "%s", wrong)
+		}
+	}
+	return good
+}
+
+// loadedPeriod is what a text of TIME_PERIOD is.
+type loadedPeriod struct {
+	Period
+	err error
+}
+
+func (l *loader) periods(column *block.Column) []loadedPeriod {
+	periods := make([]loadedPeriod, len(column.Dictionary))
+	for i, text := range column.Dictionary {
+		periods[i].Period, periods[i].err = ParsePeriod(text)
+	}
+	return periods
+}
+
+func (l *loader) checkPeriod(frequency *loadedColumn, periods []loadedPeriod, column *block.Column, row, line int) (int32, bool) {
+	period, text := periods[column.Codes[row]], column.Text(row)
+	if period.err != nil {
+		l.find("INVALID_PERIOD", line, block.TimePeriod, []string{shown(text)}, "%v", period.err)
+		return 0, false
+	}
+	if want := frequency.Text(row); want != string(period.Frequency) && frequency.wrong[frequency.Codes[row]] == "" {
+		l.find("INVALID_PERIOD", line, block.TimePeriod, []string{shown(text), want}, "the period %s is not of the row's frequency %s", shown(text), want)
+		return 0, false
+	}
+	return period.Index, true
+}
+
+func (l *loader) checkValue(value float64, line int) bool {
+	switch {
+	case math.IsNaN(value):
+		l.find("MISSING_VALUE", line, block.ObsValue, nil, "the figure is missing; a number is needed")
+	case math.IsInf(value, 0):
+		l.find("INVALID_NUMBER", line, block.ObsValue, nil, "the figure is not finite")
+	case value < 0:
+		l.find("NEGATIVE_VALUE", line, block.ObsValue, []string{figureText(value)}, "the figure %s is negative; counts begin at 0", figureText(value))
+	default:
+		return true
+	}
+	return false
+}
+
+func (l *loader) inScope(b *block.Block, row, line int) bool {
+	if l.scope.IsTrue() || l.scope.Match(func(component string) string { return rowText(b, row, component) }) {
+		return true
+	}
+	l.find("OUTSIDE_SCOPE", line, "", nil, "the row is not in the scope that the submission replaces")
+	return false
+}
+
+// rowText returns the value of a component as text, "" where it is absent.
+func rowText(b *block.Block, row int, component string) string {
+	column := b.Column(component)
+	switch {
+	case column == nil:
+		return ""
+	case column.IsNumber():
+		if math.IsNaN(column.Numbers[row]) {
+			return ""
+		}
+		return figureText(column.Numbers[row])
+	}
+	return column.Text(row)
+}
+
+// hashRows adds the rows to a digest which does not depend on how they are spread over blocks and dictionaries.
+func hashRows(digest hash.Hash, b *block.Block) {
+	var columns []*block.Column
+	for i := range b.Columns {
+		if c := &b.Columns[i]; !strings.HasPrefix(c.Component, "_") {
+			columns = append(columns, c)
+		}
+	}
+	slices.SortFunc(columns, func(a, b *block.Column) int { return strings.Compare(a.Component, b.Component) })
+	var buffer []byte
+	field := func(text string) {
+		buffer = binary.AppendUvarint(buffer, uint64(len(text)))
+		buffer = append(buffer, text...)
+	}
+	for row := range b.Rows {
+		for _, c := range columns {
+			field(c.Component)
+			if c.IsNumber() {
+				buffer = binary.BigEndian.AppendUint64(append(buffer, 1), math.Float64bits(c.Numbers[row]))
+			} else {
+				field(c.Text(row))
+			}
+		}
+		buffer = append(buffer, '\n')
+		if len(buffer) > 1<<16 {
+			_, _ = digest.Write(buffer) // a hash never fails
+			buffer = buffer[:0]
+		}
+	}
+	_, _ = digest.Write(buffer)
+}
+
+// load reads the content of an upload. The error is the caller's connection's or the caller's fault; what is wrong with
+// the rows is in the report.
+func load(flow *Flow, layout *Layout, header *Header, content Content) (*loader, error) {
+	digest := sha256.New()
+	if err := json.NewEncoder(digest).Encode([]any{flow.Ref, header.Layout, header.Action, header.Scope}); err != nil {
+		return nil, fmt.Errorf("hashing the header: %w", err)
+	}
+	l := &loader{flow: flow, table: NewTable(flow.Structure), report: &Report{}, digest: digest}
+	if header.Action == Replace {
+		l.scope = header.Scope
+	}
+	blocks := content.Blocks
+	if layout != nil {
+		l.sum = layout.Duplicates == SumDuplicates
+		l.bytes = true
+		content.File = io.TeeReader(content.File, digest)
+		blocks = layout.Read(content.File, flow.Structure, l.report)
+	}
+	for b, err := range blocks {
+		if err != nil {
+			return nil, fmt.Errorf("reading the upload: %w", err)
+		}
+		l.add(b)
+	}
+	if layout != nil { // a reader that met a fault may have stopped early
+		if _, err := io.Copy(io.Discard, content.File); err != nil {
+			return nil, fmt.Errorf("reading the upload: %w", err)
+		}
+	}
+	if l.rows == 0 && (header.Action == Merge || layout != nil) && !l.report.Blocking() {
+		l.find("NO_ROWS", 0, "", nil, "the upload has no rows")
+	}
+	return l, nil
+}
+
+// submission returns what is known of the upload before it is stored.
+func (l *loader) submission(header *Header) *Submission {
+	s := &Submission{
+		State: Accepted, Dataflow: l.flow.Ref, Layout: header.Layout, Provider: header.Provider, Release: header.Release,
+		Submitter: header.Submitter, IdempotencyKey: header.IdempotencyKey, Rows: l.rows, Observations: l.table.Len(),
+	}
+	l.digest.Sum(s.Digest[:0])
+	if l.report.Blocking() {
+		s.State, s.Observations = Rejected, 0
+	}
+	return s
+}

@@ -1,0 +1,196 @@
+package statistics
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/comity-federation/comity/services/fault"
+)
+
+// Published is what the provider of published figures begins with; after it comes the tier.
+const Published = "PUBLISHED:"
+
+// PublishedToAll is the provider of what anybody may see.
+const PublishedToAll = Published + "PUBLIC"
+
+// Service holds a state's figures, and those that partners sent.
+type Service struct {
+	store Store
+	state string
+	now   func() time.Time
+	newID func() string
+
+	mu        sync.Mutex
+	catalogue *Catalogue // as it was read last; nil: not yet
+}
+
+// NewService returns the service of a state, which is the provider of its own figures. newID gives ids that ascend in
+// time and were never given before.
+func NewService(store Store, state string, now func() time.Time, newID func() string) *Service {
+	return &Service{store: store, state: state, now: now, newID: newID}
+}
+
+// State returns the code of the state whose service it is.
+func (s *Service) State() string { return s.state }
+
+// Catalogue returns the structures as they are now. It reads them anew only where they changed, be it through another
+// process.
+func (s *Service) Catalogue(ctx context.Context) (*Catalogue, error) {
+	change, err := s.store.StructuresChange(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.catalogue != nil && s.catalogue.change == change {
+		return s.catalogue, nil
+	}
+	artefacts, err := s.store.Structures(ctx)
+	if err != nil {
+		return nil, err
+	}
+	catalogue, err := NewCatalogue(artefacts)
+	if err != nil {
+		return nil, err
+	}
+	catalogue.change = change
+	s.catalogue = catalogue
+	return catalogue, nil
+}
+
+// hold keeps the structures as the catalogue has them until the transaction ends.
+func hold(ctx context.Context, tx Transaction, catalogue *Catalogue, forChange bool) error {
+	change, err := tx.HoldStructures(ctx, forChange)
+	if err != nil {
+		return err
+	}
+	if change != catalogue.change {
+		return fault.New(fault.Unavailable, "UNAVAILABLE", "the structures changed meanwhile: try again")
+	}
+	return nil
+}
+
+// Structures returns a dataflow with its data structure and every codelist of it.
+func (s *Service) Structures(ctx context.Context, dataflow Ref) (Structures, error) {
+	catalogue, err := s.Catalogue(ctx)
+	if err != nil {
+		return Structures{}, err
+	}
+	flow, err := catalogue.Flow(dataflow)
+	if err != nil {
+		return Structures{}, err
+	}
+	return catalogue.Structures(flow), nil
+}
+
+// Dataflows returns every dataflow, by agency, id and version.
+func (s *Service) Dataflows(ctx context.Context) ([]Dataflow, error) {
+	catalogue, err := s.Catalogue(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return catalogue.Dataflows(), nil
+}
+
+// CreateLayout stores how a national file is read, in place of any layout with its id.
+func (s *Service) CreateLayout(ctx context.Context, l Layout) error {
+	catalogue, err := s.Catalogue(ctx)
+	if err != nil {
+		return err
+	}
+	flow, err := catalogue.Flow(l.Dataflow)
+	if err != nil {
+		return err
+	}
+	if err := l.Check(flow.Structure); err != nil {
+		return err
+	}
+	return s.store.PutLayout(ctx, l)
+}
+
+// Layouts returns every layout, by id.
+func (s *Service) Layouts(ctx context.Context) ([]Layout, error) { return s.store.Layouts(ctx) }
+
+// Submission returns a submission with its quality report.
+func (s *Service) Submission(ctx context.Context, id string) (Submission, error) {
+	return s.store.Submission(ctx, id)
+}
+
+// Submissions returns at most limit submissions without their findings, the newest first, from after the one with the
+// id; "": from the newest.
+func (s *Service) Submissions(ctx context.Context, limit int, after string) ([]Submission, error) {
+	return s.store.Submissions(ctx, limit, after)
+}
+
+// CreateStructures stores artefacts, all or none, and derives anew what a changed map makes otherwise. What is stored
+// already with the same content stays; with another content it is a fault of kind Exists, since versions do not change.
+func (s *Service) CreateStructures(ctx context.Context, add *Structures) (created, unchanged int, err error) {
+	before, err := s.Catalogue(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	fresh, together := &Structures{}, *before.artefacts
+	merges := []error{
+		merge(&together.Codelists, &fresh.Codelists, add.Codelists, func(c Codelist) Ref { return c.Ref }, &unchanged),
+		merge(&together.DataStructures, &fresh.DataStructures, add.DataStructures, func(d DataStructure) Ref { return d.Ref }, &unchanged),
+		merge(&together.Dataflows, &fresh.Dataflows, add.Dataflows, func(d Dataflow) Ref { return d.Ref }, &unchanged),
+		merge(&together.RepresentationMaps, &fresh.RepresentationMaps, add.RepresentationMaps, func(m RepresentationMap) Ref { return m.Ref }, &unchanged),
+		merge(&together.StructureMaps, &fresh.StructureMaps, add.StructureMaps, func(m StructureMap) Ref { return m.Ref }, &unchanged),
+	}
+	for _, err := range merges {
+		if err != nil {
+			return 0, 0, err
+		}
+	}
+	created = len(fresh.Codelists) + len(fresh.DataStructures) + len(fresh.Dataflows) + len(fresh.RepresentationMaps) + len(fresh.StructureMaps)
+	if created == 0 {
+		return 0, unchanged, nil
+	}
+	after, err := NewCatalogue(&together)
+	if err != nil {
+		return 0, 0, err
+	}
+	err = s.store.Update(ctx, func(ctx context.Context, tx Transaction) error {
+		if err := hold(ctx, tx, before, true); err != nil {
+			return err
+		}
+		if err := tx.PutStructures(ctx, fresh); err != nil {
+			return err
+		}
+		return s.rederive(ctx, tx, before, after)
+	})
+	if err != nil {
+		return 0, 0, err
+	}
+	return created, unchanged, nil
+}
+
+// merge adds to all and fresh what of add is not in all yet. all is not changed in place.
+func merge[T any](all, fresh *[]T, add []T, ref func(T) Ref, unchanged *int) error {
+	known := make(map[Ref]T, len(*all))
+	for _, artefact := range *all {
+		known[ref(artefact)] = artefact
+	}
+	merged := slices.Clone(*all)
+	for _, artefact := range add {
+		before, ok := known[ref(artefact)]
+		switch {
+		case !ok:
+			known[ref(artefact)] = artefact
+			merged, *fresh = append(merged, artefact), append(*fresh, artefact)
+		case sameArtefact(before, artefact):
+			*unchanged++
+		default:
+			return fault.New(fault.Exists, "ALREADY_EXISTS", "%s is stored with another content: give the new one a new version", ref(artefact)).
+				With("artefact", ref(artefact).String())
+		}
+	}
+	*all = merged
+	return nil
+}
+
+// isPublished reports whether the provider stands for what was published, not for a state.
+func isPublished(provider string) bool { return strings.HasPrefix(provider, Published) }
