@@ -7,7 +7,7 @@
 //	name: Two shores
 //	structures: [../comity/*.yaml]          # known at every node: comity.statistics.v1.Structures
 //	states:
-//	  - code: na                            # lower-case letters, digits, hyphens
+//	  - code: na                            # 2 to 16 lower-case letters and digits
 //	    name: Northshore
 //	    refAreas: [NA]                      # the REF_AREA codes that it speaks for
 //	    structures: [na/structures.yaml]    # its own
@@ -160,12 +160,12 @@ func (r *Region) read(doc document) (err error) {
 	return r.check()
 }
 
-var codePattern = regexp.MustCompile(`^[a-z][a-z0-9-]{0,30}$`)
+var codePattern = regexp.MustCompile(`^[a-z][a-z0-9]{1,15}$`)
 
 func (r *Region) readState(doc stateDocument) (State, error) {
 	s := State{Code: doc.Code, Name: doc.Name, RefAreas: doc.RefAreas}
 	if !codePattern.MatchString(s.Code) {
-		return s, errors.New("the code must be of lower-case letters, digits and hyphens, and begin with a letter")
+		return s, errors.New("the code must be 2 to 16 lower-case letters and digits, and begin with a letter")
 	}
 	if r.State(s.Code) != nil {
 		return s, errors.New("another state has this code")
