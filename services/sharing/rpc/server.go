@@ -16,6 +16,12 @@ import (
 	"github.com/comity-federation/comity/services/sharing"
 )
 
+// How the log is read.
+const (
+	logChunk   = 16
+	maxLogPage = 2 << 20 // bytes of content
+)
+
 // Server is the SharingService.
 type Server struct {
 	sharingpb.UnimplementedSharingServiceServer
@@ -156,13 +162,37 @@ func (s *Server) ListLogEntries(ctx context.Context, r *sharingpb.ListLogEntries
 			return nil, fault.InvalidField("page_token", "was not given by a page before")
 		}
 	}
-	entries, err := s.service.LogEntries(ctx, from, asked.Limit)
+	entries, more, err := s.logEntries(ctx, from, asked.Limit)
 	if err != nil {
 		return nil, err
 	}
 	next := ""
-	if len(entries) == asked.Limit {
+	if more {
 		next = strconv.FormatInt(from+int64(len(entries)), 10)
 	}
 	return &sharingpb.ListLogEntriesResponse{Entries: each(entries, logEntry), NextPageToken: next}, nil
+}
+
+// logEntries returns the entries from an index on, and whether more may follow: at most limit, and fewer where they are
+// large, since an entry can hold an envelope of a MiB and a message has an end. They are read a few at a time for the
+// same reason.
+func (s *Server) logEntries(ctx context.Context, from int64, limit int) (entries []sharing.LogEntry, more bool, err error) {
+	for size := 0; len(entries) < limit; {
+		some := min(logChunk, limit-len(entries))
+		chunk, err := s.service.LogEntries(ctx, from+int64(len(entries)), some)
+		if err != nil {
+			return nil, false, err
+		}
+		for _, entry := range chunk {
+			size += len(entry.Content)
+			if size > maxLogPage && len(entries) > 0 {
+				return entries, true, nil
+			}
+			entries = append(entries, entry)
+		}
+		if len(chunk) < some {
+			return entries, false, nil
+		}
+	}
+	return entries, true, nil
 }

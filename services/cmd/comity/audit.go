@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	sharingpb "github.com/comity-federation/comity/proto/comity/sharing/v1"
+	"github.com/comity-federation/comity/services/sharing"
+	"github.com/comity-federation/comity/services/sharing/partner"
+	"github.com/comity-federation/comity/services/sharing/rpc"
+	"github.com/comity-federation/comity/services/sharing/wire"
+)
+
+// auditPage is how many entries of a log are asked for at once.
+const auditPage = 200
+
+// newAuditCommand returns the commands that check what states cannot take back.
+func newAuditCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "audit",
+		Short: "Check the transparency logs",
+		Args:  cobra.NoArgs,
+	}
+	cmd.AddCommand(newVerifyCommand())
+	return cmd
+}
+
+func newVerifyCommand() *cobra.Command {
+	var trustList string
+	cmd := &cobra.Command{
+		Use:   "verify [--state CODE]",
+		Short: "Check a state's transparency log from its first entry to its checkpoint",
+		Long: `Check a state's transparency log from its first entry to its checkpoint: each entry's content, leaf and place in the
+tree, the signatures on every agreement, envelope and receipt in it, and the checkpoint over all of it, by the keys of
+the trust list. Without --state, every state of the running region is checked.
+
+The command fails where a log is not what it must be, and names the first bad entry.`,
+		Args: cobra.NoArgs,
+	}
+	node := addTarget(cmd, "auditor")
+	cmd.Flags().StringVar(&trustList, "trust", "", "the `FILE` with the trust list; for a running region, its own")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		clients, err := audited(node)
+		if err != nil {
+			return err
+		}
+		if trustList == "" {
+			if node.gateway != "" {
+				return errors.New("--gateway needs --trust FILE: a log proves nothing by keys that it names itself")
+			}
+			trustList = filepath.Join(node.directory, "trust.json")
+		}
+		trust, err := partner.ReadTrustList(trustList, "")
+		if err != nil {
+			return err
+		}
+		var problems []error
+		for _, client := range clients {
+			verified, err := verifyLog(cmd.Context(), client, trust)
+			if err != nil {
+				problems = append(problems, err)
+				continue
+			}
+			if err := show(cmd, verified); err != nil {
+				return err
+			}
+		}
+		return errors.Join(problems...)
+	}
+	return cmd
+}
+
+// audited returns a client for the node that the flags name, or for every state of the running region.
+func audited(target *target) ([]*client, error) {
+	if target.gateway != "" || target.state != "" {
+		named, err := target.open()
+		if err != nil {
+			return nil, err
+		}
+		return []*client{named}, nil
+	}
+	nodes, err := readNodes(target.directory)
+	if err != nil {
+		return nil, err
+	}
+	clients := make([]*client, len(nodes))
+	for i, n := range nodes {
+		if clients[i], err = n.open(target.role); err != nil {
+			return nil, err
+		}
+	}
+	return clients, nil
+}
+
+// verifyLog checks the log of the node and returns a line that says so. Whose log it is follows from the key on the
+// trust list that its checkpoint is signed with.
+func verifyLog(ctx context.Context, client *client, trust *sharing.TrustList) (string, error) {
+	head := &sharingpb.GetCheckpointResponse{}
+	if err := client.get(ctx, "/v1/log/checkpoint", nil, head); err != nil {
+		return "", fmt.Errorf("asking %s for the checkpoint: %w", client.gateway, err)
+	}
+	owner := slices.IndexFunc(trust.States, func(s sharing.TrustedState) bool { return s.LogKey == head.GetVerifierKey() })
+	if owner < 0 {
+		return "", fmt.Errorf("%s: no state of the trust list has the log key %q", client.gateway, head.GetVerifierKey())
+	}
+	state := trust.States[owner].Code
+	kinds := map[sharing.EntryKind]int{}
+	entries := func(yield func(sharing.LogEntry, error) bool) {
+		for entry, err := range logEntries(ctx, client) {
+			kinds[entry.Kind]++
+			if !yield(entry, err) {
+				return
+			}
+		}
+	}
+	size, err := sharing.Verify(ctx, state, trust, wire.Codec{}, head.GetCheckpoint(), head.GetVerifierKey(), entries)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", state, err)
+	}
+	return fmt.Sprintf("%s: %d entries, root %s, %d envelopes and %d receipts sent, %d envelopes and %d receipts received: verified\n",
+		state, size, root(head.GetCheckpoint()),
+		kinds[sharing.EntryEnvelopeSent], kinds[sharing.EntryReceiptSent],
+		kinds[sharing.EntryEnvelopeReceived], kinds[sharing.EntryReceiptReceived]), nil
+}
+
+// logEntries asks for the entries of a log from the first on, page by page.
+func logEntries(ctx context.Context, client *client) iter.Seq2[sharing.LogEntry, error] {
+	return func(yield func(sharing.LogEntry, error) bool) {
+		query := url.Values{"pageSize": {fmt.Sprint(auditPage)}}
+		for {
+			page := &sharingpb.ListLogEntriesResponse{}
+			if err := client.get(ctx, "/v1/log/entries", query, page); err != nil {
+				yield(sharing.LogEntry{}, fmt.Errorf("asking %s for the log: %w", client.gateway, err))
+				return
+			}
+			for _, entry := range page.GetEntries() {
+				if !yield(rpc.LogEntryFromProto(entry), nil) {
+					return
+				}
+			}
+			if page.GetNextPageToken() == "" {
+				return
+			}
+			query.Set("pageToken", page.GetNextPageToken())
+		}
+	}
+}
+
+// root returns the root hash of a checkpoint that was verified (C2SP tlog-checkpoint: its third line).
+func root(checkpoint string) string {
+	lines := strings.SplitN(checkpoint, "\n", 4)
+	if len(lines) < 4 {
+		return "of nothing"
+	}
+	return lines[2]
+}

@@ -1,0 +1,51 @@
+package partner
+
+import (
+	"context"
+	"fmt"
+
+	exchangepb "github.com/comity-federation/comity/proto/comity/exchange/v1"
+	"github.com/comity-federation/comity/services/sharing"
+	"github.com/comity-federation/comity/services/sharing/wire"
+)
+
+// Courier is the [sharing.Courier] over the exchange.
+type Courier struct{ connector *Connector }
+
+var _ sharing.Courier = (*Courier)(nil)
+
+// NewCourier returns a courier.
+func NewCourier(connector *Connector) *Courier { return &Courier{connector: connector} }
+
+// Propose hands over an agreement that this state has signed first.
+func (c *Courier) Propose(ctx context.Context, partner sharing.StateCode, agreement sharing.Signed) error {
+	return c.connector.call(ctx, partner, func(ctx context.Context, client exchangepb.ExchangeServiceClient) error {
+		if _, err := client.Propose(ctx, &exchangepb.ProposeRequest{Agreement: wire.Signed(agreement)}); err != nil {
+			return fmt.Errorf("proposing an agreement to %s: %w", partner, err)
+		}
+		return nil
+	})
+}
+
+// Answer hands over this state's signature under an agreement.
+func (c *Courier) Answer(ctx context.Context, partner sharing.StateCode, agreement sharing.Signed) error {
+	return c.answer(ctx, partner, &exchangepb.AnswerRequest{
+		Answer: &exchangepb.AnswerRequest_Agreement{Agreement: wire.Signed(agreement)},
+	})
+}
+
+// Terminate hands over this state's termination of an agreement.
+func (c *Courier) Terminate(ctx context.Context, partner sharing.StateCode, termination sharing.Signed) error {
+	return c.answer(ctx, partner, &exchangepb.AnswerRequest{
+		Answer: &exchangepb.AnswerRequest_Termination{Termination: wire.Signed(termination)},
+	})
+}
+
+func (c *Courier) answer(ctx context.Context, partner sharing.StateCode, request *exchangepb.AnswerRequest) error {
+	return c.connector.call(ctx, partner, func(ctx context.Context, client exchangepb.ExchangeServiceClient) error {
+		if _, err := client.Answer(ctx, request); err != nil {
+			return fmt.Errorf("answering %s about an agreement: %w", partner, err)
+		}
+		return nil
+	})
+}

@@ -1,0 +1,72 @@
+// Package partner speaks to the nodes of other states: it draws the envelopes that they have for this state, and carries
+// what this state says about agreements to them.
+//
+// Pull is the truth. A [Puller] holds one stream for each partner open, and begins it again from the cursor in the store
+// whenever it breaks; what a partner notifies is a hint to hurry. Each partner has goroutines and a connection of its
+// own, so that the trouble with one never delays another.
+package partner
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
+
+	exchangepb "github.com/comity-federation/comity/proto/comity/exchange/v1"
+	"github.com/comity-federation/comity/services/fault"
+	"github.com/comity-federation/comity/services/sharing"
+)
+
+const (
+	callTimeout = 15 * time.Second // for a call that answers at once
+
+	// A connection on which nothing comes back for pingInterval + pingTimeout is dead, even where no packet says so.
+	pingInterval = 10 * time.Second
+	pingTimeout  = 5 * time.Second
+
+	maxMessage = 4 << 20 // bytes; an envelope has little more than 1 MiB
+)
+
+// Connector connects to the states of a trust list.
+type Connector struct {
+	trust       *sharing.TrustList
+	credentials func(state string) credentials.TransportCredentials
+}
+
+// NewConnector returns a connector. The credentials for a state present this state's certificate, and accept nobody but
+// that state's sharing service, by that state's own roots.
+func NewConnector(trust *sharing.TrustList, credentials func(state string) credentials.TransportCredentials) *Connector {
+	return &Connector{trust: trust, credentials: credentials}
+}
+
+// connect returns a new connection to the partner; the first call on it opens it. The caller closes it.
+func (c *Connector) connect(partner sharing.StateCode) (*grpc.ClientConn, error) {
+	state, ok := c.trust.State(partner)
+	if !ok {
+		return nil, fault.Missing("there is no partner state %q", partner)
+	}
+	connection, err := grpc.NewClient("passthrough:///"+state.Address,
+		grpc.WithTransportCredentials(c.credentials(string(partner))),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingInterval, Timeout: pingTimeout}),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to %s at %s: %w", partner, state.Address, err)
+	}
+	return connection, nil
+}
+
+// call makes one call to the partner on a connection of its own.
+func (c *Connector) call(ctx context.Context, partner sharing.StateCode, do func(context.Context, exchangepb.ExchangeServiceClient) error) error {
+	connection, err := c.connect(partner)
+	if err != nil {
+		return err
+	}
+	defer connection.Close() //nolint:errcheck // the call is over
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	return do(ctx, exchangepb.NewExchangeServiceClient(connection))
+}

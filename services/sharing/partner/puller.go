@@ -1,0 +1,278 @@
+package partner
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	exchangepb "github.com/comity-federation/comity/proto/comity/exchange/v1"
+	"github.com/comity-federation/comity/services/fault"
+	"github.com/comity-federation/comity/services/sharing"
+	"github.com/comity-federation/comity/services/sharing/wire"
+)
+
+const (
+	version = 1 // of the protocol
+
+	window          = 8                // envelopes that a partner may send ahead of their receipts
+	maxSilence      = 45 * time.Second // a partner that says nothing for so long is left, and called again
+	witnessInterval = time.Minute
+
+	// The pauses between sessions that led nowhere; each is drawn from half of it to the whole.
+	firstPause = 200 * time.Millisecond
+	maxPause   = 5 * time.Second
+)
+
+// Node is what a [Puller] asks of this state's domain. [sharing.Service] is one.
+type Node interface {
+	// Cursor returns where the stream from the partner stands here.
+	Cursor(ctx context.Context, partner sharing.StateCode) (sharing.Cursor, error)
+	// Receive keeps an envelope and returns the receipt. A fault with the reason RECEIVE_REFUSED is final for the
+	// envelope: it is kept as evidence, and the next one may come. After any other error nothing has moved.
+	Receive(ctx context.Context, from sharing.StateCode, envelope []byte) (receipt sharing.Signed, err error)
+	// Contact keeps that the partner answered just now, or what went wrong.
+	Contact(ctx context.Context, partner sharing.StateCode, problem error) error
+	// Head returns the newest place of the stream to the partner.
+	Head(ctx context.Context, partner sharing.StateCode) (sharing.Cursor, error)
+	// WitnessOffer returns this state's newest checkpoint, with a proof that it extends the one of oldSize.
+	WitnessOffer(ctx context.Context, partner sharing.StateCode) (checkpoint string, oldSize int64, proof [][]byte, err error)
+	// Cosigned keeps what the partner answered: its co-signature, or "" and the size that it has seen.
+	Cosigned(ctx context.Context, partner sharing.StateCode, cosigned string, seen int64) error
+}
+
+var _ Node = (*sharing.Service)(nil)
+
+// Puller draws what the partners have for this state.
+type Puller struct {
+	state     sharing.StateCode
+	node      Node
+	connector *Connector
+	log       *slog.Logger
+	hints     map[sharing.StateCode]chan struct{} // each holds one element while the partner has something for us
+}
+
+// NewPuller returns a puller for every state of the trust list but this one.
+func NewPuller(state sharing.StateCode, node Node, connector *Connector, log *slog.Logger) *Puller {
+	p := &Puller{state: state, node: node, connector: connector, log: log, hints: map[sharing.StateCode]chan struct{}{}}
+	for _, trusted := range connector.trust.States {
+		if trusted.Code != state {
+			p.hints[trusted.Code] = make(chan struct{}, 1)
+		}
+	}
+	return p
+}
+
+// Wake says that the partner has something for us: it is called at once, not after the pause. It never blocks.
+func (p *Puller) Wake(partner sharing.StateCode) {
+	select {
+	case p.hints[partner] <- struct{}{}:
+	default: // unknown, or it is known already
+	}
+}
+
+// Run draws from all partners until ctx ends.
+func (p *Puller) Run(ctx context.Context) error {
+	var partners sync.WaitGroup
+	for partner := range p.hints {
+		partners.Go(func() { p.follow(ctx, partner) })
+	}
+	partners.Wait()
+	return nil
+}
+
+// follow holds a session with the partner, again and again.
+func (p *Puller) follow(ctx context.Context, partner sharing.StateCode) {
+	pause := firstPause
+	last := ""
+	for {
+		s := &session{Puller: p, partner: partner}
+		err := s.run(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if s.progressed {
+			pause, last = firstPause, ""
+		}
+		if err.Error() != last { // a partner that is away for a day is one line
+			p.log.WarnContext(ctx, "the exchange with a partner broke off, and is tried again", "partner", partner, "error", err)
+			last = err.Error()
+		}
+		if err := p.node.Contact(ctx, partner, err); err != nil {
+			p.log.ErrorContext(ctx, "keeping how the exchange stands", "partner", partner, "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.hints[partner]:
+		case <-time.After(pause/2 + rand.N(pause/2)): //nolint:gosec // it only keeps nodes from calling in step
+		}
+		pause = min(2*pause, maxPause)
+	}
+}
+
+// session is one connection to a partner.
+type session struct {
+	*Puller
+	partner    sharing.StateCode
+	progressed bool // an envelope was kept
+}
+
+// run connects, finds out whom to, and draws until something breaks; it never returns nil.
+func (s *session) run(ctx context.Context) error {
+	connection, err := s.connector.connect(s.partner)
+	if err != nil {
+		return err
+	}
+	defer connection.Close() //nolint:errcheck // nothing is left to say
+	client := exchangepb.NewExchangeServiceClient(connection)
+	if err := s.greet(ctx, client); err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.draw(ctx, client) })
+	group.Go(func() error { s.witness(ctx, client); return nil })
+	return group.Wait()
+}
+
+// greet asks who answers and what it speaks, and tells it that this node is there.
+func (s *session) greet(ctx context.Context, client exchangepb.ExchangeServiceClient) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	described, err := client.Describe(ctx, &exchangepb.DescribeRequest{})
+	if err != nil {
+		return fmt.Errorf("calling %s: %w", s.partner, err)
+	}
+	if described.GetState() != string(s.partner) {
+		return fmt.Errorf("%s answers for %s", described.GetState(), s.partner)
+	}
+	if !slices.Contains(described.GetProtocolVersions(), version) {
+		return fmt.Errorf("%s speaks the versions %v of the protocol, this node %d", s.partner, described.GetProtocolVersions(), version)
+	}
+	if err := s.node.Contact(ctx, s.partner, nil); err != nil {
+		return err
+	}
+	head, err := s.node.Head(ctx, s.partner)
+	if err != nil {
+		return err
+	}
+	// A partner whose last attempts to reach this node failed would wait on; it need not any more.
+	if _, err := client.Notify(ctx, &exchangepb.NotifyRequest{Head: wire.Cursor(head)}); err != nil {
+		s.log.DebugContext(ctx, "a partner was not notified", "partner", s.partner, "error", err)
+	}
+	return nil
+}
+
+// draw takes envelopes and answers each with its receipt.
+func (s *session) draw(ctx context.Context, client exchangepb.ExchangeServiceClient) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	cursor, err := s.node.Cursor(ctx, s.partner)
+	if err != nil {
+		return err
+	}
+	stream, err := client.Sync(ctx)
+	if err != nil {
+		return fmt.Errorf("opening the stream of %s: %w", s.partner, err)
+	}
+	// Why a stream takes no more is what Recv says.
+	_ = stream.Send(&exchangepb.SyncRequest{Part: &exchangepb.SyncRequest_Resume{Resume: wire.Cursor(cursor)}})
+	_ = stream.Send(&exchangepb.SyncRequest{Part: &exchangepb.SyncRequest_Credit{Credit: window}})
+	silence := time.AfterFunc(maxSilence, func() { cancel(fmt.Errorf("%s was silent for %s", s.partner, maxSilence)) })
+	defer silence.Stop()
+	for {
+		said, err := stream.Recv()
+		if err != nil {
+			if cause := context.Cause(ctx); cause != nil {
+				err = cause
+			}
+			return fmt.Errorf("drawing from %s: %w", s.partner, err)
+		}
+		silence.Stop() // the time that we take is not the partner's
+		if err := s.take(ctx, stream, said); err != nil {
+			return err
+		}
+		silence.Reset(maxSilence)
+	}
+}
+
+// take handles one message of the partner.
+func (s *session) take(ctx context.Context, stream exchangepb.ExchangeService_SyncClient, said *exchangepb.SyncResponse) error {
+	switch part := said.GetPart().(type) {
+	case *exchangepb.SyncResponse_Envelope:
+		receipt, err := s.node.Receive(ctx, s.partner, part.Envelope)
+		switch {
+		case fault.Reason(err) == "RECEIVE_REFUSED":
+			s.log.WarnContext(ctx, "an envelope was refused", "partner", s.partner, "error", err)
+		case err != nil:
+			return fmt.Errorf("receiving from %s: %w", s.partner, err)
+		default:
+			_ = stream.Send(&exchangepb.SyncRequest{Part: &exchangepb.SyncRequest_Receipt{Receipt: wire.Signed(receipt)}})
+		}
+		s.progressed = true
+		_ = stream.Send(&exchangepb.SyncRequest{Part: &exchangepb.SyncRequest_Credit{Credit: 1}})
+		return nil
+	case *exchangepb.SyncResponse_Heartbeat:
+		return s.node.Contact(ctx, s.partner, nil)
+	case *exchangepb.SyncResponse_Resync:
+		// Whether the stream may go on from there is for Receive to judge, by the next envelope.
+		s.log.WarnContext(ctx, "a partner's stream goes on from another place", "partner", s.partner,
+			"epoch", part.Resync.GetEpoch(), "sequence", part.Resync.GetSequence())
+		return nil
+	default:
+		return nil // a later version may say more
+	}
+}
+
+// witness has the partner co-sign this state's newest checkpoint, now and while the session lasts.
+func (s *session) witness(ctx context.Context, client exchangepb.ExchangeServiceClient) {
+	again := time.NewTicker(witnessInterval)
+	defer again.Stop()
+	for {
+		if err := s.cosign(ctx, client); err != nil && ctx.Err() == nil {
+			s.log.WarnContext(ctx, "a partner did not co-sign the log", "partner", s.partner, "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-again.C:
+		}
+	}
+}
+
+// cosign hands over the newest checkpoint; where the partner has seen another size than thought, once again from there.
+func (s *session) cosign(ctx context.Context, client exchangepb.ExchangeServiceClient) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	for range 2 {
+		checkpoint, oldSize, proof, err := s.node.WitnessOffer(ctx, s.partner)
+		if err != nil {
+			return err
+		}
+		if checkpoint == "" {
+			return nil // the log is empty
+		}
+		answer, err := client.Witness(ctx, &exchangepb.WitnessRequest{
+			Checkpoint: checkpoint, OldSize: uint64(oldSize), Proof: proof, //nolint:gosec // a size is not negative
+		})
+		if err != nil {
+			return err
+		}
+		if answer.GetSeenSize() > math.MaxInt64 {
+			return fmt.Errorf("%s claims to have seen a log of %d entries", s.partner, answer.GetSeenSize())
+		}
+		if err := s.node.Cosigned(ctx, s.partner, answer.GetCosigned(), int64(answer.GetSeenSize())); err != nil { //nolint:gosec // it was just bounded
+			return err
+		}
+		if answer.GetCosigned() != "" {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s has seen another log than this", s.partner)
+}
