@@ -1,6 +1,19 @@
 package sharing
 
-import "time"
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/comity-federation/comity/services/fault"
+)
 
 // Terms are what two states agree upon, in one direction. Their JSON, with the fields in this order, is the document
 // that both sign.
@@ -56,4 +69,539 @@ type AgreementEnd struct {
 	State   StateCode
 	Reason  string
 	Created time.Time
+}
+
+// maxDocument bounds an agreement's document, in bytes.
+const maxDocument = 64 << 10
+
+var (
+	agreementID = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$`)
+	dataflowRef = regexp.MustCompile(`^[A-Za-z0-9_.-]+:[A-Za-z0-9_@$-]+\([0-9]+\.[0-9]+\.[0-9]+\)$`)
+)
+
+// Document returns the bytes that are signed: the terms as JSON.
+func (t Terms) Document() ([]byte, error) {
+	if t.Indicators == nil {
+		t.Indicators = []string{}
+	}
+	if t.Detail == nil {
+		t.Detail = map[string]string{}
+	}
+	if t.Purposes == nil {
+		t.Purposes = []string{}
+	}
+	return json.Marshal(t)
+}
+
+// ParseDocument reads the terms of a document. It refuses one that is not written exactly as [Terms.Document] writes
+// it: whoever signs it must have read all of it.
+func ParseDocument(document []byte) (Terms, error) {
+	if len(document) > maxDocument {
+		return Terms{}, fault.InvalidField("agreement", "the document has %d bytes, at most %d are allowed", len(document), maxDocument)
+	}
+	var terms Terms
+	decoder := json.NewDecoder(bytes.NewReader(document))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&terms); err != nil {
+		return Terms{}, fault.InvalidField("agreement", "the document cannot be read: %v", err)
+	}
+	if _, err := decoder.Token(); err != io.EOF { //nolint:errorlint // Token returns io.EOF itself
+		return Terms{}, fault.InvalidField("agreement", "something follows the document")
+	}
+	again, err := terms.Document()
+	if err != nil {
+		return Terms{}, err
+	}
+	if !bytes.Equal(again, document) {
+		return Terms{}, fault.InvalidField("agreement", "the document is not written in the one form that is signed")
+	}
+	return terms, nil
+}
+
+// check reports everything that is wrong with the terms, for a state that is a party to them.
+func (s *Service) check(terms Terms) error {
+	wrong := fault.New(fault.Invalid, "INVALID_REQUEST", "the terms are not valid")
+	say := func(field, format string, args ...any) {
+		wrong.Violations = append(wrong.Violations, fault.InvalidField("terms."+field, format, args...).Violations...)
+	}
+	if !agreementID.MatchString(string(terms.ID)) {
+		say("id", "%q is not 1 to 63 lower-case letters, digits and hyphens", terms.ID)
+	}
+	if terms.Version < 1 {
+		say("version", "%d is below 1", terms.Version)
+	}
+	parties := []StateCode{terms.Provider, terms.Receiver}
+	if terms.Provider == terms.Receiver || !slices.Contains(parties, s.State) {
+		say("provider", "the provider and the receiver are two states, and %s is one of them", s.State)
+	}
+	for _, party := range parties {
+		if _, ok := s.Trust.State(party); !ok {
+			say("provider", "state %q is not on the trust list", party)
+		}
+	}
+	if !dataflowRef.MatchString(terms.Dataflow) {
+		say("dataflow", "%q is not of the form AGENCY:ID(1.0.0)", terms.Dataflow)
+	}
+	if len(terms.Indicators) == 0 || repeats(terms.Indicators) {
+		say("indicators", "there is at least one, and none stands twice")
+	}
+	if terms.Detail[freq] == "" {
+		say("detail", "it names the finest frequency under FREQ")
+	}
+	for dimension, detail := range terms.Detail {
+		if dimension == "" || detail == "" {
+			say("detail", "a dimension and its detail are not empty")
+		}
+	}
+	if repeats(terms.Purposes) {
+		say("purposes", "one is empty or stands twice")
+	}
+	if terms.MinimumFrequency < 1 {
+		say("minimum_frequency", "%d is below 1", terms.MinimumFrequency)
+	}
+	if terms.RetentionDays < 0 {
+		say("retention_days", "%d is below 0", terms.RetentionDays)
+	}
+	if _, err := time.Parse(time.DateOnly, terms.ValidFrom); err != nil {
+		say("valid_from", "%q is no day such as 2026-01-31", terms.ValidFrom)
+	}
+	if _, err := time.Parse(time.DateOnly, terms.ValidTo); terms.ValidTo != "" && (err != nil || terms.ValidTo < terms.ValidFrom) {
+		say("valid_to", "%q is no day from %q on", terms.ValidTo, terms.ValidFrom)
+	}
+	if len(wrong.Violations) > 0 {
+		wrong.Message = wrong.Violations[0].Field + ": " + wrong.Violations[0].Description
+		return wrong
+	}
+	return nil
+}
+
+func repeats(codes []string) bool {
+	sorted := slices.Sorted(slices.Values(codes))
+	return slices.Contains(sorted, "") || len(slices.Compact(sorted)) != len(codes)
+}
+
+// other returns the other party.
+func (t Terms) other(state StateCode) StateCode {
+	if t.Provider == state {
+		return t.Receiver
+	}
+	return t.Provider
+}
+
+// signedBy reports whether the state has signed.
+func (a Agreement) signedBy(state StateCode) bool {
+	return slices.ContainsFunc(a.Signatures, func(s AgreementSignature) bool { return s.State == state })
+}
+
+// covers reports whether the day, "YYYY-MM-DD", is one on which the agreement is in force.
+func (a Agreement) covers(day string) bool {
+	return a.State == Active && a.Terms.ValidFrom <= day && (a.Terms.ValidTo == "" || day <= a.Terms.ValidTo)
+}
+
+// agreements returns every version of the agreement, or of all with the id "", by id and version.
+func (s *Service) agreements(ctx context.Context, id AgreementID) ([]Agreement, error) {
+	kept, err := s.Store.Agreements(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	agreements := make([]Agreement, len(kept))
+	for i, k := range kept {
+		if agreements[i], err = s.readAgreement(k); err != nil {
+			return nil, fmt.Errorf("reading agreement %s, version %d: %w", k.ID, k.Version, err)
+		}
+	}
+	// A version that both have signed takes the place of those before it.
+	for i := range agreements {
+		for j := range agreements[:i] {
+			if agreements[j].Terms.ID == agreements[i].Terms.ID && agreements[i].wasActive() && agreements[j].State != Terminated {
+				agreements[j].State = Superseded
+			}
+		}
+	}
+	return agreements, nil
+}
+
+// wasActive reports whether both states have signed.
+func (a Agreement) wasActive() bool {
+	return a.signedBy(a.Terms.Provider) && a.signedBy(a.Terms.Receiver)
+}
+
+func (s *Service) readAgreement(kept KeptAgreement) (Agreement, error) {
+	terms, err := ParseDocument(kept.Document)
+	if err != nil {
+		return Agreement{}, err
+	}
+	if terms.ID != kept.ID || terms.Version != kept.Version {
+		return Agreement{}, fmt.Errorf("its document is of %s, version %d", terms.ID, terms.Version)
+	}
+	a := Agreement{State: Proposed, Terms: terms, Document: kept.Document, Created: kept.Created, Updated: kept.Created}
+	for _, k := range kept.Signatures {
+		signed, err := s.Codec.DecodeSigned(k.Signed)
+		if err != nil || len(signed.Signatures) == 0 {
+			return Agreement{}, fmt.Errorf("the signature of %s cannot be read", k.State)
+		}
+		a.Signatures = append(a.Signatures, AgreementSignature{
+			State: k.State, Signature: signed.Signatures[0], Created: k.Created, Delivered: k.Delivered,
+		})
+		a.Updated = later(a.Updated, k.Created)
+	}
+	if a.wasActive() {
+		a.State = Active
+	}
+	for _, k := range kept.Ends {
+		signed, err := s.Codec.DecodeSigned(k.Signed)
+		if err != nil {
+			return Agreement{}, fmt.Errorf("the termination by %s cannot be read", k.State)
+		}
+		end, err := s.Codec.DecodeTermination(signed.Payload)
+		if err != nil {
+			return Agreement{}, fmt.Errorf("the termination by %s cannot be read: %w", k.State, err)
+		}
+		if a.Ended == nil || k.Created.Before(a.Ended.Created) {
+			a.Ended = &AgreementEnd{State: k.State, Reason: end.Reason, Created: k.Created}
+		}
+		a.State = Terminated
+		a.Updated = later(a.Updated, k.Created)
+	}
+	return a, nil
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// Agreement returns the version in force of the agreement, else the newest.
+func (s *Service) Agreement(ctx context.Context, id AgreementID) (Agreement, error) {
+	versions, err := s.agreements(ctx, id)
+	if err != nil {
+		return Agreement{}, err
+	}
+	if len(versions) == 0 {
+		return Agreement{}, fault.Missing("there is no agreement %q", id)
+	}
+	if i := slices.IndexFunc(versions, func(a Agreement) bool { return a.State == Active }); i >= 0 {
+		return versions[i], nil
+	}
+	return versions[len(versions)-1], nil
+}
+
+// Agreements returns the agreements by id and version, those that are superseded or terminated only where asked for.
+func (s *Service) Agreements(ctx context.Context, ended bool) ([]Agreement, error) {
+	agreements, err := s.agreements(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	if !ended {
+		agreements = slices.DeleteFunc(agreements, func(a Agreement) bool { return a.State != Proposed && a.State != Active })
+	}
+	return agreements, nil
+}
+
+// Draft keeps terms that bind nobody before both states have signed them. The same terms again are the same draft;
+// other terms of the same version are a fault of kind Exists.
+func (s *Service) Draft(ctx context.Context, terms Terms) (Agreement, error) {
+	if err := s.check(terms); err != nil {
+		return Agreement{}, err
+	}
+	document, err := terms.Document()
+	if err != nil {
+		return Agreement{}, err
+	}
+	if err := s.keepDocument(ctx, document, terms); err != nil {
+		return Agreement{}, err
+	}
+	return s.version(ctx, terms.ID, terms.Version)
+}
+
+// keepDocument keeps a document that is not known yet.
+func (s *Service) keepDocument(ctx context.Context, document []byte, terms Terms) error {
+	versions, err := s.Store.Agreements(ctx, terms.ID)
+	if err != nil {
+		return err
+	}
+	for _, known := range versions {
+		if known.Version == terms.Version && bytes.Equal(known.Document, document) {
+			return nil
+		}
+		if known.Version >= terms.Version {
+			return fault.New(fault.Exists, "ALREADY_EXISTS", "agreement %s has a version %d with other terms", terms.ID, known.Version)
+		}
+		before, err := ParseDocument(known.Document)
+		if err != nil {
+			return err
+		}
+		if before.Provider != terms.Provider || before.Receiver != terms.Receiver {
+			return fault.New(fault.Exists, "ALREADY_EXISTS", "agreement %s is between other states", terms.ID)
+		}
+	}
+	return s.Store.Write(ctx, func(tx Tx) error {
+		leaf := newLeaf(EntryAgreement, agreementSubject(terms.ID, terms.Version, "document"), s.now(), document)
+		return tx.AddAgreement(ctx, terms.ID, terms.Version, document, leaf)
+	})
+}
+
+func agreementSubject(id AgreementID, version int, what ...string) string {
+	return fmt.Sprintf("%s/%d/%s", id, version, strings.Join(what, "/"))
+}
+
+// version returns a version of an agreement that is there.
+func (s *Service) version(ctx context.Context, id AgreementID, version int) (Agreement, error) {
+	versions, err := s.agreements(ctx, id)
+	if err != nil {
+		return Agreement{}, err
+	}
+	for _, a := range versions {
+		if a.Terms.Version == version {
+			return a, nil
+		}
+	}
+	return Agreement{}, fault.Missing("there is no version %d of agreement %q", version, id)
+}
+
+// Sign signs the newest version of the agreement that lacks this state's signature, and sends the signature to the
+// partner. Where there is none, it returns what there is.
+func (s *Service) Sign(ctx context.Context, id AgreementID) (Agreement, error) {
+	versions, err := s.agreements(ctx, id)
+	if err != nil {
+		return Agreement{}, err
+	}
+	for _, a := range slices.Backward(versions) {
+		if a.State != Proposed || a.signedBy(s.State) {
+			continue
+		}
+		if err := s.addSignature(ctx, a.Terms, s.State, s.Keys.sign(AgreementType, a.Document)); err != nil {
+			return Agreement{}, err
+		}
+		wake(s.toDeliver)
+		return s.version(ctx, id, a.Terms.Version)
+	}
+	return s.Agreement(ctx, id)
+}
+
+func (s *Service) addSignature(ctx context.Context, terms Terms, state StateCode, signed Signed) error {
+	data, err := s.Codec.EncodeSigned(signed)
+	if err != nil {
+		return err
+	}
+	err = s.Store.Write(ctx, func(tx Tx) error {
+		leaf := newLeaf(EntryAgreement, agreementSubject(terms.ID, terms.Version, "signature", string(state)), s.now(), data)
+		added, err := tx.AddSignature(ctx, terms.ID, terms.Version, state, data, leaf)
+		if err != nil || !added {
+			return err
+		}
+		return tx.Notify(ctx)
+	})
+	if err != nil {
+		return err
+	}
+	wake(s.toRelease)
+	return nil
+}
+
+// Terminate ends the version in force of the agreement at once, or else its newest draft, and tells the partner.
+func (s *Service) Terminate(ctx context.Context, id AgreementID, reason string) (Agreement, error) {
+	a, err := s.Agreement(ctx, id)
+	if err != nil {
+		return Agreement{}, err
+	}
+	if a.State == Terminated || a.State == Superseded {
+		return Agreement{}, fault.New(fault.Precondition, "WRONG_STATE", "agreement %s is over already", id)
+	}
+	end := Termination{Agreement: id, Version: a.Terms.Version, State: s.State, Reason: reason, Created: s.now()}
+	payload, err := s.Codec.EncodeTermination(end)
+	if err != nil {
+		return Agreement{}, err
+	}
+	if err := s.addEnd(ctx, end, s.Keys.sign(TerminationType, payload)); err != nil {
+		return Agreement{}, err
+	}
+	wake(s.toDeliver)
+	return s.version(ctx, id, a.Terms.Version)
+}
+
+func (s *Service) addEnd(ctx context.Context, end Termination, signed Signed) error {
+	data, err := s.Codec.EncodeSigned(signed)
+	if err != nil {
+		return err
+	}
+	err = s.Store.Write(ctx, func(tx Tx) error {
+		leaf := newLeaf(EntryAgreement, agreementSubject(end.Agreement, end.Version, "end", string(end.State)), s.now(), data)
+		added, err := tx.AddEnd(ctx, end.Agreement, end.Version, end.State, data, leaf)
+		if err != nil || !added {
+			return err
+		}
+		return tx.Notify(ctx)
+	})
+	if err != nil {
+		return err
+	}
+	s.changes.announce()
+	wake(s.toRelease)
+	return nil
+}
+
+// ReceiveProposal keeps an agreement that the partner has signed, and its signature. The same again changes nothing.
+func (s *Service) ReceiveProposal(ctx context.Context, from StateCode, agreement Signed) error {
+	terms, err := s.readSigned(from, agreement)
+	if err != nil {
+		return err
+	}
+	if err := s.check(terms); err != nil {
+		return err
+	}
+	if err := s.keepDocument(ctx, agreement.Payload, terms); err != nil {
+		return err
+	}
+	return s.addSignature(ctx, terms, from, agreement)
+}
+
+// ReceiveAnswer keeps the partner's signature under an agreement that is here. The same again changes nothing.
+func (s *Service) ReceiveAnswer(ctx context.Context, from StateCode, agreement Signed) error {
+	terms, err := s.readSigned(from, agreement)
+	if err != nil {
+		return err
+	}
+	known, err := s.version(ctx, terms.ID, terms.Version)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(known.Document, agreement.Payload) {
+		return fault.New(fault.Exists, "ALREADY_EXISTS", "version %d of agreement %s has other terms here", terms.Version, terms.ID)
+	}
+	return s.addSignature(ctx, terms, from, agreement)
+}
+
+// readSigned returns the terms that a party to them has signed, as the only one: a signature is kept as it came.
+func (s *Service) readSigned(from StateCode, agreement Signed) (Terms, error) {
+	signature, err := s.Trust.Verify(from, AgreementType, agreement)
+	if err != nil {
+		return Terms{}, err
+	}
+	if len(agreement.Signatures) != 1 || agreement.Signatures[0].KeyID != signature.KeyID {
+		return Terms{}, fault.InvalidField("agreement", "it has one signature, its sender's")
+	}
+	terms, err := ParseDocument(agreement.Payload)
+	if err != nil {
+		return Terms{}, err
+	}
+	if from != terms.Provider && from != terms.Receiver {
+		return Terms{}, fault.New(fault.Denied, "ACCESS_DENIED", "%s is no party to agreement %s", from, terms.ID)
+	}
+	return terms, nil
+}
+
+// ReceiveTermination ends an agreement by the partner's word. The same again changes nothing.
+func (s *Service) ReceiveTermination(ctx context.Context, from StateCode, termination Signed) error {
+	if _, err := s.Trust.Verify(from, TerminationType, termination); err != nil {
+		return err
+	}
+	end, err := s.Codec.DecodeTermination(termination.Payload)
+	if err != nil {
+		return fault.InvalidField("termination", "it cannot be read: %v", err)
+	}
+	a, err := s.version(ctx, end.Agreement, end.Version)
+	if err != nil {
+		return err
+	}
+	if end.State != from || from != a.Terms.Provider && from != a.Terms.Receiver {
+		return fault.New(fault.Denied, "ACCESS_DENIED", "%s is no party to agreement %s", from, end.Agreement)
+	}
+	return s.addEnd(ctx, end, termination)
+}
+
+const (
+	deliverEvery   = 2 * time.Second
+	deliverTimeout = 10 * time.Second
+)
+
+// DeliverAgreements hands signatures and terminations to the partners that lack them, again and again until they have
+// arrived, until the context ends.
+func (s *Service) DeliverAgreements(ctx context.Context) error {
+	return s.keep(ctx, "delivering agreements", 0, func(ctx context.Context) error {
+		await(ctx, s.toDeliver, deliverEvery)
+		_, err := s.Store.Exclusively(ctx, "agreements", s.deliverAll)
+		return err
+	})
+}
+
+// deliverAll hands everything to everybody once. Partners do not wait for each other.
+func (s *Service) deliverAll(ctx context.Context) error {
+	kept, err := s.Store.Agreements(ctx, "")
+	if err != nil {
+		return err
+	}
+	letters := map[StateCode][]letter{}
+	for _, k := range kept {
+		a, err := s.readAgreement(k)
+		if err != nil {
+			return err
+		}
+		partner := a.Terms.other(s.State)
+		answer := a.signedBy(partner)
+		for _, own := range k.Signatures {
+			if own.State == s.State && !own.Delivered {
+				letters[partner] = append(letters[partner], letter{kept: k, signed: own.Signed, answer: answer})
+			}
+		}
+		for _, own := range k.Ends {
+			if own.State == s.State && !own.Delivered {
+				letters[partner] = append(letters[partner], letter{kept: k, signed: own.Signed, end: true})
+			}
+		}
+	}
+	var group sync.WaitGroup
+	for partner, all := range letters {
+		group.Go(func() {
+			failed := map[AgreementID]bool{} // what concerns one agreement arrives in order
+			for _, l := range all {
+				if failed[l.kept.ID] {
+					continue
+				}
+				if err := s.deliver(ctx, partner, l); err != nil {
+					failed[l.kept.ID] = true
+					s.Log.WarnContext(ctx, "an agreement did not reach the partner, and is sent again",
+						"partner", partner, "agreement", l.kept.ID, "version", l.kept.Version, "error", err)
+				}
+			}
+		})
+	}
+	group.Wait()
+	return nil
+}
+
+// letter is something about an agreement that a partner lacks.
+type letter struct {
+	kept   KeptAgreement
+	signed []byte
+	answer bool // the partner has signed already
+	end    bool
+}
+
+func (s *Service) deliver(ctx context.Context, partner StateCode, l letter) error {
+	signed, err := s.Codec.DecodeSigned(l.signed)
+	if err != nil {
+		return err
+	}
+	limited, cancel := context.WithTimeout(ctx, deliverTimeout)
+	defer cancel()
+	switch {
+	case l.end:
+		err = s.Courier.Terminate(limited, partner, signed)
+		if fault.Is(err, fault.NotFound) {
+			err = nil // a draft that the partner never saw
+		}
+	case l.answer:
+		err = s.Courier.Answer(limited, partner, signed)
+	default:
+		err = s.Courier.Propose(limited, partner, signed)
+	}
+	if err != nil {
+		return err
+	}
+	return s.Store.Write(ctx, func(tx Tx) error {
+		return tx.Delivered(ctx, l.kept.ID, l.kept.Version, s.State, l.end)
+	})
 }

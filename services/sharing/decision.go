@@ -1,5 +1,23 @@
 package sharing
 
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/comity-federation/comity/proto/filter"
+)
+
+// The rules of policy that this package asks.
+const (
+	ruleDecision = "data.comity.exchange.decision"
+	ruleInclude  = "data.comity.exchange.include"
+	ruleReceive  = "data.comity.receive.decision"
+	unknownCell  = "input.cell"
+)
+
 // Reason is why policy says no.
 type Reason struct {
 	Code      string      `json:"code"` // a value of comity.types.v1.ErrorReason.Code by name
@@ -13,4 +31,194 @@ type Obligations struct {
 	Purposes         []string `json:"purposes"`
 	RetentionDays    int      `json:"retentionDays"`
 	Onward           bool     `json:"onward"`
+}
+
+// Question is what policy is asked: may this indicator go to this partner, at this detail?
+type Question struct {
+	State     StateCode                  `json:"state"`
+	Partner   StateCode                  `json:"partner"`
+	Direction string                     `json:"direction"` // "send"
+	Dataflow  string                     `json:"dataflow"`
+	Indicator string                     `json:"indicator"`
+	Purpose   string                     `json:"purpose"`   // "": any that the agreement allows
+	Date      string                     `json:"date"`      // the day of the evaluation, "YYYY-MM-DD"
+	Requested map[string][]RequestedCode `json:"requested"` // by component; one that is not named: whatever was agreed
+}
+
+// RequestedCode is a code that is asked for, with its level in the codelist.
+type RequestedCode struct {
+	Code  string `json:"code"`
+	Level string `json:"level"` // "" where the codelist does not know the code, or has no levels
+}
+
+// Ruling is what policy said to a [Question].
+type Ruling struct {
+	Allow       bool              `json:"allow"`
+	Reasons     []Reason          `json:"reasons"`
+	Agreement   RuledAgreement    `json:"agreement"`
+	Detail      map[string]string `json:"detail"` // by dimension: a level, "_T", or for FREQ a frequency
+	Obligations Obligations       `json:"obligations"`
+}
+
+// RuledAgreement is the agreement that a ruling rests on; the zero value is none.
+type RuledAgreement struct {
+	ID      AgreementID `json:"id"`
+	Version int         `json:"version"`
+}
+
+// Decision is what policy said about one request. Its JSON is kept, and has a leaf in the log: a question and the
+// ruling for each indicator, so that it can be evaluated again.
+type Decision struct {
+	ID             DecisionID       `json:"id"`
+	Created        time.Time        `json:"created"`
+	Use            string           `json:"use"` // "release" or "explain"
+	PolicyRevision string           `json:"policyRevision"`
+	Indicators     []DecidedRequest `json:"indicators"`
+}
+
+// DecidedRequest is a question with its ruling.
+type DecidedRequest struct {
+	Question Question      `json:"question"`
+	Ruling   Ruling        `json:"ruling"`
+	Include  filter.Filter `json:"include"` // the condition that a cell must pass
+}
+
+// policyError is the ruling where policy has none.
+func policyError() Ruling {
+	return Ruling{Reasons: []Reason{{Code: "POLICY_ERROR", Text: "Policy could not be evaluated, so the answer is no."}}}
+}
+
+// decide asks policy each question under one revision of it. What cannot be evaluated is refused.
+func (s *Service) decide(ctx context.Context, use string, questions []Question) (Decision, error) {
+	if _, err := s.refreshPolicy(ctx); err != nil {
+		return Decision{}, err
+	}
+	now := s.now()
+	decision := Decision{ID: DecisionID(newID(now)), Created: now, Use: use}
+	for attempt := 0; ; attempt++ {
+		decision.PolicyRevision, decision.Indicators = "", nil
+		steady := true
+		for _, question := range questions {
+			question.State, question.Direction, question.Date = s.State, "send", now.Format(time.DateOnly)
+			if question.Requested == nil {
+				question.Requested = map[string][]RequestedCode{}
+			}
+			decided, revision := s.rule(ctx, question)
+			if err := ctx.Err(); err != nil {
+				return Decision{}, err
+			}
+			steady = steady && (decision.PolicyRevision == "" || decision.PolicyRevision == revision)
+			decision.PolicyRevision = revision
+			decision.Indicators = append(decision.Indicators, decided)
+		}
+		if steady {
+			return decision, nil
+		}
+		if attempt == 2 { // policy changes faster than it answers
+			for i := range decision.Indicators {
+				decision.Indicators[i].Ruling, decision.Indicators[i].Include = policyError(), filter.False()
+			}
+			return decision, nil
+		}
+	}
+}
+
+// rule asks policy one question.
+func (s *Service) rule(ctx context.Context, question Question) (DecidedRequest, string) {
+	decided := DecidedRequest{Question: question, Include: filter.False()}
+	revision, err := s.Policy.Evaluate(ctx, ruleDecision, question, &decided.Ruling)
+	if err != nil {
+		s.Log.ErrorContext(ctx, "policy could not be evaluated", "rule", ruleDecision, "partner", question.Partner, "indicator", question.Indicator, "error", err)
+		decided.Ruling = policyError()
+		return decided, s.Policy.Revision()
+	}
+	if !decided.Ruling.Allow {
+		if len(decided.Ruling.Reasons) == 0 {
+			decided.Ruling = policyError()
+		}
+		return decided, revision
+	}
+	condition, err := s.Policy.Condition(ctx, ruleInclude, question, unknownCell)
+	if err != nil {
+		s.Log.ErrorContext(ctx, "policy's condition could not be evaluated", "rule", ruleInclude, "partner", question.Partner, "indicator", question.Indicator, "error", err)
+		decided.Ruling = policyError()
+		return decided, revision
+	}
+	decided.Include = condition
+	return decided, revision
+}
+
+// keepDecision keeps a decision with its leaf.
+func (s *Service) keepDecision(ctx context.Context, tx Tx, decision Decision) error {
+	document, err := json.Marshal(decision)
+	if err != nil {
+		return err
+	}
+	return tx.AddDecision(ctx, decision.ID, document, newLeaf(EntryDecision, string(decision.ID), decision.Created, document))
+}
+
+// refreshPolicy gives policy the agreements in force that this state provides under, and the levels of their
+// dimensions, where they have changed. It returns the agreements.
+func (s *Service) refreshPolicy(ctx context.Context) ([]Agreement, error) {
+	all, err := s.agreements(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	active := slices.DeleteFunc(all, func(a Agreement) bool { return a.State != Active || a.Terms.Provider != s.State })
+	levels, err := s.levels(ctx, active)
+	if err != nil {
+		return nil, err
+	}
+	agreed := map[StateCode]map[string][]Terms{}
+	for _, a := range active {
+		partner := a.Terms.Receiver
+		if agreed[partner] == nil {
+			agreed[partner] = map[string][]Terms{}
+		}
+		for _, indicator := range a.Terms.Indicators {
+			agreed[partner][indicator] = append(agreed[partner][indicator], a.Terms)
+		}
+	}
+	data, err := json.Marshal([]any{agreed, levels})
+	if err != nil {
+		return nil, err
+	}
+	s.policyMu.Lock()
+	defer s.policyMu.Unlock()
+	if bytes.Equal(data, s.policyData) {
+		return active, nil
+	}
+	s.policyData = nil
+	if err := s.Policy.SetData(ctx, "agreements", agreed); err != nil {
+		return nil, err
+	}
+	if err := s.Policy.SetData(ctx, "levels", levels); err != nil {
+		return nil, err
+	}
+	s.policyData = data
+	return active, nil
+}
+
+// levels returns the levels of each dimension's codelist, from the coarsest to the finest. Where dataflows differ in a
+// dimension, the one of [Config.Dataflow] counts.
+func (s *Service) levels(ctx context.Context, active []Agreement) (map[string][]string, error) {
+	dataflows := []string{s.Dataflow}
+	for _, a := range active {
+		if !slices.Contains(dataflows, a.Terms.Dataflow) {
+			dataflows = append(dataflows, a.Terms.Dataflow)
+		}
+	}
+	levels := map[string][]string{}
+	for _, dataflow := range dataflows {
+		structures, err := s.structuresOf(ctx, dataflow)
+		if err != nil {
+			return nil, err
+		}
+		for _, dimension := range structures.Dimensions {
+			if _, known := levels[dimension.ID]; !known {
+				levels[dimension.ID] = append([]string{}, dimension.Levels...)
+			}
+		}
+	}
+	return levels, nil
 }

@@ -1,6 +1,13 @@
 package sharing
 
-import "github.com/comity-federation/comity/proto/filter"
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/comity-federation/comity/proto/filter"
+	"github.com/comity-federation/comity/services/fault"
+)
 
 // ExplainRequest asks what would go to a partner.
 type ExplainRequest struct {
@@ -21,4 +28,115 @@ type Explanation struct {
 	Released       int // cells that would go
 	Withheld       int // cells that policy's conditions refuse
 	Suppressed     int // cells that disclosure control would not publish by themselves
+}
+
+// Explain says what would go to a partner, and why not more. Nothing is sent; the decision is kept like any other.
+func (s *Service) Explain(ctx context.Context, request ExplainRequest) (Explanation, error) {
+	if _, err := s.partner(request.Partner); err != nil {
+		return Explanation{}, err
+	}
+	if request.Indicator == "" {
+		return Explanation{}, fault.InvalidField("indicator", "it is missing")
+	}
+	if err := request.Filter.Check(); err != nil {
+		return Explanation{}, fault.InvalidField("filter", "%v", err)
+	}
+	dataflow, minimum, err := s.dataflowFor(ctx, request)
+	if err != nil {
+		return Explanation{}, err
+	}
+	structures, err := s.structuresOf(ctx, dataflow)
+	if err != nil {
+		return Explanation{}, err
+	}
+	decision, err := s.decide(ctx, "explain", []Question{{
+		Partner: request.Partner, Dataflow: dataflow, Indicator: request.Indicator, Purpose: request.Purpose,
+		Requested: requested(structures, request.Filter),
+	}})
+	if err != nil {
+		return Explanation{}, err
+	}
+	if err := s.Store.Write(ctx, func(tx Tx) error { return s.keepDecision(ctx, tx, decision) }); err != nil {
+		return Explanation{}, err
+	}
+	decided := decision.Indicators[0]
+	explanation := Explanation{
+		Allowed: decided.Ruling.Allow, Reasons: decided.Ruling.Reasons, PolicyRevision: decision.PolicyRevision,
+	}
+	if !decided.Ruling.Allow {
+		return explanation, nil
+	}
+	decided.Ruling.Obligations.MinimumFrequency = max(decided.Ruling.Obligations.MinimumFrequency, minimum)
+	explanation.Obligations, explanation.Detail = decided.Ruling.Obligations, decided.Ruling.Detail
+	own, _ := s.Trust.State(s.State)
+	made, err := s.tables(ctx, structures, decided, own.RefAreas, 0)
+	if err != nil {
+		return Explanation{}, err
+	}
+	asked := func(rows []row) int {
+		n := 0
+		for _, r := range rows {
+			if request.Filter.Match(func(component string) string { return r.component(structures, component) }) {
+				n++
+			}
+		}
+		return n
+	}
+	explanation.Coarsened = made.coarsened
+	explanation.Released, explanation.Withheld, explanation.Suppressed = asked(made.rows), asked(made.held), asked(made.merged)
+	return explanation, nil
+}
+
+// dataflowFor returns the dataflow that an agreement with the partner covers the indicator in, else the usual one, and
+// the threshold that the agreement sets.
+func (s *Service) dataflowFor(ctx context.Context, request ExplainRequest) (dataflow string, minimum int, err error) {
+	active, err := s.refreshPolicy(ctx)
+	if err != nil {
+		return "", 0, err
+	}
+	for _, a := range active {
+		if a.Terms.Receiver == request.Partner && slices.Contains(a.Terms.Indicators, request.Indicator) {
+			return a.Terms.Dataflow, a.Terms.MinimumFrequency, nil
+		}
+	}
+	return s.Dataflow, 0, nil
+}
+
+// requested returns the codes that a filter speaks of, by dimension, with their levels. A comparison other than with
+// certain codes speaks of every code that passes it.
+func requested(structures *Structures, f filter.Filter) map[string][]RequestedCode {
+	asked := map[string]map[string]bool{}
+	for _, dimension := range structures.Dimensions {
+		asked[dimension.ID] = map[string]bool{}
+	}
+	speaksOf(structures, f, false, asked)
+	codes := map[string][]RequestedCode{}
+	for _, dimension := range structures.Dimensions {
+		for _, code := range slices.Sorted(maps.Keys(asked[dimension.ID])) {
+			codes[dimension.ID] = append(codes[dimension.ID], RequestedCode{Code: code, Level: dimension.Codes[code].Level})
+		}
+	}
+	return codes
+}
+
+// speaksOf adds the codes that a filter, or what it denies, speaks of.
+func speaksOf(structures *Structures, f filter.Filter, denied bool, asked map[string]map[string]bool) {
+	for _, operand := range f.Operands {
+		speaksOf(structures, operand, denied != (f.Op == filter.OpNot), asked)
+	}
+	i := slices.IndexFunc(structures.Dimensions, func(d Dimension) bool { return d.ID == f.Component })
+	if i < 0 {
+		return
+	}
+	if (f.Op == filter.OpEq || f.Op == filter.OpIn) && !denied {
+		for _, code := range f.Values {
+			asked[f.Component][code] = true
+		}
+		return
+	}
+	for code := range structures.Dimensions[i].Codes {
+		if f.Match(func(string) string { return code }) != denied {
+			asked[f.Component][code] = true
+		}
+	}
 }

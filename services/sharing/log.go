@@ -1,6 +1,22 @@
 package sharing
 
-import "time"
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/comity-federation/comity/services/fault"
+)
 
 // EntryKind says what a log entry is the proof of.
 type EntryKind uint8
@@ -17,15 +33,423 @@ const (
 	EntryRelease                               // a table was released
 )
 
+// The names of the kinds, which are part of each leaf: they never change.
+var kindNames = [...]string{
+	"", "agreement", "decision", "envelope sent", "receipt received", "envelope received", "receipt sent", "envelope refused", "release",
+}
+
+// String returns the kind in words.
+func (k EntryKind) String() string {
+	if int(k) < len(kindNames) {
+		return kindNames[k]
+	}
+	return "kind " + strconv.Itoa(int(k))
+}
+
+// Leaf is what stands in the log of something that happened.
+//
+// A leaf is the RFC 6962 hash of these six lines, each with its line end:
+//
+//	comity log entry v1
+//	agreement
+//	eu-gb-1a/1/document
+//	2026-01-31T08:15:00.123456Z
+//	<the salt, base64>
+//	<the SHA-256 of the content, base64>
+//
+// The second line is the kind. The third, the subject, is
+//
+//	<agreement>/<version>/document, …/signature/<state>, …/end/<state>    of an agreement
+//	<decision>                                                            of a decision
+//	<partner>/<agreement>/<version>/<release>                             of a release
+//	<stream>/<epoch>/<sequence>                                           of an envelope and its receipt
+//	<stream>/<epoch>/<sequence>/<the SHA-256 of the envelope>             of an envelope out of its turn
+//
+// The salt keeps a content that can be guessed from being recognised by its leaf once it is deleted. The content is
+// kept where it is used: a document, a Signed, a decision, a release, an envelope.
+type Leaf struct {
+	Kind          EntryKind
+	Subject       string
+	Created       time.Time // to the microsecond
+	Salt          []byte    // 32 bytes
+	ContentSHA256 []byte
+}
+
+// newLeaf returns the leaf for a content.
+func newLeaf(kind EntryKind, subject string, created time.Time, content []byte) Leaf {
+	salt := make([]byte, sha256.Size)
+	_, _ = rand.Read(salt) // never fails
+	sum := sha256.Sum256(content)
+	return Leaf{Kind: kind, Subject: subject, Created: created, Salt: salt, ContentSHA256: sum[:]}
+}
+
+// Hash returns the hash of the leaf.
+func (l Leaf) Hash() Hash {
+	text := strings.Join([]string{
+		"comity log entry v1", l.Kind.String(), l.Subject, l.Created.UTC().Format("2006-01-02T15:04:05.000000Z"),
+		base64.StdEncoding.EncodeToString(l.Salt), base64.StdEncoding.EncodeToString(l.ContentSHA256), "",
+	}, "\n")
+	return Hash(tlog.RecordHash([]byte(text)))
+}
+
 // LogEntry is an entry of the transparency log.
 type LogEntry struct {
 	Index         int64 // its place, from 0
 	Kind          EntryKind
-	Subject       string // what it is about, see [Record]
+	Subject       string // see [Leaf]
 	Created       time.Time
 	Salt          []byte
 	ContentSHA256 []byte
 	LeafHash      []byte
-	Content       []byte // as it is stored where it is used; empty where it is gone
+	Content       []byte // as it is kept where it is used; empty where it is gone
 	TreeHashes    []byte // the hashes that the entry added to the tree, 32 bytes each
+}
+
+// leaf returns what the entry's leaf hash must be the hash of.
+func (e LogEntry) leaf() Leaf {
+	return Leaf{Kind: e.Kind, Subject: e.Subject, Created: e.Created, Salt: e.Salt, ContentSHA256: e.ContentSHA256}
+}
+
+// Arrived is an entry without a place.
+type Arrived struct {
+	Arrival  int64
+	LeafHash []byte
+}
+
+// Sequenced is an entry that gets its place.
+type Sequenced struct {
+	Arrival    int64
+	Index      int64
+	TreeHashes []byte
+}
+
+// LogName returns the name of a state's log: the first line of its checkpoints, and the name of the key that signs
+// them.
+func LogName(state StateCode) string { return "comity/" + string(state) + "/log" }
+
+// checkpoint is the size and root of a log (C2SP tlog-checkpoint).
+type checkpoint struct {
+	size int64
+	root tlog.Hash
+}
+
+func (c checkpoint) text(name string) string {
+	return fmt.Sprintf("%s\n%d\n%s\n", name, c.size, c.root)
+}
+
+// openCheckpoint reads a signed checkpoint of the named log, and fails unless the verifier's key has signed it.
+func openCheckpoint(signedNote, name string, verifier note.Verifier) (checkpoint, *note.Note, error) {
+	opened, err := note.Open([]byte(signedNote), note.VerifierList(verifier))
+	if err != nil {
+		return checkpoint{}, nil, err
+	}
+	lines := strings.SplitN(opened.Text, "\n", 4)
+	if len(lines) < 4 || lines[0] != name {
+		return checkpoint{}, nil, fmt.Errorf("it is no checkpoint of %s", name)
+	}
+	size, err := strconv.ParseInt(lines[1], 10, 64)
+	if err != nil || size < 1 {
+		return checkpoint{}, nil, fmt.Errorf("%q is no size", lines[1])
+	}
+	root, err := tlog.ParseHash(lines[2])
+	if err != nil {
+		return checkpoint{}, nil, err
+	}
+	return checkpoint{size: size, root: root}, opened, nil
+}
+
+// treeReader reads hashes of the tree from the entries that they were stored with.
+type treeReader struct {
+	load  func(indexes []int64) (map[int64][]byte, error)
+	added map[int64][]byte // by entry: not in the store yet
+}
+
+// ReadHashes returns the hashes at places of tlog's storage order. The hash of level l and number n was stored with the
+// last entry below it, as the one on place l.
+func (r treeReader) ReadHashes(places []int64) ([]tlog.Hash, error) {
+	levels, entries := make([]int, len(places)), make([]int64, len(places))
+	var missing []int64
+	for i, place := range places {
+		level, n := tlog.SplitStoredHashIndex(place)
+		levels[i], entries[i] = level, (n+1)<<level-1
+		if r.added[entries[i]] == nil {
+			missing = append(missing, entries[i])
+		}
+	}
+	stored := map[int64][]byte{}
+	if len(missing) > 0 {
+		var err error
+		if stored, err = r.load(missing); err != nil {
+			return nil, err
+		}
+	}
+	hashes := make([]tlog.Hash, len(places))
+	for i, entry := range entries {
+		bundle := r.added[entry]
+		if bundle == nil {
+			bundle = stored[entry]
+		}
+		from := levels[i] * tlog.HashSize
+		if len(bundle) < from+tlog.HashSize {
+			return nil, fmt.Errorf("entry %d has no hash of level %d", entry, levels[i])
+		}
+		copy(hashes[i][:], bundle[from:])
+	}
+	return hashes, nil
+}
+
+// grow returns the hashes that entry n adds to the tree.
+func (r treeReader) grow(n int64, leaf []byte) ([]byte, error) {
+	hashes, err := tlog.StoredHashesForRecordHash(n, tlog.Hash(leaf), r)
+	if err != nil {
+		return nil, err
+	}
+	var bundle []byte
+	for _, hash := range hashes {
+		bundle = append(bundle, hash[:]...)
+	}
+	r.added[n] = bundle
+	return bundle, nil
+}
+
+const (
+	sequenceEvery = 100 * time.Millisecond
+	sequenceMost  = 4_096
+)
+
+// SequenceLog gives new entries their places every 100 ms and signs a checkpoint over them, until the context ends.
+// Several processes may run it; they take turns.
+func (s *Service) SequenceLog(ctx context.Context) error {
+	go s.keep(ctx, "listening for news", time.Second, func(ctx context.Context) error {
+		return s.Store.Listen(ctx, s.changes.announce)
+	})
+	return s.keep(ctx, "sequencing the log", sequenceEvery, func(ctx context.Context) error {
+		for {
+			more, err := s.sequence(ctx)
+			if err != nil || !more {
+				return err
+			}
+		}
+	})
+}
+
+// sequence integrates what has arrived, and reports whether there may be more.
+func (s *Service) sequence(ctx context.Context) (more bool, err error) {
+	err = s.Store.Write(ctx, func(tx Tx) error {
+		signed, size, arrived, err := tx.LockLog(ctx, sequenceMost)
+		if err != nil || len(arrived) == 0 {
+			return err
+		}
+		reader := treeReader{
+			load:  func(indexes []int64) (map[int64][]byte, error) { return tx.TreeHashes(ctx, indexes) },
+			added: map[int64][]byte{},
+		}
+		if err := s.checkTree(signed, size, reader); err != nil {
+			return err
+		}
+		entries := make([]Sequenced, len(arrived))
+		for i, entry := range arrived {
+			if len(entry.LeafHash) != tlog.HashSize {
+				return fmt.Errorf("an entry that waits for its place has a leaf hash of %d bytes", len(entry.LeafHash))
+			}
+			hashes, err := reader.grow(size, entry.LeafHash)
+			if err != nil {
+				return fmt.Errorf("adding entry %d to the tree: %w", size, err)
+			}
+			entries[i] = Sequenced{Arrival: entry.Arrival, Index: size, TreeHashes: hashes}
+			size++
+		}
+		root, err := tlog.TreeHash(size, reader)
+		if err != nil {
+			return fmt.Errorf("computing the root: %w", err)
+		}
+		next, err := note.Sign(&note.Note{Text: checkpoint{size, root}.text(LogName(s.State))}, s.Keys.Log)
+		if err != nil {
+			return fmt.Errorf("signing the checkpoint: %w", err)
+		}
+		if err := tx.Sequence(ctx, entries); err != nil {
+			return err
+		}
+		if err := tx.SaveCheckpoint(ctx, string(next)); err != nil {
+			return err
+		}
+		more = len(arrived) == sequenceMost
+		return tx.Notify(ctx)
+	})
+	return more && err == nil, err
+}
+
+// checkTree fails unless the tree is the one that the last checkpoint was signed over. A log that somebody has cut off
+// or rewritten is thereby never signed again.
+func (s *Service) checkTree(signed string, size int64, reader treeReader) error {
+	if signed == "" {
+		if size != 0 {
+			return fmt.Errorf("the log has %d entries and no checkpoint", size)
+		}
+		return nil
+	}
+	verifier, err := note.NewVerifier(s.Keys.LogVerifier)
+	if err != nil {
+		return fmt.Errorf("reading the log's verifier key: %w", err)
+	}
+	last, _, err := openCheckpoint(signed, LogName(s.State), verifier)
+	if err != nil {
+		return fmt.Errorf("the log's last checkpoint is not ours: %w", err)
+	}
+	if last.size != size {
+		return fmt.Errorf("the log's last checkpoint speaks of %d entries, there are %d", last.size, size)
+	}
+	root, err := tlog.TreeHash(size, reader)
+	if err != nil {
+		return fmt.Errorf("computing the last root: %w", err)
+	}
+	if root != last.root {
+		return errors.New("the log's tree is not the one that the last checkpoint was signed over")
+	}
+	return nil
+}
+
+// Checkpoint returns the newest signed checkpoint of the log, and the note verifier key that it verifies with. The
+// checkpoint is "" while the log is empty.
+func (s *Service) Checkpoint(ctx context.Context) (signedNote, verifierKey string, err error) {
+	signedNote, err = s.Store.Checkpoint(ctx)
+	return signedNote, s.Keys.LogVerifier, err
+}
+
+// LogEntries returns entries in order from an index on, at most limit, and fewer where their content is large. There
+// are none from the end of the log on.
+func (s *Service) LogEntries(ctx context.Context, from int64, limit int) ([]LogEntry, error) {
+	if from < 0 {
+		return nil, fault.InvalidField("page_token", "an entry has no index below 0")
+	}
+	return s.Store.LogEntries(ctx, from, limit)
+}
+
+// Witness keeps a partner's checkpoint and returns it with this state's signature added, where the proof shows that it
+// extends the one seen last. Where that one is not of oldSize nothing is kept: cosigned is "", and the partner asks
+// again with a proof from the size seen. A log that was rewritten is a fault with the reason EQUIVOCATION.
+func (s *Service) Witness(ctx context.Context, from StateCode, signedNote string, oldSize int64, proof [][]byte) (cosigned string, seen int64, err error) {
+	partner, ok := s.Trust.State(from)
+	if !ok {
+		return "", 0, fault.Missing("state %q is not on the trust list", from)
+	}
+	verifier, err := note.NewVerifier(partner.LogKey)
+	if err != nil {
+		return "", 0, fmt.Errorf("reading the log key of %s: %w", from, err)
+	}
+	offered, opened, err := openCheckpoint(signedNote, LogName(from), verifier)
+	if err != nil {
+		return "", 0, fault.New(fault.Invalid, "UNTRUSTED_SIGNER", "the checkpoint is not one of %s", LogName(from)).Because(err)
+	}
+	err = s.Store.Write(ctx, func(tx Tx) error {
+		last, err := tx.Witnessed(ctx, from)
+		if err != nil {
+			return err
+		}
+		if seen = last.Size; oldSize != seen {
+			return nil
+		}
+		if err := extends(offered, last, proof); err != nil {
+			s.Log.ErrorContext(ctx, "a partner's log does not extend what was seen of it", "partner", from, "seen", seen, "offered", offered.size)
+			return err
+		}
+		signed, err := note.Sign(opened, s.Keys.Log)
+		if err != nil {
+			return fmt.Errorf("co-signing: %w", err)
+		}
+		cosigned, seen = string(signed), offered.size
+		last.Size, last.Root = offered.size, offered.root[:]
+		return tx.SaveWitnessed(ctx, from, last)
+	})
+	if err != nil {
+		return "", 0, err
+	}
+	return cosigned, seen, nil
+}
+
+// extends fails unless the offered checkpoint extends the one seen last.
+func extends(offered checkpoint, last Witnessed, proof [][]byte) error {
+	if last.Size == 0 {
+		return nil
+	}
+	split := fault.New(fault.Precondition, "EQUIVOCATION", "the checkpoint does not extend the one of size %d that was seen", last.Size)
+	if offered.size < last.Size {
+		return split
+	}
+	if offered.size == last.Size {
+		if !bytes.Equal(offered.root[:], last.Root) {
+			return split
+		}
+		return nil
+	}
+	path := make(tlog.TreeProof, len(proof))
+	for i, hash := range proof {
+		if len(hash) != tlog.HashSize {
+			return fault.InvalidField("proof", "a hash has %d bytes, not %d", len(hash), tlog.HashSize)
+		}
+		path[i] = tlog.Hash(hash)
+	}
+	if err := tlog.CheckTree(path, offered.size, offered.root, last.Size, tlog.Hash(last.Root)); err != nil {
+		return split.Because(err)
+	}
+	return nil
+}
+
+// WitnessOffer returns what a partner's Witness is asked with: the newest checkpoint, and a proof from the size that
+// the partner is known to have seen. The checkpoint is "" where the partner has seen the newest, or the log is empty.
+func (s *Service) WitnessOffer(ctx context.Context, partner StateCode) (signedNote string, oldSize int64, proof [][]byte, err error) {
+	signedNote, err = s.Store.Checkpoint(ctx)
+	if err != nil || signedNote == "" {
+		return "", 0, nil, err
+	}
+	verifier, err := note.NewVerifier(s.Keys.LogVerifier)
+	if err != nil {
+		return "", 0, nil, fmt.Errorf("reading the log's verifier key: %w", err)
+	}
+	newest, _, err := openCheckpoint(signedNote, LogName(s.State), verifier)
+	if err != nil {
+		return "", 0, nil, fmt.Errorf("opening our own checkpoint: %w", err)
+	}
+	known, err := s.Store.Witnessed(ctx, partner)
+	if err != nil || known.Shown >= newest.size {
+		return "", 0, nil, err
+	}
+	if known.Shown == 0 {
+		return signedNote, 0, nil, nil
+	}
+	reader := treeReader{load: func(indexes []int64) (map[int64][]byte, error) { return s.Store.TreeHashes(ctx, indexes) }}
+	path, err := tlog.ProveTree(newest.size, known.Shown, reader)
+	if err != nil {
+		return "", 0, nil, fmt.Errorf("proving the log from %d to %d: %w", known.Shown, newest.size, err)
+	}
+	for _, hash := range path {
+		proof = append(proof, hash[:])
+	}
+	return signedNote, known.Shown, proof, nil
+}
+
+// Cosigned keeps a partner's answer to a [Service.WitnessOffer]: our checkpoint with its signature, where it gave one,
+// and the size that it has seen last.
+func (s *Service) Cosigned(ctx context.Context, partner StateCode, cosigned string, seen int64) error {
+	if cosigned != "" {
+		state, _ := s.Trust.State(partner)
+		verifier, err := note.NewVerifier(state.LogKey)
+		if err != nil {
+			return fmt.Errorf("reading the log key of %s: %w", partner, err)
+		}
+		if _, _, err := openCheckpoint(cosigned, LogName(s.State), verifier); err != nil {
+			return fault.New(fault.Invalid, "UNTRUSTED_SIGNER", "%s has not signed the checkpoint", partner).Because(err)
+		}
+	}
+	return s.Store.Write(ctx, func(tx Tx) error {
+		known, err := tx.Witnessed(ctx, partner)
+		if err != nil {
+			return err
+		}
+		known.Shown = seen
+		if cosigned != "" {
+			known.Cosigned = cosigned
+		}
+		return tx.SaveWitnessed(ctx, partner, known)
+	})
 }

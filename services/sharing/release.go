@@ -1,12 +1,23 @@
 package sharing
 
 import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
 	"time"
 
+	"github.com/comity-federation/comity/proto/block"
 	"github.com/comity-federation/comity/proto/filter"
 )
 
-// Release is a table that passed policy and disclosure control. Its JSON is what the log has a leaf of.
+// Release is a table that passed policy and disclosure control. Its JSON is kept, and has a leaf in the log.
 type Release struct {
 	ID               ReleaseID         `json:"id"`
 	Partner          StateCode         `json:"partner"`
@@ -19,14 +30,347 @@ type Release struct {
 	Revision         int64             `json:"revision"` // of the statistics
 	Stream           string            `json:"stream"`
 	Epoch            string            `json:"epoch"`
-	Scope            filter.Filter     `json:"scope"`
+	Scope            filter.Filter     `json:"scope"`      // what it replaces of what went before
 	Candidates       int               `json:"candidates"` // cells with a value before disclosure control, at the agreed detail
 	Released         int               `json:"released"`   // cells in it
 	Withheld         int               `json:"withheld"`   // cells that policy's conditions refused
-	Suppressed       int               `json:"suppressed"` // cells that were merged with others
-	ValueKept        float64           `json:"valueKept"`  // of the sum of the finest cells, the share under own codes
-	Coarsened        map[string]string `json:"coarsened"`
+	Suppressed       int               `json:"suppressed"` // cells that do not go under their own codes
+	ValueKept        float64           `json:"valueKept"`  // of the sum of the finest cells, the share that goes under own codes
+	Coarsened        map[string]string `json:"coarsened"`  // dimensions that were rolled up, with the detail that went
 	Batches          int               `json:"batches"`
 	SHA256           []byte            `json:"sha256"` // over the SHA-256s of the payloads
 	Created          time.Time         `json:"created"`
 }
+
+// draft is a release before it has its place in a stream.
+type draft struct {
+	release  Release
+	decision Decision
+	payloads [][]byte
+	cells    []int // of each payload
+}
+
+// Releases returns a page of releases, the newest first, and the token of the next page; "" on the last.
+func (s *Service) Releases(ctx context.Context, page Page) (releases []Release, next string, err error) {
+	documents, next, err := s.Store.Releases(ctx, page)
+	if err != nil {
+		return nil, "", err
+	}
+	releases = make([]Release, len(documents))
+	for i, document := range documents {
+		if err := json.Unmarshal(document, &releases[i]); err != nil {
+			return nil, "", fmt.Errorf("reading a release: %w", err)
+		}
+	}
+	return releases, next, nil
+}
+
+const (
+	releaseEvery     = 2 * time.Second
+	revisionProgress = "revisions"
+)
+
+// FollowRevisions makes the releases that news of the statistics, of agreements and of policy call for, until the
+// context ends. A table that has not changed since it went last does not go again.
+func (s *Service) FollowRevisions(ctx context.Context) error {
+	var news struct {
+		sync.Mutex
+		cursor string
+		fresh  bool
+	}
+	cursor, err := s.Store.Progress(ctx, revisionProgress)
+	for err != nil && ctx.Err() == nil {
+		await(ctx, nil, time.Second)
+		cursor, err = s.Store.Progress(ctx, revisionProgress)
+	}
+	news.cursor = cursor
+	go func() {
+		_ = s.keep(ctx, "watching the statistics", time.Second, func(ctx context.Context) error {
+			news.Lock()
+			from := news.cursor
+			news.Unlock()
+			return s.Statistics.Watch(ctx, from, func(revision Revision) error {
+				news.Lock()
+				news.cursor = revision.Cursor
+				news.fresh = news.fresh || revision.Provider == s.State
+				news.Unlock()
+				wake(s.toRelease)
+				return nil
+			})
+		})
+	}()
+	seen := "" // under what the last pass was made
+	return s.keep(ctx, "releasing", 0, func(ctx context.Context) error {
+		await(ctx, s.toRelease, releaseEvery)
+		news.Lock()
+		fresh, cursor := news.fresh, news.cursor
+		news.fresh = false
+		news.Unlock()
+		circumstances, err := s.circumstances(ctx)
+		if err == nil && (fresh || circumstances != seen) {
+			var ran bool
+			if ran, err = s.Store.Exclusively(ctx, "releases", s.releaseAll); err == nil && ran {
+				seen = circumstances
+			} else {
+				fresh = true // again, when the other process is done
+			}
+			if err == nil && ran {
+				return s.Store.SaveProgress(ctx, revisionProgress, cursor)
+			}
+		}
+		if fresh {
+			news.Lock()
+			news.fresh = true
+			news.Unlock()
+		}
+		return err
+	})
+}
+
+// circumstances returns a text that changes whenever releases may change for another reason than the figures: the day,
+// policy, the agreements in force, and the epochs of the streams.
+func (s *Service) circumstances(ctx context.Context) (string, error) {
+	active, err := s.refreshPolicy(ctx)
+	if err != nil {
+		return "", err
+	}
+	text := s.now().Format(time.DateOnly) + " " + s.Policy.Revision()
+	for _, a := range active {
+		place, err := s.Store.Outbound(ctx, StreamName(s.State, a.Terms.Receiver))
+		if err != nil {
+			return "", err
+		}
+		text += fmt.Sprintf(" %s/%d/%s", a.Terms.ID, a.Terms.Version, place.Epoch)
+	}
+	return text, nil
+}
+
+// releaseAll makes the releases of every agreement in force. One that fails does not keep the others back.
+func (s *Service) releaseAll(ctx context.Context) error {
+	active, err := s.refreshPolicy(ctx)
+	if err != nil {
+		return err
+	}
+	var failures []error
+	for _, a := range active {
+		if err := s.releaseUnder(ctx, a); err != nil {
+			failures = append(failures, fmt.Errorf("releasing under %s: %w", a.Terms.ID, err))
+		}
+	}
+	return errors.Join(failures...)
+}
+
+// releaseUnder makes the release of an agreement, unless it is what went last.
+func (s *Service) releaseUnder(ctx context.Context, a Agreement) error {
+	d, err := s.draftRelease(ctx, a)
+	if err != nil {
+		return err
+	}
+	if d.payloads == nil { // nothing is allowed
+		return s.Store.Write(ctx, func(tx Tx) error { return s.keepDecision(ctx, tx, d.decision) })
+	}
+	released := false
+	err = s.Store.Write(ctx, func(tx Tx) error {
+		epoch := newID(s.now())
+		stream := StreamName(s.State, a.Terms.Receiver)
+		place, err := tx.LockOutbound(ctx, stream, a.Terms.Receiver, epoch)
+		if err != nil {
+			return err
+		}
+		if err := s.keepDecision(ctx, tx, d.decision); err != nil {
+			return err
+		}
+		d.release.Stream, d.release.Epoch = stream, place.Epoch
+		known, err := s.sentAlready(ctx, tx, d)
+		if err != nil || known {
+			return err
+		}
+		released = true
+		return s.put(ctx, tx, d, place)
+	})
+	if err != nil || !released {
+		return err
+	}
+	s.Log.InfoContext(ctx, "released", "partner", d.release.Partner, "agreement", d.release.Agreement, "release", d.release.ID,
+		"cells", d.release.Released, "batches", d.release.Batches, "withheld", d.release.Withheld, "suppressed", d.release.Suppressed)
+	return nil
+}
+
+// sentAlready reports whether the draft says what the last release under the agreement said in the same epoch; one
+// that says nothing need not be the first.
+func (s *Service) sentAlready(ctx context.Context, tx Tx, d draft) (bool, error) {
+	document, err := tx.LastRelease(ctx, d.release.Agreement)
+	if err != nil {
+		return false, err
+	}
+	if document == nil {
+		return d.release.Released == 0, nil
+	}
+	var last Release
+	if err := json.Unmarshal(document, &last); err != nil {
+		return false, fmt.Errorf("reading the last release: %w", err)
+	}
+	before, err := json.Marshal(last.Scope)
+	if err != nil {
+		return false, err
+	}
+	scope, err := json.Marshal(d.release.Scope)
+	if err != nil {
+		return false, err
+	}
+	return last.Epoch == d.release.Epoch && last.AgreementVersion == d.release.AgreementVersion &&
+		bytes.Equal(last.SHA256, d.release.SHA256) && bytes.Equal(before, scope), nil
+}
+
+// draftRelease decides and makes the table of an agreement. Without payloads, policy allows nothing.
+func (s *Service) draftRelease(ctx context.Context, a Agreement) (draft, error) {
+	questions := make([]Question, len(a.Terms.Indicators))
+	for i, code := range a.Terms.Indicators {
+		questions[i] = Question{Partner: a.Terms.Receiver, Dataflow: a.Terms.Dataflow, Indicator: code}
+	}
+	decision, err := s.decide(ctx, "release", questions)
+	if err != nil {
+		return draft{}, err
+	}
+	structures, err := s.structuresOf(ctx, a.Terms.Dataflow)
+	if err != nil {
+		return draft{}, err
+	}
+	own, _ := s.Trust.State(s.State)
+	all := table{coarsened: map[string]string{}, stored: map[string]bool{}}
+	var indicators []string
+	for _, decided := range decision.Indicators {
+		ruled := decided.Ruling.Agreement
+		if !decided.Ruling.Allow || ruled.ID != a.Terms.ID || ruled.Version != a.Terms.Version {
+			continue
+		}
+		// The agreement bounds what policy says.
+		decided.Ruling.Obligations.MinimumFrequency = max(decided.Ruling.Obligations.MinimumFrequency, a.Terms.MinimumFrequency)
+		one, err := s.tables(ctx, structures, decided, own.RefAreas, all.revision)
+		if err != nil {
+			return draft{}, err
+		}
+		all.add(one)
+		all.revision = one.revision
+		all.stored[decided.Ruling.Detail[freq]] = true
+		indicators = append(indicators, decided.Question.Indicator)
+	}
+	if len(indicators) == 0 {
+		return draft{decision: decision}, nil
+	}
+	d := draft{decision: decision, release: Release{
+		ID: ReleaseID(newID(s.now())), Partner: a.Terms.Receiver, Agreement: a.Terms.ID, AgreementVersion: a.Terms.Version,
+		Dataflow: structures.Dataflow, Indicators: indicators, Decision: decision.ID, PolicyRevision: decision.PolicyRevision,
+		Revision: all.revision, Scope: scopeOf(structures, own.RefAreas, indicators, all.stored),
+		Candidates: all.candidates, Released: len(all.rows), Withheld: all.withheld, Suppressed: all.suppressed,
+		ValueKept: 1, Coarsened: all.coarsened, Created: s.now(),
+	}}
+	if all.sum > 0 {
+		d.release.ValueKept = all.kept / all.sum
+	}
+	slices.SortFunc(all.rows, func(a, b row) int {
+		return cmp.Or(slices.Compare(a.codes, b.codes), cmp.Compare(a.period, b.period))
+	})
+	err = s.encodeBatches(&d, structures, all.rows)
+	return d, err
+}
+
+// scopeOf returns the filter for what a release replaces: its areas, indicators and frequencies.
+func scopeOf(structures *Structures, areas, indicators []string, stored map[string]bool) filter.Filter {
+	values := map[string][]string{
+		refArea: areas, indicator: indicators, freq: slices.Sorted(maps.Keys(stored)),
+	}
+	var conditions []filter.Filter
+	for _, dimension := range structures.Dimensions {
+		if codes := values[dimension.ID]; len(codes) > 0 {
+			conditions = append(conditions, filter.In(dimension.ID, codes...))
+		}
+	}
+	return filter.And(conditions...)
+}
+
+// encodeBatches writes the rows as payloads of at most [MaxBatch] rows and [MaxPayload] bytes. There is at least one,
+// if without rows.
+func (s *Service) encodeBatches(d *draft, structures *Structures, rows []row) error {
+	total := sha256.New()
+	for first := true; first || len(rows) > 0; first = false {
+		size := min(len(rows), MaxBatch)
+		payload, err := s.Codec.EncodePayload(toBlock(structures, rows[:size]))
+		for err == nil && len(payload) > MaxPayload && size > 1 {
+			size /= 2
+			payload, err = s.Codec.EncodePayload(toBlock(structures, rows[:size]))
+		}
+		if err != nil {
+			return fmt.Errorf("encoding a batch: %w", err)
+		}
+		if len(payload) > MaxPayload {
+			return fmt.Errorf("one row has %d bytes", len(payload))
+		}
+		sum := sha256.Sum256(payload)
+		total.Write(sum[:])
+		d.payloads = append(d.payloads, payload)
+		d.cells = append(d.cells, size)
+		rows = rows[size:]
+	}
+	d.release.Batches, d.release.SHA256 = len(d.payloads), total.Sum(nil)
+	return nil
+}
+
+// toBlock returns rows as a block. Comments stay at home: nobody has looked at them with a partner in mind.
+func toBlock(structures *Structures, rows []row) *block.Block {
+	var coded []string
+	for _, dimension := range structures.Dimensions {
+		coded = append(coded, dimension.ID)
+	}
+	builder := block.NewBuilder(append(coded, block.TimePeriod, block.ObsStatus, block.ConfStatus), []string{block.ObsValue})
+	for _, r := range rows {
+		builder.Append(append(slices.Clone(r.codes), r.period, r.status, free), []float64{r.value})
+	}
+	return builder.Block()
+}
+
+// put gives a draft its places in the stream.
+func (s *Service) put(ctx context.Context, tx Tx, d draft, place Place) error {
+	structures, err := s.structuresOf(ctx, d.release.Dataflow)
+	if err != nil {
+		return err
+	}
+	document, err := json.Marshal(d.release)
+	if err != nil {
+		return err
+	}
+	r := d.release
+	subject := fmt.Sprintf("%s/%s/%d/%s", r.Partner, r.Agreement, r.AgreementVersion, r.ID)
+	if err := tx.AddRelease(ctx, r, document, newLeaf(EntryRelease, subject, r.Created, document)); err != nil {
+		return err
+	}
+	for i, payload := range d.payloads {
+		sum := sha256.Sum256(payload)
+		header, err := s.Codec.EncodeHeader(Header{
+			Sender: s.State, Receiver: r.Partner, Agreement: r.Agreement, AgreementVersion: r.AgreementVersion,
+			Decision: r.Decision, PolicyRevision: r.PolicyRevision,
+			Stream: r.Stream, Epoch: place.Epoch, Sequence: place.Sequence + 1, Previous: place.SHA256,
+			Created: r.Created, Expires: r.Created.Add(s.Lifetime), PayloadSHA256: sum[:],
+			Release: r.ID, BatchIndex: i, BatchCount: r.Batches, ReleaseSHA256: r.SHA256,
+			Dataflow: r.Dataflow, Scope: r.Scope, Codelists: structures.Codelists,
+		})
+		if err != nil {
+			return fmt.Errorf("encoding a header: %w", err)
+		}
+		envelope, err := s.Codec.EncodeEnvelope(Envelope{Header: s.Keys.sign(HeaderType, header), Payload: payload})
+		if err != nil {
+			return fmt.Errorf("encoding an envelope: %w", err)
+		}
+		whole := sha256.Sum256(envelope)
+		place.Sequence, place.SHA256 = place.Sequence+1, whole[:]
+		at := Cursor{Stream: r.Stream, Epoch: place.Epoch, Sequence: place.Sequence}
+		leaf := newLeaf(EntryEnvelopeSent, at.subject(), r.Created, envelope)
+		if err := tx.AddEnvelope(ctx, at, SentEnvelope{Release: r.ID, Cells: d.cells[i], Envelope: envelope}, leaf); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// subject names the place in the log.
+func (c Cursor) subject() string { return fmt.Sprintf("%s/%s/%d", c.Stream, c.Epoch, c.Sequence) }

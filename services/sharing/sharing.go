@@ -64,10 +64,15 @@ type Keys struct {
 type Service struct {
 	Config
 
-	policyData policyData
-	changes    changes
-	work       chan struct{} // holds one element while there may be something to release
-	closing    sync.Once
+	changes changes
+	// Each holds an element while its loop has reason to run.
+	toRelease, toHandOver, toDeliver chan struct{}
+
+	mu         sync.Mutex // guards what follows
+	structures map[string]*Structures
+
+	policyMu   sync.Mutex // guards what follows, and keeps changes of policy's data apart
+	policyData []byte     // what policy was given last, as JSON
 }
 
 // Statistics is what sharing asks of this state's statistics.

@@ -1,12 +1,223 @@
 package sharing
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
-// Store keeps what a [Service] knows.
+// Store keeps what a [Service] knows. What it reads is committed.
 type Store interface {
+	Reader
 	// Write runs work in one transaction: all of it is kept, or nothing.
 	Write(ctx context.Context, work func(Tx) error) error
+	// Exclusively runs work while no other process runs work of that name on the same store. It reports false, and runs
+	// nothing, where another one does.
+	Exclusively(ctx context.Context, name string, work func(context.Context) error) (bool, error)
+	// Listen calls wake after each transaction of any process on the same store that called [Tx.Notify], and once it
+	// has begun to listen. It returns when the context ends or the connection is lost.
+	Listen(ctx context.Context, wake func()) error
+	// SaveContact keeps that a partner answered, or what went wrong.
+	SaveContact(ctx context.Context, partner StateCode, at time.Time, problem string) error
+	// SaveProgress keeps a cursor under a name.
+	SaveProgress(ctx context.Context, name, cursor string) error
 }
 
-// Tx is a transaction of a [Store].
-type Tx interface{}
+// Reader reads what is kept. What is not there is said by a false, an empty list or a zero value, as each method says.
+type Reader interface {
+	// Agreements returns every version of the agreement, or of all with the id "", by id and version.
+	Agreements(ctx context.Context, id AgreementID) ([]KeptAgreement, error)
+
+	// LastRelease returns the newest release under the agreement as JSON; nil where there is none.
+	LastRelease(ctx context.Context, agreement AgreementID) ([]byte, error)
+	// Releases returns a page of releases as JSON, the newest first, and the token of the next page.
+	Releases(ctx context.Context, page Page) (documents [][]byte, next string, err error)
+	// Deliveries returns a page of deliveries, the newest first, and the token of the next page.
+	Deliveries(ctx context.Context, page Page) (deliveries []Delivery, next string, err error)
+	// Standings returns how the streams to and from each partner stand.
+	Standings(ctx context.Context) (map[StateCode]Standing, error)
+
+	// Outbound returns the newest place of the stream; the zero Place where there is no such stream.
+	Outbound(ctx context.Context, stream string) (Place, error)
+	// Envelopes returns the envelopes of the stream's epoch after the cursor, in order, at most limit: only those whose
+	// entries are under the log's checkpoint.
+	Envelopes(ctx context.Context, after Cursor, limit int) ([]KeptEnvelope, error)
+	// SentHash returns the SHA-256 of a sent envelope; nil where there is none.
+	SentHash(ctx context.Context, at Cursor) ([]byte, error)
+
+	// Inbound returns the newest place of the stream; the zero Place where nothing was received.
+	Inbound(ctx context.Context, stream string) (Place, error)
+	// ReceivedAt returns the envelope that was kept at a place; false where there is none.
+	ReceivedAt(ctx context.Context, at Cursor) (KeptReceived, bool, error)
+	// InboundRelease returns what is known of a partner's release; false where nothing is.
+	InboundRelease(ctx context.Context, release ReleaseID) (InboundRelease, bool, error)
+	// WholeReleases returns the releases all of whose batches are here and that are not stored yet, the oldest first.
+	WholeReleases(ctx context.Context) ([]InboundRelease, error)
+	// ReleaseEnvelope returns the envelope of a batch of a partner's release.
+	ReleaseEnvelope(ctx context.Context, release ReleaseID, batch int) ([]byte, error)
+
+	// Progress returns what SaveProgress kept under the name; "" at first.
+	Progress(ctx context.Context, name string) (string, error)
+
+	// Checkpoint returns the newest checkpoint; "" where the log is empty.
+	Checkpoint(ctx context.Context) (signedNote string, err error)
+	// LogEntries returns entries in order from an index on, at most limit, and fewer where their content is large.
+	LogEntries(ctx context.Context, from int64, limit int) ([]LogEntry, error)
+	// TreeHashes returns the hashes of the tree that were stored with each of the entries.
+	TreeHashes(ctx context.Context, indexes []int64) (map[int64][]byte, error)
+	// Witnessed returns what was seen of a partner's log, and what it has seen of ours.
+	Witnessed(ctx context.Context, partner StateCode) (Witnessed, error)
+}
+
+// Tx is a transaction of a [Store]. What it keeps has a leaf in the log, kept with it.
+type Tx interface {
+	Reader
+
+	// AddAgreement keeps a document; a fault of kind Exists where the version is there already.
+	AddAgreement(ctx context.Context, id AgreementID, version int, document []byte, leaf Leaf) error
+	// AddSignature keeps a state's signature under a document; false where it is there already.
+	AddSignature(ctx context.Context, id AgreementID, version int, state StateCode, signed []byte, leaf Leaf) (bool, error)
+	// AddEnd keeps a state's termination; false where the state has ended that version already.
+	AddEnd(ctx context.Context, id AgreementID, version int, state StateCode, signed []byte, leaf Leaf) (bool, error)
+	// Delivered marks a state's signature, or its termination, as known to the partner.
+	Delivered(ctx context.Context, id AgreementID, version int, state StateCode, end bool) error
+
+	// AddDecision keeps a decision as JSON.
+	AddDecision(ctx context.Context, id DecisionID, document []byte, leaf Leaf) error
+	// AddRelease keeps a release, with its JSON.
+	AddRelease(ctx context.Context, release Release, document []byte, leaf Leaf) error
+	// LockOutbound returns the stream's newest place, and keeps others from writing to it until the transaction ends.
+	// A stream that does not exist begins with the epoch.
+	LockOutbound(ctx context.Context, stream string, receiver StateCode, epoch string) (Place, error)
+	// BeginEpoch begins the stream anew. LockOutbound comes first.
+	BeginEpoch(ctx context.Context, stream, epoch string) error
+	// AddEnvelope keeps an envelope at the next place of the stream. LockOutbound comes first.
+	AddEnvelope(ctx context.Context, at Cursor, envelope SentEnvelope, leaf Leaf) error
+	// AddReceipt keeps a partner's receipt; false where there is one already.
+	AddReceipt(ctx context.Context, at Cursor, receipt []byte, leaf Leaf) (bool, error)
+
+	// LockInbound returns the stream's newest place, and keeps others from writing to it until the transaction ends.
+	LockInbound(ctx context.Context, stream string, sender StateCode) (Place, error)
+	// AddReceived keeps an envelope at the next place of a stream. LockInbound comes first.
+	AddReceived(ctx context.Context, at Cursor, received ReceivedEnvelope, leaf Leaf) error
+	// AddReceiptSent keeps the receipt for a received envelope.
+	AddReceiptSent(ctx context.Context, at Cursor, receipt []byte, leaf Leaf) error
+	// SaveInboundRelease keeps how far a partner's release got.
+	SaveInboundRelease(ctx context.Context, release InboundRelease) error
+	// SupersedeReleases marks the sender's other releases under the agreement that are not whole as superseded, and
+	// returns them.
+	SupersedeReleases(ctx context.Context, sender StateCode, agreement AgreementID, except ReleaseID) ([]ReleaseID, error)
+	// Quarantine stops a stream of which two envelopes claim one place.
+	Quarantine(ctx context.Context, stream string) error
+	// AddEvidence keeps an envelope that is refused and has no place in its stream; false where it is kept already.
+	AddEvidence(ctx context.Context, evidence Evidence, leaf Leaf) (bool, error)
+
+	// SaveWitnessed keeps what was seen of a partner's log, and what it has seen of ours.
+	SaveWitnessed(ctx context.Context, partner StateCode, seen Witnessed) error
+
+	// LockLog keeps other sequencers away until the transaction ends. It returns the newest checkpoint, how many entries
+	// are sequenced, and at most limit that are not yet, in the order of their arrival.
+	LockLog(ctx context.Context, limit int) (checkpoint string, size int64, arrived []Arrived, err error)
+	// Sequence gives entries their places.
+	Sequence(ctx context.Context, entries []Sequenced) error
+	// SaveCheckpoint replaces the checkpoint.
+	SaveCheckpoint(ctx context.Context, signedNote string) error
+
+	// Notify wakes those who listen once the transaction is committed.
+	Notify(ctx context.Context) error
+}
+
+// KeptAgreement is an agreement's version as it is kept.
+type KeptAgreement struct {
+	ID         AgreementID
+	Version    int
+	Document   []byte
+	Created    time.Time
+	Signatures []KeptSigned
+	Ends       []KeptSigned
+}
+
+// KeptSigned is what a state signed about an agreement.
+type KeptSigned struct {
+	State     StateCode
+	Signed    []byte // a Signed, encoded
+	Created   time.Time
+	Delivered bool
+}
+
+// Place is the newest place of a stream.
+type Place struct {
+	Epoch       string
+	Sequence    uint64
+	SHA256      []byte // of the envelope there; nil before the first
+	Quarantined bool
+}
+
+// SentEnvelope is an envelope on its way out.
+type SentEnvelope struct {
+	Release  ReleaseID
+	Cells    int
+	Envelope []byte
+}
+
+// KeptEnvelope is a sent envelope with what it was released under.
+type KeptEnvelope struct {
+	Sequence  uint64
+	Agreement AgreementID
+	Version   int
+	Created   time.Time
+	Envelope  []byte
+}
+
+// ReceivedEnvelope is an envelope that came in its turn.
+type ReceivedEnvelope struct {
+	Release   ReleaseID
+	Agreement AgreementID
+	Batch     int
+	Cells     int
+	Envelope  []byte
+	Refusal   *Reason // nil: it is data
+}
+
+// KeptReceived is a received envelope with its receipt.
+type KeptReceived struct {
+	Envelope []byte
+	Receipt  []byte  // a Signed, encoded; nil where it was refused
+	Refusal  *Reason // nil: it is data
+}
+
+// Evidence is an envelope that its sender has signed and that has no place in its stream.
+type Evidence struct {
+	At       Cursor
+	Sender   StateCode
+	Envelope []byte
+	Refusal  Reason
+}
+
+// InboundRelease is how far a partner's release got.
+type InboundRelease struct {
+	ID        ReleaseID
+	Sender    StateCode
+	Agreement AgreementID
+	State     DeliveryState // Staged, Stored, Refused or SupersededDelivery
+	Batches   int
+	Received  int // batches that are here, the first ones
+	SHA256    []byte
+	Reason    string
+}
+
+// Standing is how the streams to and from a partner stand.
+type Standing struct {
+	LastContact       time.Time
+	LastError         string
+	ReceivedSequence  uint64
+	ReceiptedSequence uint64
+	Waiting           int
+}
+
+// Witnessed is what two states have seen of each other's logs.
+type Witnessed struct {
+	Size     int64  // of the partner's log, as we have seen it last
+	Root     []byte // its root there; nil at first
+	Shown    int64  // the size of our log that the partner has seen last
+	Cosigned string // our checkpoint with the partner's signature; "" at first
+}

@@ -1,29 +1,286 @@
 package sharing
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
+	"strings"
+
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
 )
 
 // BadEntryError names the first entry of a log that is not what it must be.
 type BadEntryError struct {
 	Index   int64
-	Kind    EntryKind
+	Kind    EntryKind // 0 where the entry is missing
 	Subject string
 	Problem string
 }
 
 // Error says which entry is bad, and how.
 func (e *BadEntryError) Error() string {
+	if e.Kind == 0 {
+		return fmt.Sprintf("entry %d: %s", e.Index, e.Problem)
+	}
 	return fmt.Sprintf("entry %d (%s %s): %s", e.Index, e.Kind, e.Subject, e.Problem)
 }
 
-// String returns the kind in words.
-func (k EntryKind) String() string { return "" }
+// Verify checks the whole log of a state, and returns how many entries it has checked. Entries come in order from index
+// 0 on, as LogEntries answers them. The checkpoint and the verifier key are as Checkpoint answers them, asked for
+// before the entries: those that came since are checked but for the root. The trust list is the state's.
+//
+// Of each entry it computes anew the hash of the content, the leaf and the hashes of the tree; it reads the content and
+// holds it against the subject; it checks the signatures of agreements, envelopes and receipts, the order and the
+// chain of hashes of each stream, and that each receipt is for an envelope of the log. The first entry that is not as
+// it must be is a [*BadEntryError]; a checkpoint that does not fit is another error.
+func Verify(ctx context.Context, state StateCode, trust *TrustList, codec Codec, signedNote, verifierKey string, entries iter.Seq2[LogEntry, error]) (int64, error) {
+	own, ok := trust.State(state)
+	if !ok {
+		return 0, fmt.Errorf("state %q is not on the trust list", state)
+	}
+	if own.LogKey != verifierKey {
+		return 0, errors.New("the log's verifier key is not the one on the trust list")
+	}
+	a := &auditor{
+		state: state, trust: trust, codec: codec, streams: map[string]Place{}, envelopes: map[string][]byte{}, documents: map[string][]byte{},
+		reader: treeReader{added: map[int64][]byte{}, load: func([]int64) (map[int64][]byte, error) { return nil, nil }},
+	}
+	for entry, err := range entries {
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return a.next, fmt.Errorf("reading entry %d: %w", a.next, err)
+		}
+		if problem := a.check(entry); problem != "" {
+			if entry.Index != a.next {
+				return a.next, &BadEntryError{Index: a.next, Problem: problem}
+			}
+			return a.next, &BadEntryError{Index: a.next, Kind: entry.Kind, Subject: entry.Subject, Problem: problem}
+		}
+		a.next++
+	}
+	return a.next, a.finish(signedNote, verifierKey)
+}
 
-// Verify checks a whole log. Entries come in order from index 0, as LogEntries answers them; checkpoint and verifierKey
-// are as Checkpoint answers them, asked for before the entries.
-func Verify(ctx context.Context, state StateCode, trust *TrustList, codec Codec, checkpoint, verifierKey string, entries iter.Seq2[LogEntry, error]) (verified int64, err error) {
-	return 0, errSoon
+// auditor goes through a log.
+type auditor struct {
+	state     StateCode
+	trust     *TrustList
+	codec     Codec
+	next      int64
+	reader    treeReader
+	streams   map[string]Place  // by stream and epoch: the last envelope
+	envelopes map[string][]byte // by subject: the hashes of accepted envelopes
+	documents map[string][]byte // by agreement and version
+}
+
+// finish checks the checkpoint against the entries.
+func (a *auditor) finish(signedNote, verifierKey string) error {
+	if signedNote == "" {
+		if a.next > 0 {
+			return fmt.Errorf("the log has %d entries and no checkpoint", a.next)
+		}
+		return nil
+	}
+	verifier, err := note.NewVerifier(verifierKey)
+	if err != nil {
+		return fmt.Errorf("the log's verifier key: %w", err)
+	}
+	signed, _, err := openCheckpoint(signedNote, LogName(a.state), verifier)
+	if err != nil {
+		return fmt.Errorf("the checkpoint: %w", err)
+	}
+	if signed.size > a.next {
+		return &BadEntryError{Index: a.next, Problem: fmt.Sprintf("it is missing: the checkpoint speaks of %d entries", signed.size)}
+	}
+	root, err := tlog.TreeHash(signed.size, a.reader)
+	if err != nil {
+		return fmt.Errorf("computing the root: %w", err)
+	}
+	if root != signed.root {
+		return fmt.Errorf("the checkpoint's root is not that of its %d entries", signed.size)
+	}
+	return nil
+}
+
+// check returns what is wrong with an entry; "": nothing.
+func (a *auditor) check(entry LogEntry) string {
+	if entry.Index != a.next {
+		return fmt.Sprintf("it is missing: entry %d follows", entry.Index)
+	}
+	if len(entry.Content) == 0 {
+		return "its content is missing, or kept under another name"
+	}
+	sum := sha256.Sum256(entry.Content)
+	leaf := entry.leaf().Hash()
+	switch {
+	case !bytes.Equal(sum[:], entry.ContentSHA256):
+		return "its content is not the one that was logged"
+	case !bytes.Equal(leaf[:], entry.LeafHash):
+		return "its leaf hash is not that of its record"
+	}
+	bundle, err := a.reader.grow(entry.Index, entry.LeafHash)
+	if err != nil {
+		return fmt.Sprintf("its place in the tree cannot be computed: %v", err)
+	}
+	if !bytes.Equal(bundle, entry.TreeHashes) {
+		return "its tree hashes are not those of the tree"
+	}
+	if err := a.read(entry); err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
+// read holds the content of an entry against its subject and what went before.
+func (a *auditor) read(entry LogEntry) error {
+	switch entry.Kind {
+	case EntryAgreement:
+		return a.agreement(entry)
+	case EntryDecision:
+		var decision Decision
+		if err := json.Unmarshal(entry.Content, &decision); err != nil {
+			return fmt.Errorf("its decision cannot be read: %w", err)
+		}
+		return same(entry.Subject, string(decision.ID))
+	case EntryRelease:
+		var r Release
+		if err := json.Unmarshal(entry.Content, &r); err != nil {
+			return fmt.Errorf("its release cannot be read: %w", err)
+		}
+		return same(entry.Subject, fmt.Sprintf("%s/%s/%d/%s", r.Partner, r.Agreement, r.AgreementVersion, r.ID))
+	case EntryEnvelopeSent, EntryEnvelopeReceived, EntryEnvelopeRefused:
+		return a.envelope(entry)
+	case EntryReceiptSent, EntryReceiptReceived:
+		return a.receipt(entry)
+	}
+	return errors.New("its kind is unknown")
+}
+
+func same(subject, content string) error {
+	if subject != content {
+		return fmt.Errorf("its content is about %s", content)
+	}
+	return nil
+}
+
+func (a *auditor) agreement(entry LogEntry) error {
+	parts := strings.Split(entry.Subject, "/")
+	if len(parts) == 3 && parts[2] == "document" {
+		terms, err := ParseDocument(entry.Content)
+		if err != nil {
+			return err
+		}
+		a.documents[parts[0]+"/"+parts[1]] = entry.Content
+		return same(entry.Subject, agreementSubject(terms.ID, terms.Version, "document"))
+	}
+	if len(parts) != 4 {
+		return errors.New("its subject is none of an agreement")
+	}
+	document, state := a.documents[parts[0]+"/"+parts[1]], StateCode(parts[3])
+	if document == nil {
+		return errors.New("its agreement is not in the log before it")
+	}
+	signed, err := a.codec.DecodeSigned(entry.Content)
+	if err != nil {
+		return fmt.Errorf("what was signed cannot be read: %w", err)
+	}
+	switch parts[2] {
+	case "signature":
+		if !bytes.Equal(signed.Payload, document) {
+			return errors.New("another document was signed")
+		}
+		_, err = a.trust.Verify(state, AgreementType, signed)
+		return err
+	case "end":
+		if _, err := a.trust.Verify(state, TerminationType, signed); err != nil {
+			return err
+		}
+		end, err := a.codec.DecodeTermination(signed.Payload)
+		if err != nil {
+			return fmt.Errorf("the termination cannot be read: %w", err)
+		}
+		return same(entry.Subject, agreementSubject(end.Agreement, end.Version, "end", string(end.State)))
+	}
+	return errors.New("its subject is none of an agreement")
+}
+
+func (a *auditor) envelope(entry LogEntry) error {
+	envelope, err := a.codec.DecodeEnvelope(entry.Content)
+	if err != nil {
+		return fmt.Errorf("its envelope cannot be read: %w", err)
+	}
+	header, err := a.codec.DecodeHeader(envelope.Header.Payload)
+	if err != nil {
+		return fmt.Errorf("its header cannot be read: %w", err)
+	}
+	at := Cursor{Stream: header.Stream, Epoch: header.Epoch, Sequence: header.Sequence}
+	sent := entry.Kind == EntryEnvelopeSent
+	if header.Stream != StreamName(header.Sender, header.Receiver) || sent != (header.Sender == a.state) || !sent && header.Receiver != a.state {
+		return errors.New("its envelope is of another stream")
+	}
+	if _, err := a.trust.Verify(header.Sender, HeaderType, envelope.Header); err != nil {
+		return err
+	}
+	payload := sha256.Sum256(envelope.Payload)
+	if !bytes.Equal(payload[:], header.PayloadSHA256) {
+		return errors.New("its payload is not the one that its header names")
+	}
+	whole := sha256.Sum256(entry.Content)
+	if entry.Kind == EntryEnvelopeRefused && entry.Subject != at.subject() {
+		// Evidence out of its turn: it has no place in the chain.
+		return same(entry.Subject, at.subject()+"/"+hex.EncodeToString(whole[:]))
+	}
+	if err := same(entry.Subject, at.subject()); err != nil {
+		return err
+	}
+	chain := at.Stream + "/" + at.Epoch
+	last := a.streams[chain]
+	if at.Sequence != last.Sequence+1 {
+		return fmt.Errorf("its stream goes from %d to %d", last.Sequence, at.Sequence)
+	}
+	if !bytes.Equal(header.Previous, last.SHA256) {
+		return errors.New("it does not follow the envelope before it")
+	}
+	a.streams[chain] = Place{Epoch: at.Epoch, Sequence: at.Sequence, SHA256: whole[:]}
+	if entry.Kind != EntryEnvelopeRefused {
+		a.envelopes[at.subject()] = whole[:]
+	}
+	return nil
+}
+
+func (a *auditor) receipt(entry LogEntry) error {
+	signed, err := a.codec.DecodeSigned(entry.Content)
+	if err != nil {
+		return fmt.Errorf("its receipt cannot be read: %w", err)
+	}
+	receipt, err := a.codec.DecodeReceipt(signed.Payload)
+	if err != nil {
+		return fmt.Errorf("its receipt cannot be read: %w", err)
+	}
+	ours := receipt.Sender
+	if entry.Kind == EntryReceiptSent {
+		ours = receipt.Receiver
+	}
+	if ours != a.state {
+		return errors.New("its receipt is another state's")
+	}
+	if _, err := a.trust.Verify(receipt.Receiver, ReceiptType, signed); err != nil {
+		return err
+	}
+	at := Cursor{Stream: receipt.Stream, Epoch: receipt.Epoch, Sequence: receipt.Sequence}
+	if err := same(entry.Subject, at.subject()); err != nil {
+		return err
+	}
+	if envelope := a.envelopes[at.subject()]; envelope == nil || !bytes.Equal(envelope, receipt.EnvelopeSHA256) {
+		return errors.New("its receipt is for no envelope of the log")
+	}
+	return nil
 }

@@ -1,0 +1,157 @@
+package sharing
+
+import (
+	"bytes"
+	"context"
+	"time"
+
+	"github.com/comity-federation/comity/services/fault"
+)
+
+// maxOutgoing bounds how many envelopes are read at once.
+const maxOutgoing = 64
+
+// Head returns the newest place of the stream to the partner.
+func (s *Service) Head(ctx context.Context, partner StateCode) (Cursor, error) {
+	stream := StreamName(s.State, partner)
+	place, err := s.Store.Outbound(ctx, stream)
+	if err != nil {
+		return Cursor{}, err
+	}
+	return Cursor{Stream: stream, Epoch: place.Epoch, Sequence: place.Sequence}, nil
+}
+
+// Outgoing returns the envelopes for the partner after the cursor, in order, at most limit; none where there is nothing
+// to send for now. Each is under a signed checkpoint of the log, and was released under terms that are in force at this
+// moment. A cursor that does not fit the stream is a [*ResyncError].
+//
+// A stream has no gaps. Where the next envelope may no longer go, the stream therefore begins anew with another epoch,
+// in which what may still go is released again.
+func (s *Service) Outgoing(ctx context.Context, partner StateCode, after Cursor, limit int) ([]Outgoing, error) {
+	head, err := s.Head(ctx, partner)
+	if err != nil {
+		return nil, err
+	}
+	if after.Stream != "" && after.Stream != head.Stream {
+		return nil, fault.InvalidField("resume.stream", "the stream for %s is %s", partner, head.Stream)
+	}
+	if after.Epoch != head.Epoch {
+		if head.Epoch == "" || after.Epoch == "" && after.Sequence == 0 {
+			after = Cursor{Stream: head.Stream, Epoch: head.Epoch}
+		} else {
+			return nil, &ResyncError{From: Cursor{Stream: head.Stream, Epoch: head.Epoch}}
+		}
+	}
+	if after.Sequence > head.Sequence {
+		return nil, &ResyncError{From: head}
+	}
+	if head.Epoch == "" || after.Sequence == head.Sequence {
+		return nil, nil
+	}
+	after.Stream = head.Stream
+	kept, err := s.Store.Envelopes(ctx, after, min(limit, maxOutgoing))
+	if err != nil || len(kept) == 0 {
+		return nil, err
+	}
+	inForce, err := s.inForce(ctx, partner)
+	if err != nil {
+		return nil, err
+	}
+	var outgoing []Outgoing
+	for _, k := range kept {
+		if !inForce[RuledAgreement{k.Agreement, k.Version}] || s.now().After(k.Created.Add(s.Lifetime)) {
+			break
+		}
+		outgoing = append(outgoing, Outgoing{Sequence: k.Sequence, Envelope: k.Envelope})
+	}
+	if len(outgoing) > 0 {
+		return outgoing, nil
+	}
+	if err := s.beginAnew(ctx, partner, head); err != nil {
+		return nil, err
+	}
+	head, err = s.Head(ctx, partner)
+	if err != nil {
+		return nil, err
+	}
+	return nil, &ResyncError{From: Cursor{Stream: head.Stream, Epoch: head.Epoch}}
+}
+
+// inForce returns the agreements under which figures may go to the partner today.
+func (s *Service) inForce(ctx context.Context, partner StateCode) (map[RuledAgreement]bool, error) {
+	agreements, err := s.agreements(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	today := s.now().Format(time.DateOnly)
+	inForce := map[RuledAgreement]bool{}
+	for _, a := range agreements {
+		if a.Terms.Provider == s.State && a.Terms.Receiver == partner && a.covers(today) {
+			inForce[RuledAgreement{a.Terms.ID, a.Terms.Version}] = true
+		}
+	}
+	return inForce, nil
+}
+
+// beginAnew gives the stream another epoch, unless somebody else has done so.
+func (s *Service) beginAnew(ctx context.Context, partner StateCode, head Cursor) error {
+	epoch := newID(s.now())
+	err := s.Store.Write(ctx, func(tx Tx) error {
+		place, err := tx.LockOutbound(ctx, head.Stream, partner, epoch)
+		if err != nil || place.Epoch != head.Epoch {
+			return err
+		}
+		if err := tx.BeginEpoch(ctx, head.Stream, epoch); err != nil {
+			return err
+		}
+		return tx.Notify(ctx)
+	})
+	if err != nil {
+		return err
+	}
+	s.Log.WarnContext(ctx, "a stream begins anew: an envelope waited that may no longer go", "stream", head.Stream, "epoch", epoch)
+	wake(s.toRelease)
+	return nil
+}
+
+// OutgoingChanged returns a channel that is closed when there may be something new to send, or something may no longer
+// be sent. It is asked for before [Service.Outgoing], so that nothing falls between the two.
+func (s *Service) OutgoingChanged(StateCode) <-chan struct{} { return s.changes.listen() }
+
+// AcceptReceipt keeps the partner's receipt for an envelope that went to it. The same again changes nothing.
+func (s *Service) AcceptReceipt(ctx context.Context, from StateCode, signed Signed) error {
+	signature, err := s.Trust.Verify(from, ReceiptType, signed)
+	if err != nil {
+		return err
+	}
+	receipt, err := s.Codec.DecodeReceipt(signed.Payload)
+	if err != nil {
+		return fault.InvalidField("receipt", "it cannot be read: %v", err)
+	}
+	at := Cursor{Stream: receipt.Stream, Epoch: receipt.Epoch, Sequence: receipt.Sequence}
+	if receipt.Sender != s.State || receipt.Receiver != from || receipt.Stream != StreamName(s.State, from) {
+		return fault.New(fault.Invalid, "ENVELOPE_INVALID", "the receipt is not one of %s for %s", from, s.State)
+	}
+	sent, err := s.Store.SentHash(ctx, at)
+	if err != nil {
+		return err
+	}
+	if sent == nil || !bytes.Equal(sent, receipt.EnvelopeSHA256) {
+		return fault.New(fault.Invalid, "ENVELOPE_INVALID", "no envelope of that hash went to %s at %s", from, at.subject())
+	}
+	signed.Signatures = []Signature{signature}
+	data, err := s.Codec.EncodeSigned(signed)
+	if err != nil {
+		return err
+	}
+	return s.Store.Write(ctx, func(tx Tx) error {
+		_, err := tx.AddReceipt(ctx, at, data, newLeaf(EntryReceiptReceived, at.subject(), s.now(), data))
+		return err
+	})
+}
+
+// Deliveries returns a page of what went to partners and what came from them, the newest first, and the token of the
+// next page; "" on the last.
+func (s *Service) Deliveries(ctx context.Context, page Page) (deliveries []Delivery, next string, err error) {
+	return s.Store.Deliveries(ctx, page)
+}

@@ -1,0 +1,172 @@
+package sharing
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/comity-federation/comity/services/fault"
+)
+
+// New returns the service made of config.
+func New(config Config) *Service {
+	if config.Clock == nil {
+		config.Clock = time.Now
+	}
+	if config.Log == nil {
+		config.Log = slog.New(slog.DiscardHandler)
+	}
+	if config.Lifetime == 0 {
+		config.Lifetime = 90 * 24 * time.Hour
+	}
+	return &Service{
+		Config:     config,
+		structures: map[string]*Structures{},
+		toRelease:  make(chan struct{}, 1),
+		toHandOver: make(chan struct{}, 1),
+		toDeliver:  make(chan struct{}, 1),
+	}
+}
+
+// keep runs work again and again until the context ends, each time after the pause. Work that fails is logged once for
+// each kind of failure in a row, and tried again, after a second at least.
+func (s *Service) keep(ctx context.Context, what string, pause time.Duration, work func(context.Context) error) error {
+	last := ""
+	for {
+		wait := pause
+		err := work(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err == nil:
+			last = ""
+		default:
+			wait = max(pause, time.Second)
+			if err.Error() != last {
+				s.Log.ErrorContext(ctx, what+" failed, and is tried again", "error", err)
+			}
+			last = err.Error()
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait):
+		}
+	}
+}
+
+// wake makes the loop behind the channel run at once.
+func wake(loop chan struct{}) {
+	select {
+	case loop <- struct{}{}:
+	default: // it will run anyway
+	}
+}
+
+// await waits for a wake, at most for the pause.
+func await(ctx context.Context, loop chan struct{}, pause time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-loop:
+	case <-time.After(pause):
+	}
+}
+
+// changes tells any number of listeners that something changed.
+type changes struct {
+	mu   sync.Mutex
+	next chan struct{}
+}
+
+// announce closes the channel that listeners have.
+func (c *changes) announce() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.next != nil {
+		close(c.next)
+		c.next = nil
+	}
+}
+
+// listen returns a channel that the next announce closes.
+func (c *changes) listen() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.next == nil {
+		c.next = make(chan struct{})
+	}
+	return c.next
+}
+
+// partner returns the state of the trust list that has the code and is not this one.
+func (s *Service) partner(code StateCode) (TrustedState, error) {
+	state, ok := s.Trust.State(code)
+	if !ok || code == s.State {
+		return TrustedState{}, fault.Missing("there is no partner state %q", code)
+	}
+	return state, nil
+}
+
+// Partners returns the states that this one trusts, by code.
+func (s *Service) Partners(ctx context.Context) ([]Partner, error) {
+	standings, err := s.Store.Standings(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var partners []Partner
+	for _, state := range s.Trust.States {
+		if state.Code == s.State {
+			continue
+		}
+		standing := standings[state.Code]
+		partners = append(partners, Partner{
+			Code: state.Code, Name: state.Name, Address: state.Address,
+			LastContact: standing.LastContact, LastError: standing.LastError,
+			ReceivedSequence: standing.ReceivedSequence, ReceiptedSequence: standing.ReceiptedSequence, Waiting: standing.Waiting,
+		})
+	}
+	slices.SortFunc(partners, func(a, b Partner) int { return cmp.Compare(a.Code, b.Code) })
+	return partners, nil
+}
+
+// maxContactError bounds what is kept of an error that a stranger may have worded.
+const maxContactError = 500
+
+// Contact keeps that the partner answered just now, or what went wrong.
+func (s *Service) Contact(ctx context.Context, partner StateCode, problem error) error {
+	text := ""
+	if problem != nil {
+		text = problem.Error()
+		if len(text) > maxContactError {
+			text = text[:maxContactError]
+		}
+		text = strings.ToValidUTF8(text, "?")
+	}
+	return s.Store.SaveContact(ctx, partner, s.now(), text)
+}
+
+// structuresOf returns the structure of a dataflow, which is asked for once: a version never changes.
+func (s *Service) structuresOf(ctx context.Context, dataflow string) (*Structures, error) {
+	s.mu.Lock()
+	known := s.structures[dataflow]
+	s.mu.Unlock()
+	if known != nil {
+		return known, nil
+	}
+	structures, err := s.Statistics.Structures(ctx, dataflow)
+	if err != nil {
+		return nil, err
+	}
+	if structures == nil {
+		return nil, errors.New("the statistics answered no structure")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.structures[dataflow] = structures
+	return structures, nil
+}
