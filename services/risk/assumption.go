@@ -6,6 +6,7 @@
 package risk
 
 import (
+	"fmt"
 	"regexp"
 	"strings"
 	"time"
@@ -16,6 +17,14 @@ import (
 
 // AssumptionID names an assumption: lower-case letters, digits and hyphens, at most 63, not beginning with a hyphen.
 type AssumptionID string
+
+// ParseAssumptionID reads an id.
+func ParseAssumptionID(text string) (AssumptionID, error) {
+	if !idPattern.MatchString(text) {
+		return "", fmt.Errorf("%q is not of lower-case letters, digits and hyphens, at most 63, beginning with a letter or digit", text)
+	}
+	return AssumptionID(text), nil
+}
 
 // Assumption is what a border measure takes for granted. It never changes: who thinks better of it registers another.
 type Assumption struct {
@@ -54,9 +63,8 @@ const (
 
 // Check reports the first field that is not as it must be, by its name in JSON.
 func (a Assumption) Check() error {
-	if !idPattern.MatchString(string(a.ID)) {
-		return fault.InvalidField("assumptionId",
-			"%q is not of lower-case letters, digits and hyphens, at most 63, beginning with a letter or digit", a.ID)
+	if _, err := ParseAssumptionID(string(a.ID)); err != nil {
+		return fault.InvalidField("assumptionId", "%v", err)
 	}
 	if strings.TrimSpace(a.Title) == "" {
 		return fault.InvalidField("title", "is empty; say in a sentence what is assumed")
