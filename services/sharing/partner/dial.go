@@ -12,10 +12,10 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
 
 	exchangepb "github.com/comity-federation/comity/proto/comity/exchange/v1"
+	"github.com/comity-federation/comity/proto/mtls"
 	"github.com/comity-federation/comity/services/fault"
 	"github.com/comity-federation/comity/services/sharing"
 )
@@ -32,14 +32,14 @@ const (
 
 // Connector connects to the states of a trust list.
 type Connector struct {
-	trust       *sharing.TrustList
-	credentials func(state string) credentials.TransportCredentials
+	trust *sharing.TrustList
+	pair  *mtls.Pair
+	roots mtls.Roots
 }
 
-// NewConnector returns a connector. The credentials for a state present this state's certificate, and accept nobody but
-// that state's sharing service, by that state's own roots.
-func NewConnector(trust *sharing.TrustList, credentials func(state string) credentials.TransportCredentials) *Connector {
-	return &Connector{trust: trust, credentials: credentials}
+// NewConnector returns a connector that shows the certificate of this state's sharing service.
+func NewConnector(trust *sharing.TrustList, pair *mtls.Pair) *Connector {
+	return &Connector{trust: trust, pair: pair, roots: Roots(trust)}
 }
 
 // connect returns a new connection to the partner; the first call on it opens it. The caller closes it.
@@ -49,7 +49,8 @@ func (c *Connector) connect(partner sharing.StateCode) (*grpc.ClientConn, error)
 		return nil, fault.Missing("there is no partner state %q", partner)
 	}
 	connection, err := grpc.NewClient("passthrough:///"+state.Address,
-		grpc.WithTransportCredentials(c.credentials(string(partner))),
+		// Nobody but that state's sharing service may answer, by that state's own roots.
+		grpc.WithTransportCredentials(mtls.NewClient(c.pair, c.roots, mtls.Identity{State: string(partner), Service: "sharing"})),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingInterval, Timeout: pingTimeout}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),
 	)

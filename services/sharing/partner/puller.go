@@ -21,7 +21,7 @@ import (
 const (
 	version = 1 // of the protocol
 
-	window          = 8                // envelopes that a partner may send ahead of their receipts
+	window          = 8                // envelopes that a partner may send ahead of their receipts, see draw
 	maxSilence      = 45 * time.Second // a partner that says nothing for so long is left, and called again
 	witnessInterval = time.Minute
 
@@ -37,6 +37,8 @@ type Node interface {
 	// Receive keeps an envelope and returns the receipt. A fault with the reason RECEIVE_REFUSED is final for the
 	// envelope: it is kept as evidence, and the next one may come. After any other error nothing has moved.
 	Receive(ctx context.Context, from sharing.StateCode, envelope []byte) (receipt sharing.Signed, err error)
+	// Receipts returns again the receipts for the last places of the stream from the partner, at most limit, in order.
+	Receipts(ctx context.Context, partner sharing.StateCode, limit int) ([]sharing.Signed, error)
 	// Contact keeps that the partner answered just now, or what went wrong.
 	Contact(ctx context.Context, partner sharing.StateCode, problem error) error
 	// Head returns the newest place of the stream to the partner.
@@ -170,10 +172,17 @@ func (s *session) greet(ctx context.Context, client exchangepb.ExchangeServiceCl
 }
 
 // draw takes envelopes and answers each with its receipt.
+//
+// Credit for another envelope follows each receipt, so no more than window receipts are ever on their way. Those for
+// the last window places are therefore said again first: a sender that stopped too early to keep them has them now.
 func (s *session) draw(ctx context.Context, client exchangepb.ExchangeServiceClient) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	cursor, err := s.node.Cursor(ctx, s.partner)
+	if err != nil {
+		return err
+	}
+	receipts, err := s.node.Receipts(ctx, s.partner, window)
 	if err != nil {
 		return err
 	}
@@ -183,6 +192,9 @@ func (s *session) draw(ctx context.Context, client exchangepb.ExchangeServiceCli
 	}
 	// Why a stream takes no more is what Recv says.
 	_ = stream.Send(&exchangepb.SyncRequest{Part: &exchangepb.SyncRequest_Resume{Resume: wire.Cursor(cursor)}})
+	for _, receipt := range receipts {
+		_ = stream.Send(&exchangepb.SyncRequest{Part: &exchangepb.SyncRequest_Receipt{Receipt: wire.Signed(receipt)}})
+	}
 	_ = stream.Send(&exchangepb.SyncRequest{Part: &exchangepb.SyncRequest_Credit{Credit: window}})
 	silence := time.AfterFunc(maxSilence, func() { cancel(fmt.Errorf("%s was silent for %s", s.partner, maxSilence)) })
 	defer silence.Stop()

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/comity-federation/comity/proto/mtls"
 	"github.com/comity-federation/comity/services/sharing"
 )
 
@@ -60,7 +61,7 @@ func check(trusted sharing.TrustedState) error {
 }
 
 // Roots returns, for each state of the list, the pool of its own roots; nil for a state that is not on it.
-func Roots(list *sharing.TrustList) func(state string) *x509.CertPool {
+func Roots(list *sharing.TrustList) mtls.Roots {
 	pools := make(map[string]*x509.CertPool, len(list.States))
 	for _, trusted := range list.States {
 		pool := x509.NewCertPool()

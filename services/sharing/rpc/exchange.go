@@ -67,6 +67,17 @@ func NewExchange(state sharing.StateCode, node Node, notified func(partner shari
 	}
 }
 
+// accept keeps a receipt. One that means nothing here is left: it may be for what a restored database does not know of
+// any more, and the exchange must go on.
+func (e *Exchange) accept(ctx context.Context, partner sharing.StateCode, receipt *exchangepb.Signed) error {
+	err := e.node.AcceptReceipt(ctx, partner, wire.SignedFromProto(receipt))
+	if fault.Is(err, fault.Invalid) || fault.Is(err, fault.Denied) {
+		e.log.WarnContext(ctx, "a partner's receipt is not kept", "partner", partner, "error", err)
+		return nil
+	}
+	return err
+}
+
 // Run keeps the exchange open until ctx ends. Then every stream ends, so that the server can stop gracefully.
 func (e *Exchange) Run(ctx context.Context) error {
 	<-ctx.Done()
@@ -103,7 +114,9 @@ func (e *Exchange) Describe(ctx context.Context, _ *exchangepb.DescribeRequest) 
 	}, nil
 }
 
-// Sync sends envelopes as long as the receiver stays, never more than it gave credit for.
+// Sync sends envelopes as long as the receiver stays, never more than it gave credit for. What the receiver says is
+// taken in its order: a receiver that gives credit for the next envelope only behind the receipt for one before never
+// has more receipts on their way than the credit that it began with.
 //
 // An envelope is asked for only when there is credit for it and the one before is on its way: at most one is held for
 // a stream, however slow its reader is, and an agreement that has ended stops the stream before the next.
@@ -158,7 +171,7 @@ func (s *syncing) listen() error {
 			}
 		case *exchangepb.SyncRequest_Receipt:
 			if !first {
-				if err := s.node.AcceptReceipt(s.stream.Context(), s.partner, wire.SignedFromProto(part.Receipt)); err != nil {
+				if err := s.accept(s.stream.Context(), s.partner, part.Receipt); err != nil {
 					return err
 				}
 				continue
@@ -328,7 +341,7 @@ func (e *Exchange) Fetch(ctx context.Context, r *exchangepb.FetchRequest) (*exch
 		return nil, err
 	}
 	for _, receipt := range r.GetReceipts() {
-		if err := e.node.AcceptReceipt(ctx, partner, wire.SignedFromProto(receipt)); err != nil {
+		if err := e.accept(ctx, partner, receipt); err != nil {
 			return nil, err
 		}
 	}

@@ -1,0 +1,110 @@
+// Command sharing decides which figures go to which partner state, exchanges them with the partners' nodes, and keeps
+// the proof of what went and what came. It reads the figures from the statistics service of the same state.
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/caarlos0/env/v11"
+
+	exchangepb "github.com/comity-federation/comity/proto/comity/exchange/v1"
+	sharingpb "github.com/comity-federation/comity/proto/comity/sharing/v1"
+	"github.com/comity-federation/comity/proto/mtls"
+	"github.com/comity-federation/comity/services/internal/database"
+	"github.com/comity-federation/comity/services/internal/policy"
+	"github.com/comity-federation/comity/services/internal/rpc"
+	"github.com/comity-federation/comity/services/sharing"
+	"github.com/comity-federation/comity/services/sharing/partner"
+	"github.com/comity-federation/comity/services/sharing/postgres"
+	sharingrpc "github.com/comity-federation/comity/services/sharing/rpc"
+	"github.com/comity-federation/comity/services/sharing/wire"
+)
+
+// Config is what the process is told by its environment.
+type Config struct {
+	rpc.Config
+	DatabaseURL    string `env:"COMITY_DATABASE_URL,required,notEmpty"`             // the service's own database, "postgres://…"
+	Statistics     string `env:"COMITY_STATISTICS,required,notEmpty"`               // where the statistics service answers, "host:port"
+	ExchangeListen string `env:"COMITY_EXCHANGE_LISTEN,required,notEmpty"`          // where partner states call, "host:port"
+	SigningKey     string `env:"COMITY_SIGNING_KEY,required,notEmpty"`              // PEM file, PKCS #8, Ed25519: signs agreements, envelopes, receipts
+	LogKey         string `env:"COMITY_LOG_KEY,required,notEmpty"`                  // file with the note signer key of the transparency log
+	TrustList      string `env:"COMITY_TRUST_LIST,required,notEmpty"`               // JSON file: the states that exchange, and their keys
+	Dataflow       string `env:"COMITY_DATAFLOW" envDefault:"COMITY:BORDER(1.0.0)"` // of questions that no agreement answers
+}
+
+func main() {
+	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, log)
+	stop()
+	if err != nil {
+		log.Error("sharing ends", "error", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, log *slog.Logger) error {
+	cfg, err := env.ParseAs[Config]()
+	if err != nil {
+		return fmt.Errorf("reading the configuration: %w", err)
+	}
+	state := sharing.StateCode(cfg.State)
+	trust, err := partner.ReadTrustList(cfg.TrustList, state)
+	if err != nil {
+		return err
+	}
+	keys, err := readKeys(cfg.SigningKey, cfg.LogKey, state, trust)
+	if err != nil {
+		return err
+	}
+	pair, err := mtls.LoadPair(cfg.Certificate, cfg.Key)
+	if err != nil {
+		return err
+	}
+	pool, err := database.Open(ctx, cfg.DatabaseURL, postgres.Migrations)
+	if err != nil {
+		return fmt.Errorf("opening the database: %w", err)
+	}
+	defer pool.Close()
+	policies, err := policy.Open(ctx, cfg.PolicyDirectories(), log)
+	if err != nil {
+		return fmt.Errorf("loading the policies: %w", err)
+	}
+	statistics, err := rpc.Dial(cfg.Config, "statistics", cfg.Statistics)
+	if err != nil {
+		return fmt.Errorf("connecting to the statistics service: %w", err)
+	}
+	defer statistics.Close() //nolint:errcheck // the process ends
+
+	partners := partner.NewConnector(trust, pair)
+	service := sharing.New(sharing.Config{
+		State: state, Dataflow: cfg.Dataflow, Trust: trust, Keys: keys, Policy: policies, Log: log,
+		Store: postgres.NewStore(pool), Statistics: sharingrpc.NewStatistics(statistics),
+		Codec: wire.Codec{}, Courier: partner.NewCourier(partners),
+	})
+	puller := partner.NewPuller(state, service, partners, log)
+	exchange := sharingrpc.NewExchange(state, service, puller.Wake, log)
+
+	server, err := rpc.NewServer(cfg.Config, policies, log, pool.Ping)
+	if err != nil {
+		return fmt.Errorf("setting the server up: %w", err)
+	}
+	sharingpb.RegisterSharingServiceServer(server, sharingrpc.NewServer(service))
+	abroad, err := server.Exchange(cfg.ExchangeListen, partner.Roots(trust))
+	if err != nil {
+		return fmt.Errorf("setting the exchange up: %w", err)
+	}
+	exchangepb.RegisterExchangeServiceServer(abroad, exchange)
+	for _, loop := range []func(context.Context) error{
+		policies.Watch, exchange.Run, puller.Run,
+		service.SequenceLog, service.FollowRevisions, service.HandOver, service.DeliverAgreements,
+	} {
+		server.Background(loop)
+	}
+	return server.Serve(ctx)
+}
