@@ -137,20 +137,27 @@ func (c *compiler) codelist(field string, component Component) *Codelist {
 	return codelist
 }
 
-// copyRest fills what no component map fills from the component of the same id.
+// copyRest fills what no component map fills from the component of the same id. The two statuses are those of every
+// figure, whether the structures name them or not.
 func (c *compiler) copyRest() {
-	for i, component := range slices.Concat(c.target.Dimensions, c.target.Attributes) {
-		isAttribute := i >= len(c.target.Dimensions)
+	rest := slices.Concat(c.target.Dimensions, c.target.Attributes)
+	for _, id := range []string{block.ObsStatus, block.ConfStatus} {
+		if _, there := c.target.component(id); !there {
+			rest = append(rest, Component{ID: id})
+		}
+	}
+	for i, component := range rest {
+		isDimension := i < len(c.target.Dimensions)
 		if c.filledBy[component.ID] != "" {
 			continue
 		}
 		_, there := c.source.component(component.ID)
 		switch {
-		case there || component.ID == block.ObsStatus || component.ID == block.ConfStatus: // every stored figure has these
+		case there || component.ID == block.ObsStatus || component.ID == block.ConfStatus:
 			mapper := copier(c.codelist("target."+component.ID, component))
 			id := []string{component.ID}
-			c.fills = append(c.fills, fill{sources: id, targets: id, mapper: mapper, optional: isAttribute})
-		case !isAttribute:
+			c.fills = append(c.fills, fill{sources: id, targets: id, mapper: mapper, optional: !isDimension})
+		case isDimension:
 			c.violations.add("componentMaps", "nothing fills the dimension %s of %s", component.ID, c.target.Ref)
 		}
 	}
