@@ -1,0 +1,124 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/comity-federation/comity/services/fault"
+	"github.com/comity-federation/comity/services/sharing"
+)
+
+// Agreements returns every version of the agreement, or of all with the id "", by id and version.
+func (r reader) Agreements(ctx context.Context, id sharing.AgreementID) ([]sharing.KeptAgreement, error) {
+	rows, err := r.db.Query(ctx, `
+		SELECT x.id, x.version, x.part, x.state, x.content, l.create_time, x.delivered
+		FROM (
+			SELECT id, version, 0 AS part, '' AS state, document AS content, true AS delivered, entry FROM agreement
+			UNION ALL
+			SELECT id, version, 1, state, signed, delivered, entry FROM agreement_signature
+			UNION ALL
+			SELECT id, version, 2, state, signed, delivered, entry FROM agreement_end
+		) x
+		JOIN log_entry l ON l.arrival = x.entry
+		WHERE $1 IN ('', x.id)
+		ORDER BY x.id, x.version, x.part, x.entry`, string(id))
+	if err != nil {
+		return nil, err
+	}
+	var (
+		agreements []sharing.KeptAgreement
+		name       sharing.AgreementID
+		version    int
+		part       int
+		kept       sharing.KeptSigned
+		created    time.Time
+	)
+	_, err = pgx.ForEachRow(rows, []any{&name, &version, &part, &kept.State, &kept.Signed, &created, &kept.Delivered}, func() error {
+		kept.Created = created.UTC()
+		signed := kept
+		signed.Signed = append([]byte{}, kept.Signed...)
+		if part == 0 {
+			agreements = append(agreements, sharing.KeptAgreement{ID: name, Version: version, Document: signed.Signed, Created: signed.Created})
+			return nil
+		}
+		last := &agreements[len(agreements)-1] // a foreign key holds this
+		if part == 1 {
+			last.Signatures = append(last.Signatures, signed)
+		} else {
+			last.Ends = append(last.Ends, signed)
+		}
+		return nil
+	})
+	return agreements, err
+}
+
+// AddAgreement keeps a document.
+func (t tx) AddAgreement(ctx context.Context, id sharing.AgreementID, version int, document []byte, leaf sharing.Leaf) error {
+	entry, err := t.addLeaf(ctx, leaf)
+	if err == nil {
+		_, err = t.db.Exec(ctx, `
+			INSERT INTO agreement (id, version, document, entry)
+			VALUES (@id, @version, @document, @entry)`,
+			pgx.NamedArgs{"id": id, "version": version, "document": document, "entry": entry})
+	}
+	if isDuplicate(err) {
+		return fault.New(fault.Exists, "ALREADY_EXISTS", "agreement %s has a version %d", id, version).Because(err)
+	}
+	return err
+}
+
+// AddSignature keeps a state's signature; false where it is there already.
+func (t tx) AddSignature(ctx context.Context, id sharing.AgreementID, version int, state sharing.StateCode, signed []byte, leaf sharing.Leaf) (bool, error) {
+	return t.addSigned(ctx, `
+		SELECT count(*) > 0
+		FROM agreement_signature
+		WHERE id = @id AND version = @version AND state = @state`, `
+		INSERT INTO agreement_signature (id, version, state, signed, entry)
+		VALUES (@id, @version, @state, @signed, @entry)`,
+		id, version, state, signed, leaf)
+}
+
+// AddEnd keeps a state's termination; false where it is there already.
+func (t tx) AddEnd(ctx context.Context, id sharing.AgreementID, version int, state sharing.StateCode, signed []byte, leaf sharing.Leaf) (bool, error) {
+	return t.addSigned(ctx, `
+		SELECT count(*) > 0
+		FROM agreement_end
+		WHERE id = @id AND version = @version AND state = @state`, `
+		INSERT INTO agreement_end (id, version, state, signed, entry)
+		VALUES (@id, @version, @state, @signed, @entry)`,
+		id, version, state, signed, leaf)
+}
+
+func (t tx) addSigned(ctx context.Context, known, insert string, id sharing.AgreementID, version int, state sharing.StateCode, signed []byte, leaf sharing.Leaf) (bool, error) {
+	args := pgx.NamedArgs{"id": id, "version": version, "state": state, "signed": signed}
+	// The document's row is the lock under which two that bring the same come one after the other.
+	if _, err := t.db.Exec(ctx, `SELECT FROM agreement WHERE id = @id AND version = @version FOR UPDATE`, args); err != nil {
+		return false, err
+	}
+	there, _, err := one(ctx, t.db, pgx.RowTo[bool], known, args)
+	if err != nil || there {
+		return false, err
+	}
+	if args["entry"], err = t.addLeaf(ctx, leaf); err != nil {
+		return false, err
+	}
+	return changed(t.db.Exec(ctx, insert, args))
+}
+
+// Delivered marks a state's signature, or its termination, as known to the partner.
+func (t tx) Delivered(ctx context.Context, id sharing.AgreementID, version int, state sharing.StateCode, end bool) error {
+	sql := `
+		UPDATE agreement_signature
+		SET delivered = true
+		WHERE id = @id AND version = @version AND state = @state`
+	if end {
+		sql = `
+		UPDATE agreement_end
+		SET delivered = true
+		WHERE id = @id AND version = @version AND state = @state`
+	}
+	_, err := t.db.Exec(ctx, sql, pgx.NamedArgs{"id": id, "version": version, "state": state})
+	return err
+}

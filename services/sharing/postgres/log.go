@@ -1,0 +1,176 @@
+package postgres
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/comity-federation/comity/services/sharing"
+)
+
+// addLeaf keeps a leaf without a place, and returns the number of its arrival.
+func (t tx) addLeaf(ctx context.Context, leaf sharing.Leaf) (int64, error) {
+	hash := leaf.Hash()
+	entry, _, err := one(ctx, t.db, pgx.RowTo[int64], `
+		INSERT INTO log_entry (kind, subject, create_time, salt, content_sha256, leaf_hash)
+		VALUES (@kind, @subject, @created, @salt, @content, @leaf)
+		RETURNING arrival`,
+		pgx.NamedArgs{
+			"kind": int16(leaf.Kind), "subject": leaf.Subject, "created": leaf.Created,
+			"salt": leaf.Salt, "content": leaf.ContentSHA256, "leaf": hash[:],
+		})
+	return entry, err
+}
+
+// Checkpoint returns the newest checkpoint; "" where there is none.
+func (r reader) Checkpoint(ctx context.Context) (string, error) {
+	note, _, err := one(ctx, r.db, pgx.RowTo[string], `SELECT note FROM checkpoint`)
+	return note, err
+}
+
+// SaveCheckpoint replaces the checkpoint.
+func (t tx) SaveCheckpoint(ctx context.Context, note string) error {
+	_, err := t.db.Exec(ctx, `
+		INSERT INTO checkpoint (note)
+		VALUES ($1)
+		ON CONFLICT (only) DO UPDATE SET note = excluded.note`, note)
+	return err
+}
+
+// pageBytes bounds the content of a page of entries; one entry may exceed it.
+const pageBytes = 2 << 20
+
+// LogEntries returns entries in order from an index on, each with its content from the row that names it.
+func (r reader) LogEntries(ctx context.Context, from int64, limit int) ([]sharing.LogEntry, error) {
+	rows, err := r.db.Query(ctx, `
+		WITH page AS (
+			SELECT *
+			FROM log_entry
+			WHERE index >= @from
+			ORDER BY index
+			LIMIT @limit
+		), filled AS (
+			SELECT l.*, coalesce(a.document, g.signed, n.signed, d.document, r.document, o.envelope, p.receipt, i.envelope, q.receipt, v.envelope) AS content
+			FROM page l
+			LEFT JOIN agreement a ON l.kind = 1 AND a.entry = l.arrival
+				AND l.subject = concat_ws('/', a.id, a.version, 'document')
+			LEFT JOIN agreement_signature g ON l.kind = 1 AND g.entry = l.arrival
+				AND l.subject = concat_ws('/', g.id, g.version, 'signature', g.state)
+			LEFT JOIN agreement_end n ON l.kind = 1 AND n.entry = l.arrival
+				AND l.subject = concat_ws('/', n.id, n.version, 'end', n.state)
+			LEFT JOIN decision d ON l.kind = 2 AND d.entry = l.arrival
+				AND l.subject = d.id::text
+			LEFT JOIN outbox o ON l.kind = 3 AND o.entry = l.arrival
+				AND l.subject = concat_ws('/', o.stream, o.epoch, o.sequence)
+			LEFT JOIN outbox p ON l.kind = 4 AND p.receipt_entry = l.arrival
+				AND l.subject = concat_ws('/', p.stream, p.epoch, p.sequence)
+			LEFT JOIN inbox i ON l.kind = CASE WHEN i.refusal IS NULL THEN 5 ELSE 7 END AND i.entry = l.arrival
+				AND l.subject = concat_ws('/', i.stream, i.epoch, i.sequence)
+			LEFT JOIN inbox q ON l.kind = 6 AND q.receipt_entry = l.arrival
+				AND l.subject = concat_ws('/', q.stream, q.epoch, q.sequence)
+			LEFT JOIN evidence v ON l.kind = 7 AND v.entry = l.arrival
+				AND l.subject = concat_ws('/', v.stream, v.epoch, v.sequence, encode(sha256(v.envelope), 'hex'))
+			LEFT JOIN release r ON l.kind = 8 AND r.entry = l.arrival
+				AND l.subject = concat_ws('/', r.partner, r.agreement, r.version, r.id)
+		), measured AS (
+			SELECT *, sum(octet_length(content)) OVER (ORDER BY index) - octet_length(content) AS before
+			FROM filled
+		)
+		SELECT index, kind, subject, create_time, salt, content_sha256, leaf_hash, content, tree_hashes
+		FROM measured
+		WHERE coalesce(before, 0) < @bytes
+		ORDER BY index`,
+		pgx.NamedArgs{"from": from, "limit": limit, "bytes": pageBytes})
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (e sharing.LogEntry, err error) {
+		err = row.Scan(&e.Index, &e.Kind, &e.Subject, &e.Created, &e.Salt, &e.ContentSHA256, &e.LeafHash, &e.Content, &e.TreeHashes)
+		e.Created = e.Created.UTC()
+		return e, err
+	})
+}
+
+// TreeHashes returns the hashes of the tree that were stored with each of the entries.
+func (r reader) TreeHashes(ctx context.Context, indexes []int64) (map[int64][]byte, error) {
+	rows, err := r.db.Query(ctx, `
+		SELECT index, tree_hashes
+		FROM log_entry
+		WHERE index = ANY($1)`, indexes)
+	if err != nil {
+		return nil, err
+	}
+	hashes := make(map[int64][]byte, len(indexes))
+	var index int64
+	var bundle []byte
+	_, err = pgx.ForEachRow(rows, []any{&index, &bundle}, func() error {
+		hashes[index] = append([]byte{}, bundle...)
+		return nil
+	})
+	return hashes, err
+}
+
+// LockLog keeps other sequencers away until the transaction ends, and returns what has arrived.
+func (t tx) LockLog(ctx context.Context, limit int) (checkpoint string, size int64, arrived []sharing.Arrived, err error) {
+	if _, err := t.db.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('comity sharing log', 0))`); err != nil {
+		return "", 0, nil, err
+	}
+	// A statement of its own: it sees what was committed while the lock was waited for.
+	rows, err := t.db.Query(ctx, `
+		SELECT arrival, leaf_hash
+		FROM log_entry
+		WHERE index IS NULL
+		ORDER BY arrival
+		LIMIT $1`, limit)
+	if err != nil {
+		return "", 0, nil, err
+	}
+	arrived, err = pgx.CollectRows(rows, pgx.RowToStructByPos[sharing.Arrived])
+	if err != nil || len(arrived) == 0 {
+		return "", 0, nil, err
+	}
+	size, _, err = one(ctx, t.db, pgx.RowTo[int64], `SELECT coalesce(max(index) + 1, 0) FROM log_entry`)
+	if err != nil {
+		return "", 0, nil, err
+	}
+	checkpoint, err = t.Checkpoint(ctx)
+	return checkpoint, size, arrived, err
+}
+
+// Sequence gives entries their places.
+func (t tx) Sequence(ctx context.Context, entries []sharing.Sequenced) error {
+	arrivals, indexes, hashes := make([]int64, len(entries)), make([]int64, len(entries)), make([][]byte, len(entries))
+	for i, e := range entries {
+		arrivals[i], indexes[i], hashes[i] = e.Arrival, e.Index, e.TreeHashes
+	}
+	_, err := t.db.Exec(ctx, `
+		UPDATE log_entry l
+		SET index = s.index, tree_hashes = s.hashes
+		FROM unnest(@arrivals::bigint[], @indexes::bigint[], @hashes::bytea[]) AS s (arrival, index, hashes)
+		WHERE l.arrival = s.arrival`,
+		pgx.NamedArgs{"arrivals": arrivals, "indexes": indexes, "hashes": hashes})
+	return err
+}
+
+// Witnessed returns what the states have seen of each other's logs.
+func (r reader) Witnessed(ctx context.Context, partner sharing.StateCode) (sharing.Witnessed, error) {
+	seen, _, err := one(ctx, r.db, pgx.RowToStructByPos[sharing.Witnessed], `
+		SELECT size, root, shown, cosigned
+		FROM witness
+		WHERE partner = $1`, partner)
+	return seen, err
+}
+
+// SaveWitnessed keeps what the states have seen of each other's logs.
+func (t tx) SaveWitnessed(ctx context.Context, partner sharing.StateCode, seen sharing.Witnessed) error {
+	if seen.Root == nil {
+		seen.Root = []byte{}
+	}
+	_, err := t.db.Exec(ctx, `
+		INSERT INTO witness (partner, size, root, shown, cosigned)
+		VALUES (@partner, @size, @root, @shown, @cosigned)
+		ON CONFLICT (partner) DO UPDATE
+		SET size = excluded.size, root = excluded.root, shown = excluded.shown, cosigned = excluded.cosigned`,
+		pgx.NamedArgs{"partner": partner, "size": seen.Size, "root": seen.Root, "shown": seen.Shown, "cosigned": seen.Cosigned})
+	return err
+}
