@@ -383,3 +383,36 @@ func (q *DataQuery) Shown(s *Structure) (*Structure, bool, error) {
 
 // formatNumber returns the shortest decimal text that reads back as v.
 func formatNumber(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
+
+// CompareVersions compares two semantic versions by their numbers; a stable one is greater than a draft of it.
+func CompareVersions(a, b string) int {
+	a, draftA, _ := strings.Cut(a, "-")
+	b, draftB, _ := strings.Cut(b, "-")
+	x, y := strings.Split(a, "."), strings.Split(b, ".")
+	for i := range max(len(x), len(y)) {
+		if c := number(x, i) - number(y, i); c != 0 {
+			return c
+		}
+	}
+	switch {
+	case draftA == draftB:
+		return 0
+	case draftA == "":
+		return 1
+	case draftB == "":
+		return -1
+	}
+	return strings.Compare(draftA, draftB)
+}
+
+// number returns the number at a place of a version; what is missing or no number is 0.
+func number(parts []string, i int) int {
+	if i >= len(parts) {
+		return 0
+	}
+	n, err := strconv.Atoi(parts[i])
+	if err != nil {
+		return 0
+	}
+	return n
+}
