@@ -94,7 +94,9 @@ func (t *transport) finish(conn net.Conn, info credentials.AuthInfo, found *veri
 }
 
 // Info is of credentials.TransportCredentials.
-func (t *transport) Info() credentials.ProtocolInfo { return credentials.NewTLS(t.config(&verified{})).Info() }
+func (t *transport) Info() credentials.ProtocolInfo {
+	return credentials.NewTLS(t.config(&verified{})).Info()
+}
 
 // Clone is of credentials.TransportCredentials.
 func (t *transport) Clone() credentials.TransportCredentials {

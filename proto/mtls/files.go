@@ -102,3 +102,17 @@ func RootFile(state, path string) (Roots, error) {
 		return pool
 	}, nil
 }
+
+// Check says why a peer that trusts the roots would refuse the pair's certificate for the usage.
+func (p *Pair) Check(roots Roots, usage x509.ExtKeyUsage) error {
+	chain := make([]*x509.Certificate, 0, len(p.Current().Certificate))
+	for _, raw := range p.Current().Certificate {
+		certificate, err := x509.ParseCertificate(raw)
+		if err != nil {
+			return fmt.Errorf("parsing a certificate: %w", err)
+		}
+		chain = append(chain, certificate)
+	}
+	_, err := verify(tls.ConnectionState{PeerCertificates: chain}, roots, usage)
+	return err
+}

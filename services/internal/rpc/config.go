@@ -1,6 +1,13 @@
 package rpc
 
-import "path/filepath"
+import (
+	"crypto/x509"
+	"fmt"
+	"net"
+	"path/filepath"
+
+	"github.com/comity-federation/comity/proto/mtls"
+)
 
 // Config is what every service needs to know of its place. It is embedded in each main's own Config.
 type Config struct {
@@ -18,3 +25,41 @@ type Config struct {
 
 // PolicyDirectories returns the directories that Policies lists, in order.
 func (c Config) PolicyDirectories() []string { return filepath.SplitList(c.Policies) }
+
+// credentials loads the certificate and this state's roots, and checks that they fit each other: a process whose own
+// certificate no peer would accept should say so at once.
+func (c Config) credentials() (*mtls.Pair, mtls.Roots, error) {
+	pair, err := mtls.LoadPair(c.Certificate, c.Key)
+	if err != nil {
+		return nil, nil, err
+	}
+	identity, err := pair.Identity()
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", c.Certificate, err)
+	}
+	if identity.State != c.State {
+		return nil, nil, fmt.Errorf("%s is the certificate of %s, but this is state %q", c.Certificate, identity, c.State)
+	}
+	roots, err := mtls.RootFile(c.State, c.Root)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, usage := range []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth} {
+		if err := pair.Check(roots, usage); err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", c.Certificate, err)
+		}
+	}
+	return pair, roots, nil
+}
+
+// onLoopback says that an address is not for this machine alone.
+func onLoopback(address string) error {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("ops address %q: %w", address, err)
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return fmt.Errorf("ops address %q is not on loopback: plain HTTP is served nowhere else", address)
+	}
+	return nil
+}

@@ -1,40 +1,290 @@
-// Package rpc sets a service up on gRPC.
+// Package rpc is what every service has around its own methods: gRPC on mutual TLS, who is calling and whether they may,
+// errors that a caller can act upon, metrics, health, and an orderly end.
+//
+// A call passes these stages, the first outermost:
+//
+//  1. request id: taken from x-request-id where it is sane, else made; in the log, in the answer's headers and errors
+//  2. metrics: counts the call and measures it, with the code that all later stages gave
+//  3. recover: a panic becomes an error, and its stack goes to the log
+//  4. identity: the workload from the verified certificate, the person from a verified token
+//  5. access: the rule data.comity.access.allow
+//  6. errors: what the method returns becomes a status; see [Status]
+//
+// Identity comes from nowhere else: no header, and no field of a message, says who is calling.
 package rpc
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"syscall"
+	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
 
 	"github.com/comity-federation/comity/proto/mtls"
 	"github.com/comity-federation/comity/services/internal/policy"
 )
 
-// Server is a gRPC server.
-type Server struct{ server *grpc.Server }
+const (
+	handshakeTimeout = 10 * time.Second
+	stopTimeout      = 10 * time.Second // for calls under way when the server ends
+)
 
-// NewServer returns a server that is not listening yet.
-func NewServer(_ Config, _ *policy.Engine, _ *slog.Logger, _ func(context.Context) error) (*Server, error) {
-	return &Server{server: grpc.NewServer()}, nil
+// limits bound what one connection of a port can ask of the server.
+type limits struct {
+	message   int           // bytes of a message, either way
+	streams   uint32        // calls at the same time
+	pings     time.Duration // the least time between two of the client's pings
+	age       time.Duration // a connection is ended after it, so that certificates are looked at again
+	grace     time.Duration // for calls under way at that age
+	handshake time.Duration
 }
 
-// RegisterService makes Server a grpc.ServiceRegistrar.
-func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) { s.server.RegisterService(desc, impl) }
+var (
+	nationalLimits = limits{message: 8 << 20, streams: 256, pings: 10 * time.Second, age: time.Hour, grace: 5 * time.Minute, handshake: handshakeTimeout}
+	exchangeLimits = limits{message: 2 << 20, streams: 16, pings: 20 * time.Second, age: 30 * time.Minute, grace: time.Minute, handshake: handshakeTimeout}
+)
 
-// Exchange adds the port on which other states' sharing services call. What is registered with the result is served
-// there, by Serve.
-func (s *Server) Exchange(_ string, _ mtls.Roots) (grpc.ServiceRegistrar, error) { return s.server, nil }
+// Server serves a service's methods on the national port, and perhaps on the exchange port; and its metrics, health and
+// readiness on the ops port.
+type Server struct {
+	cfg      Config
+	log      *slog.Logger
+	policies *policy.Engine
+	ready    func(context.Context) error
+	pair     *mtls.Pair
+	tokens   *tokens
+	registry *prometheus.Registry
+	metrics  *metrics
+	health   *health.Server
 
-// Background adds a loop that lives as long as the server.
-func (s *Server) Background(_ func(context.Context) error) {}
+	national   port
+	exchange   *port
+	ops        *http.Server
+	opsPort    net.Listener
+	background []func(context.Context) error
+}
 
-// Serve listens and serves until ctx ends.
-func (s *Server) Serve(_ context.Context) error { return errors.ErrUnsupported }
+// port is a gRPC server with the address that it listens on.
+type port struct {
+	address  string
+	server   *grpc.Server
+	listener net.Listener
+}
 
-// Dial connects to another service of the same state.
-func Dial(_ Config, _, _ string) (*grpc.ClientConn, error) { return nil, errors.ErrUnsupported }
+// NewServer checks everything that the server rests on, and returns it; it does not listen yet. ready says whether the
+// service's own parts are there, such as its database; nil: they always are.
+func NewServer(cfg Config, policies *policy.Engine, log *slog.Logger, ready func(context.Context) error) (*Server, error) {
+	if policies == nil {
+		return nil, errors.New("there are no policies")
+	}
+	pair, roots, err := cfg.credentials()
+	if err != nil {
+		return nil, err
+	}
+	if err := onLoopback(cfg.OpsListen); err != nil {
+		return nil, err
+	}
+	tokens, err := openTokens(cfg.JWKS, cfg.Issuer, cfg.Audience, log)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		cfg: cfg, log: log, policies: policies, ready: ready, pair: pair, tokens: tokens,
+		registry: newRegistry(), health: health.NewServer(),
+	}
+	s.metrics = newMetrics(s.registry)
+	s.ops = s.newOps()
+	s.national = s.newPort(cfg.Listen, nationalLimits, mtls.NewServer(pair, roots, nil))
+	reflection.Register(s.national.server)
+	return s, nil
+}
 
-// Status turns an error into a gRPC status.
-func Status(err error) error { return err }
+func (s *Server) newPort(address string, l limits, c credentials.TransportCredentials) port {
+	server := grpc.NewServer(
+		grpc.Creds(loggedHandshakes{TransportCredentials: c, log: s.log, failures: s.metrics.handshakes.WithLabelValues(address)}),
+		grpc.ConnectionTimeout(l.handshake),
+		grpc.MaxRecvMsgSize(l.message),
+		grpc.MaxSendMsgSize(l.message),
+		grpc.MaxConcurrentStreams(l.streams),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: l.pings, PermitWithoutStream: true}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			MaxConnectionAge: l.age, MaxConnectionAgeGrace: l.grace, Time: 30 * time.Second, Timeout: 10 * time.Second,
+		}),
+		grpc.ChainUnaryInterceptor(s.unary),
+		grpc.ChainStreamInterceptor(s.stream),
+	)
+	healthpb.RegisterHealthServer(server, s.health)
+	return port{address: address, server: server}
+}
+
+// RegisterService offers a service on the national port. It makes Server a grpc.ServiceRegistrar.
+func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
+	s.national.server.RegisterService(desc, impl)
+}
+
+// Exchange opens a second port, on which other states' `sharing` workloads call, and nobody else: a certificate of this
+// state, or of another service, is refused in the handshake. roots returns each partner's own roots. What is registered
+// with the result is offered there; [Server.Serve] serves both ports.
+func (s *Server) Exchange(listen string, roots mtls.Roots) (grpc.ServiceRegistrar, error) {
+	if s.exchange != nil {
+		return nil, errors.New("the exchange port is there already")
+	}
+	accept := func(peer mtls.Identity) error {
+		if peer.State == s.cfg.State || peer.Service != "sharing" {
+			return fmt.Errorf("%s has no business on the exchange port", peer)
+		}
+		return nil
+	}
+	exchange := s.newPort(listen, exchangeLimits, mtls.NewServer(s.pair, roots, accept))
+	s.exchange = &exchange
+	return s.exchange.server, nil
+}
+
+// Background adds a loop that runs while the server serves; its context ends when the server ends. If it returns an
+// error before that, the server ends with that error. It must be called before [Server.Serve].
+func (s *Server) Background(loop func(context.Context) error) {
+	s.background = append(s.background, loop)
+}
+
+// Registry is where a service registers metrics of its own.
+func (s *Server) Registry() prometheus.Registerer { return s.registry }
+
+// Listen opens the ports without serving them yet. [Server.Serve] does so itself; a caller that wants to know the
+// addresses first may.
+func (s *Server) Listen(ctx context.Context) error {
+	if s.opsPort != nil {
+		return nil
+	}
+	var opened []net.Listener
+	open := func(address string) (net.Listener, error) {
+		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+		if err == nil {
+			opened = append(opened, listener)
+			return listener, nil
+		}
+		for _, l := range opened {
+			_ = l.Close()
+		}
+		if errors.Is(err, syscall.EADDRINUSE) {
+			return nil, fmt.Errorf("address %s is in use: another process listens there", address)
+		}
+		return nil, fmt.Errorf("listening: %w", err)
+	}
+	var err error
+	if s.national.listener, err = open(s.national.address); err != nil {
+		return err
+	}
+	if s.exchange != nil {
+		if s.exchange.listener, err = open(s.exchange.address); err != nil {
+			return err
+		}
+	}
+	s.opsPort, err = open(s.cfg.OpsListen)
+	return err
+}
+
+// Address returns where the national port listens, after [Server.Listen].
+func (s *Server) Address() string { return s.national.listener.Addr().String() }
+
+// ExchangeAddress returns where the exchange port listens, after [Server.Exchange] and [Server.Listen].
+func (s *Server) ExchangeAddress() string { return s.exchange.listener.Addr().String() }
+
+// OpsAddress returns where the ops port listens, after [Server.Listen].
+func (s *Server) OpsAddress() string { return s.opsPort.Addr().String() }
+
+// Serve listens, and serves until ctx ends; then it lets the calls under way come to their end, for ten seconds at most.
+// It returns nil if ctx ended, and otherwise what went wrong. It can be called once.
+func (s *Server) Serve(ctx context.Context) error {
+	if err := s.Listen(ctx); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var running sync.WaitGroup
+	run := func(what string, f func() error) {
+		running.Go(func() {
+			if err := f(); err != nil && ctx.Err() == nil {
+				cancel(fmt.Errorf("%s: %w", what, err))
+			}
+		})
+	}
+	run("serving the national port", func() error { return s.national.server.Serve(s.national.listener) })
+	if s.exchange != nil {
+		run("serving the exchange port", func() error { return s.exchange.server.Serve(s.exchange.listener) })
+	}
+	run("serving the ops port", func() error {
+		if err := s.ops.Serve(s.opsPort); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	})
+	for _, loop := range s.background {
+		run("working in the background", func() error { return loop(ctx) })
+	}
+	s.health.Resume()
+	s.log.InfoContext(ctx, "serving", "state", s.cfg.State, "address", s.Address(), "policies", s.policies.Revision())
+
+	<-ctx.Done()
+	s.stop()
+	running.Wait()
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) && !errors.Is(cause, context.DeadlineExceeded) {
+		return cause
+	}
+	return nil
+}
+
+// stop ends the ports: first no new calls, then, when those under way are through or have had their time, none at all.
+func (s *Server) stop() {
+	s.health.Shutdown()
+	ports := []port{s.national}
+	if s.exchange != nil {
+		ports = append(ports, *s.exchange)
+	}
+	hurry := time.AfterFunc(stopTimeout, func() {
+		for _, p := range ports {
+			p.server.Stop()
+		}
+	})
+	defer hurry.Stop()
+	var stopping sync.WaitGroup
+	for _, p := range ports {
+		stopping.Go(p.server.GracefulStop)
+	}
+	stopping.Wait()
+	_ = s.ops.Close()
+}
+
+// loggedHandshakes tells of handshakes that fail, which gRPC itself keeps quiet about.
+type loggedHandshakes struct {
+	credentials.TransportCredentials
+	log      *slog.Logger
+	failures prometheus.Counter
+}
+
+// ServerHandshake is of credentials.TransportCredentials.
+func (l loggedHandshakes) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	conn, info, err := l.TransportCredentials.ServerHandshake(raw)
+	if err != nil {
+		l.failures.Inc()
+		l.log.Warn("handshake refused", "peer", raw.RemoteAddr().String(), "error", err)
+	}
+	return conn, info, err
+}
+
+// Clone is of credentials.TransportCredentials.
+func (l loggedHandshakes) Clone() credentials.TransportCredentials {
+	l.TransportCredentials = l.TransportCredentials.Clone()
+	return l
+}
