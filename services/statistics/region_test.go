@@ -2,6 +2,7 @@ package statistics_test
 
 import (
 	"compress/gzip"
+	"fmt"
 	"io"
 	"maps"
 	"os"
@@ -9,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/comity-federation/comity/proto/block"
 	"github.com/comity-federation/comity/proto/filter"
@@ -18,7 +21,10 @@ import (
 	statisticspb "github.com/comity-federation/comity/proto/comity/statistics/v1"
 )
 
-const deploy = "../../deploy"
+const (
+	sandbox   = "../../deploy/sandbox"
+	twoShores = "../cmd/comity/testdata/region"
+)
 
 // TestSandboxData reads the three national files with their layouts, derives COMITY:BORDER, and compares both with the
 // sums that the sources publish.
@@ -87,8 +93,8 @@ func TestSandboxData(t *testing.T) {
 	} {
 		t.Run(test.state, func(t *testing.T) {
 			t.Parallel()
-			s := loadState(t, "sandbox", test.state)
-			native, derived := s.derive(t, filepath.Join(deploy, "sandbox/data", test.file))
+			s := loadState(t, sandbox, test.state)
+			native, derived := s.derive(t, filepath.Join(sandbox, "data", test.file))
 			rows := 0
 			for _, b := range native {
 				rows += b.Rows
@@ -112,11 +118,50 @@ func TestSandboxData(t *testing.T) {
 	}
 }
 
-// TestStructuresFit checks that the structures of every region in the tree fit together, with those that all share.
-func TestStructuresFit(t *testing.T) {
+// TestAnotherRegion reads the files of two states that have little in common with the sandbox.
+func TestAnotherRegion(t *testing.T) {
 	t.Parallel()
-	for _, state := range []string{"us", "eu", "gb"} {
-		loadState(t, "sandbox", state)
+	for _, test := range []struct {
+		name, state, file string
+		native            float64
+		derived           map[string]float64 // by INDICATOR and DETAIL
+		unmapped          []string
+	}{
+		{
+			"it adds up case files by quarter, and knows since when a label means what", "nordhav", "nordhav/avvisninger.csv", 1727,
+			map[string]float64{"4 NO_DOCUMENT": 373, "4 NO_VISA": 601, "4 _O": 750},
+			[]string{"[ukjent] as [_U]: 67 rows, 676", "[Latveria] as []: 1 rows, 3"},
+		},
+		{
+			"it reads months and years of one file", "sydkyst", "sydkyst/passages.csv", 64030,
+			map[string]float64{"PAX_IN _T": 22152, "PAX_OUT _T": 20068, "VEH_IN _T": 21810},
+			[]string{"[ATL] as [_O]: 1 rows, 6"},
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			s := loadState(t, twoShores, test.state)
+			native, d := s.derive(t, filepath.Join(twoShores, test.file))
+			if got := sum(t, native, "2022-01", "2023-12", filter.True()); got != test.native {
+				t.Errorf("the native figures sum to %v, want %v", got, test.native)
+			}
+			derived := map[string]float64{}
+			for b := range d.Table().Blocks() {
+				for i, value := range b.Column(block.ObsValue).Numbers {
+					derived[b.Column("INDICATOR").Text(i)+" "+b.Column("DETAIL").Text(i)] += value
+				}
+			}
+			if diff := cmp.Diff(test.derived, derived); diff != "" {
+				t.Errorf("the derived sums differ (-want +got):\n%s", diff)
+			}
+			var unmapped []string
+			for _, u := range d.Unmapped() {
+				unmapped = append(unmapped, fmt.Sprintf("%v as %v: %d rows, %v", u.Labels, u.Targets, u.Rows, u.Value))
+			}
+			if diff := cmp.Diff(test.unmapped, unmapped); diff != "" {
+				t.Errorf("the unmapped labels differ (-want +got):\n%s", diff)
+			}
+		})
 	}
 }
 
@@ -134,7 +179,7 @@ func TestVintages(t *testing.T) {
 		if err != nil || len(paths) == 0 {
 			t.Fatalf("no file fits %s (%v)", test.pattern, err)
 		}
-		s := loadState(t, "sandbox", test.state)
+		s := loadState(t, sandbox, test.state)
 		for _, path := range paths {
 			date := strings.Split(filepath.Base(path), "__")[1][:10]
 			var report statistics.Report
@@ -171,28 +216,17 @@ type stateFiles struct {
 	layout     statistics.Layout
 }
 
-// loadState reads the artefacts of a state, and those that the region shares.
+// loadState reads the artefacts of a state, and those that its region shares.
 func loadState(t *testing.T, directory, state string) *stateFiles {
 	t.Helper()
-	s := &stateFiles{}
-	for _, pattern := range []string{"comity/*.yaml", directory + "/structures/*.yaml", directory + "/" + state + "/structures.yaml", directory + "/" + state + "/maps.yaml"} {
-		paths, err := filepath.Glob(filepath.Join(deploy, pattern))
-		if err != nil || len(paths) == 0 {
-			t.Fatalf("no file fits %s (%v)", pattern, err)
-		}
-		for _, path := range paths {
-			var m statisticspb.Structures
-			if err := region.ReadMessage(path, &m); err != nil {
-				t.Fatal(err)
-			}
-			addStructures(t, &s.structures, &m)
-		}
-	}
-	var layout statisticspb.Layout
-	if err := region.ReadMessage(filepath.Join(deploy, directory, state, "layout.yaml"), &layout); err != nil {
+	r, err := region.Load(directory)
+	if err != nil {
 		t.Fatal(err)
 	}
-	s.layout = newLayout(t, &layout)
+	s := &stateFiles{layout: newLayout(t, r.State(state).Layouts[0])}
+	for _, m := range slices.Concat(r.Structures, r.State(state).Structures) {
+		addStructures(t, &s.structures, m)
+	}
 	if _, err := statistics.NewCatalogue(&s.structures); err != nil {
 		t.Fatal(err)
 	}
