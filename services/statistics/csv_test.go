@@ -117,7 +117,10 @@ func TestRead(t *testing.T) {
 	t.Run("it stops when the caller does", func(t *testing.T) {
 		t.Parallel()
 		var report statistics.Report
-		for range ferryLayout().Read(strings.NewReader(ferryHeader+strings.Repeat("2023-01;Nord;NO;;x;1\n", 9000)), ferries(), &report) {
+		for b, err := range ferryLayout().Read(strings.NewReader(ferryHeader+strings.Repeat("2023-01;Nord;NO;;x;1\n", 9000)), ferries(), &report) {
+			if err != nil || b.Rows == 0 {
+				t.Errorf("the first block has %d rows, with error %v", b.Rows, err)
+			}
 			break
 		}
 	})

@@ -180,7 +180,7 @@ func (d *Deriver) Table() *Table { return d.table }
 func (d *Deriver) LeftOut() int { return d.leftOut }
 
 // Add derives the rows of a block of the source: the dimensions, TIME_PERIOD, OBS_VALUE, the attributes that are there,
-// and [block.Line] where it is known. The error says that it is no such block; nothing of it is derived then.
+// and [block.Line] where it is known, else 0. The error says that it is no such block; nothing of it is derived then.
 func (d *Deriver) Add(b *block.Block) error {
 	rows, err := newSourceRows(b)
 	if err != nil {
@@ -274,7 +274,7 @@ func (r *sourceRows) fill(f fill, made map[string]*block.Column) error {
 			if unknown == nil {
 				unknown = map[uint32]int{}
 			}
-			unknown[uint32(group)] = len(r.unmapped) //nolint:gosec // no more groups than rows
+			unknown[uint32(group)] = len(r.unmapped)
 			r.unmapped = append(r.unmapped, Unmapped{Map: f.mapper.ref, Components: f.sources, Labels: labels, Targets: targets})
 		}
 	}
@@ -303,13 +303,21 @@ func (r *sourceRows) count(ids []uint32, unknown map[uint32]int, outcomes [][]st
 		u := &r.unmapped[at]
 		u.Rows++
 		u.Value += r.values[row]
-		if r.lines != nil && (u.Line == 0 || int(r.lines[row]) < u.Line) {
-			u.Line = int(r.lines[row])
+		if r.lines != nil {
+			u.Line = earlier(u.Line, int(r.lines[row]))
 		}
 		if outcomes[group] == nil {
 			r.dropped[row] = true
 		}
 	}
+}
+
+// earlier returns the smaller of two line numbers, where 0 is unknown.
+func earlier(a, b int) int {
+	if a == 0 || b == 0 {
+		return max(a, b)
+	}
+	return min(a, b)
 }
 
 // groups numbers the distinct tuples of codes from 0, in the order of the rows. ids has the number of each row, first
@@ -423,9 +431,7 @@ func (d *Deriver) note(r *sourceRows) {
 		}
 		before.Rows += u.Rows
 		before.Value += u.Value
-		if u.Line != 0 && (before.Line == 0 || u.Line < before.Line) {
-			before.Line = u.Line
-		}
+		before.Line = earlier(before.Line, u.Line)
 	}
 }
 

@@ -51,8 +51,12 @@ func newTolls() *tolls {
 		target: statistics.DataStructure{
 			Ref: named("ARRIVALS"),
 			Dimensions: []statistics.Component{
-				{ID: "FREQ"}, {ID: "AREA", Codelist: named("AREAS")}, {ID: "PLACE", Codelist: named("PLACES")}, {ID: "MODE", Codelist: named("MODES")},
-				{ID: "NATION", Codelist: named("NATIONS")}, {ID: "SEX", Codelist: named("SEXES")},
+				{ID: "FREQ"},
+				{ID: "AREA", Codelist: named("AREAS")},
+				{ID: "PLACE", Codelist: named("PLACES")},
+				{ID: "MODE", Codelist: named("MODES")},
+				{ID: "NATION", Codelist: named("NATIONS")},
+				{ID: "SEX", Codelist: named("SEXES")},
 			},
 			Attributes: []statistics.Component{{ID: "UNIT"}, {ID: "NOTE"}},
 		},
@@ -124,21 +128,31 @@ func TestDerive(t *testing.T) {
 		rows []string
 		want []string // FREQ AREA PLACE MODE NATION SEX TIME_PERIOD OBS_STATUS CONF_STATUS UNIT NOTE OBS_VALUE
 	}{
-		{"it sums figures that fall on one key",
+		{
+			"it sums figures that fall on one key",
 			[]string{"Nord bus Dania F 2023-01 3", "Nord bus Danmark F 2023-01 4", "Nord bus DNK F 2023-01 5", "Nord bus DNK F 2023-02 6"},
-			[]string{"M NO N ROAD DNK F 2023-01 A F PERSONS  12", "M NO N ROAD DNK F 2023-02 A F PERSONS  6"}},
-		{"it takes the first mapping that fits",
+			[]string{"M NO N ROAD DNK F 2023-01 A F PERSONS  12", "M NO N ROAD DNK F 2023-02 A F PERSONS  6"},
+		},
+		{
+			"it takes the first mapping that fits",
 			[]string{"Nord bus DNK F 2023 1", "Nord bike DNK F 2023 2", "Nord foot DNK F 2023 4", "Sund bike DNK F 2023 8"},
-			[]string{"A NO N OTHER DNK F 2023 A F PERSONS  4", "A NO N ROAD DNK F 2023 A F PERSONS  1", "A NO _T BIKE DNK F 2023 A F PERSONS  10"}},
-		{"it knows for which periods a mapping holds",
+			[]string{"A NO N OTHER DNK F 2023 A F PERSONS  4", "A NO N ROAD DNK F 2023 A F PERSONS  1", "A NO _T BIKE DNK F 2023 A F PERSONS  10"},
+		},
+		{
+			"it knows for which periods a mapping holds",
 			[]string{"Sund quay DNK F 2021-09 1", "Sund quay DNK F 2021-Q3 1", "Sund quay DNK F 2021-10 1", "Sund quay DNK F 2022 1", "Sund quay DNK F 2021-W39 1"},
-			[]string{"A NO S ROAD DNK F 2022 A F PERSONS  1", "M NO S FERRY DNK F 2021-09 A F PERSONS  1", "M NO S ROAD DNK F 2021-10 A F PERSONS  1", "Q NO S FERRY DNK F 2021-Q3 A F PERSONS  1"}},
-		{"it leaves a code as it is where no mapping of it holds",
+			[]string{"A NO S ROAD DNK F 2022 A F PERSONS  1", "M NO S FERRY DNK F 2021-09 A F PERSONS  1", "M NO S ROAD DNK F 2021-10 A F PERSONS  1", "Q NO S FERRY DNK F 2021-Q3 A F PERSONS  1"},
+		},
+		{
+			"it leaves a code as it is where no mapping of it holds",
 			[]string{"Nord bus SWE F 1904 1", "Nord bus SWE F 1906 1"},
-			[]string{"A NO N ROAD NOR F 1904 A F PERSONS  1", "A NO N ROAD SWE F 1906 A F PERSONS  1"}},
-		{"it keeps the status that warns most, and the notes that agree",
+			[]string{"A NO N ROAD NOR F 1904 A F PERSONS  1", "A NO N ROAD SWE F 1906 A F PERSONS  1"},
+		},
+		{
+			"it keeps the status that warns most, and the notes that agree",
 			[]string{"Nord bus DNK F 2023 1 A x", "Nord bus Dania F 2023 1 E x", "Nord bus DNK M 2023 1 P x", "Nord bus Dania M 2023 1 A y"},
-			[]string{"A NO N ROAD DNK F 2023 E F PERSONS x 2", "A NO N ROAD DNK M 2023 P F PERSONS  2"}},
+			[]string{"A NO N ROAD DNK F 2023 E F PERSONS x 2", "A NO N ROAD DNK M 2023 P F PERSONS  2"},
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

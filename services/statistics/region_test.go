@@ -14,11 +14,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/comity-federation/comity/proto/block"
+	statisticspb "github.com/comity-federation/comity/proto/comity/statistics/v1"
 	"github.com/comity-federation/comity/proto/filter"
 	"github.com/comity-federation/comity/services/internal/region"
 	"github.com/comity-federation/comity/services/statistics"
-
-	statisticspb "github.com/comity-federation/comity/proto/comity/statistics/v1"
 )
 
 const (
