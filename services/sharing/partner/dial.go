@@ -23,8 +23,9 @@ import (
 const (
 	callTimeout = 15 * time.Second // for a call that answers at once
 
-	// A connection on which nothing comes back for pingInterval + pingTimeout is dead, even where no packet says so.
-	pingInterval = 10 * time.Second
+	// A connection on which nothing comes back for pingInterval + pingTimeout is dead, even where no packet says so. An
+	// exchange port bears a ping every 20 seconds.
+	pingInterval = 25 * time.Second
 	pingTimeout  = 5 * time.Second
 
 	maxMessage = 4 << 20 // bytes; an envelope has little more than 1 MiB

@@ -2,6 +2,7 @@ package partner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -22,8 +23,12 @@ const (
 	version = 1 // of the protocol
 
 	window          = 8                // envelopes that a partner may send ahead of their receipts, see draw
-	maxSilence      = 45 * time.Second // a partner that says nothing for so long is left, and called again
+	maxSilence      = 30 * time.Second // a partner that says nothing for so long is left, and called again; its heart beats every 10
 	witnessInterval = time.Minute
+
+	// A session is ended and begun again after it, so that certificates are looked at again; an exchange port would cut
+	// it after half an hour.
+	sessionAge = 20 * time.Minute
 
 	// The pauses between sessions that led nowhere; each is drawn from half of it to the whole.
 	firstPause = 200 * time.Millisecond
@@ -99,8 +104,11 @@ func (p *Puller) follow(ctx context.Context, partner sharing.StateCode) {
 		if ctx.Err() != nil {
 			return
 		}
-		if s.progressed {
+		if s.progressed || err == nil {
 			pause, last = firstPause, ""
+		}
+		if err == nil {
+			continue
 		}
 		if err.Error() != last { // a partner that is away for a day is one line
 			p.log.WarnContext(ctx, "the exchange with a partner broke off, and is tried again", "partner", partner, "error", err)
@@ -119,6 +127,9 @@ func (p *Puller) follow(ctx context.Context, partner sharing.StateCode) {
 	}
 }
 
+// errAged ends a session that has lasted long enough.
+var errAged = errors.New("the session is begun again")
+
 // session is one connection to a partner.
 type session struct {
 	*Puller
@@ -126,7 +137,7 @@ type session struct {
 	progressed bool // an envelope was kept
 }
 
-// run connects, finds out whom to, and draws until something breaks; it never returns nil.
+// run connects, finds out whom to, and draws until something breaks, or until the session is so old that it returns nil.
 func (s *session) run(ctx context.Context) error {
 	connection, err := s.connector.connect(s.partner)
 	if err != nil {
@@ -137,10 +148,16 @@ func (s *session) run(ctx context.Context) error {
 	if err := s.greet(ctx, client); err != nil {
 		return err
 	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return s.draw(ctx, client) })
-	group.Go(func() error { s.witness(ctx, client); return nil })
-	return group.Wait()
+	limited, cancel := context.WithTimeoutCause(ctx, sessionAge, errAged)
+	defer cancel()
+	group, working := errgroup.WithContext(limited)
+	group.Go(func() error { return s.draw(working, client) })
+	group.Go(func() error { s.witness(working, client); return nil })
+	err = group.Wait()
+	if errors.Is(context.Cause(limited), errAged) {
+		return nil
+	}
+	return err
 }
 
 // greet asks who answers and what it speaks, and tells it that this node is there.

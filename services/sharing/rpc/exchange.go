@@ -26,7 +26,7 @@ const (
 	heartbeatInterval = 10 * time.Second // how long a stream is silent at most
 	helloTimeout      = 20 * time.Second // how long a receiver may take to say where it stands
 	maxCredit         = 1 << 16          // what a receiver can ask for ahead
-	maxFetch          = 3 << 20          // bytes that a Fetch answers at most
+	maxFetch          = 2<<20 - 16<<10   // bytes that a Fetch answers at most: a message of the exchange holds 2 MiB
 )
 
 // Node is what the exchange asks of this state's domain. [sharing.Service] is one. The partner is the caller, as its

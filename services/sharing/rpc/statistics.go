@@ -8,15 +8,11 @@ import (
 	"iter"
 	"slices"
 
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/comity-federation/comity/proto/block"
 	statisticspb "github.com/comity-federation/comity/proto/comity/statistics/v1"
 	"github.com/comity-federation/comity/proto/wire"
-	"github.com/comity-federation/comity/services/fault"
 	"github.com/comity-federation/comity/services/sharing"
 )
 
@@ -27,7 +23,7 @@ type Statistics struct {
 
 var _ sharing.Statistics = (*Statistics)(nil)
 
-// NewStatistics returns the statistics behind the connection.
+// NewStatistics returns the statistics behind a connection that turns the faults of their answers into faults again.
 func NewStatistics(connection grpc.ClientConnInterface) *Statistics {
 	return &Statistics{client: statisticspb.NewStatisticsServiceClient(connection)}
 }
@@ -36,7 +32,7 @@ func NewStatistics(connection grpc.ClientConnInterface) *Statistics {
 func (s *Statistics) Structures(ctx context.Context, dataflow string) (*sharing.Structures, error) {
 	answer, err := s.client.GetStructures(ctx, &statisticspb.GetStructuresRequest{Dataflow: dataflow})
 	if err != nil {
-		return nil, fromStatus("asking for the structure of "+dataflow, err)
+		return nil, fmt.Errorf("asking for the structure of %s: %w", dataflow, err)
 	}
 	return structuresFromProto(answer.GetStructures())
 }
@@ -97,7 +93,7 @@ func (s *Statistics) Query(ctx context.Context, query sharing.Query, each func(*
 	}
 	stream, err := s.client.Query(ctx, request)
 	if err != nil {
-		return 0, fromStatus("asking for figures", err)
+		return 0, fmt.Errorf("asking for figures: %w", err)
 	}
 	revision := query.Revision
 	for {
@@ -106,7 +102,7 @@ func (s *Statistics) Query(ctx context.Context, query sharing.Query, each func(*
 			return revision, nil
 		}
 		if err != nil {
-			return 0, fromStatus("asking for figures", err)
+			return 0, fmt.Errorf("asking for figures: %w", err)
 		}
 		revision = answer.GetRevision()
 		if answer.GetBlock() == nil {
@@ -128,12 +124,12 @@ func (s *Statistics) Watch(ctx context.Context, cursor string, each func(sharing
 	defer cancel()
 	stream, err := s.client.WatchRevisions(ctx, &statisticspb.WatchRevisionsRequest{Cursor: cursor})
 	if err != nil {
-		return fromStatus("watching the revisions", err)
+		return fmt.Errorf("watching the revisions: %w", err)
 	}
 	for {
 		news, err := stream.Recv()
 		if err != nil {
-			return fromStatus("watching the revisions", err)
+			return fmt.Errorf("watching the revisions: %w", err)
 		}
 		if err := each(sharing.Revision{
 			Cursor: news.GetCursor(), Revision: news.GetRevision(), Dataflow: news.GetDataflow(),
@@ -150,12 +146,12 @@ func (s *Statistics) Submit(ctx context.Context, submission sharing.Submission, 
 	defer cancel()
 	stream, err := s.client.Submit(ctx)
 	if err != nil {
-		return sharing.Submitted{}, fromStatus("handing over a release", err)
+		return sharing.Submitted{}, fmt.Errorf("handing over a release: %w", err)
 	}
 	send := func(part *statisticspb.SubmitRequest) error {
 		// The reason why a server stops listening is in its answer.
 		if err := stream.Send(part); err != nil && !errors.Is(err, io.EOF) {
-			return fromStatus("handing over a release", err)
+			return fmt.Errorf("handing over a release: %w", err)
 		}
 		return nil
 	}
@@ -175,7 +171,7 @@ func (s *Statistics) Submit(ctx context.Context, submission sharing.Submission, 
 	}
 	answer, err := stream.CloseAndRecv()
 	if err != nil {
-		return sharing.Submitted{}, fromStatus("handing over a release", err)
+		return sharing.Submitted{}, fmt.Errorf("handing over a release: %w", err)
 	}
 	return submitted(answer.GetSubmission()), nil
 }
@@ -190,38 +186,4 @@ func submitted(p *statisticspb.Submission) sharing.Submitted {
 		}
 	}
 	return sharing.Submitted{Reason: "the statistics rejected it without a finding"}
-}
-
-// faultKinds are the faults that another service of this state can tell us of, and that our own caller can act upon.
-var faultKinds = map[codes.Code]fault.Kind{
-	codes.InvalidArgument:    fault.Invalid,
-	codes.NotFound:           fault.NotFound,
-	codes.AlreadyExists:      fault.Exists,
-	codes.FailedPrecondition: fault.Precondition,
-	codes.ResourceExhausted:  fault.Exhausted,
-	codes.Unavailable:        fault.Unavailable,
-}
-
-// fromStatus returns the fault that a service answered. What is no fault of a caller's stays an error with the status
-// in it.
-func fromStatus(doing string, err error) error {
-	answer := status.Convert(err)
-	kind, ok := faultKinds[answer.Code()]
-	if !ok {
-		return fmt.Errorf("%s: %w", doing, err)
-	}
-	if kind == fault.Unavailable {
-		// Whatever the transport says is for the log, not for a caller.
-		return fault.New(kind, "UNAVAILABLE", "the statistics do not answer").Because(fmt.Errorf("%s: %w", doing, err))
-	}
-	reason := ""
-	for _, detail := range answer.Details() {
-		if info, ok := detail.(*errdetails.ErrorInfo); ok {
-			reason = info.GetReason()
-		}
-	}
-	if reason == "" {
-		return fmt.Errorf("%s: %w", doing, err)
-	}
-	return fault.New(kind, reason, "%s", answer.Message()).Because(fmt.Errorf("%s: %w", doing, err))
 }
