@@ -12,7 +12,7 @@ import (
 type answer struct {
 	plan      *plan
 	own       string
-	named     bool           // the query names the providers, and wants each one's rows
+	named     bool // the query names the providers, and wants each one's rows
 	revision  int64
 	committed time.Time
 	send      func(*Page) error

@@ -3,6 +3,7 @@ package statistics
 import (
 	"encoding/binary"
 	"iter"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -79,6 +80,16 @@ func NewDictionary(dimensions int) *Dictionary {
 		d.positions[i] = map[string]uint32{}
 	}
 	return d
+}
+
+// Clone returns a dictionary of its own with the same numbers.
+func (d *Dictionary) Clone() *Dictionary {
+	clone := NewDictionary(len(d.texts))
+	for i := range d.texts {
+		clone.texts[i] = slices.Clone(d.texts[i])
+		clone.positions[i] = maps.Clone(d.positions[i])
+	}
+	return clone
 }
 
 // Add returns the number of the text, a new one where it has none.

@@ -1,0 +1,84 @@
+package postgres
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/comity-federation/comity/proto/filter"
+	"github.com/comity-federation/comity/services/statistics"
+)
+
+// where turns a filter over dimensions into SQL over the columns of series. A comparison is made with each code that is
+// stored, and becomes the set of those that pass: the SQL then says exactly what [filter.Filter.Match] does, and no
+// text of the caller's is in it.
+type where struct {
+	structure  *statistics.DataStructure
+	dictionary *statistics.Dictionary
+	args       pgx.NamedArgs
+}
+
+func (w *where) sql(f filter.Filter) (string, error) {
+	switch f.Op {
+	case filter.OpAnd:
+		return w.join(f.Operands, " AND ", "true")
+	case filter.OpOr:
+		return w.join(f.Operands, " OR ", "false")
+	case filter.OpNot:
+		operand, err := w.sql(f.Operands[0])
+		return "NOT " + operand, err
+	}
+	dimension := w.structure.Dimension(f.Component)
+	if dimension < 0 {
+		return "", fmt.Errorf("the filter's component %s is no dimension of %s", f.Component, w.structure.Ref)
+	}
+	passing := []int16{}
+	for code := range w.dictionary.Len(dimension) {
+		text := w.dictionary.Text(dimension, uint32(code)) //nolint:gosec // below Len
+		if f.Match(func(string) string { return text }) {
+			passing = append(passing, int16(code)) //nolint:gosec // codes fit a smallint
+		}
+	}
+	name := fmt.Sprintf("f%d", len(w.args))
+	w.args[name] = passing
+	return fmt.Sprintf("s.d%d = ANY(@%s)", dimension+1, name), nil
+}
+
+func (w *where) join(operands []filter.Filter, between, none string) (string, error) {
+	if len(operands) == 0 {
+		return none, nil
+	}
+	parts := make([]string, len(operands))
+	for i, operand := range operands {
+		part, err := w.sql(operand)
+		if err != nil {
+			return "", err
+		}
+		parts[i] = part
+	}
+	return "(" + strings.Join(parts, between) + ")", nil
+}
+
+// spans turns runs of periods into SQL over keys, whose first code is FREQ, and blocks.
+func (w *where) spans(spans []statistics.Span) string {
+	var runs []string
+	for _, span := range spans {
+		code, ok := w.dictionary.Find(0, string(span.Frequency))
+		if !ok {
+			continue
+		}
+		first, _ := place(span.Frequency, span.First)
+		last, _ := place(span.Frequency, span.Last)
+		n := len(w.args)
+		w.args[fmt.Sprintf("low%d", n)] = appendKey(nil, uint16(code))    //nolint:gosec // codes fit a smallint
+		w.args[fmt.Sprintf("high%d", n)] = appendKey(nil, uint16(code+1)) //nolint:gosec // as above
+		w.args[fmt.Sprintf("first%d", n)] = first
+		w.args[fmt.Sprintf("last%d", n)] = last
+		runs = append(runs, fmt.Sprintf("c.key >= @low%[1]d AND c.key < @high%[1]d AND c.blk BETWEEN @first%[1]d AND @last%[1]d", n))
+	}
+	if len(runs) == 0 {
+		return "false"
+	}
+	return "(" + strings.Join(runs, " OR ") + ")"
+}

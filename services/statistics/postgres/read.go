@@ -1,0 +1,350 @@
+package postgres
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/comity-federation/comity/services/fault"
+	"github.com/comity-federation/comity/services/statistics"
+)
+
+// reader reads figures in a transaction.
+type reader struct {
+	store  *Store
+	tx     pgx.Tx
+	past   bool                             // read the state of revision number, else the newest
+	number int64                            // of the node
+	own    map[int32]*statistics.Dictionary // by dataflow: with codes that this transaction added
+}
+
+// snapshot is a reader of one state of the data.
+type snapshot struct {
+	reader
+	committed time.Time
+}
+
+// begin finds out which revision it is that is seen. It is the first statement of the transaction, so that all that
+// follow see no later one.
+func (s *snapshot) begin(ctx context.Context) error {
+	var newest int64
+	var committed *time.Time
+	err := s.tx.QueryRow(ctx, `
+		SELECT
+			coalesce((SELECT max(number) FROM news), 0),
+			(SELECT max(committed_at) FROM news WHERE number = CASE WHEN @past THEN @number ELSE (SELECT max(number) FROM news) END)`,
+		pgx.NamedArgs{"past": s.past, "number": s.number}).Scan(&newest, &committed)
+	if err != nil {
+		return fmt.Errorf("finding the revision: %w", err)
+	}
+	if s.number > newest {
+		return fault.Missing("there is no revision %d yet", s.number)
+	}
+	if !s.past {
+		s.number = newest
+	}
+	if committed != nil {
+		s.committed = committed.UTC()
+	}
+	return nil
+}
+
+// Revision returns the number of the state and when it was committed.
+func (s *snapshot) Revision() (int64, time.Time) { return s.number, s.committed }
+
+// Providers returns whose figures a dataflow holds.
+func (s *snapshot) Providers(ctx context.Context, dataflow statistics.Ref) ([]string, error) {
+	rows, err := s.tx.Query(ctx, `
+		SELECT DISTINCT p.provider
+		FROM part p
+		JOIN dataflow d ON d.id = p.dataflow
+		WHERE d.ref = $1 AND EXISTS (SELECT FROM revision r WHERE r.part = p.id)
+		ORDER BY p.provider`, dataflow.String())
+	if err != nil {
+		return nil, fmt.Errorf("reading the providers of %s: %w", dataflow, err)
+	}
+	providers, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("reading the providers of %s: %w", dataflow, err)
+	}
+	return providers, nil
+}
+
+// seenPart is a part as a reader sees it.
+type seenPart struct {
+	ID       int32
+	Provider string
+	Rev      int64 // of the part, that is seen; for the newest state of no meaning
+}
+
+// seen returns the parts of the providers that hold something in the state that is read, in the order of the providers.
+func (r *reader) seen(ctx context.Context, dataflow statistics.Ref, providers []string) ([]seenPart, error) {
+	rows, err := r.tx.Query(ctx, `
+		SELECT p.id, p.provider, coalesce(max(v.rev), 0)
+		FROM part p
+		JOIN dataflow d ON d.id = p.dataflow
+		LEFT JOIN revision v ON v.part = p.id AND (NOT @past OR v.number <= @number)
+		WHERE d.ref = @dataflow AND p.provider = ANY(@providers)
+		GROUP BY p.id, p.provider
+		HAVING NOT @past OR count(v.rev) > 0
+		ORDER BY array_position(@providers::text[], p.provider), p.id`,
+		pgx.NamedArgs{"past": r.past, "number": r.number, "dataflow": dataflow.String(), "providers": providers})
+	if err != nil {
+		return nil, fmt.Errorf("reading the parts of %s: %w", dataflow, err)
+	}
+	parts, err := pgx.CollectRows(rows, pgx.RowToStructByPos[seenPart])
+	if err != nil {
+		return nil, fmt.Errorf("reading the parts of %s: %w", dataflow, err)
+	}
+	return parts, nil
+}
+
+// from returns the blocks of a part in the state that is read, as a table c.
+func (r *reader) from(part seenPart, args pgx.NamedArgs) string {
+	name := fmt.Sprintf("part%d", part.ID)
+	args[name] = part.ID
+	if !r.past {
+		return `(SELECT * FROM cur WHERE part = @` + name + `) c`
+	}
+	args["rev"+name] = part.Rev
+	return `(
+			SELECT part, key, blk, mask, vals, obs, conf, notes
+			FROM cur
+			WHERE part = @` + name + ` AND rev <= @rev` + name + `
+			UNION ALL
+			SELECT part, key, blk, mask, vals, obs, conf, notes
+			FROM hist
+			WHERE part = @` + name + ` AND rev <= @rev` + name + ` AND rev_to > @rev` + name + `
+		) c`
+}
+
+// Read gives the series of the providers in the order of keys, then of providers.
+func (r *reader) Read(ctx context.Context, flow *statistics.Flow, providers []string, s statistics.Selector) iter.Seq2[*statistics.Series, error] {
+	return func(yield func(*statistics.Series, error) bool) {
+		err := r.read(ctx, flow, providers, s, func(series *statistics.Series) bool { return yield(series, nil) })
+		if err != nil {
+			yield(nil, fmt.Errorf("reading %s: %w", flow.Ref, err))
+		}
+	}
+}
+
+func (r *reader) read(ctx context.Context, flow *statistics.Flow, providers []string, s statistics.Selector, yield func(*statistics.Series) bool) error {
+	parts, err := r.seen(ctx, flow.Ref, providers)
+	if err != nil || len(parts) == 0 {
+		return err
+	}
+	dictionary, err := r.Dictionary(ctx, flow)
+	if err != nil {
+		return err
+	}
+	w := &where{structure: flow.Structure, dictionary: dictionary, args: pgx.NamedArgs{}}
+	condition, join := "true", ""
+	if s.Spans != nil {
+		condition = w.spans(s.Spans)
+	}
+	if !s.Filter.IsTrue() {
+		passes, err := w.sql(s.Filter)
+		if err != nil {
+			return err
+		}
+		join = `
+		JOIN series s ON s.part = c.part AND s.key = c.key`
+		condition += ` AND ` + passes
+	}
+	selects := make([]string, len(parts))
+	for i, part := range parts {
+		// Each branch is in the order of the primary key, so that the server merges them without sorting.
+		selects[i] = fmt.Sprintf(`(
+		SELECT c.key, %d::int AS place, c.blk, c.mask, c.vals, c.obs, c.conf, c.notes::text
+		FROM %s%s
+		WHERE %s)`, i, r.from(part, w.args), join, condition)
+	}
+	rows, err := r.tx.Query(ctx, strings.Join(selects, `
+		UNION ALL`)+`
+		ORDER BY key, place, blk`, w.args)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	c := &collector{flow: flow, dictionary: dictionary, parts: parts, spans: s.Spans, yield: yield}
+	for rows.Next() {
+		more, err := c.add(rows.RawValues())
+		if err != nil {
+			return err
+		}
+		if !more {
+			return nil
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	c.flush()
+	return nil
+}
+
+// collector makes series of blocks.
+type collector struct {
+	flow       *statistics.Flow
+	dictionary *statistics.Dictionary
+	parts      []seenPart
+	spans      []statistics.Span // nil: all periods
+	yield      func(*statistics.Series) bool
+
+	key       []byte
+	place     uint32
+	frequency statistics.Frequency
+	span      statistics.Span
+	image     image
+	series    *statistics.Series // nil before the first
+}
+
+// add takes a row of key, place, blk, mask, vals, obs, conf and notes in their binary forms. It reports false when the
+// taker wants no more.
+func (c *collector) add(raw [][]byte) (more bool, err error) {
+	key, place, blk := raw[0], binary.BigEndian.Uint32(raw[1]), int32(binary.BigEndian.Uint32(raw[2])) //nolint:gosec // an int4
+	if c.series == nil || place != c.place || string(key) != string(c.key) {
+		if !c.flush() {
+			return false, nil
+		}
+		if err := c.start(key, place); err != nil {
+			return false, err
+		}
+	}
+	if c.image.vals, err = unpackFloats(raw[4], c.image.vals); err != nil {
+		return false, err
+	}
+	mask, obs, conf := binary.BigEndian.Uint64(raw[3]), raw[5], raw[6]
+	notes, err := unpackNotes(raw[7], len(c.image.vals))
+	if err != nil {
+		return false, err
+	}
+	if len(obs) != len(c.image.vals) || len(conf) != len(obs) {
+		return false, errors.New("a block whose columns differ in length")
+	}
+	first := blk * run(c.frequency)
+	for at, value := range c.image.vals {
+		period := first + int32(at) //nolint:gosec // a block is short
+		if mask&(1<<at) == 0 || period < c.span.First || period > c.span.Last {
+			continue
+		}
+		c.series.Track.Periods = append(c.series.Track.Periods, period)
+		c.series.Track.Cells = append(c.series.Track.Cells, statistics.Cell{Value: value, ObsStatus: obs[at], ConfStatus: conf[at]})
+		c.further(period, at, notes)
+	}
+	return true, nil
+}
+
+func (c *collector) start(key []byte, place uint32) error {
+	dimensions := len(c.flow.Structure.Dimensions)
+	if len(key) != 2*dimensions {
+		return fmt.Errorf("a key of %d bytes for %d dimensions", len(key), dimensions)
+	}
+	c.key, c.place = append(c.key[:0], key...), place
+	c.series = &statistics.Series{Provider: c.parts[place].Provider, Key: make([]uint32, dimensions)}
+	for i := range c.series.Key {
+		c.series.Key[i] = uint32(binary.BigEndian.Uint16(key[2*i:]))
+		if int(c.series.Key[i]) >= c.dictionary.Len(i) {
+			return fmt.Errorf("dimension %d has no code %d", i+1, c.series.Key[i])
+		}
+	}
+	c.frequency = statistics.Frequency(c.dictionary.Text(0, c.series.Key[0])[0])
+	c.span = statistics.Span{First: -1 << 31, Last: 1<<31 - 1}
+	for _, span := range c.spans {
+		if span.Frequency == c.frequency {
+			c.span = span
+		}
+	}
+	return nil
+}
+
+// further keeps the further attributes of a cell, where it has any, in the order of the structure.
+func (c *collector) further(period int32, at int, notes []note) {
+	for _, n := range notes {
+		if n.texts[at] == "" {
+			continue
+		}
+		ids := c.flow.Structure.FurtherAttributes()
+		for i, id := range ids {
+			if id != n.id {
+				continue
+			}
+			if c.series.Further == nil {
+				c.series.Further = map[int32][]string{}
+			}
+			if c.series.Further[period] == nil {
+				c.series.Further[period] = make([]string, len(ids))
+			}
+			c.series.Further[period][i] = n.texts[at]
+		}
+	}
+}
+
+// flush hands over the series, if it has any cell, and reports whether more are wanted.
+func (c *collector) flush() bool {
+	return c.series == nil || c.series.Track.Len() == 0 || c.yield(c.series)
+}
+
+// Presence gives the periods for which the provider has any figure, by the codes of the dimensions.
+func (s *snapshot) Presence(ctx context.Context, flow *statistics.Flow, provider string, dimensions []int) iter.Seq2[statistics.Presence, error] {
+	return func(yield func(statistics.Presence, error) bool) {
+		err := s.presence(ctx, flow, provider, dimensions, func(p statistics.Presence) bool { return yield(p, nil) })
+		if err != nil {
+			yield(statistics.Presence{}, fmt.Errorf("reading what there is of %s: %w", flow.Ref, err))
+		}
+	}
+}
+
+func (s *snapshot) presence(ctx context.Context, flow *statistics.Flow, provider string, dimensions []int, yield func(statistics.Presence) bool) error {
+	parts, err := s.seen(ctx, flow.Ref, []string{provider})
+	if err != nil {
+		return err
+	}
+	dictionary, err := s.Dictionary(ctx, flow)
+	if err != nil {
+		return err
+	}
+	columns := make([]string, len(dimensions))
+	for i, dimension := range dimensions {
+		columns[i] = fmt.Sprintf("s.d%d", dimension+1)
+	}
+	for _, part := range parts {
+		args := pgx.NamedArgs{}
+		rows, err := s.tx.Query(ctx, `
+			SELECT ARRAY[s.d1, `+strings.Join(columns, ", ")+`]::int[], c.blk, bit_or(c.mask)
+			FROM `+s.from(part, args)+`
+			JOIN series s ON s.part = c.part AND s.key = c.key
+			GROUP BY 1, 2`, args)
+		if err != nil {
+			return err
+		}
+		var codes []int32
+		var blk int32
+		var mask int64
+		more := true
+		_, err = pgx.ForEachRow(rows, []any{&codes, &blk, &mask}, func() error {
+			frequency := statistics.Frequency(dictionary.Text(0, uint32(codes[0]))[0]) //nolint:gosec // a code
+			presence := statistics.Presence{Codes: make([]uint32, len(dimensions))}
+			for i, code := range codes[1:] {
+				presence.Codes[i] = uint32(code) //nolint:gosec // a code
+			}
+			for at := range run(frequency) {
+				if mask&(1<<at) != 0 {
+					presence.Periods = append(presence.Periods, blk*run(frequency)+at)
+				}
+			}
+			more = more && yield(presence)
+			return nil
+		})
+		if err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,272 @@
+package rpc
+
+import (
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	statisticspb "github.com/comity-federation/comity/proto/comity/statistics/v1"
+	"github.com/comity-federation/comity/proto/wire"
+	"github.com/comity-federation/comity/services/fault"
+	"github.com/comity-federation/comity/services/statistics"
+)
+
+// refs reads references, and remembers the first that is none.
+type refs struct{ err error }
+
+func (r *refs) parse(text string) statistics.Ref {
+	if text == "" {
+		return statistics.Ref{}
+	}
+	ref, err := statistics.ParseRef(text)
+	if err != nil && r.err == nil {
+		r.err = err
+	}
+	return ref
+}
+
+func refText(ref statistics.Ref) string {
+	if ref == (statistics.Ref{}) {
+		return ""
+	}
+	return ref.String()
+}
+
+// convert returns the converted items; nil where there are none.
+func convert[A, B any](items []A, one func(A) B) []B {
+	if len(items) == 0 {
+		return nil
+	}
+	converted := make([]B, len(items))
+	for i, item := range items {
+		converted[i] = one(item)
+	}
+	return converted
+}
+
+// names is nil where there are none, as it is when it comes from the store.
+func names(of map[string]string) statistics.Names {
+	if len(of) == 0 {
+		return nil
+	}
+	return of
+}
+
+// texts is nil where there are none.
+func texts(of []string) []string {
+	if len(of) == 0 {
+		return nil
+	}
+	return of
+}
+
+func structuresFromProto(p *statisticspb.Structures) (*statistics.Structures, error) {
+	var r refs
+	s := &statistics.Structures{
+		Codelists: convert(p.GetCodelists(), codelistFromProto),
+		DataStructures: convert(p.GetDataStructures(), func(d *statisticspb.DataStructure) statistics.DataStructure {
+			return statistics.DataStructure{
+				Ref: statistics.Ref{Agency: d.GetAgency(), ID: d.GetId(), Version: d.GetVersion()}, Names: names(d.GetNames()),
+				Dimensions: convert(d.GetDimensions(), r.component), Attributes: convert(d.GetAttributes(), r.component),
+			}
+		}),
+		Dataflows: convert(p.GetDataflows(), func(d *statisticspb.Dataflow) statistics.Dataflow {
+			return statistics.Dataflow{
+				Ref: statistics.Ref{Agency: d.GetAgency(), ID: d.GetId(), Version: d.GetVersion()}, Names: names(d.GetNames()),
+				Structure: r.parse(d.GetStructure()),
+			}
+		}),
+		RepresentationMaps: convert(p.GetRepresentationMaps(), representationMapFromProto),
+		StructureMaps:      convert(p.GetStructureMaps(), r.structureMap),
+	}
+	return s, r.err
+}
+
+func codelistFromProto(c *statisticspb.Codelist) statistics.Codelist {
+	return statistics.Codelist{
+		Ref: statistics.Ref{Agency: c.GetAgency(), ID: c.GetId(), Version: c.GetVersion()}, Names: names(c.GetNames()),
+		Levels: texts(c.GetLevels()),
+		Codes: convert(c.GetCodes(), func(code *statisticspb.Code) statistics.Code {
+			return statistics.Code{
+				ID: code.GetId(), Parent: code.GetParent(), Names: names(code.GetNames()), Level: code.GetLevel(), Covers: texts(code.GetCovers()),
+			}
+		}),
+	}
+}
+
+func (r *refs) component(c *statisticspb.Component) statistics.Component {
+	return statistics.Component{ID: c.GetId(), Codelist: r.parse(c.GetCodelist()), Names: names(c.GetNames())}
+}
+
+func representationMapFromProto(m *statisticspb.RepresentationMap) statistics.RepresentationMap {
+	return statistics.RepresentationMap{
+		Ref: statistics.Ref{Agency: m.GetAgency(), ID: m.GetId(), Version: m.GetVersion()}, Names: names(m.GetNames()),
+		Otherwise: texts(m.GetOtherwise()), Identity: m.GetIdentity(),
+		Mappings: convert(m.GetMappings(), func(mapping *statisticspb.Mapping) statistics.Mapping {
+			return statistics.Mapping{
+				Sources: texts(mapping.GetSources()), Targets: texts(mapping.GetTargets()),
+				ValidFrom: mapping.GetValidFrom(), ValidTo: mapping.GetValidTo(),
+			}
+		}),
+	}
+}
+
+func (r *refs) structureMap(m *statisticspb.StructureMap) statistics.StructureMap {
+	return statistics.StructureMap{
+		Ref: statistics.Ref{Agency: m.GetAgency(), ID: m.GetId(), Version: m.GetVersion()}, Names: names(m.GetNames()),
+		Source: r.parse(m.GetSource()), Target: r.parse(m.GetTarget()),
+		Components: convert(m.GetComponentMaps(), func(c *statisticspb.ComponentMap) statistics.ComponentMap {
+			return statistics.ComponentMap{
+				Sources: texts(c.GetSources()), Targets: texts(c.GetTargets()),
+				RepresentationMap: r.parse(c.GetRepresentationMap()), Constant: c.GetConstant(),
+			}
+		}),
+	}
+}
+
+func structuresToProto(s *statistics.Structures) *statisticspb.Structures {
+	return &statisticspb.Structures{
+		Codelists: convert(s.Codelists, func(c statistics.Codelist) *statisticspb.Codelist {
+			return &statisticspb.Codelist{
+				Agency: c.Ref.Agency, Id: c.Ref.ID, Version: c.Ref.Version, Names: c.Names, Levels: c.Levels,
+				Codes: convert(c.Codes, func(code statistics.Code) *statisticspb.Code {
+					return &statisticspb.Code{Id: code.ID, Parent: code.Parent, Names: code.Names, Level: code.Level, Covers: code.Covers}
+				}),
+			}
+		}),
+		DataStructures: convert(s.DataStructures, func(d statistics.DataStructure) *statisticspb.DataStructure {
+			return &statisticspb.DataStructure{
+				Agency: d.Ref.Agency, Id: d.Ref.ID, Version: d.Ref.Version, Names: d.Names,
+				Dimensions: convert(d.Dimensions, componentToProto), Attributes: convert(d.Attributes, componentToProto),
+			}
+		}),
+		Dataflows: convert(s.Dataflows, dataflowToProto),
+	}
+}
+
+func componentToProto(c statistics.Component) *statisticspb.Component {
+	return &statisticspb.Component{Id: c.ID, Codelist: refText(c.Codelist), Names: c.Names}
+}
+
+func dataflowToProto(d statistics.Dataflow) *statisticspb.Dataflow {
+	return &statisticspb.Dataflow{Agency: d.Ref.Agency, Id: d.Ref.ID, Version: d.Ref.Version, Names: d.Names, Structure: refText(d.Structure)}
+}
+
+func layoutFromProto(p *statisticspb.Layout) (statistics.Layout, error) {
+	var r refs
+	l := statistics.Layout{
+		ID: p.GetId(), Dataflow: r.parse(p.GetDataflow()), Delimiter: p.GetDelimiter(), Constants: names(p.GetConstants()),
+		Period: statistics.LayoutPeriod{Headers: texts(p.GetPeriod().GetHeaders()), Format: p.GetPeriod().GetFormat()},
+		Columns: convert(p.GetColumns(), func(c *statisticspb.LayoutColumn) statistics.LayoutColumn {
+			return statistics.LayoutColumn{Header: c.GetHeader(), Component: c.GetComponent(), Blank: c.GetBlank()}
+		}),
+	}
+	switch p.GetDuplicates() {
+	case statisticspb.Layout_UNSPECIFIED, statisticspb.Layout_REJECT:
+		l.Duplicates = statistics.RejectDuplicates
+	case statisticspb.Layout_SUM:
+		l.Duplicates = statistics.SumDuplicates
+	default:
+		return l, fault.InvalidField("layout.duplicates", "%d is not known", p.GetDuplicates())
+	}
+	return l, r.err
+}
+
+func layoutToProto(l statistics.Layout) *statisticspb.Layout {
+	duplicates := statisticspb.Layout_REJECT
+	if l.Duplicates == statistics.SumDuplicates {
+		duplicates = statisticspb.Layout_SUM
+	}
+	return &statisticspb.Layout{
+		Id: l.ID, Dataflow: refText(l.Dataflow), Delimiter: l.Delimiter, Constants: l.Constants, Duplicates: duplicates,
+		Period: &statisticspb.LayoutPeriod{Headers: l.Period.Headers, Format: l.Period.Format},
+		Columns: convert(l.Columns, func(c statistics.LayoutColumn) *statisticspb.LayoutColumn {
+			return &statisticspb.LayoutColumn{Header: c.Header, Component: c.Component, Blank: c.Blank}
+		}),
+	}
+}
+
+func headerFromProto(p *statisticspb.SubmissionHeader) (statistics.Header, error) {
+	header := statistics.Header{
+		Layout: p.GetLayout(), IdempotencyKey: p.GetIdempotencyKey(), Provider: p.GetProvider(), Release: p.GetRelease(),
+	}
+	var err error
+	if header.Dataflow, err = statistics.ParseRef(p.GetDataflow()); err != nil {
+		return header, err
+	}
+	if header.Scope, err = wire.FilterFromProto(p.GetScope()); err != nil {
+		return header, fault.InvalidField("header.scope", "%v", err)
+	}
+	switch p.GetAction() {
+	case statisticspb.SubmissionHeader_UNSPECIFIED, statisticspb.SubmissionHeader_MERGE:
+		header.Action = statistics.Merge
+	case statisticspb.SubmissionHeader_REPLACE:
+		header.Action = statistics.Replace
+	default:
+		return header, fault.InvalidField("header.action", "%d is not known", p.GetAction())
+	}
+	return header, nil
+}
+
+func submissionToProto(s *statistics.Submission) *statisticspb.Submission {
+	state := statisticspb.Submission_REJECTED
+	if s.State == statistics.Accepted {
+		state = statisticspb.Submission_ACCEPTED
+	}
+	return &statisticspb.Submission{
+		Name: submissionPrefix + s.ID, State: state, Dataflow: s.Dataflow.String(), Layout: s.Layout, Provider: s.Provider,
+		Rows: count(s.Rows), Observations: count(s.Observations), Revision: s.Revision,
+		CreateTime: timestamppb.New(s.CreateTime), Submitter: s.Submitter, IdempotencyKey: s.IdempotencyKey,
+		Findings: convert(s.Findings, func(f statistics.Finding) *statisticspb.Finding {
+			return &statisticspb.Finding{
+				Rule: f.Rule, Severity: severities[f.Severity], Line: count(f.Line), Column: f.Column,
+				Message: f.Message, Values: convert(f.Values, valid),
+			}
+		}),
+		Derivations: convert(s.Derivations, func(d statistics.Derivation) *statisticspb.Derivation {
+			return &statisticspb.Derivation{
+				StructureMap: d.StructureMap.String(), Dataflow: d.Dataflow.String(), Observations: count(d.Observations),
+				UnmappedLabels: count(d.UnmappedLabels), LeftOut: count(d.LeftOut),
+			}
+		}),
+	}
+}
+
+//nolint:gochecknoglobals // a constant
+var severities = [...]statisticspb.Finding_Severity{
+	statistics.Blocking: statisticspb.Finding_BLOCKING,
+	statistics.Warning:  statisticspb.Finding_WARNING,
+	statistics.Note:     statisticspb.Finding_NOTE,
+}
+
+// valid returns text that may travel: what a file holds need not be UTF-8.
+func valid(text string) string { return strings.ToValidUTF8(text, "\uFFFD") }
+
+func count(n int) int32 {
+	return int32(min(n, 1<<31-1)) //nolint:gosec // bounded
+}
+
+func queryFromProto(p *statisticspb.QueryRequest) (statistics.Query, error) {
+	q := statistics.Query{
+		Providers: slices.Compact(slices.Clone(p.GetProviders())), Start: p.GetStartPeriod(), End: p.GetEndPeriod(),
+		At: statistics.Moment{Revision: p.GetRevision()},
+		Selections: convert(p.GetSelections(), func(s *statisticspb.Selection) statistics.Selection {
+			return statistics.Selection{Dimension: s.GetDimension(), Codes: s.GetCodes(), Level: s.GetLevel()}
+		}),
+	}
+	var err error
+	if q.Dataflow, err = statistics.ParseRef(p.GetDataflow()); err != nil {
+		return q, err
+	}
+	if q.Filter, err = wire.FilterFromProto(p.GetFilter()); err != nil {
+		return q, fault.InvalidField("filter", "%v", err)
+	}
+	if at := p.GetAsOf(); at != nil {
+		if err := at.CheckValid(); err != nil {
+			return q, fault.InvalidField("as_of", "%v", err)
+		}
+		q.At.Time = at.AsTime()
+	}
+	return q, nil
+}

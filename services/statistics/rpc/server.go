@@ -1,0 +1,195 @@
+// Package rpc answers the calls of comity.statistics.v1 with the statistics domain.
+package rpc
+
+import (
+	"context"
+	"strings"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	statisticspb "github.com/comity-federation/comity/proto/comity/statistics/v1"
+	"github.com/comity-federation/comity/proto/wire"
+	"github.com/comity-federation/comity/services/fault"
+	internalrpc "github.com/comity-federation/comity/services/internal/rpc"
+	"github.com/comity-federation/comity/services/statistics"
+)
+
+const (
+	submissionPrefix = "submissions/"
+	defaultPageSize  = 100
+	maxPageSize      = 1000
+)
+
+// Server is a StatisticsServiceServer.
+type Server struct {
+	statisticspb.UnimplementedStatisticsServiceServer
+	service *statistics.Service
+}
+
+// NewServer returns a server of the service. Its errors are faults; internal/rpc turns them into statuses.
+func NewServer(service *statistics.Service) *Server { return &Server{service: service} }
+
+// CreateStructures stores structural artefacts.
+func (s *Server) CreateStructures(ctx context.Context, request *statisticspb.CreateStructuresRequest) (*statisticspb.CreateStructuresResponse, error) {
+	structures, err := structuresFromProto(request.GetStructures())
+	if err != nil {
+		return nil, err
+	}
+	created, unchanged, err := s.service.CreateStructures(ctx, structures)
+	if err != nil {
+		return nil, err
+	}
+	return &statisticspb.CreateStructuresResponse{Created: count(created), Unchanged: count(unchanged)}, nil
+}
+
+// GetStructures returns a dataflow with what belongs to it.
+func (s *Server) GetStructures(ctx context.Context, request *statisticspb.GetStructuresRequest) (*statisticspb.GetStructuresResponse, error) {
+	ref, err := statistics.ParseRef(request.GetDataflow())
+	if err != nil {
+		return nil, err
+	}
+	structures, err := s.service.Structures(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	return &statisticspb.GetStructuresResponse{Structures: structuresToProto(&structures)}, nil
+}
+
+// ListDataflows lists the dataflows.
+func (s *Server) ListDataflows(ctx context.Context, _ *statisticspb.ListDataflowsRequest) (*statisticspb.ListDataflowsResponse, error) {
+	dataflows, err := s.service.Dataflows(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &statisticspb.ListDataflowsResponse{Dataflows: convert(dataflows, dataflowToProto)}, nil
+}
+
+// CreateLayout stores how a national file is read.
+func (s *Server) CreateLayout(ctx context.Context, request *statisticspb.CreateLayoutRequest) (*statisticspb.CreateLayoutResponse, error) {
+	layout, err := layoutFromProto(request.GetLayout())
+	if err != nil {
+		return nil, err
+	}
+	if err := s.service.CreateLayout(ctx, layout); err != nil {
+		return nil, err
+	}
+	return &statisticspb.CreateLayoutResponse{Layout: layoutToProto(layout)}, nil
+}
+
+// ListLayouts lists the layouts.
+func (s *Server) ListLayouts(ctx context.Context, _ *statisticspb.ListLayoutsRequest) (*statisticspb.ListLayoutsResponse, error) {
+	layouts, err := s.service.Layouts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &statisticspb.ListLayoutsResponse{Layouts: convert(layouts, layoutToProto)}, nil
+}
+
+// Submit takes an upload. Figures of another provider than the own state, and the release that they came in, are taken
+// from this state's sharing service only.
+func (s *Server) Submit(stream grpc.ClientStreamingServer[statisticspb.SubmitRequest, statisticspb.SubmitResponse]) error {
+	message, err := receiveHeader(stream)
+	if err != nil {
+		return err
+	}
+	header, err := headerFromProto(message)
+	if err != nil {
+		return err
+	}
+	caller := internalrpc.CallerFrom(stream.Context())
+	isSharing := caller.State == s.service.State() && caller.Service == "sharing"
+	foreign := header.Provider != "" && header.Provider != s.service.State()
+	if (foreign || header.Release != "") && !isSharing {
+		return fault.New(fault.Denied, "ACCESS_DENIED", "only the sharing service hands over figures of another provider, or of a release")
+	}
+	header.Submitter = submitter(caller)
+	var content statistics.Content
+	if header.Layout != "" {
+		content.File = &file{stream: stream}
+	} else {
+		content.Blocks = blocks(stream)
+	}
+	submission, err := s.service.Submit(stream.Context(), header, content)
+	if err != nil {
+		return err
+	}
+	return stream.SendAndClose(&statisticspb.SubmitResponse{Submission: submissionToProto(submission)})
+}
+
+// submitter names who uploads: the person, else the workload.
+func submitter(caller internalrpc.Caller) string {
+	if caller.Person != nil {
+		return caller.Person.Subject
+	}
+	return caller.State + "/" + caller.Service
+}
+
+// GetSubmission returns a submission with its quality report.
+func (s *Server) GetSubmission(ctx context.Context, request *statisticspb.GetSubmissionRequest) (*statisticspb.GetSubmissionResponse, error) {
+	id, ok := strings.CutPrefix(request.GetName(), submissionPrefix)
+	if !ok {
+		return nil, fault.InvalidField("name", "%q is not of the form submissions/{id}", request.GetName())
+	}
+	submission, err := s.service.Submission(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return &statisticspb.GetSubmissionResponse{Submission: submissionToProto(&submission)}, nil
+}
+
+// ListSubmissions lists submissions, the newest first.
+func (s *Server) ListSubmissions(ctx context.Context, request *statisticspb.ListSubmissionsRequest) (*statisticspb.ListSubmissionsResponse, error) {
+	size := int(request.GetPageSize())
+	switch {
+	case size < 0:
+		return nil, fault.InvalidField("page_size", "%d is negative", size)
+	case size == 0:
+		size = defaultPageSize
+	}
+	size = min(size, maxPageSize)
+	submissions, err := s.service.Submissions(ctx, size+1, request.GetPageToken())
+	if err != nil {
+		return nil, err
+	}
+	response := &statisticspb.ListSubmissionsResponse{}
+	if len(submissions) > size {
+		submissions = submissions[:size]
+		response.NextPageToken = submissions[size-1].ID
+	}
+	response.Submissions = convert(submissions, func(s statistics.Submission) *statisticspb.Submission { return submissionToProto(&s) })
+	return response, nil
+}
+
+// Query answers with blocks. A caller without a person behind it that comes through the gateway is anybody: it sees what
+// was published to all, and nothing else.
+func (s *Server) Query(request *statisticspb.QueryRequest, stream grpc.ServerStreamingServer[statisticspb.QueryResponse]) error {
+	q, err := queryFromProto(request)
+	if err != nil {
+		return err
+	}
+	if caller := internalrpc.CallerFrom(stream.Context()); caller.Service == "gateway" && caller.Person == nil {
+		q.Providers = []string{statistics.PublishedToAll}
+	}
+	return s.service.Query(stream.Context(), q, func(p *statistics.Page) error {
+		response := &statisticspb.QueryResponse{Block: wire.BlockToProto(p.Block), Revision: p.Revision}
+		if !p.RevisionTime.IsZero() {
+			response.RevisionTime = timestamppb.New(p.RevisionTime)
+		}
+		return stream.Send(response)
+	})
+}
+
+// WatchRevisions tells of each revision in the order of commits.
+func (s *Server) WatchRevisions(request *statisticspb.WatchRevisionsRequest, stream grpc.ServerStreamingServer[statisticspb.WatchRevisionsResponse]) error {
+	return s.service.WatchRevisions(stream.Context(), request.GetCursor(), func(r *statistics.Revision) error {
+		response := &statisticspb.WatchRevisionsResponse{
+			Cursor: r.Cursor, Revision: r.Number, Dataflow: r.Part.Dataflow.String(), Provider: r.Part.Provider,
+			CommitTime: timestamppb.New(r.CommitTime),
+		}
+		if r.Submission != "" {
+			response.Submission = submissionPrefix + r.Submission
+		}
+		return stream.Send(response)
+	})
+}
