@@ -50,9 +50,6 @@ func New(pool *pgxpool.Pool) *Store {
 	return &Store{pool: pool, codes: dictionaries{known: map[int32]dictionary{}}, bell: bell{rung: make(chan struct{})}}
 }
 
-// Ready reports whether the database answers.
-func (s *Store) Ready(ctx context.Context) error { return s.pool.Ping(ctx) }
-
 // Update runs do in a transaction.
 func (s *Store) Update(ctx context.Context, do func(context.Context, statistics.Transaction) error) error {
 	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {

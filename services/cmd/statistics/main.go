@@ -1,0 +1,70 @@
+// Command statistics holds a state's figures: their structures, their history, and what partners sent.
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/caarlos0/env/v11"
+	"github.com/google/uuid"
+
+	statisticspb "github.com/comity-federation/comity/proto/comity/statistics/v1"
+	"github.com/comity-federation/comity/services/internal/database"
+	"github.com/comity-federation/comity/services/internal/policy"
+	"github.com/comity-federation/comity/services/internal/rpc"
+	"github.com/comity-federation/comity/services/statistics"
+	"github.com/comity-federation/comity/services/statistics/postgres"
+	statisticsrpc "github.com/comity-federation/comity/services/statistics/rpc"
+)
+
+// Config is what the process is told by its environment.
+type Config struct {
+	rpc.Config
+	DatabaseURL string `env:"COMITY_DATABASE_URL,required,notEmpty"` // the service's own database, "postgres://…"
+}
+
+func main() {
+	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, log)
+	stop()
+	if err != nil {
+		log.Error("statistics ends", "error", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, log *slog.Logger) error {
+	cfg, err := env.ParseAs[Config]()
+	if err != nil {
+		return fmt.Errorf("reading the configuration: %w", err)
+	}
+	pool, err := database.Open(ctx, cfg.DatabaseURL, postgres.Migrations)
+	if err != nil {
+		return fmt.Errorf("opening the database: %w", err)
+	}
+	defer pool.Close()
+	policies, err := policy.Open(ctx, cfg.PolicyDirectories(), log)
+	if err != nil {
+		return fmt.Errorf("loading the policies: %w", err)
+	}
+	store := postgres.New(pool)
+	service := statistics.NewService(store, cfg.State, time.Now, newID)
+
+	server, err := rpc.NewServer(cfg.Config, policies, log, pool.Ping)
+	if err != nil {
+		return fmt.Errorf("setting the server up: %w", err)
+	}
+	statisticspb.RegisterStatisticsServiceServer(server, statisticsrpc.NewServer(service))
+	server.Background(policies.Watch)
+	server.Background(store.Listen)
+	return server.Serve(ctx)
+}
+
+// newID returns an id that ascends in time, see RFC 9562, section 5.7.
+func newID() string { return uuid.Must(uuid.NewV7()).String() }
