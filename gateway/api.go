@@ -6,12 +6,11 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
-
-	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 
 	riskgw "github.com/comity-federation/comity/gateway/comity/risk/v1"
 	sharinggw "github.com/comity-federation/comity/gateway/comity/sharing/v1"
@@ -36,6 +35,7 @@ func newAPI(ctx context.Context, services Services) (http.Handler, error) {
 		runtime.WithDisableHTTPMethodOverride(),
 		runtime.WithUnescapingMode(runtime.UnescapingModeAllExceptReserved),
 		runtime.WithWriteContentLength(),
+		runtime.SetQueryParameterParser(&queryParser{}),
 	)
 	err := statisticsgw.RegisterStatisticsServiceHandlerClient(ctx, mux, statisticspb.NewStatisticsServiceClient(services.Statistics))
 	if err == nil {

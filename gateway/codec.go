@@ -2,14 +2,19 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
-
-	"google.golang.org/grpc/codes"
-	"google.golang.org/protobuf/encoding/protojson"
+	"net/url"
+	"strings"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 
 	typespb "github.com/comity-federation/comity/proto/comity/types/v1"
 )
@@ -32,8 +37,32 @@ func (c *codec) NewDecoder(r io.Reader) runtime.Decoder {
 		if len(bytes.TrimSpace(body)) == 0 {
 			return io.EOF
 		}
+		var whole json.RawMessage
+		if err := json.Unmarshal(body, &whole); err != nil {
+			return err
+		}
 		return c.Unmarshal(body, v)
 	})
+}
+
+// queryParser reads the parameters of a call, and refuses those that it does not have: a filter that is spelt wrongly
+// must not answer everything.
+type queryParser struct{ runtime.DefaultQueryParser }
+
+// Parse sets the fields of a request.
+func (q *queryParser) Parse(request proto.Message, values url.Values, filter *utilities.DoubleArray) error {
+	fields := request.ProtoReflect().Descriptor().Fields()
+	for key := range values {
+		name, _, _ := strings.Cut(key, ".")
+		field := fields.ByTextName(name)
+		if field == nil {
+			field = fields.ByJSONName(name)
+		}
+		if field == nil || filter.HasCommonPrefix([]string{string(field.Name())}) {
+			return fmt.Errorf("unknown parameter %q", key)
+		}
+	}
+	return q.DefaultQueryParser.Parse(request, values, filter)
 }
 
 // maxJSON is the largest body of a call with JSON, in bytes.
@@ -74,6 +103,7 @@ func jsonBodies(next http.Handler) http.Handler {
 				return
 			}
 		}
+		r.Header.Del("Grpc-Timeout") // grpc-gateway would take it from the client
 		r.Body = &limitedBody{ReadCloser: http.MaxBytesReader(w, r.Body, maxJSON)}
 		next.ServeHTTP(w, r)
 	})

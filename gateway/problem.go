@@ -9,13 +9,12 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/protoadapt"
-
-	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 
 	typespb "github.com/comity-federation/comity/proto/comity/types/v1"
 )
@@ -180,7 +179,7 @@ func (p *problem) headers(w http.ResponseWriter) {
 }
 
 // fieldInMessage finds the field that protojson complains about.
-var fieldInMessage = regexp.MustCompile(`(?:unknown field "([^"]+)"|field ([\w.]+))`)
+var fieldInMessage = regexp.MustCompile(`(?:unknown (?:field|parameter) "([^"]+)"|field ([\w.]+))`)
 
 // badBody says what is wrong with a body or parameter that grpc-gateway could not read.
 func badBody(message string) *problem {
