@@ -169,6 +169,9 @@ func (f *file) readHeader() (ok bool, err error) {
 	fields := map[string]int{}
 	expected, ok := f.layout.headers(), true
 	for i, header := range f.headers {
+		if f.report.Full() {
+			return false, nil
+		}
 		_, twice := fields[header]
 		fields[header] = i
 		switch {
@@ -256,11 +259,11 @@ func (f *file) readBlock() (made *block.Block, more bool, err error) {
 		if err != nil {
 			return nil, false, err
 		}
-		for _, cell := range row {
-			bytes += len(cell) // the cells of a row share memory, so those that are not read count too
-		}
 		if row == nil {
 			continue
+		}
+		for _, cell := range row {
+			bytes += len(cell) // the cells of a row share memory, so those that are not read count too
 		}
 		if figure, ok := f.readRow(row, line); ok {
 			f.builder.Append(f.texts, []float64{figure, float64(line)})
@@ -277,6 +280,15 @@ func (f *file) readRow(row []string, line int) (figure float64, ok bool) {
 		return 0, false
 	}
 	ok = true
+	for i, cell := range row {
+		if !utf8.ValidString(cell) {
+			f.find(ruleEncoding, line, f.headers[i], nil, "the cell is not UTF-8")
+			ok = false
+		}
+	}
+	if !ok {
+		return 0, false
+	}
 	for i, source := range f.cells {
 		at := i
 		if i >= f.timePeriod {
@@ -313,9 +325,6 @@ func (f *file) cell(row []string, line int, source cellSource) (string, bool) {
 	case len(text) > maxCellBytes:
 		f.find(ruleValue, line, header, []string{shown(text)}, "the cell is longer than %d bytes", maxCellBytes)
 		return "", false
-	case !utf8.ValidString(text):
-		f.find(ruleEncoding, line, header, nil, "the cell is not UTF-8")
-		return "", false
 	case strings.ContainsRune(text, 0):
 		f.find(ruleEncoding, line, header, nil, "the cell has a character U+0000")
 		return "", false
@@ -341,7 +350,14 @@ func (f *file) period(row []string, line int, frequency string) (string, bool) {
 	if frequency == "" {
 		return "", false // reported already
 	}
-	period, err := parsePeriodAs(f.layout.Period.Format, text, frequency)
+	if frequencies := periodFormats[f.layout.Period.Format]; !oneOf(frequencies, frequency) {
+		if source := f.cells[f.frequency]; source.field >= 0 {
+			column = f.headers[source.field]
+		}
+		f.find(rulePeriod, line, column, []string{shown(frequency)}, "frequency %q is not one of %s, those that periods of the form %s have", shown(frequency), strings.Join(strings.Split(frequencies, ""), ", "), f.layout.Period.Format)
+		return "", false
+	}
+	period, err := parsePeriodAs(f.layout.Period.Format, text, Frequency(frequency[0]))
 	if err != nil {
 		f.find(rulePeriod, line, column, []string{shown(text)}, "%s", err)
 		return "", false
@@ -354,23 +370,26 @@ func (f *file) period(row []string, line int, frequency string) (string, bool) {
 }
 
 // parsePeriodAs reads a text of one of the [periodFormats] as a period of the frequency.
-func parsePeriodAs(format, text, frequency string) (Period, error) {
-	if !oneOf(periodFormats[format], frequency) {
-		return Period{}, fmt.Errorf("frequency %q is not one of %s, those that periods of the form %s have", shown(frequency), strings.Join(strings.Split(periodFormats[format], ""), ", "), format)
-	}
-	layouts := map[string]string{formatYear: "2006", formatMonth: "2006-01", formatDay: time.DateOnly}
-	layout, value := layouts[format], text
-	if format == formatQuarter {
+func parsePeriodAs(format, text string, frequency Frequency) (Period, error) {
+	layout, value := "", text
+	switch format {
+	case formatYear:
+		layout = "2006"
+	case formatMonth:
+		layout = "2006-01"
+	case formatDay:
+		layout = time.DateOnly
+	case formatQuarter:
 		year, quarter, _ := strings.Cut(text, " ")
 		if q, err := strconv.Atoi(quarter); err == nil && len(quarter) == 1 && q >= 1 && q <= 4 {
-			layout, value = layouts[formatMonth], fmt.Sprintf("%s-%02d", year, 3*q)
+			layout, value = "2006-01", fmt.Sprintf("%s-%02d", year, 3*q)
 		}
 	}
 	day, err := time.Parse(layout, value)
 	if layout == "" || err != nil {
 		return Period{}, fmt.Errorf("%q is no period of the form %s", shown(text), format)
 	}
-	return PeriodAt(Frequency(frequency[0]), day)
+	return PeriodAt(frequency, day)
 }
 
 // parseFigure reads a finite decimal number: an optional minus sign, digits, and digits after a point.
@@ -392,5 +411,6 @@ func shown(text string) string {
 	if len(text) > maxShownBytes {
 		text = text[:maxShownBytes] + "…"
 	}
-	return strings.ToValidUTF8(strings.ReplaceAll(text, "\x00", "\uFFFD"), "\uFFFD")
+	// A clone, since the text may be a part of a long row.
+	return strings.Clone(strings.ToValidUTF8(strings.ReplaceAll(text, "\x00", "\uFFFD"), "\uFFFD"))
 }

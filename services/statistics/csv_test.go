@@ -165,6 +165,7 @@ func TestReadFindings(t *testing.T) {
 			{Rule: "HEADER", Line: 1, Column: "month"},
 		}, "UTF-8", 0},
 		{"it refuses a cell in Latin-1", ferryHeader + "2023-01;\"a\nb\";NO;;x;1\n2023-01;S\xf8r;NO;;x;1\n" + good, []found{{Rule: "ENCODING", Line: 4, Column: "port"}}, "UTF-8", 2},
+		{"it refuses a cell in Latin-1 that is not read", ferryHeader + "2023-01;Nord;NO;;\xe6;1\n" + good, []found{{Rule: "ENCODING", Line: 2, Column: "clerk"}}, "UTF-8", 1},
 		{"it refuses a cell with U+0000", ferryHeader + "2023-01;N\x00rd;NO;;x;1\n" + good, []found{{Rule: "ENCODING", Line: 2, Column: "port"}}, "U+0000", 1},
 		{"it refuses a row with too few cells, and one with too many", ferryHeader + "2023-01;Nord;NO\n" + good + "2023-01;Nord;NO;;x;1;2\n", []found{{Rule: "ROW", Line: 2}, {Rule: "ROW", Line: 4}}, "has 3 cells, the header row 6", 1},
 		{"it refuses a quote in mid-cell", ferryHeader + good + "2023-01;No\"rd;NO;;x;1\n" + good, []found{{Rule: "ROW", Line: 3}}, "line 3, byte 11", 2},
@@ -240,32 +241,32 @@ func TestReadFigures(t *testing.T) {
 
 func TestReadPeriods(t *testing.T) {
 	t.Parallel()
-	for _, test := range []struct{ format, frequency, text, want string }{
-		{"YYYY", "A", "2023", "2023"},
-		{"YYYY", "A", "23", ""},
-		{"YYYY", "A", "0999", ""},
-		{"YYYY", "A", "3000", ""},
-		{"YYYY", "Q", "2023", ""},
-		{"YYYY Q", "Q", "2018 1", "2018-Q1"},
-		{"YYYY Q", "Q", "2018 4", "2018-Q4"},
-		{"YYYY Q", "A", "2018 4", "2018"},
-		{"YYYY Q", "Q", "2018 5", ""},
-		{"YYYY Q", "Q", "2018", ""},
-		{"YYYY Q", "Q", "2018-1 1", ""},
-		{"YYYY Q", "M", "2018 1", ""},
-		{"YYYY-MM", "M", "2023-12", "2023-12"},
-		{"YYYY-MM", "Q", "2023-12", "2023-Q4"},
-		{"YYYY-MM", "M", "2023-13", ""},
-		{"YYYY-MM", "M", "2023-1", ""},
-		{"YYYY-MM", "D", "2023-12", ""},
-		{"YYYY-MM-DD", "Q", "2018-03-31", "2018-Q1"},
-		{"YYYY-MM-DD", "Q", "2018-01-01", "2018-Q1"},
-		{"YYYY-MM-DD", "W", "2021-01-01", "2020-W53"},
-		{"YYYY-MM-DD", "D", "2020-02-29", "2020-02-29"},
-		{"YYYY-MM-DD", "D", "2021-02-29", ""},
-		{"YYYY-MM-DD", "M", "2021-02-28T00:00", ""},
-		{"YYYY-MM-DD", "S", "2021-02-28", ""},
-		{"YYYY-MM-DD", "MM", "2021-02-28", ""},
+	for _, test := range []struct{ format, frequency, text, want, frequencies string }{
+		{"YYYY", "A", "2023", "2023", "A"},
+		{"YYYY", "A", "23", "", "A"},
+		{"YYYY", "A", "0999", "", "A"},
+		{"YYYY", "A", "3000", "", "A"},
+		{"YYYY", "Q", "2023", "", "A"},
+		{"YYYY Q", "Q", "2018 1", "2018-Q1", "AQ"},
+		{"YYYY Q", "Q", "2018 4", "2018-Q4", "AQ"},
+		{"YYYY Q", "A", "2018 4", "2018", "AQ"},
+		{"YYYY Q", "Q", "2018 5", "", "AQ"},
+		{"YYYY Q", "Q", "2018", "", "AQ"},
+		{"YYYY Q", "Q", "2018-1 1", "", "AQ"},
+		{"YYYY Q", "M", "2018 1", "", "AQ"},
+		{"YYYY-MM", "M", "2023-12", "2023-12", "AQM"},
+		{"YYYY-MM", "Q", "2023-12", "2023-Q4", "AQM"},
+		{"YYYY-MM", "M", "2023-13", "", "AQM"},
+		{"YYYY-MM", "M", "2023-1", "", "AQM"},
+		{"YYYY-MM", "D", "2023-12", "", "AQM"},
+		{"YYYY-MM-DD", "Q", "2018-03-31", "2018-Q1", "AQMWD"},
+		{"YYYY-MM-DD", "Q", "2018-01-01", "2018-Q1", "AQMWD"},
+		{"YYYY-MM-DD", "W", "2021-01-01", "2020-W53", "AQMWD"},
+		{"YYYY-MM-DD", "D", "2020-02-29", "2020-02-29", "AQMWD"},
+		{"YYYY-MM-DD", "D", "2021-02-29", "", "AQMWD"},
+		{"YYYY-MM-DD", "M", "2021-02-28T00:00", "", "AQMWD"},
+		{"YYYY-MM-DD", "S", "2021-02-28", "", "AQMWD"},
+		{"YYYY-MM-DD", "MM", "2021-02-28", "", "AQMWD"},
 	} {
 		layout := ferryLayout()
 		layout.Constants = nil
@@ -279,7 +280,11 @@ func TestReadPeriods(t *testing.T) {
 		rows, findings := readAll(t, layout, ferries(), strings.NewReader(file))
 		switch {
 		case test.want == "":
-			if len(findings) != 1 || findings[0].Rule != "PERIOD" || findings[0].Line != 2 {
+			column := strings.Join(layout.Period.Headers, " ")
+			if !strings.Contains(test.frequencies, test.frequency) {
+				column = "freq"
+			}
+			if len(findings) != 1 || findings[0].Rule != "PERIOD" || findings[0].Line != 2 || findings[0].Column != column {
 				t.Errorf("%+v: read as %v with findings %v", test, rows, findings)
 			}
 		case len(rows) != 1 || rows[0][3] != test.want:
