@@ -106,7 +106,8 @@ type RepresentationMap struct {
 	Identity  bool     // a value that is already a code of the target stays as it is
 }
 
-// Mapping maps one tuple to another, for the periods from ValidFrom to ValidTo.
+// Mapping maps one tuple to another, for the periods that lie wholly between the start of ValidFrom and the end of
+// ValidTo, which may be of any frequency.
 type Mapping struct {
 	Sources   []string // "*" fits any value
 	Targets   []string
@@ -146,7 +147,7 @@ type Layout struct {
 type LayoutColumn struct {
 	Header    string
 	Component string // "": known, and not read
-	Blank     string // what a blank cell stands for; "": it is an error
+	Blank     string // what a blank cell stands for; "": it is an error, but of an attribute an absent value
 }
 
 // LayoutPeriod says how TIME_PERIOD is read: from the columns joined with a space, in the format "YYYY-MM",

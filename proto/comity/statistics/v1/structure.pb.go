@@ -673,7 +673,8 @@ type Mapping struct {
 	Sources []string `protobuf:"bytes,1,rep,name=sources,proto3" json:"sources,omitempty"`
 	// The target codes, in the order of the component map's targets.
 	Targets []string `protobuf:"bytes,2,rep,name=targets,proto3" json:"targets,omitempty"`
-	// The first period for which it holds, for example "2021-10"; empty: always.
+	// The first period for which it holds, for example "2021-10"; empty: always. It holds for no period that is only in
+	// part after its start.
 	ValidFrom string `protobuf:"bytes,3,opt,name=valid_from,json=validFrom,proto3" json:"valid_from,omitempty"`
 	// The last period for which it holds; empty: always.
 	ValidTo       string `protobuf:"bytes,4,opt,name=valid_to,json=validTo,proto3" json:"valid_to,omitempty"`
@@ -1019,7 +1020,7 @@ type LayoutColumn struct {
 	Header string `protobuf:"bytes,1,opt,name=header,proto3" json:"header,omitempty"`
 	// The component it fills, "OBS_VALUE" for the figure; empty: the column is known and not read.
 	Component string `protobuf:"bytes,2,opt,name=component,proto3" json:"component,omitempty"`
-	// What a blank cell stands for; empty: a blank cell is an error.
+	// What a blank cell stands for; empty: a blank cell is an error, but of an attribute an absent value.
 	Blank         string `protobuf:"bytes,3,opt,name=blank,proto3" json:"blank,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
