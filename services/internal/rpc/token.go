@@ -181,12 +181,12 @@ func algorithmOf(key jwk.Key) (algorithm jwa.SignatureAlgorithm, ok bool) {
 		return algorithm, false
 	}
 	switch key := key.(type) {
+	case jwk.ECDSAPublicKey: // before OKP, whose methods it has as well
+		curve, _ := key.Crv()
+		algorithm, ok = jwa.ES256(), curve == jwa.P256()
 	case jwk.OKPPublicKey:
 		curve, _ := key.Crv()
 		algorithm, ok = jwa.EdDSA(), curve == jwa.Ed25519()
-	case jwk.ECDSAPublicKey:
-		curve, _ := key.Crv()
-		algorithm, ok = jwa.ES256(), curve == jwa.P256()
 	case jwk.RSAPublicKey:
 		modulus, _ := key.N()
 		algorithm, ok = jwa.RS256(), len(modulus) >= leastRSABytes
