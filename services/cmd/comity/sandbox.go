@@ -219,7 +219,7 @@ func directoryOr(given, otherwise, flag string) (string, error) {
 	if info, err := os.Stat(directory); err != nil || !info.IsDir() {
 		return "", fmt.Errorf("there is no directory %s: name it with %s", directory, flag)
 	}
-	return directory, nil
+	return filepath.EvalSymlinks(directory)
 }
 
 // readSettings takes the flags where they are given, and else what the sandbox was brought up with before.
