@@ -21,7 +21,7 @@ import (
 //
 // What can remain: ==, !=, <, <=, >, >= and `in` with constants, startswith, endswith, contains, `not` before one of
 // these, and their conjunctions and disjunctions. Sets and objects of data are known and may be iterated, with `every`
-// too. A rule that leaves anything else, such as a regular expression, `not` before a rule of the row, `default` or
+// too. A rule that leaves anything else, such as a regular expression, `not` before a rule that iterates, `default` or
 // `else`, is an error.
 func (e *Engine) Condition(ctx context.Context, rule string, input any, unknown string) (filter.Filter, error) {
 	active := e.active.Load()

@@ -5,7 +5,8 @@
 // that publication/data.yaml is data.publication. Where two directories give data for the same path, the later one
 // counts. Modules of one package add to each other, whichever directory they are in.
 //
-// A set of policies is active only when it compiles in strict mode and all tests in it (x_test.rego) pass. A rule sees
+// A set of policies is active only when it compiles in strict mode and all tests in it (x_test.rego) pass; the tests of
+// a directory see that directory and those before it. A rule sees
 // its input, the data of the files and the data that the service supplies; it has no network, clock or randomness, so
 // the same input and data give the same answer again.
 //

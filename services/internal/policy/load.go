@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -26,13 +27,16 @@ import (
 // maxFile bounds a file of policies or data, in bytes.
 const maxFile = 16 << 20
 
+var errNoPolicy = errors.New("the directories hold no policy")
+
 var dataName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
 
 // files are the files of all directories, in the order of the directories and then of their names.
 type files []file
 
 type file struct {
-	name    string // "<number of the directory>/<path in it>", with slashes
+	layer   int    // the number of the directory, from 0
+	name    string // "<layer>/<path in the directory>", with slashes
 	content []byte
 }
 
@@ -68,7 +72,7 @@ func read(directories []string) (*files, error) {
 			if err != nil {
 				return err
 			}
-			all = append(all, file{name: strconv.Itoa(i) + "/" + filepath.ToSlash(inside), content: content})
+			all = append(all, file{layer: i, name: strconv.Itoa(i) + "/" + filepath.ToSlash(inside), content: content})
 			return nil
 		})
 		if err != nil {
@@ -88,10 +92,22 @@ func (f *files) revision() string {
 	return hex.EncodeToString(digest.Sum(nil))
 }
 
-// parse splits the files into modules, tests among them, and data.
-func (f *files) parse() (modules map[string]*ast.Module, data map[string]any, err error) {
+// layers returns how many directories have files.
+func (f *files) layers() int {
+	if len(*f) == 0 {
+		return 0
+	}
+	return (*f)[len(*f)-1].layer + 1
+}
+
+// parse splits the files of the layers up to the given one into modules and data. Of the tests it takes only those of
+// the last layer: the tests of the shared policies say nothing of what a state adds to them.
+func (f *files) parse(last int) (modules map[string]*ast.Module, data map[string]any, err error) {
 	modules, data = map[string]*ast.Module{}, map[string]any{}
 	for _, file := range *f {
+		if file.layer > last || file.layer < last && isTest(file.name) {
+			continue
+		}
 		if path.Ext(file.name) == ".rego" {
 			module, err := ast.ParseModuleWithOpts(file.name, string(file.content), ast.ParserOptions{
 				RegoVersion: ast.RegoV1, ProcessAnnotation: true, Capabilities: capabilities(),
@@ -116,9 +132,6 @@ func (f *files) parse() (modules map[string]*ast.Module, data map[string]any, er
 		}
 		merge(data, object)
 	}
-	if len(modules) == 0 {
-		return nil, nil, errors.New("the directories hold no policy")
-	}
 	return modules, data, nil
 }
 
@@ -135,25 +148,31 @@ func merge(base, over map[string]any) {
 	}
 }
 
-// compileSet compiles the files in strict mode and runs their tests.
+// compileSet compiles the files in strict mode and runs their tests: those of each directory with that directory and
+// the ones before it.
 func compileSet(ctx context.Context, f *files) (*set, error) {
-	modules, data, err := f.parse()
-	if err != nil {
-		return nil, err
+	if f.layers() == 0 {
+		return nil, errNoPolicy
 	}
-	if err := runTests(ctx, modules, data, nil); err != nil {
-		return nil, err
-	}
-	active := map[string]*ast.Module{}
-	for name, module := range modules {
-		if !isTest(name) {
-			active[name] = module
+	var modules map[string]*ast.Module
+	var data map[string]any
+	for layer := range f.layers() {
+		var err error
+		if modules, data, err = f.parse(layer); err != nil {
+			return nil, err
+		}
+		if err := runTests(ctx, modules, data, nil); err != nil {
+			return nil, err
 		}
 	}
+	maps.DeleteFunc(modules, func(name string, _ *ast.Module) bool { return isTest(name) })
+	if len(modules) == 0 {
+		return nil, errNoPolicy
+	}
 	s := &set{revision: f.revision(), data: data, store: newStore(data)}
-	err = storage.Txn(ctx, s.store, storage.TransactionParams{}, func(txn storage.Transaction) error {
+	err := storage.Txn(ctx, s.store, storage.TransactionParams{}, func(txn storage.Transaction) error {
 		s.compiler = newCompiler().WithPathConflictsCheck(storage.NonEmpty(ctx, s.store, txn))
-		if s.compiler.Compile(active); s.compiler.Failed() {
+		if s.compiler.Compile(modules); s.compiler.Failed() {
 			return s.compiler.Errors
 		}
 		return nil
