@@ -19,8 +19,8 @@ const (
 	indicator = "INDICATOR"
 )
 
-// frequencies of SDMX CL_FREQ, from the lowest to the highest.
-var frequencies = []string{"A", "S", "T", "Q", "M", "W", "D"}
+// frequencies that the statistics know, codes of SDMX CL_FREQ, from the lowest to the highest.
+var frequencies = []string{"A", "Q", "M", "W", "D"}
 
 // free is the CONF_STATUS of what may be published (SDMX CL_CONF_STATUS).
 const free = "F"

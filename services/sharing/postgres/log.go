@@ -33,7 +33,7 @@ func (t tx) SaveCheckpoint(ctx context.Context, note string) error {
 	_, err := t.db.Exec(ctx, `
 		INSERT INTO checkpoint (note)
 		VALUES ($1)
-		ON CONFLICT (only) DO UPDATE SET note = excluded.note`, note)
+		ON CONFLICT (single) DO UPDATE SET note = excluded.note`, note)
 	return err
 }
 

@@ -42,6 +42,9 @@ type querier interface {
 // reader is a [sharing.Reader], in a transaction or outside of one.
 type reader struct{ db querier }
 
+// In returns the reader inside a transaction, for who must read several things as they are at one moment.
+func In(t pgx.Tx) sharing.Reader { return reader{t} }
+
 // tx is a [sharing.Tx].
 type tx struct{ reader }
 

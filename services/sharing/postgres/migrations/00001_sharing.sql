@@ -19,8 +19,8 @@ CREATE INDEX log_entry_arrived ON log_entry (arrival) WHERE index IS NULL;
 
 -- The newest checkpoint, and no older one: nobody can go back to a shorter log by deleting a row.
 CREATE TABLE checkpoint (
-    only boolean PRIMARY KEY DEFAULT true CHECK (only),
-    note text    NOT NULL
+    single boolean PRIMARY KEY DEFAULT true CHECK (single),
+    note   text    NOT NULL
 );
 
 -- What the states have seen of each other's logs.

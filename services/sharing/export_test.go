@@ -1,0 +1,20 @@
+package sharing
+
+import "context"
+
+// Steps are the passes of the loops, one at a time.
+func (s *Service) Steps() []func(context.Context) error {
+	return []func(context.Context) error{s.releaseAll, s.sequenceAll, s.handOverAll, s.deliverAll}
+}
+
+func (s *Service) sequenceAll(ctx context.Context) error {
+	for {
+		more, err := s.sequence(ctx)
+		if err != nil || !more {
+			return err
+		}
+	}
+}
+
+// Sign signs as the service does.
+func (k Keys) Sign(payloadType string, payload []byte) Signed { return k.sign(payloadType, payload) }

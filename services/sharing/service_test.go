@@ -1,0 +1,301 @@
+package sharing_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/comity-federation/comity/proto/filter"
+	"github.com/comity-federation/comity/services/fault"
+	"github.com/comity-federation/comity/services/sharing"
+)
+
+func TestExchange(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := t.Context()
+	w.newFigures()
+	w.agree(t, w.terms())
+
+	t.Run("stores at the receiver what was released, with small cells merged", func(t *testing.T) {
+		want := map[string]float64{
+			"M,AA,1A,_T,_T,_T,2023-01": 92, "M,AA,1A,NORTH,_T,_T,2023-01": 49, "M,AA,1A,_O,_T,_T,2023-01": 43,
+			"M,AA,1A,NORTH,SYR,_T,2023-01": 40, "M,AA,1A,NORTH,_O,_T,2023-01": 9,
+			"M,AA,1A,_O,IRQ,_T,2023-01": 30, "M,AA,1A,_O,_O,_T,2023-01": 13,
+		}
+		if diff := cmp.Diff(want, w.bb.figures.received); diff != "" {
+			t.Error(diff)
+		}
+	})
+	t.Run("says what was held back", func(t *testing.T) {
+		releases, next, err := w.aa.Releases(ctx, sharing.Page{})
+		if err != nil || len(releases) != 1 || next != "" {
+			t.Fatalf("%d releases, next %q, %v", len(releases), next, err)
+		}
+		r := releases[0]
+		if r.Candidates != 10 || r.Released != 7 || r.Withheld != 0 || r.Suppressed != 7 || r.ValueKept != 40.0/92 {
+			t.Errorf("%+v", r)
+		}
+	})
+	t.Run("has a verified receipt at the sender", func(t *testing.T) {
+		deliveries, _, err := w.aa.Deliveries(ctx, sharing.Page{})
+		if err != nil || len(deliveries) != 1 || deliveries[0].State != sharing.Receipted || !deliveries[0].ReceiptVerified {
+			t.Errorf("%+v, %v", deliveries, err)
+		}
+		deliveries, _, err = w.bb.Deliveries(ctx, sharing.Page{Partner: "aa"})
+		if err != nil || len(deliveries) != 1 || deliveries[0].State != sharing.Stored || deliveries[0].Cells != 7 {
+			t.Errorf("%+v, %v", deliveries, err)
+		}
+	})
+	t.Run("does not release again what has not changed", func(t *testing.T) {
+		w.run(t)
+		if releases, _, err := w.aa.Releases(ctx, sharing.Page{}); err != nil || len(releases) != 1 {
+			t.Errorf("%d releases, %v", len(releases), err)
+		}
+	})
+	t.Run("releases what has changed, and the receiver has it", func(t *testing.T) {
+		w.aa.figures.set("M,AA,1A,EAST,AFG,_T,2023-02", 500)
+		w.run(t)
+		if got := w.bb.figures.received["M,AA,1A,EAST,AFG,_T,2023-02"]; got != 500 {
+			t.Errorf("the receiver has %v", got)
+		}
+	})
+	t.Run("leaves logs that verify at both states", func(t *testing.T) {
+		for _, s := range []*state{w.aa, w.bb} {
+			if n, err := s.verify(ctx); err != nil || n == 0 {
+				t.Errorf("%s: %d entries, %v", s.code, n, err)
+			}
+		}
+	})
+	t.Run("counts how the streams stand", func(t *testing.T) {
+		partners, err := w.aa.Partners(ctx)
+		if err != nil || len(partners) != 1 || partners[0].ReceiptedSequence != 2 || partners[0].Waiting != 0 {
+			t.Errorf("%+v, %v", partners, err)
+		}
+	})
+	t.Run("pages releases, the newest first", func(t *testing.T) {
+		first, next, err := w.aa.Releases(ctx, sharing.Page{Limit: 1})
+		if err != nil || len(first) != 1 || next == "" {
+			t.Fatalf("%d releases, next %q, %v", len(first), next, err)
+		}
+		second, next, err := w.aa.Releases(ctx, sharing.Page{Limit: 1, Token: next})
+		if err != nil || len(second) != 1 || next != "" || second[0].ID >= first[0].ID {
+			t.Errorf("%d releases, next %q, %v", len(second), next, err)
+		}
+	})
+}
+
+func TestRelease(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	t.Run("treats a cell that policy refuses as one that must not be seen", func(t *testing.T) {
+		w := newWorld(t)
+		w.newFigures()
+		w.aa.rules.include = filter.Compare(filter.OpNe, "CITIZENSHIP", "IRQ")
+		w.agree(t, w.terms())
+		for key := range w.bb.figures.received {
+			if len(key) > 20 && key[:20] == "M,AA,1A,EAST,IRQ,_T," {
+				t.Errorf("%s was received", key)
+			}
+		}
+		releases, _, err := w.aa.Releases(ctx, sharing.Page{})
+		if err != nil || len(releases) != 1 || releases[0].Withheld != 2 {
+			t.Errorf("%+v, %v", releases, err)
+		}
+	})
+	t.Run("goes at a coarser frequency where that is agreed", func(t *testing.T) {
+		w := newWorld(t)
+		w.newFigures()
+		w.aa.figures.set("M,AA,1A,EAST,AFG,_T,2023-02", 500)
+		terms := w.terms()
+		terms.Detail = map[string]string{"FREQ": "A"}
+		w.agree(t, terms)
+		if diff := cmp.Diff(map[string]float64{"A,AA,1A,_T,_T,_T,2023": 592}, w.bb.figures.received); diff != "" {
+			t.Error(diff)
+		}
+		releases, _, err := w.aa.Releases(ctx, sharing.Page{})
+		want := map[string]string{"FREQ": "A", "SECTION": "_T", "CITIZENSHIP": "_T"}
+		if err != nil || len(releases) != 1 {
+			t.Fatalf("%d releases, %v", len(releases), err)
+		}
+		if diff := cmp.Diff(want, releases[0].Coarsened); diff != "" {
+			t.Error(diff)
+		}
+	})
+	t.Run("goes as it is stored where that is coarser than agreed", func(t *testing.T) {
+		w := newWorld(t)
+		w.aa.figures.set("A,AA,1A,EAST,AFG,_T,2023", 500)
+		w.agree(t, w.terms())
+		if w.bb.figures.received["A,AA,1A,EAST,AFG,_T,2023"] != 500 {
+			t.Errorf("%v", w.bb.figures.received)
+		}
+	})
+	t.Run("withdraws everything once there is nothing left", func(t *testing.T) {
+		w := newWorld(t)
+		w.newFigures()
+		w.agree(t, w.terms())
+		clear(w.aa.figures.own)
+		w.run(t)
+		if len(w.bb.figures.received) != 0 || len(w.bb.figures.submitted) != 2 {
+			t.Errorf("%v, %v", w.bb.figures.received, w.bb.figures.submitted)
+		}
+	})
+	t.Run("goes nowhere while policy cannot be evaluated", func(t *testing.T) {
+		w := newWorld(t)
+		w.newFigures()
+		w.aa.rules.failing = errors.New("broken")
+		w.agree(t, w.terms())
+		if releases, _, err := w.aa.Releases(ctx, sharing.Page{}); err != nil || len(releases) != 0 {
+			t.Errorf("%+v, %v", releases, err)
+		}
+	})
+	t.Run("travels in batches that are stored together", func(t *testing.T) {
+		w := newWorld(t)
+		for year := 1000; year < 1900; year++ {
+			for _, month := range []string{"01", "02", "03"} {
+				w.aa.figures.own["M,AA,1A,EAST,AFG,_T,"+time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC).Format("2006")+"-"+month] = 9
+			}
+		}
+		w.agree(t, w.terms())
+		deliveries, _, err := w.bb.Deliveries(ctx, sharing.Page{})
+		if err != nil || len(deliveries) != 2 || deliveries[0].State != sharing.Stored || deliveries[1].State != sharing.Stored {
+			t.Errorf("%+v, %v", deliveries, err)
+		}
+		if len(w.bb.figures.received) != 8100 {
+			t.Errorf("%d rows", len(w.bb.figures.received))
+		}
+	})
+}
+
+func TestAgreement(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := t.Context()
+	stands := func(t *testing.T, s *state, want sharing.AgreementState) {
+		t.Helper()
+		a, err := s.Agreement(ctx, "aa-bb-1a")
+		if err != nil || a.State != want {
+			t.Errorf("at %s it is %d, %v", s.code, a.State, err)
+		}
+	}
+	t.Run("names every term that is wrong", func(t *testing.T) {
+		_, err := w.aa.Draft(ctx, sharing.Terms{ID: "Not An Id", Provider: "zz", Receiver: "zz"})
+		wrong := (*fault.Error)(nil)
+		if !errors.As(err, &wrong) || wrong.Kind != fault.Invalid || len(wrong.Violations) < 7 {
+			t.Errorf("%+v", err)
+		}
+	})
+	t.Run("is proposed until both have signed, and then active at both", func(t *testing.T) {
+		must(t)(w.aa.Draft(ctx, w.terms()))
+		must(t)(w.aa.Draft(ctx, w.terms()))
+		stands(t, w.aa, sharing.Proposed)
+		must(t)(w.aa.Sign(ctx, "aa-bb-1a"))
+		w.aa.letters.down = errors.New("no line")
+		w.run(t)
+		w.aa.letters.down = nil
+		w.run(t)
+		stands(t, w.bb, sharing.Proposed)
+		must(t)(w.bb.Sign(ctx, "aa-bb-1a"))
+		stands(t, w.bb, sharing.Active)
+		w.run(t)
+		stands(t, w.aa, sharing.Active)
+	})
+	t.Run("cannot be changed under the same version", func(t *testing.T) {
+		terms := w.terms()
+		terms.Onward = true
+		if _, err := w.aa.Draft(ctx, terms); !fault.Is(err, fault.Exists) {
+			t.Errorf("%v", err)
+		}
+	})
+	t.Run("is superseded by a higher version that both have signed", func(t *testing.T) {
+		terms := w.terms()
+		terms.Version = 2
+		w.agree(t, terms)
+		all, err := w.bb.Agreements(ctx, true)
+		if err != nil || len(all) != 2 || all[0].State != sharing.Superseded || all[1].State != sharing.Active {
+			t.Errorf("%+v, %v", all, err)
+		}
+	})
+	t.Run("ends at both when one ends it", func(t *testing.T) {
+		must(t)(w.bb.Terminate(ctx, "aa-bb-1a", "no longer needed"))
+		w.run(t)
+		stands(t, w.aa, sharing.Terminated)
+		stands(t, w.bb, sharing.Terminated)
+		if open, err := w.aa.Agreements(ctx, false); err != nil || len(open) != 0 {
+			t.Errorf("%+v, %v", open, err)
+		}
+		if _, err := w.aa.Terminate(ctx, "aa-bb-1a", "again"); !fault.Is(err, fault.Precondition) {
+			t.Errorf("%v", err)
+		}
+	})
+	t.Run("is not taken from a state that has not signed it", func(t *testing.T) {
+		terms := w.terms()
+		terms.ID = "other"
+		document, err := terms.Document()
+		if err != nil {
+			t.Fatal(err)
+		}
+		unsigned := sharing.Signed{PayloadType: sharing.AgreementType, Payload: document}
+		if err := w.bb.ReceiveProposal(ctx, "aa", unsigned); fault.Reason(err) != "UNTRUSTED_SIGNER" {
+			t.Errorf("%v", err)
+		}
+	})
+	t.Run("leaves logs that verify", func(t *testing.T) {
+		for _, s := range []*state{w.aa, w.bb} {
+			if _, err := s.verify(ctx); err != nil {
+				t.Errorf("%s: %v", s.code, err)
+			}
+		}
+	})
+}
+
+func TestExplain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := t.Context()
+	w.newFigures()
+	w.agree(t, w.terms())
+	t.Run("says what would go, and sends nothing", func(t *testing.T) {
+		got, err := w.aa.Explain(ctx, sharing.ExplainRequest{Partner: "bb", Indicator: "1A"})
+		if err != nil || !got.Allowed || got.Released != 7 || got.Suppressed != 7 || got.PolicyRevision != "r1" {
+			t.Errorf("%+v, %v", got, err)
+		}
+	})
+	t.Run("counts the cells asked for", func(t *testing.T) {
+		got, err := w.aa.Explain(ctx, sharing.ExplainRequest{Partner: "bb", Indicator: "1A", Filter: filter.Eq("SECTION", "NORTH")})
+		if err != nil || got.Released != 3 || got.Suppressed != 2 {
+			t.Errorf("%+v, %v", got, err)
+		}
+		asked := w.aa.rules.questions[len(w.aa.rules.questions)-1].Requested
+		if diff := cmp.Diff(map[string][]sharing.RequestedCode{"SECTION": {{Code: "NORTH", Level: "section"}}}, asked); diff != "" {
+			t.Error(diff)
+		}
+	})
+	t.Run("names the reason why not", func(t *testing.T) {
+		got, err := w.aa.Explain(ctx, sharing.ExplainRequest{Partner: "bb", Indicator: "5"})
+		if err != nil || got.Allowed || got.Reasons[0].Code != "INDICATOR_NOT_COVERED" || got.Reasons[0].Agreement != "aa-bb-1a" {
+			t.Errorf("%+v, %v", got, err)
+		}
+		got, err = w.bb.Explain(ctx, sharing.ExplainRequest{Partner: "aa", Indicator: "5"})
+		if err != nil || got.Allowed || got.Reasons[0].Code != "NO_AGREEMENT" {
+			t.Errorf("%+v, %v", got, err)
+		}
+	})
+	t.Run("knows no partner that is not trusted", func(t *testing.T) {
+		for _, partner := range []sharing.StateCode{"zz", "aa", ""} {
+			if _, err := w.aa.Explain(ctx, sharing.ExplainRequest{Partner: partner, Indicator: "5"}); !fault.Is(err, fault.NotFound) {
+				t.Errorf("%q: %v", partner, err)
+			}
+		}
+	})
+	t.Run("refuses while policy cannot be evaluated", func(t *testing.T) {
+		w.aa.rules.failing = errors.New("broken")
+		defer func() { w.aa.rules.failing = nil }()
+		got, err := w.aa.Explain(ctx, sharing.ExplainRequest{Partner: "bb", Indicator: "1A"})
+		if err != nil || got.Allowed || got.Reasons[0].Code != "POLICY_ERROR" {
+			t.Errorf("%+v, %v", got, err)
+		}
+	})
+}

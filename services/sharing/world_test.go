@@ -1,0 +1,520 @@
+package sharing_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/comity-federation/comity/proto/block"
+	"github.com/comity-federation/comity/proto/filter"
+	"github.com/comity-federation/comity/services/fault"
+	"github.com/comity-federation/comity/services/internal/postgrestest"
+	"github.com/comity-federation/comity/services/sharing"
+	"github.com/comity-federation/comity/services/sharing/postgres"
+	"github.com/comity-federation/comity/services/sharing/wire"
+)
+
+const dataflow = "TEST:CROSSINGS(1.0.0)"
+
+// structures has one dimension of each kind.
+func structures() *sharing.Structures {
+	code := func(level string) sharing.Code { return sharing.Code{Parent: "_T", Level: level} }
+	return &sharing.Structures{
+		Dataflow: dataflow, Codelists: []string{"TEST:CL_SECTION(1.0.0)"},
+		Dimensions: []sharing.Dimension{
+			{ID: "FREQ", Levels: []string{"frequency"}, Codes: map[string]sharing.Code{"A": {Level: "frequency"}, "M": {Level: "frequency"}}},
+			{ID: "REF_AREA", Levels: []string{"area"}, Codes: map[string]sharing.Code{"AA": {Level: "area"}, "BB": {Level: "area"}}},
+			{ID: "INDICATOR", Codes: map[string]sharing.Code{"1A": {}, "5": {}}},
+			{ID: "SECTION", Levels: []string{"total", "section"}, Codes: map[string]sharing.Code{
+				"_T": {Level: "total"}, "NORTH": code("section"), "SOUTH": code("section"), "EAST": code("section"), "_O": code("section"),
+			}},
+			{ID: "CITIZENSHIP", Levels: []string{"total", "country"}, Codes: map[string]sharing.Code{
+				"_T": {Level: "total"}, "SYR": code("country"), "AFG": code("country"), "IRQ": code("country"), "_O": code("country"),
+			}},
+			{ID: "SEX", Levels: []string{"total", "sex"}, Codes: map[string]sharing.Code{"_T": {Level: "total"}, "F": code("sex"), "M": code("sex")}},
+		},
+	}
+}
+
+// figures are the statistics of a state in memory: values by "M,AA,1A,NORTH,SYR,_T,2023-01".
+type figures struct {
+	mu        sync.Mutex
+	revision  int64
+	own       map[string]float64
+	received  map[string]float64
+	submitted map[string]int // by idempotency key, how often it had an effect
+	failing   error
+}
+
+func (f *figures) set(key string, value float64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.own[key] = value
+	f.revision++
+}
+
+func (f *figures) Structures(_ context.Context, name string) (*sharing.Structures, error) {
+	if name != dataflow {
+		return nil, fault.Missing("there is no dataflow %s", name)
+	}
+	return structures(), nil
+}
+
+func (f *figures) Query(_ context.Context, query sharing.Query, each func(*block.Block) error) (int64, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.failing != nil {
+		return 0, f.failing
+	}
+	dimensions := structures().Dimensions
+	sums := map[string]float64{}
+rows:
+	for key, value := range f.own {
+		codes := strings.Split(key, ",")
+		for _, selection := range query.Selections {
+			i := slices.IndexFunc(dimensions, func(d sharing.Dimension) bool { return d.ID == selection.Dimension })
+			switch {
+			case len(selection.Codes) == 1 && selection.Codes[0] == "_T":
+				codes[i] = "_T"
+			case selection.Level == "" && !slices.Contains(selection.Codes, codes[i]):
+				if i != 0 || selection.Codes[0] != "A" {
+					continue rows
+				}
+				codes[i], codes[len(codes)-1] = "A", codes[len(codes)-1][:4]
+			}
+		}
+		fits := query.Filter.Match(func(component string) string {
+			return codes[slices.IndexFunc(dimensions, func(d sharing.Dimension) bool { return d.ID == component })]
+		})
+		if fits {
+			sums[strings.Join(codes, ",")] += value
+		}
+	}
+	names := []string{}
+	for _, d := range dimensions {
+		names = append(names, d.ID)
+	}
+	builder := block.NewBuilder(append(names, block.TimePeriod), []string{block.ObsValue})
+	for _, key := range slices.Sorted(maps.Keys(sums)) {
+		builder.Append(strings.Split(key, ","), []float64{sums[key]})
+	}
+	return f.revision, each(builder.Block())
+}
+
+func (f *figures) Watch(ctx context.Context, _ string, _ func(sharing.Revision) error) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (f *figures) Submit(_ context.Context, submission sharing.Submission, blocks iter.Seq2[*block.Block, error]) (sharing.Submitted, error) {
+	rows := map[string]float64{}
+	for b, err := range blocks {
+		if err != nil {
+			return sharing.Submitted{}, err
+		}
+		for i := range b.Rows {
+			var codes []string
+			for _, d := range structures().Dimensions {
+				codes = append(codes, b.Column(d.ID).Text(i))
+			}
+			rows[strings.Join(append(codes, b.Column(block.TimePeriod).Text(i)), ",")] = b.Column(block.ObsValue).Numbers[i]
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.failing != nil {
+		return sharing.Submitted{}, f.failing
+	}
+	if f.submitted[submission.IdempotencyKey]++; f.submitted[submission.IdempotencyKey] == 1 {
+		f.received = rows
+	}
+	return sharing.Submitted{Accepted: true}, nil
+}
+
+// rules is policy in Go: it allows what an agreement covers.
+type rules struct {
+	mu        sync.Mutex
+	agreed    map[sharing.StateCode]map[string][]sharing.Terms
+	include   filter.Filter
+	refuse    string // a reason why nothing is accepted
+	failing   error
+	questions []sharing.Question
+}
+
+func (r *rules) SetData(_ context.Context, path string, value any) error {
+	if path != "agreements" {
+		return nil
+	}
+	data, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.agreed = nil
+	return json.Unmarshal(data, &r.agreed)
+}
+
+func (r *rules) Evaluate(_ context.Context, rule string, input, output any) (string, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.failing != nil {
+		return "", r.failing
+	}
+	if rule == "data.comity.receive.decision" {
+		verdict := map[string]any{"allow": r.refuse == "", "reasons": []sharing.Reason{}}
+		if r.refuse != "" {
+			verdict["reasons"] = []sharing.Reason{{Code: "RECEIVE_REFUSED", Text: r.refuse}}
+		}
+		return "r1", remarshal(verdict, output)
+	}
+	question := input.(sharing.Question)
+	r.questions = append(r.questions, question)
+	ruling := sharing.Ruling{Reasons: []sharing.Reason{{Code: "NO_AGREEMENT", Text: "there is none"}}}
+	for indicator, all := range r.agreed[question.Partner] {
+		ruling.Reasons = []sharing.Reason{{Code: "INDICATOR_NOT_COVERED", Text: "it is not covered", Agreement: all[0].ID}}
+		if indicator == question.Indicator {
+			ruling = sharing.Ruling{
+				Allow: true, Reasons: []sharing.Reason{}, Detail: all[0].Detail,
+				Agreement:   sharing.RuledAgreement{ID: all[0].ID, Version: all[0].Version},
+				Obligations: sharing.Obligations{MinimumFrequency: all[0].MinimumFrequency},
+			}
+			break
+		}
+	}
+	return "r1", remarshal(ruling, output)
+}
+
+func remarshal(from, to any) error {
+	data, err := json.Marshal(from)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(data, to)
+}
+
+func (r *rules) Condition(context.Context, string, any, string) (filter.Filter, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.include, nil
+}
+
+func (r *rules) Revision() string { return "r1" }
+
+// state is a node of the test's world.
+type state struct {
+	*sharing.Service
+	code    sharing.StateCode
+	pool    *pgxpool.Pool
+	figures *figures
+	rules   *rules
+	crash   *crash
+	letters *letters
+}
+
+// world is two states that trust each other. Their network is a direct call.
+type world struct {
+	aa, bb *state
+	now    func() time.Time
+	mu     sync.Mutex
+	ahead  time.Duration
+}
+
+// letters carries what a state says to the other one.
+type letters struct {
+	to   *state
+	from sharing.StateCode
+	down error
+}
+
+func (l *letters) Propose(ctx context.Context, _ sharing.StateCode, agreement sharing.Signed) error {
+	return errors.Join(l.down, l.to.ReceiveProposal(ctx, l.from, agreement))
+}
+
+func (l *letters) Answer(ctx context.Context, _ sharing.StateCode, agreement sharing.Signed) error {
+	return errors.Join(l.down, l.to.ReceiveAnswer(ctx, l.from, agreement))
+}
+
+func (l *letters) Terminate(ctx context.Context, _ sharing.StateCode, termination sharing.Signed) error {
+	if l.down != nil {
+		return l.down
+	}
+	return l.to.ReceiveTermination(ctx, l.from, termination)
+}
+
+// crash fails one query of a pool, as if the process or the connection had died just before it.
+type crash struct {
+	mu    sync.Mutex
+	in    int // queries until then; 0: never
+	after int // queries seen
+}
+
+func (c *crash) arm(in int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.in, c.after = in, 0
+}
+
+func (c *crash) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.after++; c.after != c.in {
+		return ctx
+	}
+	dead, cancel := context.WithCancel(ctx)
+	cancel()
+	return dead
+}
+
+func (c *crash) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{}
+	w.now = func() time.Time {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return time.Now().Add(w.ahead)
+	}
+	trust := &sharing.TrustList{}
+	keys := map[sharing.StateCode]sharing.Keys{}
+	for _, code := range []sharing.StateCode{"aa", "bb"} {
+		public, private, err := ed25519.GenerateKey(rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		secret, verifier, err := note.GenerateKey(rand.Reader, sharing.LogName(code))
+		if err != nil {
+			t.Fatal(err)
+		}
+		signer, err := note.NewSigner(secret)
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys[code] = sharing.Keys{Signing: private, Log: signer, LogVerifier: verifier}
+		trust.States = append(trust.States, sharing.TrustedState{
+			Code: code, Name: strings.ToUpper(string(code)), Address: "127.0.0.1:1", RefAreas: []string{strings.ToUpper(string(code))},
+			SigningKeys: []sharing.SigningKey{{ID: sharing.KeyID(public), PublicKey: public}}, LogKey: verifier,
+		})
+	}
+	w.aa, w.bb = w.newState(t, "aa", trust, keys["aa"]), w.newState(t, "bb", trust, keys["bb"])
+	w.aa.letters.to, w.bb.letters.to = w.bb, w.aa
+	return w
+}
+
+func (w *world) newState(t *testing.T, code sharing.StateCode, trust *sharing.TrustList, keys sharing.Keys) *state {
+	t.Helper()
+	s := &state{
+		code:    code,
+		figures: &figures{own: map[string]float64{}, submitted: map[string]int{}, revision: 1},
+		rules:   &rules{}, crash: &crash{}, letters: &letters{from: code},
+	}
+	config := postgrestest.New(t, postgres.Migrations).Config()
+	config.ConnConfig.Tracer = s.crash
+	pool, err := pgxpool.NewWithConfig(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	s.pool = pool
+	s.Service = sharing.New(sharing.Config{
+		State: code, Dataflow: dataflow, Store: postgres.NewStore(pool), Statistics: s.figures, Policy: s.rules,
+		Trust: trust, Keys: keys, Codec: wire.Codec{}, Courier: s.letters, Clock: w.now,
+		Log: slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelError})),
+	})
+	return s
+}
+
+type testWriter struct{ t *testing.T }
+
+func (w testWriter) Write(line []byte) (int, error) {
+	w.t.Log(string(bytes.TrimSpace(line)))
+	return len(line), nil
+}
+
+// pass moves the clock on.
+func (w *world) pass(d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ahead += d
+}
+
+func (w *world) terms() sharing.Terms {
+	return sharing.Terms{
+		ID: "aa-bb-1a", Version: 1, Provider: "aa", Receiver: "bb", Dataflow: dataflow, Indicators: []string{"1A"},
+		Detail:   map[string]string{"FREQ": "M", "SECTION": "section", "CITIZENSHIP": "country"},
+		Purposes: []string{"STATISTICS"}, MinimumFrequency: 3, ValidFrom: "2020-01-01", Text: "As agreed.",
+	}
+}
+
+// agree makes both states sign the terms.
+func (w *world) agree(t *testing.T, terms sharing.Terms) {
+	t.Helper()
+	ctx := t.Context()
+	must(t)(w.aa.Draft(ctx, terms))
+	must(t)(w.aa.Sign(ctx, terms.ID))
+	w.run(t)
+	must(t)(w.bb.Sign(ctx, terms.ID))
+	w.run(t)
+}
+
+// must fails the test on an error.
+func must(t *testing.T) func(any, error) {
+	t.Helper()
+	return func(_ any, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// run lets both states do all that they have to do, and fails on any error.
+func (w *world) run(t *testing.T) {
+	t.Helper()
+	for range 2 {
+		for _, s := range []*state{w.aa, w.bb} {
+			for _, step := range s.Steps() {
+				if err := step(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if err := w.pull(t.Context(), w.bb, w.aa); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.bb.Steps()[2](t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// window is how many envelopes may be on their way without their receipts.
+const window = 2
+
+// pull brings everything that waits from the sender to the receiver, as the exchange does. It begins with the receipts
+// that may have been lost.
+func (w *world) pull(ctx context.Context, receiver, sender *state) error {
+	receipts, err := receiver.Receipts(ctx, sender.code, window)
+	if err != nil {
+		return err
+	}
+	for _, receipt := range receipts {
+		if err := sender.AcceptReceipt(ctx, receiver.code, receipt); err != nil {
+			return err
+		}
+	}
+	cursor, err := receiver.Cursor(ctx, sender.code)
+	if err != nil {
+		return err
+	}
+	for {
+		outgoing, err := sender.Outgoing(ctx, receiver.code, cursor, window)
+		if resync := (*sharing.ResyncError)(nil); errors.As(err, &resync) {
+			cursor = resync.From
+			continue
+		}
+		if err != nil || len(outgoing) == 0 {
+			return err
+		}
+		for _, out := range outgoing {
+			receipt, err := receiver.Receive(ctx, sender.code, out.Envelope)
+			switch {
+			case fault.Reason(err) == "RECEIVE_REFUSED":
+			case err != nil:
+				return fmt.Errorf("receiving %d: %w", out.Sequence, err)
+			default:
+				if err := sender.AcceptReceipt(ctx, receiver.code, receipt); err != nil {
+					return fmt.Errorf("accepting the receipt for %d: %w", out.Sequence, err)
+				}
+			}
+			cursor.Sequence = out.Sequence
+		}
+	}
+}
+
+// next returns the envelopes that wait for bb.
+func (w *world) next(t *testing.T) []sharing.Outgoing {
+	t.Helper()
+	cursor, err := w.bb.Cursor(t.Context(), "aa")
+	if err != nil {
+		t.Fatal(err)
+	}
+	outgoing, err := w.aa.Outgoing(t.Context(), "bb", cursor, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return outgoing
+}
+
+// verify checks the log of a state as an auditor does.
+func (s *state) verify(ctx context.Context) (int64, error) { return s.verifyFrom(ctx, s.Store) }
+
+// verifyIn checks the log as it is in a transaction.
+func (s *state) verifyIn(ctx context.Context, tx pgx.Tx) (int64, error) {
+	return s.verifyFrom(ctx, postgres.In(tx))
+}
+
+func (s *state) verifyFrom(ctx context.Context, store sharing.Reader) (int64, error) {
+	checkpoint, err := store.Checkpoint(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return sharing.Verify(ctx, s.code, s.Trust, s.Codec, checkpoint, s.Keys.LogVerifier, func(yield func(sharing.LogEntry, error) bool) {
+		for from := int64(0); ; {
+			entries, err := store.LogEntries(ctx, from, 100)
+			if err != nil {
+				yield(sharing.LogEntry{}, err)
+				return
+			}
+			for _, entry := range entries {
+				if !yield(entry, nil) {
+					return
+				}
+				from = entry.Index + 1
+			}
+			if len(entries) == 0 {
+				return
+			}
+		}
+	})
+}
+
+// withKeys returns the configuration of aa with the keys and the trust list of another world's.
+func (w *world) withKeys(other *state) sharing.Config {
+	config := w.aa.Config
+	config.Keys = other.Keys
+	trust := *config.Trust
+	trust.States = slices.Clone(trust.States)
+	theirs, _ := other.Trust.State(other.code)
+	trust.States[0] = theirs
+	config.Trust = &trust
+	w.bb.Trust.States[0] = theirs
+	return config
+}
+
+// newFigures gives aa figures of one month in which some cells are small.
+func (w *world) newFigures() {
+	for key, value := range map[string]float64{
+		"M,AA,1A,NORTH,SYR,_T,2023-01": 40, "M,AA,1A,NORTH,AFG,_T,2023-01": 2, "M,AA,1A,NORTH,IRQ,_T,2023-01": 7,
+		"M,AA,1A,SOUTH,SYR,_T,2023-01": 1, "M,AA,1A,EAST,AFG,_T,2023-01": 12, "M,AA,1A,EAST,IRQ,_T,2023-01": 30,
+	} {
+		w.aa.figures.set(key, value)
+	}
+}
