@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -12,12 +11,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
-	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
@@ -52,7 +48,7 @@ var dimensions = []string{"FREQ", "REF_AREA", "INDICATOR", "CITIZENSHIP", "DETAI
 
 func (s *statistics) GetStructures(_ context.Context, req *statisticspb.GetStructuresRequest) (*statisticspb.GetStructuresResponse, error) {
 	if req.GetDataflow() != "X:FLOW(1.0.0)" {
-		return nil, status.Errorf(codes.NotFound, "no dataflow %s", req.GetDataflow())
+		return nil, fault.Missing("no dataflow %s", req.GetDataflow())
 	}
 	structure := &statisticspb.DataStructure{Agency: "X", Id: "FLOW", Version: "1.0.0"}
 	structures := &statisticspb.Structures{DataStructures: []*statisticspb.DataStructure{structure}}
@@ -96,26 +92,15 @@ func boats() *statistics {
 	}}
 }
 
-func serve(t *testing.T, s *statistics) *rpc.Server {
+// serve returns a server with its own database, on the statistics behind the connection.
+func serve(t *testing.T, conn *grpc.ClientConn) *rpc.Server {
 	t.Helper()
-	listener := bufconn.Listen(1 << 20)
-	server := grpc.NewServer()
-	statisticspb.RegisterStatisticsServiceServer(server, s)
-	go server.Serve(listener) //nolint:errcheck // it ends with the test
-	t.Cleanup(server.Stop)
-	conn, err := grpc.NewClient("passthrough:///statistics", grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	register := risk.NewRegister(
+	return rpc.NewServer(risk.NewRegister(
 		postgres.NewStore(postgrestest.New(t, postgres.Migrations)),
 		rpc.NewStatistics(statisticspb.NewStatisticsServiceClient(conn)),
 		func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) },
 		func() string { return uuid.Must(uuid.NewV7()).String() },
-	)
-	return rpc.NewServer(register)
+	))
 }
 
 func assumption() *riskpb.Assumption {
@@ -139,7 +124,7 @@ func create(t *testing.T, s *rpc.Server, a *riskpb.Assumption, id string) *riskp
 
 func TestJudgeAssumptionFindsTheBusyYearUnderEstimated(t *testing.T) {
 	s := boats()
-	server := serve(t, s)
+	server := serve(t, connect(t, s))
 	create(t, server, assumption(), "boats")
 	got, err := server.JudgeAssumption(t.Context(), &riskpb.JudgeAssumptionRequest{Name: "assumptions/boats"})
 	if err != nil {
@@ -166,7 +151,7 @@ func TestJudgeAssumptionFindsTheBusyYearUnderEstimated(t *testing.T) {
 }
 
 func TestJudgeAssumptionCountsAPeriodOnlyIfItWasReported(t *testing.T) {
-	server := serve(t, boats())
+	server := serve(t, connect(t, boats()))
 	a := assumption()
 	a.Evidence.StartPeriod, a.Evidence.EndPeriod = "2022-Q2", "2022-Q4"
 	create(t, server, a, "boats")
@@ -186,11 +171,6 @@ func TestJudgeAssumptionCountsAPeriodOnlyIfItWasReported(t *testing.T) {
 }
 
 func TestJudgeAssumptionSaysWhyThereIsNoVerdict(t *testing.T) {
-	ambiguous, err := status.New(codes.FailedPrecondition, "two providers hold this series: name one").
-		WithDetails(&errdetails.ErrorInfo{Reason: "PROVIDER_AMBIGUOUS", Domain: "comity"})
-	if err != nil {
-		t.Fatal(err)
-	}
 	for name, c := range map[string]struct {
 		change func(*riskpb.Assumption, *statistics)
 		kind   fault.Kind
@@ -211,7 +191,9 @@ func TestJudgeAssumptionSaysWhyThereIsNoVerdict(t *testing.T) {
 			fault.Precondition, "nothing was reported for any period from 2030-Q1 to 2030-Q2",
 		},
 		"two providers": {
-			func(_ *riskpb.Assumption, s *statistics) { s.refusal = ambiguous.Err() },
+			func(_ *riskpb.Assumption, s *statistics) {
+				s.refusal = fault.New(fault.Precondition, "PROVIDER_AMBIGUOUS", "two providers hold this series: name one")
+			},
 			fault.Precondition, "two providers hold this series",
 		},
 		"statistics that do not answer": {
@@ -224,7 +206,7 @@ func TestJudgeAssumptionSaysWhyThereIsNoVerdict(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			a, s := assumption(), boats()
 			c.change(a, s)
-			server := serve(t, s)
+			server := serve(t, connect(t, s))
 			create(t, server, a, "boats")
 			_, err := server.JudgeAssumption(t.Context(), &riskpb.JudgeAssumptionRequest{Name: "assumptions/boats"})
 			if !fault.Is(err, c.kind) || !strings.Contains(err.Error(), c.text) {
@@ -238,7 +220,7 @@ func TestJudgeAssumptionSaysWhyThereIsNoVerdict(t *testing.T) {
 }
 
 func TestCreateAssumptionIsIdempotentForTheSameContent(t *testing.T) {
-	server := serve(t, boats())
+	server := serve(t, connect(t, boats()))
 	first := create(t, server, assumption(), "boats")
 	if diff := cmp.Diff(first, create(t, server, assumption(), "boats"), protocmp.Transform()); diff != "" {
 		t.Error(diff)
@@ -256,7 +238,7 @@ func TestCreateAssumptionIsIdempotentForTheSameContent(t *testing.T) {
 }
 
 func TestCreateAssumptionTakesTheCallerForTheAuthor(t *testing.T) {
-	server := serve(t, boats())
+	server := serve(t, connect(t, boats()))
 	a := assumption()
 	a.Author = ""
 	ctx := servicerpc.WithCaller(t.Context(), servicerpc.Caller{Person: &servicerpc.Person{Subject: "analyst@gb"}})
@@ -270,7 +252,7 @@ func TestCreateAssumptionTakesTheCallerForTheAuthor(t *testing.T) {
 }
 
 func TestListAssumptionsPagesById(t *testing.T) {
-	server := serve(t, boats())
+	server := serve(t, connect(t, boats()))
 	var want, got []string
 	for i := range 5 {
 		want = append(want, create(t, server, assumption(), fmt.Sprintf("a-%d", i)).GetName())
@@ -297,7 +279,7 @@ func TestListAssumptionsPagesById(t *testing.T) {
 }
 
 func TestRequestsThatMakeNoSenseAreInvalid(t *testing.T) {
-	server := serve(t, boats())
+	server := serve(t, connect(t, boats()))
 	ctx := t.Context()
 	for name, call := range map[string]func() error{
 		"no assumption": func() error {
