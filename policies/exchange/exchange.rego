@@ -36,11 +36,11 @@ decision := {
 	"agreement": {"id": chosen.id, "version": chosen.version},
 	"detail": {dimension: level |
 		some dimension in detail.dimensions
-		level := detail.agreed(chosen.detail, dimension)
+		level := detail.agreed(object.get(chosen, "detail", {}), dimension)
 	},
 	"obligations": {
 		"minimumFrequency": max([object.get(chosen, "minimumFrequency", 0), law.minimum_frequency]),
-		"purposes": chosen.purposes,
+		"purposes": purposes(chosen),
 		"retentionDays": object.get(chosen, "retentionDays", 0),
 		"onward": object.get(chosen, "onward", false),
 	},
@@ -82,7 +82,7 @@ suitable := {terms |
 	some terms in covering
 	in_force(terms)
 	for_purpose(terms)
-	count(detail.finer(terms.detail, input.requested)) == 0
+	count(detail.finer(object.get(terms, "detail", {}), input.requested)) == 0
 }
 
 chosen := sort([[terms.id, 0 - terms.version, terms] | some terms in suitable])[0][2]
@@ -104,9 +104,16 @@ last_day(terms) := "9999-12-31" if object.get(terms, "validTo", "") == ""
 
 last_day(terms) := terms.validTo if terms.validTo != ""
 
-for_purpose(terms) if input.purpose in terms.purposes
+for_purpose(terms) if input.purpose in purposes(terms)
 
 for_purpose(_) if input.purpose == ""
+
+purposes(terms) := list if {
+	list := object.get(terms, "purposes", [])
+	is_array(list)
+}
+
+purposes(terms) := [] if object.get(terms, "purposes", []) == null
 
 # METADATA
 # description: There is no agreement at all with the partner.
@@ -155,7 +162,7 @@ reasons contains reason if {
 	reason := {
 		"code": "PURPOSE",
 		"text": sprintf("agreement %s is for %s, not for %s", [
-			terms.id, concat(", ", sort(terms.purposes)), input.purpose,
+			terms.id, concat(", ", sort(purposes(terms))), input.purpose,
 		]),
 		"agreement": terms.id,
 	}
@@ -166,7 +173,7 @@ reasons contains reason if {
 reasons contains reason if {
 	count(suitable) == 0
 	some terms in covering
-	some item in detail.finer(terms.detail, input.requested)
+	some item in detail.finer(object.get(terms, "detail", {}), input.requested)
 	reason := {
 		"code": "DETAIL_NOT_COVERED",
 		"text": sprintf("%s: agreement %s covers detail to %q; %q is of %q", [

@@ -169,6 +169,17 @@ test_what_an_agreement_does_not_say_is_the_least if {
 	}
 }
 
+test_an_agreement_without_purposes_is_for_none[json.marshal(bare)] if {
+	some bare in [object.remove(terms, ["purposes"]), object.union(terms, {"purposes": null})]
+	decide_under({"purpose": ""}, by_indicator([bare])).obligations.purposes == []
+	refusals(decide_under({"purpose": "research"}, by_indicator([bare]))) == [["PURPOSE", "us-gb-1a"]]
+}
+
+test_an_agreement_without_detail_is_for_totals[json.marshal(bare)] if {
+	some bare in [object.remove(terms, ["detail"]), object.union(terms, {"detail": null})]
+	decide_under({}, by_indicator([bare])).detail == {"FREQ": "A", "SECTION": "_T", "SEX": "_T", "CITIZENSHIP": "_T"}
+}
+
 test_the_law_binds_on_top_of_agreements if {
 	decision := decide({}) with data.law.denied as [{"partners": ["gb"], "text": "not to gb"}]
 	not decision.allow

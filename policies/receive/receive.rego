@@ -10,7 +10,7 @@
 #      "agreement": {…},                                         the terms under that id; null: there are none
 #      "summary": {"refAreas": ["US"], "indicators": ["1A"],     what the rows hold, each value once
 #                  "components": ["FREQ", …], "unknownCodes": ["CITIZENSHIP=ZZZ"],
-#                  "frequencies": ["M"], "finest": {"CITIZENSHIP": ["country", "_T"]},   the levels of the codes
+#                  "frequencies": ["M"], "finest": {"CITIZENSHIP": "country", "SEX": "_T"},   a level or a list of them
 #                  "minimum": 3}}                                the smallest count above 0; 0: there is none
 #
 #   The service supplies data.levels (see comity.detail).
@@ -38,10 +38,16 @@ complete if {
 	is_array(input.summary.components)
 	is_array(input.summary.unknownCodes)
 	is_array(input.summary.frequencies)
-	is_object(input.summary.finest)
+	every level in input.summary.finest {
+		count(levels_of(level)) > 0
+	}
 	is_number(input.summary.minimum)
 	agreement_or_null
 }
+
+levels_of(level) := [level] if is_string(level)
+
+levels_of(levels) := levels if is_array(levels)
 
 agreement_or_null if input.agreement == null
 
@@ -157,9 +163,10 @@ reasons contains too_fine("FREQ", frequency) if {
 # description: Figures come in no finer detail than agreed.
 reasons contains too_fine(dimension, level) if {
 	is_object(input.agreement)
-	some dimension, levels in input.summary.finest
+	some dimension, finest in input.summary.finest
+	dimension != "FREQ" # its codes are in frequencies
 	not dimension in data.detail.identity
-	some level in levels
+	some level in levels_of(finest)
 	not detail.within(input.agreement.detail, dimension, level)
 }
 

@@ -33,7 +33,7 @@ batch := {
 		"components": ["FREQ", "CITIZENSHIP", "ROUTE", "OBS_VALUE"],
 		"unknownCodes": [],
 		"frequencies": ["M"],
-		"finest": {"CITIZENSHIP": ["_T", "country"], "SECTION": ["_T"], "REF_AREA": ["area"]},
+		"finest": {"CITIZENSHIP": "country", "SECTION": "_T", "REF_AREA": "area", "FREQ": "_T"},
 		"minimum": 3,
 	},
 }
@@ -48,6 +48,7 @@ test_it_accepts[name] if {
 		"an area that the sender declared": {"summary": {"refAreas": ["US", "PR"]}},
 		"no rows": {"summary": {"refAreas": [], "indicators": [], "frequencies": [], "finest": {}, "minimum": 0}},
 		"no count above 0": {"summary": {"minimum": 0}},
+		"levels one by one": {"summary": {"finest": {"CITIZENSHIP": ["_T", "total", "country"]}}},
 		"a lower frequency": {"summary": {"frequencies": ["A", "Q"]}},
 		"the first day": {"date": "2026-01-01"},
 		"the last day": {"date": "2026-12-31"},
@@ -75,6 +76,10 @@ test_it_refuses[name] if {
 		"an unknown code": {"change": {"summary": {"unknownCodes": ["SEX=Q"]}}, "codes": ["RECEIVE_REFUSED"]},
 		"a higher frequency": {"change": {"summary": {"frequencies": ["M", "D"]}}, "codes": ["DETAIL_NOT_COVERED"]},
 		"a finer section": {
+			"change": {"summary": {"finest": {"SECTION": "point"}}},
+			"codes": ["DETAIL_NOT_COVERED"],
+		},
+		"a finer section among coarser ones": {
 			"change": {"summary": {"finest": {"SECTION": ["_T", "point"]}}},
 			"codes": ["DETAIL_NOT_COVERED"],
 		},
@@ -98,6 +103,11 @@ test_it_says_what_it_refuses if {
 		"text": `SECTION: agreement us-gb-1a covers detail to "_T"; there is "point"`,
 		"agreement": "us-gb-1a",
 	}]
+}
+
+test_it_is_undefined_for_a_summary_of_another_shape[json.marshal(finest)] if {
+	some finest in [{"SECTION": {"point": true}}, {"SECTION": null}, {"SECTION": []}, {"SECTION": 3}, 3]
+	not decide({"summary": {"finest": finest}})
 }
 
 test_it_is_undefined_for_an_input_that_lacks_a_part[path] if {
