@@ -344,6 +344,7 @@ func load(flow *Flow, layout *Layout, header *Header, content Content) (*loader,
 		if _, err := io.Copy(io.Discard, content.File); err != nil {
 			return nil, fmt.Errorf("reading the upload: %w", err)
 		}
+		l.report.cut = l.report.Full() && l.report.Blocking()
 	}
 	if l.rows == 0 && (header.Action == Merge || layout != nil) && !l.report.Blocking() {
 		l.find("NO_ROWS", 0, "", nil, "the upload has no rows")

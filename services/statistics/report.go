@@ -10,6 +10,7 @@ const MaxFindings = 1000
 type Report struct {
 	findings []Finding
 	omitted  int
+	cut      bool // the reader stopped when the report was full
 	blocking bool
 }
 
@@ -32,15 +33,16 @@ func (r *Report) Full() bool { return len(r.findings) >= MaxFindings }
 // Findings returns what was kept, in the order in which it was added; where some were not, a last one says how many.
 func (r *Report) Findings() []Finding {
 	findings := r.findings[:len(r.findings):len(r.findings)]
-	if r.omitted == 0 {
+	if r.omitted == 0 && !r.cut {
 		return findings
 	}
 	severity := Note
 	if r.blocking {
 		severity = Blocking
 	}
-	return append(findings, Finding{
-		Rule: "MORE_FINDINGS", Severity: severity,
-		Message: fmt.Sprintf("%d further findings are not listed", r.omitted),
-	})
+	message := fmt.Sprintf("%d further findings are not listed", r.omitted)
+	if r.cut {
+		message = fmt.Sprintf("more than %d findings: the rest of the upload was not looked at", MaxFindings)
+	}
+	return append(findings, Finding{Rule: "MORE_FINDINGS", Severity: severity, Message: message})
 }

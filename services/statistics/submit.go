@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/comity-federation/comity/proto/block"
 	"github.com/comity-federation/comity/proto/filter"
@@ -54,7 +55,7 @@ func (s *Service) Submit(ctx context.Context, header Header, content Content) (*
 				return err
 			}
 		}
-		submission.CreateTime = s.now().UTC()
+		submission.CreateTime = s.now().UTC().Truncate(time.Microsecond) // as the store keeps it
 		if submission.State == Accepted {
 			if err := change.merge(ctx, tx, upload.table, &header); err != nil {
 				return err
