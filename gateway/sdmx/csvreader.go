@@ -92,7 +92,7 @@ const (
 
 // NewCSVReader reads the header. The error is a [*FileError] where it is no header of SDMX-CSV.
 func NewCSVReader(r io.Reader) (*CSVReader, error) {
-	m := &meter{in: r}
+	m := &meter{in: r, left: maxRecord}
 	in := bufio.NewReaderSize(m, 64<<10)
 	if start, _ := in.Peek(len(byteOrderUTF)); string(start) == byteOrderUTF {
 		_, _ = in.Discard(len(byteOrderUTF))
@@ -101,10 +101,9 @@ func NewCSVReader(r io.Reader) (*CSVReader, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &CSVReader{csv: csv.NewReader(in), meter: m}
+	c := &CSVReader{csv: csv.NewReader(in), meter: m, line: 1}
 	c.csv.Comma = delimiter
 	c.csv.ReuseRecord = true
-	c.meter.left = maxRecord
 	header, err := c.csv.Read()
 	if err != nil {
 		return nil, c.fileError(err)
@@ -377,11 +376,10 @@ type meter struct {
 
 // Read reads from the reader beneath, or fails once the record is too long.
 func (m *meter) Read(p []byte) (int, error) {
-	n, err := m.in.Read(p)
-	if m.left > 0 {
-		m.left -= n
-	} else if m.left < 0 {
+	if m.left <= 0 {
 		return 0, errRecordTooLong
 	}
+	n, err := m.in.Read(p)
+	m.left -= n
 	return n, err
 }
