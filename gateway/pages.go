@@ -143,7 +143,7 @@ func (s *apiSchema) kind() (words, link string) {
 type (
 	pageView struct {
 		Title, Version string
-		Description    []string // paragraphs
+		Description    []template.HTML // paragraphs
 		Style          template.CSS
 		Tags           []tagView
 		Schemas        []schemaView
@@ -154,7 +154,7 @@ type (
 	}
 	operationView struct {
 		ID, Method, Path, Summary string
-		Description               []string
+		Description               []template.HTML
 		Parameters, Body, Answers []fieldView
 	}
 	schemaView struct {
@@ -223,14 +223,24 @@ func (o *apiOperation) view(method, path string) operationView {
 
 func fieldOf(name, where string, s apiSchema) fieldView {
 	kind, link := s.kind()
-	description := s.Description
-	return fieldView{Name: name, Where: where, Kind: kind, Link: link, Description: description}
+	return fieldView{Name: name, Where: where, Kind: kind, Link: link, Description: s.Description}
 }
 
-func paragraphs(text string) []string {
-	text = strings.TrimSpace(text)
-	if text == "" {
-		return nil
+// paragraphs splits a text at its empty lines; what stands between backticks becomes code.
+func paragraphs(text string) []template.HTML {
+	var all []template.HTML
+	for paragraph := range strings.SplitSeq(strings.TrimSpace(text), "\n\n") {
+		var html strings.Builder
+		for i, part := range strings.Split(paragraph, "`") {
+			part = template.HTMLEscapeString(part)
+			if i%2 == 1 {
+				part = "<code>" + part + "</code>"
+			}
+			html.WriteString(part)
+		}
+		if html.Len() > 0 {
+			all = append(all, template.HTML(html.String())) //nolint:gosec // escaped above
+		}
 	}
-	return strings.Split(text, "\n\n")
+	return all
 }
