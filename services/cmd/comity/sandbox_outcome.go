@@ -224,8 +224,12 @@ func (s *sandbox) printFlows(ctx context.Context, table *tabwriter.Writer) error
 			notes = append(notes, more...)
 		}
 	}
+	if err := table.Flush(); err != nil || len(notes) == 0 {
+		return err
+	}
+	s.progress.say("")
 	for _, note := range notes {
-		_, _ = fmt.Fprintln(table, "\n  "+note)
+		s.progress.say("  %s", note)
 	}
 	return nil
 }
@@ -289,7 +293,7 @@ func (s *sandbox) reasons(ctx context.Context, from, to string, indicators []str
 	var reasons []string
 	for i, answer := range answers {
 		for _, reason := range answer.GetReasons() {
-			reasons = append(reasons, fmt.Sprintf("%s: %s %s", indicators[i], reason.GetCode(), reason.GetText()))
+			reasons = append(reasons, fmt.Sprintf("%s, %s: %s", indicators[i], reason.GetCode(), reason.GetText()))
 		}
 	}
 	return reasons, nil
@@ -338,7 +342,7 @@ func (s *sandbox) printVerdicts(ctx context.Context, table *tabwriter.Writer) er
 			}
 			evidence := assumption.GetEvidence()
 			row(table, n.state.Code, assumption.GetTitle(),
-				fmt.Sprintf("%.0f in %s to %s", total, evidence.GetStartPeriod(), evidence.GetEndPeriod()),
+				fmt.Sprintf("%s in %s to %s", grouped(int32(total)), evidence.GetStartPeriod(), evidence.GetEndPeriod()),
 				strings.ToLower(strings.ReplaceAll(answer.GetJudgement().GetVerdict().String(), "_", "-")))
 		}
 	}

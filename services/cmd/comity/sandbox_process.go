@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -153,14 +154,21 @@ func probe(ctx context.Context, url string) (answer string, err error) {
 	return answer, nil
 }
 
-// lastWords returns the last line of the log.
+// lastWords returns the error in the last line of the log, else the line.
 func (p process) lastWords() string {
 	text, err := os.ReadFile(p.logFile())
 	if err != nil {
 		return "it left no log"
 	}
 	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-	return lines[len(lines)-1] + " (" + p.logFile() + ")"
+	words := lines[len(lines)-1]
+	var line struct {
+		Error string `json:"error"`
+	}
+	if err := json.Unmarshal([]byte(words), &line); err == nil && line.Error != "" {
+		words = line.Error
+	}
+	return words + " (its log is " + p.logFile() + ")"
 }
 
 // endAll asks the processes to end, and returns when they are gone. It returns how many there were.

@@ -63,7 +63,7 @@ func printStatus(cmd *cobra.Command, directory string, file *regionFile, cluster
 					pid, health = fmt.Sprint(n), "ready"
 					ready := strings.TrimSuffix(state.Metrics[service], "/metrics") + "/readyz"
 					if answer, err := probe(cmd.Context(), ready); err != nil {
-						health = fmt.Sprintf("not ready: %v %s", err, answer)
+						health = "not ready: " + strings.Join(append([]string{err.Error()}, strings.Split(answer, "\n")...), "; ")
 					}
 				}
 				well = well && health == "ready"

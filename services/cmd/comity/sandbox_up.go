@@ -54,11 +54,11 @@ func (s *sandbox) up(ctx context.Context) (err error) {
 		if err == nil {
 			return
 		}
-		end := func() (int, error) { return endAll(s.started) }
-		if startedPostgres { // then nothing else ran before
-			end = func() (int, error) { return down(s.directory) }
+		_, ending := endAll(s.started)
+		if startedPostgres && !s.anyRuns() {
+			_, stopping := down(s.directory)
+			ending = errors.Join(ending, stopping)
 		}
-		_, ending := end()
 		err = errors.Join(err, ending)
 	}()
 
@@ -94,6 +94,12 @@ func (s *sandbox) up(ctx context.Context) (err error) {
 		return err
 	}
 	return s.printOutcome(ctx)
+}
+
+// anyRuns reports whether a process of the sandbox runs.
+func (s *sandbox) anyRuns() bool {
+	processes, err := found(s.directory)
+	return err != nil || slices.ContainsFunc(processes, func(p process) bool { return p.pid() != 0 })
 }
 
 // startPostgres starts the cluster, and reports whether it did not run before.
