@@ -441,7 +441,7 @@ func (a *answer) close() error {
 
 // acceptsGzip reports whether the client takes gzip (RFC 9110, section 12.5.3).
 func acceptsGzip(r *http.Request) bool {
-	any, gzip := 0.0, -1.0
+	other, gzip := 0.0, -1.0
 	for element := range strings.SplitSeq(strings.Join(r.Header.Values("Accept-Encoding"), ","), ",") {
 		coding, parameter, _ := strings.Cut(element, ";")
 		q := 1.0
@@ -456,11 +456,11 @@ func acceptsGzip(r *http.Request) bool {
 		case "gzip", "x-gzip":
 			gzip = q
 		case "*":
-			any = q
+			other = q
 		}
 	}
 	if gzip >= 0 {
 		return gzip > 0
 	}
-	return any > 0
+	return other > 0
 }

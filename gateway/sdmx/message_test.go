@@ -194,7 +194,7 @@ func TestJSONDescribesDimensionsWithPositionAndName(t *testing.T) {
 	want := []string{
 		"0 FREQ FREQ [{M M   }]",
 		"1 SECTION Section [{  Small boats  } {_T _T   }]",
-		"2 CITIZENSHIP Nationalité [{SYR Syrie   } {AFG Afghanistan   }]",
+		"2 CITIZENSHIP Citoyenneté [{SYR Syrie   } {AFG Afghanistan   }]",
 		"3 TIME_PERIOD TIME_PERIOD [{2023-01 2023-01  2023-01-01T00:00:00Z 2023-01-31T23:59:59Z} {2023-02 2023-02  2023-02-01T00:00:00Z 2023-02-28T23:59:59Z}]",
 	}
 	if diff := cmp.Diff(want, have); diff != "" || s.Name != "Frontière" || len(s.Dimensions["series"]) != 0 {

@@ -19,7 +19,7 @@ func testStructure() *Structure {
 		Dimensions: []Component{
 			{ID: "FREQ", Coded: true},
 			{ID: "SECTION", Names: Names{"en": "Section"}},
-			{ID: "CITIZENSHIP", Coded: true, Names: Names{"en": "Citizenship", "fr": "Nationalité"}, Codes: map[string]Code{
+			{ID: "CITIZENSHIP", Coded: true, Names: Names{"en": "Citizenship", "fr": "Citoyenneté"}, Codes: map[string]Code{
 				"SYR": {Names: Names{"en": "Syria", "fr": "Syrie"}, Parent: "_T"}, "AFG": {Names: Names{"en": "Afghanistan"}, Parent: "_T"}, "_T": {Names: Names{"en": "Total"}},
 			}},
 		},
@@ -208,8 +208,17 @@ func TestVersionsMatchPatterns(t *testing.T) {
 		pattern, version string
 		want             bool
 	}{
-		{"1.0.0", "1.0.0", true}, {"1.0.0", "1.0.1", false}, {"1.0", "1.0.1", true}, {"2.3+.1", "2.4.0", true}, {"2.3+.1", "2.2.9", false},
-		{"2.3+.1", "2.3.1", true}, {"1+.0.0", "3.1.0", true}, {"1.*", "1.9.9", true}, {"1.*", "2.0.0", false}, {"~1.0.0", "1.0.0", false}, {"1~", "1.0.0", true},
+		{"1.0.0", "1.0.0", true},
+		{"1.0.0", "1.0.1", false},
+		{"1.0", "1.0.1", true},
+		{"2.3+.1", "2.4.0", true},
+		{"2.3+.1", "2.2.9", false},
+		{"2.3+.1", "2.3.1", true},
+		{"1+.0.0", "3.1.0", true},
+		{"1.*", "1.9.9", true},
+		{"1.*", "2.0.0", false},
+		{"~1.0.0", "1.0.0", false},
+		{"1~", "1.0.0", true},
 	} {
 		if have := matchesVersion(test.pattern, test.version); have != test.want {
 			t.Errorf("%s matches %s: %v", test.pattern, test.version, have)
@@ -274,8 +283,14 @@ func TestNegotiationChoosesByQuality(t *testing.T) {
 		}
 	}
 	for _, test := range [][3]string{
-		{"", "", "application/xml"}, {"", "", "application/vnd.sdmx.data+json;version=1.0.0"}, {"", "", "*/*;q=0"}, {"", "", "nonsense"},
-		{"", "", "text/csv;keys=both"}, {"", "", "text/csv;labels=all"}, {"genericdata", "", "*/*"}, {"jsondata", "3", "*/*"},
+		{"", "", "application/xml"},
+		{"", "", "application/vnd.sdmx.data+json;version=1.0.0"},
+		{"", "", "*/*;q=0"},
+		{"", "", "nonsense"},
+		{"", "", "text/csv;keys=both"},
+		{"", "", "text/csv;labels=all"},
+		{"genericdata", "", "*/*"},
+		{"jsondata", "3", "*/*"},
 	} {
 		var e *Error
 		if f, err := Negotiate(test[0], test[1], test[2]); !errors.As(err, &e) || e.Status != http.StatusNotAcceptable {
