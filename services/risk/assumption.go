@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/comity-federation/comity/proto/period"
 	"github.com/comity-federation/comity/services/fault"
 	"github.com/comity-federation/comity/services/risk/belief"
 )
@@ -115,7 +116,7 @@ func (e Evidence) Codes() ([]string, error) {
 }
 
 // Window returns the periods from Start to End, at most 10,000. They are of the key's frequency.
-func (e Evidence) Window() ([]Period, error) {
+func (e Evidence) Window() ([]period.Period, error) {
 	if !dataflowPattern.MatchString(e.Dataflow) {
 		return nil, fault.InvalidField("evidence.dataflow", "%q is not of the form AGENCY:ID(VERSION)", e.Dataflow)
 	}
@@ -123,10 +124,10 @@ func (e Evidence) Window() ([]Period, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(codes[0]) != 1 || !strings.Contains("AQMWD", codes[0]) {
+	if len(codes[0]) != 1 || !strings.Contains(period.Frequencies, codes[0]) {
 		return nil, fault.InvalidField("evidence.key", "%q begins with the frequency %q, not with A, Q, M, W or D", e.Key, codes[0])
 	}
-	frequency := Frequency(codes[0][0])
+	frequency := period.Frequency(codes[0][0])
 	start, err := e.limit("evidence.startPeriod", e.Start, frequency)
 	if err != nil {
 		return nil, err
@@ -135,7 +136,7 @@ func (e Evidence) Window() ([]Period, error) {
 	if err != nil {
 		return nil, err
 	}
-	periods := end.Number - start.Number + 1
+	periods := int(end.Index-start.Index) + 1
 	if periods < 1 {
 		return nil, fault.InvalidField("evidence.endPeriod", "%s is before the start of the window, %s", end, start)
 	}
@@ -143,20 +144,20 @@ func (e Evidence) Window() ([]Period, error) {
 		return nil, fault.InvalidField("evidence.endPeriod",
 			"%s to %s are %d periods, a window has at most %d", start, end, periods, longestWindow)
 	}
-	window := make([]Period, periods)
+	window := make([]period.Period, periods)
 	for i := range window {
-		window[i] = Period{frequency, start.Number + i}
+		window[i] = period.Period{Frequency: frequency, Index: start.Index + int32(i)} //nolint:gosec // at most longestWindow
 	}
 	return window, nil
 }
 
-func (e Evidence) limit(field, text string, frequency Frequency) (Period, error) {
-	period, err := ParsePeriod(text)
+func (e Evidence) limit(field, text string, frequency period.Frequency) (period.Period, error) {
+	p, err := period.Parse(text)
 	if err != nil {
-		return Period{}, fault.InvalidField(field, "%v", err)
+		return period.Period{}, fault.InvalidField(field, "%v", err)
 	}
-	if period.Frequency != frequency {
-		return Period{}, fault.InvalidField(field, "%q is not of the frequency %c that the key %q begins with", text, frequency, e.Key)
+	if p.Frequency != frequency {
+		return period.Period{}, fault.InvalidField(field, "%q is not of the frequency %c that the key %q begins with", text, frequency, e.Key)
 	}
-	return period, nil
+	return p, nil
 }

@@ -5,6 +5,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/comity-federation/comity/proto/period"
 	"github.com/comity-federation/comity/services/fault"
 	"github.com/comity-federation/comity/services/risk/belief"
 )
@@ -21,14 +22,14 @@ type Figures struct {
 	// Series has the figures of the series itself, at most one a period and provider, in any order.
 	Series []Figure
 	// Reported has the periods for which the same reporter gave any figure of the same indicator.
-	Reported map[Period]bool
+	Reported map[period.Period]bool
 	// Revision of the statistics that all of it was read at.
 	Revision int64
 }
 
 // Figure is one observation.
 type Figure struct {
-	Period   Period
+	Period   period.Period
 	Value    float64 // NaN: there is an observation, but it has no value
 	Provider string
 	Status   string // a code of SDMX CL_OBS_STATUS
@@ -49,7 +50,7 @@ type Judgement struct {
 
 // Count is what a period adds to the evidence.
 type Count struct {
-	Period   Period
+	Period   period.Period
 	Events   float64 // 0 where there is no figure
 	Provider string  // empty where there is no figure
 	Status   string  // OBS_STATUS of the figure; empty where there is no figure
@@ -60,8 +61,8 @@ type Count struct {
 // indicator for it, since statistics seldom write their zeros down; else nothing is known of it and it is left out, as is
 // one whose figure has no value. (In a partner's figures such a zero may stand for a small number that the partner's
 // disclosure control has merged with others.)
-func count(window []Period, figures Figures) (evidence []Count, events, exposure float64, err error) {
-	series := make(map[Period]Figure, len(figures.Series))
+func count(window []period.Period, figures Figures) (evidence []Count, events, exposure float64, err error) {
+	series := make(map[period.Period]Figure, len(figures.Series))
 	for _, figure := range figures.Series {
 		if other, twice := series[figure.Period]; twice {
 			return nil, 0, 0, fault.New(fault.Precondition, "PROVIDER_AMBIGUOUS",
@@ -70,15 +71,15 @@ func count(window []Period, figures Figures) (evidence []Count, events, exposure
 		}
 		series[figure.Period] = figure
 	}
-	for _, period := range window {
-		figure, found := series[period]
-		c := Count{Period: period, Provider: figure.Provider, Status: figure.Status}
+	for _, p := range window {
+		figure, found := series[p]
+		c := Count{Period: p, Provider: figure.Provider, Status: figure.Status}
 		switch {
-		case found && math.IsNaN(figure.Value), !found && !figures.Reported[period]:
+		case found && math.IsNaN(figure.Value), !found && !figures.Reported[p]:
 			c.LeftOut = true
 		case figure.Value < 0 || math.IsInf(figure.Value, 0):
 			return nil, 0, 0, fault.New(fault.Precondition, "WRONG_STATE",
-				"the figure of %s in %s is %v, which is no count", figure.Provider, period, figure.Value)
+				"the figure of %s in %s is %v, which is no count", figure.Provider, p, figure.Value)
 		default:
 			c.Events = figure.Value
 			events += c.Events

@@ -6,10 +6,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/comity-federation/comity/proto/period"
 	"github.com/comity-federation/comity/services/fault"
 )
 
-func quarters(t *testing.T) []Period {
+func quarters(t *testing.T) []period.Period {
 	t.Helper()
 	window, err := boats().Evidence.Window()
 	if err != nil {
@@ -22,7 +23,7 @@ func TestCountTellsNoEventsFromNothingKnown(t *testing.T) {
 	w := quarters(t)
 	evidence, events, exposure, err := count(w, Figures{
 		Series:   []Figure{{w[2], math.NaN(), "gb", "O"}, {w[0], 241, "gb", "A"}},
-		Reported: map[Period]bool{w[0]: true, w[1]: true, w[2]: true},
+		Reported: map[period.Period]bool{w[0]: true, w[1]: true, w[2]: true},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"github.com/comity-federation/comity/proto/period"
 	"github.com/comity-federation/comity/services/fault"
 	"github.com/comity-federation/comity/services/internal/postgrestest"
 	"github.com/comity-federation/comity/services/risk"
@@ -93,7 +94,7 @@ func TestCreateJudgementKeepsAllThatItRestsOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	quarter, err := risk.ParsePeriod("2021-Q3")
+	quarter, err := period.Parse("2021-Q3")
 	if err != nil {
 		t.Fatal(err)
 	}

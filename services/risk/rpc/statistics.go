@@ -13,6 +13,7 @@ import (
 
 	"github.com/comity-federation/comity/proto/block"
 	statisticspb "github.com/comity-federation/comity/proto/comity/statistics/v1"
+	"github.com/comity-federation/comity/proto/period"
 	"github.com/comity-federation/comity/proto/wire"
 	"github.com/comity-federation/comity/services/fault"
 	"github.com/comity-federation/comity/services/risk"
@@ -64,7 +65,7 @@ func (s *Statistics) Figures(ctx context.Context, e risk.Evidence) (risk.Figures
 	if err != nil {
 		return risk.Figures{}, err
 	}
-	answer := risk.Figures{Series: figures, Reported: map[risk.Period]bool{}, Revision: revision}
+	answer := risk.Figures{Series: figures, Reported: map[period.Period]bool{}, Revision: revision}
 	for _, figure := range reports {
 		answer.Reported[figure.Period] = true
 	}
@@ -166,12 +167,12 @@ func appendFigures(figures []risk.Figure, b *block.Block) ([]risk.Figure, error)
 		return ""
 	}
 	for i := range b.Rows {
-		period, err := risk.ParsePeriod(periods.Text(i))
+		p, err := period.Parse(periods.Text(i))
 		if err != nil {
 			return nil, err
 		}
 		figures = append(figures, risk.Figure{
-			Period: period, Value: values.Numbers[i],
+			Period: p, Value: values.Numbers[i],
 			Provider: text(block.Provider, i), Status: text(block.ObsStatus, i),
 		})
 	}
