@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"regexp"
@@ -105,7 +106,7 @@ func ParseDocument(document []byte) (Terms, error) {
 	if err := decoder.Decode(&terms); err != nil {
 		return Terms{}, fault.InvalidField("agreement", "the document cannot be read: %v", err)
 	}
-	if _, err := decoder.Token(); err != io.EOF { //nolint:errorlint // Token returns io.EOF itself
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return Terms{}, fault.InvalidField("agreement", "something follows the document")
 	}
 	again, err := terms.Document()
@@ -520,11 +521,12 @@ const (
 // DeliverAgreements hands signatures and terminations to the partners that lack them, again and again until they have
 // arrived, until the context ends.
 func (s *Service) DeliverAgreements(ctx context.Context) error {
-	return s.keep(ctx, "delivering agreements", 0, func(ctx context.Context) error {
+	s.keep(ctx, "delivering agreements", 0, func(ctx context.Context) error {
 		await(ctx, s.toDeliver, deliverEvery)
 		_, err := s.Store.Exclusively(ctx, "agreements", s.deliverAll)
 		return err
 	})
+	return nil
 }
 
 // deliverAll hands everything to everybody once. Partners do not wait for each other.

@@ -32,7 +32,7 @@ type Explanation struct {
 
 // Explain says what would go to a partner, and why not more. Nothing is sent; the decision is kept like any other.
 func (s *Service) Explain(ctx context.Context, request ExplainRequest) (Explanation, error) {
-	if _, err := s.partner(request.Partner); err != nil {
+	if err := s.checkPartner(request.Partner); err != nil {
 		return Explanation{}, err
 	}
 	if request.Indicator == "" {

@@ -12,7 +12,7 @@ func newID(now time.Time) string {
 	var id [16]byte
 	_, _ = rand.Read(id[:]) // never fails
 	var millis [8]byte
-	binary.BigEndian.PutUint64(millis[:], uint64(now.UnixMilli())) //nolint:gosec // after 1970
+	binary.BigEndian.PutUint64(millis[:], uint64(now.UnixMilli()))
 	copy(id[:6], millis[2:])
 	id[6] = id[6]&0x0f | 0x70
 	id[8] = id[8]&0x3f | 0x80

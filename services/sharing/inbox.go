@@ -87,7 +87,7 @@ func invalid(format string, args ...any) error {
 
 // open reads an envelope, and fails unless the sender has signed it for this state and this time.
 func (s *Service) open(from StateCode, data []byte) (*incoming, error) {
-	if _, err := s.partner(from); err != nil {
+	if err := s.checkPartner(from); err != nil {
 		return nil, err
 	}
 	if len(data) > MaxEnvelope {
@@ -239,13 +239,14 @@ type receiveHeader struct {
 
 // summary says what is in a batch.
 type summary struct {
-	RefAreas     []string          `json:"refAreas"`
-	Indicators   []string          `json:"indicators"`
-	Minimum      float64           `json:"minimum"` // the smallest count above zero; 0: there is none
-	Components   []string          `json:"components"`
-	UnknownCodes []string          `json:"unknownCodes"` // "DIMENSION=code"
-	Frequencies  []string          `json:"frequencies"`
-	Finest       map[string]string `json:"finest"` // by dimension, the finest level that a code has; "_T": the total alone
+	RefAreas     []string `json:"refAreas"`
+	Indicators   []string `json:"indicators"`
+	Minimum      float64  `json:"minimum"` // the smallest count above zero; 0: there is none
+	Components   []string `json:"components"`
+	UnknownCodes []string `json:"unknownCodes"` // "DIMENSION=code"
+	Frequencies  []string `json:"frequencies"`
+	// Finest holds for each dimension but FREQ the levels that its codes are of, "_T" for the total.
+	Finest map[string][]string `json:"finest"`
 }
 
 // judge returns why the envelope's content is refused for good; nil: it is accepted. An error says that this cannot be
@@ -302,7 +303,7 @@ func (s *Service) judge(ctx context.Context, in *incoming, terms Terms) (*Reason
 func summarise(structures *Structures, b *block.Block, header Header) (summary, error) {
 	about := summary{
 		RefAreas: []string{}, Indicators: []string{}, Components: []string{}, UnknownCodes: []string{}, Frequencies: []string{},
-		Finest: map[string]string{},
+		Finest: map[string][]string{},
 	}
 	for _, column := range b.Columns {
 		about.Components = append(about.Components, column.Component)
@@ -327,22 +328,19 @@ func summarise(structures *Structures, b *block.Block, header Header) (summary, 
 		case freq:
 			about.Frequencies = used
 		}
-		finest := -1
 		for _, code := range used {
 			known, ok := dimension.Codes[code]
-			if !ok {
+			level := known.Level
+			switch {
+			case !ok:
 				about.UnknownCodes = append(about.UnknownCodes, dimension.ID+"="+code)
 				continue
+			case code == Total:
+				level = Total
 			}
-			if level := slices.Index(dimension.Levels, known.Level); code != Total && level > finest {
-				finest = level
+			if dimension.ID != freq && !slices.Contains(about.Finest[dimension.ID], level) {
+				about.Finest[dimension.ID] = append(about.Finest[dimension.ID], level)
 			}
-		}
-		switch {
-		case finest >= 0:
-			about.Finest[dimension.ID] = dimension.Levels[finest]
-		case len(used) > 0:
-			about.Finest[dimension.ID] = Total
 		}
 	}
 	seen := make(map[string]bool, b.Rows)
@@ -545,11 +543,12 @@ const handOverEvery = 5 * time.Second
 // HandOver stores partners' releases in this state's statistics once they are whole, each as one revision, until the
 // context ends.
 func (s *Service) HandOver(ctx context.Context) error {
-	return s.keep(ctx, "handing over", 0, func(ctx context.Context) error {
+	s.keep(ctx, "handing over", 0, func(ctx context.Context) error {
 		await(ctx, s.toHandOver, handOverEvery)
 		_, err := s.Store.Exclusively(ctx, "hand over", s.handOverAll)
 		return err
 	})
+	return nil
 }
 
 // handOverAll hands over what is whole, the oldest first. A release that fails keeps back only those of its sender.

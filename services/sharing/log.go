@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
@@ -220,10 +221,14 @@ const (
 // SequenceLog gives new entries their places every 100 ms and signs a checkpoint over them, until the context ends.
 // Several processes may run it; they take turns.
 func (s *Service) SequenceLog(ctx context.Context) error {
-	go s.keep(ctx, "listening for news", time.Second, func(ctx context.Context) error {
-		return s.Store.Listen(ctx, s.changes.announce)
+	var listener sync.WaitGroup
+	defer listener.Wait()
+	listener.Go(func() {
+		s.keep(ctx, "listening for news", time.Second, func(ctx context.Context) error {
+			return s.Store.Listen(ctx, s.changes.announce)
+		})
 	})
-	return s.keep(ctx, "sequencing the log", sequenceEvery, func(ctx context.Context) error {
+	s.keep(ctx, "sequencing the log", sequenceEvery, func(ctx context.Context) error {
 		for {
 			more, err := s.sequence(ctx)
 			if err != nil || !more {
@@ -231,10 +236,12 @@ func (s *Service) SequenceLog(ctx context.Context) error {
 			}
 		}
 	})
+	return nil
 }
 
 // sequence integrates what has arrived, and reports whether there may be more.
 func (s *Service) sequence(ctx context.Context) (more bool, err error) {
+	integrated := false
 	err = s.Store.Write(ctx, func(tx Tx) error {
 		signed, size, arrived, err := tx.LockLog(ctx, sequenceMost)
 		if err != nil || len(arrived) == 0 {
@@ -273,9 +280,12 @@ func (s *Service) sequence(ctx context.Context) (more bool, err error) {
 		if err := tx.SaveCheckpoint(ctx, string(next)); err != nil {
 			return err
 		}
-		more = len(arrived) == sequenceMost
+		more, integrated = len(arrived) == sequenceMost, true
 		return tx.Notify(ctx)
 	})
+	if err == nil && integrated {
+		s.changes.announce()
+	}
 	return more && err == nil, err
 }
 

@@ -11,7 +11,7 @@ func (s *Service) Receipts(ctx context.Context, partner StateCode, limit int) ([
 	}
 	last := at.Sequence
 	var receipts []Signed
-	for at.Sequence -= min(last, uint64(max(limit, 0))); at.Sequence < last; { //nolint:gosec // it is not negative
+	for at.Sequence -= min(last, uint64(max(limit, 0))); at.Sequence < last; {
 		at.Sequence++
 		kept, found, err := s.Store.ReceivedAt(ctx, at)
 		if err != nil {

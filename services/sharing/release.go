@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/comity-federation/comity/proto/block"
@@ -63,86 +62,6 @@ func (s *Service) Releases(ctx context.Context, page Page) (releases []Release, 
 		}
 	}
 	return releases, next, nil
-}
-
-const (
-	releaseEvery     = 2 * time.Second
-	revisionProgress = "revisions"
-)
-
-// FollowRevisions makes the releases that news of the statistics, of agreements and of policy call for, until the
-// context ends. A table that has not changed since it went last does not go again.
-func (s *Service) FollowRevisions(ctx context.Context) error {
-	var news struct {
-		sync.Mutex
-		cursor string
-		fresh  bool
-	}
-	cursor, err := s.Store.Progress(ctx, revisionProgress)
-	for err != nil && ctx.Err() == nil {
-		await(ctx, nil, time.Second)
-		cursor, err = s.Store.Progress(ctx, revisionProgress)
-	}
-	news.cursor = cursor
-	go func() {
-		_ = s.keep(ctx, "watching the statistics", time.Second, func(ctx context.Context) error {
-			news.Lock()
-			from := news.cursor
-			news.Unlock()
-			return s.Statistics.Watch(ctx, from, func(revision Revision) error {
-				news.Lock()
-				news.cursor = revision.Cursor
-				news.fresh = news.fresh || revision.Provider == s.State
-				news.Unlock()
-				wake(s.toRelease)
-				return nil
-			})
-		})
-	}()
-	seen := "" // under what the last pass was made
-	return s.keep(ctx, "releasing", 0, func(ctx context.Context) error {
-		await(ctx, s.toRelease, releaseEvery)
-		news.Lock()
-		fresh, cursor := news.fresh, news.cursor
-		news.fresh = false
-		news.Unlock()
-		circumstances, err := s.circumstances(ctx)
-		if err == nil && (fresh || circumstances != seen) {
-			var ran bool
-			if ran, err = s.Store.Exclusively(ctx, "releases", s.releaseAll); err == nil && ran {
-				seen = circumstances
-			} else {
-				fresh = true // again, when the other process is done
-			}
-			if err == nil && ran {
-				return s.Store.SaveProgress(ctx, revisionProgress, cursor)
-			}
-		}
-		if fresh {
-			news.Lock()
-			news.fresh = true
-			news.Unlock()
-		}
-		return err
-	})
-}
-
-// circumstances returns a text that changes whenever releases may change for another reason than the figures: the day,
-// policy, the agreements in force, and the epochs of the streams.
-func (s *Service) circumstances(ctx context.Context) (string, error) {
-	active, err := s.refreshPolicy(ctx)
-	if err != nil {
-		return "", err
-	}
-	text := s.now().Format(time.DateOnly) + " " + s.Policy.Revision()
-	for _, a := range active {
-		place, err := s.Store.Outbound(ctx, StreamName(s.State, a.Terms.Receiver))
-		if err != nil {
-			return "", err
-		}
-		text += fmt.Sprintf(" %s/%d/%s", a.Terms.ID, a.Terms.Version, place.Epoch)
-	}
-	return text, nil
 }
 
 // releaseAll makes the releases of every agreement in force. One that fails does not keep the others back.

@@ -35,26 +35,26 @@ func New(config Config) *Service {
 
 // keep runs work again and again until the context ends, each time after the pause. Work that fails is logged once for
 // each kind of failure in a row, and tried again, after a second at least.
-func (s *Service) keep(ctx context.Context, what string, pause time.Duration, work func(context.Context) error) error {
+func (s *Service) keep(ctx context.Context, what string, pause time.Duration, work func(context.Context) error) {
 	last := ""
 	for {
 		wait := pause
 		err := work(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return
 		case err == nil:
 			last = ""
 		default:
 			wait = max(pause, time.Second)
 			if err.Error() != last {
-				s.Log.ErrorContext(ctx, what+" failed, and is tried again", "error", err)
+				s.Log.ErrorContext(ctx, "failed, and is tried again", "task", what, "error", err)
 			}
 			last = err.Error()
 		}
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-time.After(wait):
 		}
 	}
@@ -103,13 +103,12 @@ func (c *changes) listen() <-chan struct{} {
 	return c.next
 }
 
-// partner returns the state of the trust list that has the code and is not this one.
-func (s *Service) partner(code StateCode) (TrustedState, error) {
-	state, ok := s.Trust.State(code)
-	if !ok || code == s.State {
-		return TrustedState{}, fault.Missing("there is no partner state %q", code)
+// checkPartner fails unless the code is that of a state on the trust list other than this one.
+func (s *Service) checkPartner(code StateCode) error {
+	if _, ok := s.Trust.State(code); !ok || code == s.State {
+		return fault.Missing("there is no partner state %q", code)
 	}
-	return state, nil
+	return nil
 }
 
 // Partners returns the states that this one trusts, by code.

@@ -48,7 +48,7 @@ type row struct {
 	status string
 }
 
-// value returns the row's value of a component.
+// component returns the row's value of a component.
 func (r row) component(s *Structures, component string) string {
 	switch component {
 	case block.TimePeriod:
@@ -130,12 +130,19 @@ func (m *maker) has(dimension string) bool {
 	return slices.ContainsFunc(m.structures.Dimensions, func(d Dimension) bool { return d.ID == dimension })
 }
 
-// detail returns the detail at which a dimension goes: what the ruling does not name goes as the total.
+// detail returns the detail at which a dimension goes: what the ruling does not name goes as the total, and so does
+// what it names by the level that only the total is on.
 func (m *maker) detail(dimension string) string {
-	if detail := m.ruling.Detail[dimension]; detail != "" {
-		return detail
+	detail := m.ruling.Detail[dimension]
+	for _, d := range m.structures.Dimensions {
+		if d.ID == dimension && d.Codes[Total].Level == detail {
+			return Total
+		}
 	}
-	return Total
+	if detail == "" {
+		return Total
+	}
+	return detail
 }
 
 // area makes the table of one area: one tree for each period.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -517,4 +518,38 @@ func (w *world) newFigures() {
 	} {
 		w.aa.figures.set(key, value)
 	}
+}
+
+// count returns how many figures of the partner are stored.
+func (f *figures) count() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.received)
+}
+
+// refill returns an envelope that aa has signed over one figure.
+func (w *world) refill(t *testing.T, envelope []byte, key string, value float64) []byte {
+	t.Helper()
+	var names []string
+	for _, d := range structures().Dimensions {
+		names = append(names, d.ID)
+	}
+	builder := block.NewBuilder(append(names, block.TimePeriod), []string{block.ObsValue})
+	builder.Append(strings.Split(key, ","), []float64{value})
+	payload, err := wire.Codec{}.EncodePayload(builder.Block())
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened, err := wire.Codec{}.DecodeEnvelope(envelope)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened.Payload = payload
+	data, err := wire.Codec{}.EncodeEnvelope(opened)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(payload)
+	release := sha256.Sum256(sum[:])
+	return w.forge(t, data, func(h *sharing.Header) { h.PayloadSHA256, h.ReleaseSHA256 = sum[:], release[:] })
 }

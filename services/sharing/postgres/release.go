@@ -208,7 +208,7 @@ func (r reader) SentHash(ctx context.Context, at sharing.Cursor) ([]byte, error)
 		SELECT sha256(envelope)
 		FROM outbox
 		WHERE stream = @stream AND epoch::text = @epoch AND sequence = @sequence`,
-		pgx.NamedArgs{"stream": at.Stream, "epoch": at.Epoch, "sequence": int64(min(at.Sequence, 1<<62))}) //nolint:gosec // bounded
+		pgx.NamedArgs{"stream": at.Stream, "epoch": at.Epoch, "sequence": int64(min(at.Sequence, 1<<62))})
 	return hash, err
 }
 
