@@ -118,9 +118,10 @@ An agreement with changed terms becomes its next version, one whose file is gone
 }
 
 func newDownCommand(f *sandboxFlags) *cobra.Command {
-	return &cobra.Command{
+	remove := false
+	cmd := &cobra.Command{
 		Use:   "down",
-		Short: "End everything that runs; the data stay",
+		Short: "End everything that runs; the data stay, unless --remove",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			directory, err := filepath.Abs(f.directory)
@@ -139,12 +140,46 @@ func newDownCommand(f *sandboxFlags) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			text := fmt.Sprintf("%d processes ended, nothing runs any more\n", n)
 			if n == 0 {
-				return show(cmd, "nothing runs in "+f.directory+"\n")
+				text = "nothing runs in " + f.directory + "\n"
 			}
-			return show(cmd, fmt.Sprintf("%d processes ended, nothing runs any more\n", n))
+			if remove {
+				if err := removeData(directory); err != nil {
+					return fmt.Errorf("removing the sandbox: %w", err)
+				}
+				text += "its data are removed\n"
+			}
+			return show(cmd, text)
 		},
 	}
+	cmd.Flags().BoolVar(&remove, "remove", false, "also remove the sandbox with its keys and data")
+	return cmd
+}
+
+// removeData removes a sandbox that does not run. PostgreSQL's part may lie elsewhere. What is not the sandbox's stays.
+func removeData(directory string) error {
+	if err := pgcluster.Remove(filepath.Join(directory, "pg")); err != nil {
+		return err
+	}
+	signs, err := filepath.Glob(filepath.Join(directory, "*", "signing.key"))
+	if err != nil {
+		return err
+	}
+	for _, sign := range signs { // a directory with one is a state's
+		if err := os.RemoveAll(filepath.Dir(sign)); err != nil {
+			return err
+		}
+	}
+	for _, name := range []string{"trust.json", "settings.json", "agreements.json", "lock"} {
+		if err := os.Remove(filepath.Join(directory, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	if err := os.Remove(directory); err != nil && !errors.Is(err, syscall.ENOTEMPTY) {
+		return err
+	}
+	return nil
 }
 
 // withSandbox opens the sandbox that the flags name, for this command alone.

@@ -139,6 +139,18 @@ func Find(directory string) (*Cluster, error) {
 	return c, nil
 }
 
+// Remove ends the server of the cluster in directory, and removes all that belongs to it, also where directory is a link.
+func Remove(directory string) error {
+	place, err := filepath.EvalSymlinks(directory)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(discard(place), os.RemoveAll(directory))
+}
+
 // Stop ends the server, and returns when it is gone. Ending one that does not run is no error.
 func (c *Cluster) Stop() error { return stop(c.data(), 10*time.Second) }
 

@@ -1,0 +1,49 @@
+# Comity. `make` alone shows what there is; what a target needs and is missing, it installs or names in one sentence.
+
+.DEFAULT_GOAL := help
+SETUP := sh deploy/setup/setup.sh
+# The Go on the PATH, else the one where Go's own archive is unpacked.
+GO := $(shell command -v go || echo /usr/local/go/bin/go)
+export PATH := $(dir $(GO)):$(PATH)
+
+PACKAGES := ./proto/... ./services/... ./gateway/...
+
+.PHONY: help
+help: ## Show this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: setup
+setup: ## Install all that the targets below need
+	@$(SETUP) run test lint
+
+.PHONY: build
+build: ## Build the five programs into bin/
+	@$(SETUP) build
+	$(GO) build -buildvcs=false -o bin/ ./services/cmd/... ./gateway
+
+.PHONY: demo
+demo: ## Build, and run the sandbox: three states that exchange real figures
+	@$(SETUP) run
+	@$(MAKE) --no-print-directory build
+	bin/comity sandbox up $(DEMO)
+
+.PHONY: test
+test: ## Run all tests, with the race detector, on a real PostgreSQL
+	@$(SETUP) test
+	$(GO) test -race $(PACKAGES)
+
+.PHONY: lint
+lint: ## Check the protos, the generated code, the Go and the policies
+	@$(SETUP) lint
+	@sh deploy/setup/lint.sh
+
+.PHONY: bench
+bench: ## Run the benchmarks
+	@$(SETUP) test
+	$(GO) test -run '^$$' -bench . -benchmem $(PACKAGES)
+
+.PHONY: generate
+generate: ## Generate the code and the API description from the protos
+	@$(SETUP) generate
+	.tools/node_modules/.bin/buf generate
+	cd gateway/openapi && $(GO) generate
