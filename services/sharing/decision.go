@@ -78,9 +78,9 @@ type Decision struct {
 
 // DecidedRequest is a question with its ruling.
 type DecidedRequest struct {
-	Question Question      `json:"question"`
-	Ruling   Ruling        `json:"ruling"`
-	Include  filter.Filter `json:"include"` // the condition that a cell must pass
+	Question Question  `json:"question"`
+	Ruling   Ruling    `json:"ruling"`
+	Include  Condition `json:"include"` // the condition that a cell must pass
 }
 
 // policyError is the ruling where policy has none.
@@ -116,7 +116,7 @@ func (s *Service) decide(ctx context.Context, use string, questions []Question) 
 		}
 		if attempt == 2 { // policy changes faster than it answers
 			for i := range decision.Indicators {
-				decision.Indicators[i].Ruling, decision.Indicators[i].Include = policyError(), filter.False()
+				decision.Indicators[i].Ruling, decision.Indicators[i].Include = policyError(), Condition{filter.False()}
 			}
 			return decision, nil
 		}
@@ -125,7 +125,7 @@ func (s *Service) decide(ctx context.Context, use string, questions []Question) 
 
 // rule asks policy one question.
 func (s *Service) rule(ctx context.Context, question Question) (DecidedRequest, string) {
-	decided := DecidedRequest{Question: question, Include: filter.False()}
+	decided := DecidedRequest{Question: question, Include: Condition{filter.False()}}
 	revision, err := s.Policy.Evaluate(ctx, ruleDecision, question, &decided.Ruling)
 	if err != nil {
 		s.Log.ErrorContext(ctx, "policy could not be evaluated", "rule", ruleDecision, "partner", question.Partner, "indicator", question.Indicator, "error", err)
@@ -144,7 +144,7 @@ func (s *Service) rule(ctx context.Context, question Question) (DecidedRequest, 
 		decided.Ruling = policyError()
 		return decided, revision
 	}
-	decided.Include = condition
+	decided.Include = Condition{condition}
 	return decided, revision
 }
 

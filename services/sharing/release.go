@@ -29,7 +29,7 @@ type Release struct {
 	Revision         int64             `json:"revision"` // of the statistics
 	Stream           string            `json:"stream"`
 	Epoch            string            `json:"epoch"`
-	Scope            filter.Filter     `json:"scope"`      // what it replaces of what went before
+	Scope            Condition         `json:"scope"`      // what it replaces of what went before
 	Candidates       int               `json:"candidates"` // cells with a value before disclosure control, at the agreed detail
 	Released         int               `json:"released"`   // cells in it
 	Withheld         int               `json:"withheld"`   // cells that policy's conditions refused
@@ -180,7 +180,7 @@ func (s *Service) draftRelease(ctx context.Context, a Agreement) (draft, error) 
 	d := draft{decision: decision, release: Release{
 		ID: ReleaseID(newID(s.now())), Partner: a.Terms.Receiver, Agreement: a.Terms.ID, AgreementVersion: a.Terms.Version,
 		Dataflow: structures.Dataflow, Indicators: indicators, Decision: decision.ID, PolicyRevision: decision.PolicyRevision,
-		Revision: all.revision, Scope: scopeOf(structures, own.RefAreas, indicators, all.stored),
+		Revision: all.revision, Scope: Condition{scopeOf(structures, own.RefAreas, indicators, all.stored)},
 		Candidates: all.candidates, Released: len(all.rows), Withheld: all.withheld, Suppressed: all.suppressed,
 		ValueKept: 1, Coarsened: all.coarsened, Created: s.now(),
 	}}
@@ -271,7 +271,7 @@ func (s *Service) put(ctx context.Context, tx Tx, d draft, place Place) error {
 			Stream: r.Stream, Epoch: place.Epoch, Sequence: place.Sequence + 1, Previous: place.SHA256,
 			Created: r.Created, Expires: r.Created.Add(s.Lifetime), PayloadSHA256: sum[:],
 			Release: r.ID, BatchIndex: i, BatchCount: r.Batches, ReleaseSHA256: r.SHA256,
-			Dataflow: r.Dataflow, Scope: r.Scope, Codelists: structures.Codelists,
+			Dataflow: r.Dataflow, Scope: r.Scope.Filter, Codelists: structures.Codelists,
 		})
 		if err != nil {
 			return fmt.Errorf("encoding a header: %w", err)

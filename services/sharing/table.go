@@ -84,7 +84,7 @@ type maker struct {
 func (s *Service) tables(ctx context.Context, structures *Structures, decided DecidedRequest, areas []string, revision int64) (table, error) {
 	m := maker{
 		statistics: s.Statistics, state: s.State, structures: structures,
-		ruling: decided.Ruling, include: decided.Include, revision: revision,
+		ruling: decided.Ruling, include: decided.Include.Filter, revision: revision,
 	}
 	for i, dimension := range structures.Dimensions {
 		if detail := m.detail(dimension.ID); detail != Total && !slices.Contains([]string{freq, refArea, indicator}, dimension.ID) {

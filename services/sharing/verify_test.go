@@ -98,7 +98,10 @@ func flipEach(t *testing.T, s *state, table string) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, id := range all {
+			for i, id := range all {
+				if len(all) > 6 && i%(len(all)/6) != 0 {
+					continue // some of them
+				}
 				// In a transaction that is rolled back, without keys between tables: whoever changes rows can lift those.
 				err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 					if err := lift(t, tx, table); err != nil {

@@ -17,7 +17,7 @@ func (r reader) Deliveries(ctx context.Context, page sharing.Page) (deliveries [
 		return nil, "", err
 	}
 	rows, err := r.db.Query(ctx, `
-		WITH listed AS (
+		WITH sent AS (
 			SELECT 1 AS direction,
 				CASE WHEN o.receipt IS NOT NULL THEN 2 WHEN o.epoch <> s.epoch THEN 6 ELSE 1 END AS state,
 				s.receiver AS partner, o.release, r.agreement, o.stream, o.epoch, o.sequence, o.cells,
@@ -26,7 +26,9 @@ func (r reader) Deliveries(ctx context.Context, page sharing.Page) (deliveries [
 			JOIN outbound s ON s.stream = o.stream
 			JOIN release r ON r.id = o.release
 			WHERE o.entry < @before AND @partner IN ('', s.receiver)
-			UNION ALL
+			ORDER BY o.entry DESC
+			LIMIT @limit
+		), received AS (
 			SELECT 2,
 				CASE WHEN i.refusal IS NOT NULL THEN 5 ELSE coalesce(w.state, 3) END,
 				s.sender, i.release, i.agreement, i.stream, i.epoch, i.sequence, i.cells,
@@ -35,10 +37,20 @@ func (r reader) Deliveries(ctx context.Context, page sharing.Page) (deliveries [
 			JOIN inbound s ON s.stream = i.stream
 			LEFT JOIN inbound_release w ON w.id = i.release
 			WHERE i.entry < @before AND @partner IN ('', s.sender)
-			UNION ALL
-			SELECT 2, 5, sender, NULL, '', stream, epoch, sequence, 0, refusal || ': ' || refusal_text, entry, NULL
+			ORDER BY i.entry DESC
+			LIMIT @limit
+		), refused AS (
+			SELECT 2, 5, sender, NULL::uuid, '', stream, epoch, sequence, 0, refusal || ': ' || refusal_text, entry, NULL::bigint
 			FROM evidence
 			WHERE entry < @before AND @partner IN ('', sender)
+			ORDER BY entry DESC
+			LIMIT @limit
+		), listed AS (
+			SELECT * FROM sent
+			UNION ALL
+			SELECT * FROM received
+			UNION ALL
+			SELECT * FROM refused
 			ORDER BY entry DESC
 			LIMIT @limit
 		)
