@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -20,6 +22,12 @@ func TestPagesDescribeTheAPI(t *testing.T) {
 		}
 		if policy := answer.Header.Get("Content-Security-Policy"); !strings.Contains(policy, "default-src 'none'") {
 			t.Errorf("%s: Content-Security-Policy is %q", path, policy)
+		}
+		_, style, _ := strings.Cut(body, "<style>")
+		style, _, _ = strings.Cut(style, "</style>")
+		hash := sha256.Sum256([]byte(style))
+		if policy := answer.Header.Get("Content-Security-Policy"); !strings.Contains(policy, base64.StdEncoding.EncodeToString(hash[:])) {
+			t.Errorf("%s: the policy %q does not let the style in", path, policy)
 		}
 		if strings.Contains(body, "src=") || strings.Contains(body, "ZgotmplZ") {
 			t.Errorf("%s loads something, or was not escaped", path)

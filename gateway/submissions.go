@@ -13,6 +13,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 
 	"github.com/comity-federation/comity/gateway/sdmx"
@@ -300,6 +301,7 @@ func (u *upload) Read(p []byte) (int, error) {
 // explain returns the problem that an error of reading the body is.
 func (u *upload) explain(err error) error {
 	var file *sdmx.FileError
+	var files sdmx.FileErrors
 	var found *problem
 	switch {
 	case errors.As(err, &found):
@@ -309,12 +311,10 @@ func (u *upload) explain(err error) error {
 	case errors.Is(err, errUploadRatio):
 		return newProblem(http.StatusRequestEntityTooLarge, codes.ResourceExhausted, typespb.ErrorReason_LIMIT_EXCEEDED,
 			fmt.Sprintf("The body is more than %d times as large unpacked as packed.", maxGzipRatio))
+	case errors.As(err, &files):
+		return badFile(files)
 	case errors.As(err, &file):
-		field := fmt.Sprintf("line %d", file.Line)
-		if file.Column != "" {
-			field += ", column " + file.Column
-		}
-		return invalid(field, "%s", file.Problem)
+		return badFile(sdmx.FileErrors{file})
 	case u.packed.err != nil:
 		p := newProblem(http.StatusBadRequest, codes.InvalidArgument, typespb.ErrorReason_INVALID_REQUEST, "The body ended before its end.")
 		p.cause = err
@@ -323,6 +323,20 @@ func (u *upload) explain(err error) error {
 		return invalid("body", "is no gzip file, or a damaged one")
 	}
 	return err
+}
+
+// badFile says what is wrong with a file, line by line.
+func badFile(found sdmx.FileErrors) *problem {
+	bad := &errdetails.BadRequest{}
+	for _, e := range found {
+		field := fmt.Sprintf("line %d", e.Line)
+		if e.Column != "" {
+			field += ", column " + e.Column
+		}
+		bad.FieldViolations = append(bad.FieldViolations, &errdetails.BadRequest_FieldViolation{Field: field, Description: e.Problem})
+	}
+	return newProblem(http.StatusBadRequest, codes.InvalidArgument, typespb.ErrorReason_INVALID_REQUEST,
+		"The file cannot be read: "+found.Error()+".", bad)
 }
 
 // countingReader counts the bytes of a body as they come, and gives up on a client that sends none for idleUpload.

@@ -40,6 +40,20 @@ func (e *FileError) Error() string {
 	return fmt.Sprintf("line %d, column %s: %s", e.Line, e.Column, e.Problem)
 }
 
+// FileErrors are all that is wrong with a file, the first [MaxFileErrors] of it, in the order of lines.
+type FileErrors []*FileError
+
+// MaxFileErrors is how many errors of a file are looked for.
+const MaxFileErrors = 100
+
+// Error returns the first, and how many there are.
+func (e FileErrors) Error() string {
+	if len(e) == 1 {
+		return e[0].Error()
+	}
+	return fmt.Sprintf("%v, and %d more", e[0], len(e)-1)
+}
+
 // CSVReader reads SDMX-CSV 2.1, 2.0 and 1.0 into blocks. It knows no structure: a column is taken for the component
 // that it names.
 //
@@ -61,6 +75,7 @@ type CSVReader struct {
 	action   Action // of the first row
 	read     bool   // a row was read
 	line     int    // of the row read last
+	problems FileErrors
 	failure  error
 }
 
@@ -213,31 +228,50 @@ func (c *CSVReader) Dataflow() (kind, ref string) { return c.kind, c.dataflow }
 func (c *CSVReader) Action() Action { return c.action }
 
 // Next returns the next rows: a coded column for each component, OBS_VALUE, and _LINE as numbers. The error is io.EOF
-// after the last block, or a [*FileError].
+// after the last block, or [FileErrors]: from the first row that is wrong on, no rows are returned, but the file is
+// read on to find what else is wrong.
 func (c *CSVReader) Next() (*block.Block, error) {
 	if c.failure != nil {
 		return nil, c.failure
 	}
 	c.builder.Reset()
-	for size := 0; c.builder.Rows() < blockRows && size < blockBytes; {
+	for size := 0; size < blockBytes || len(c.problems) > 0; {
+		if c.builder.Rows() >= blockRows {
+			if len(c.problems) == 0 {
+				break
+			}
+			c.builder.Reset()
+		}
 		c.meter.left = maxRecord
 		fields, err := c.csv.Read()
-		if err != nil {
-			c.failure = c.fileError(err)
-			break
+		more := err == nil || errors.Is(err, csv.ErrFieldCount)
+		if err == nil {
+			err = c.row(fields)
+		} else {
+			err = c.fileError(err)
 		}
-		if err := c.row(fields); err != nil {
+		if err == nil {
+			for _, field := range fields {
+				size += len(field)
+			}
+			continue
+		}
+		var problem *FileError
+		if errors.As(err, &problem) {
+			c.problems = append(c.problems, problem)
+		}
+		if problem == nil || !more || len(c.problems) == MaxFileErrors {
 			c.failure = err
 			break
 		}
-		for _, field := range fields {
-			size += len(field)
-		}
 	}
-	if c.failure != nil && !errors.Is(c.failure, io.EOF) {
+	switch {
+	case len(c.problems) > 0:
+		c.failure = c.problems
 		return nil, c.failure
-	}
-	if c.builder.Rows() == 0 {
+	case c.failure != nil && !errors.Is(c.failure, io.EOF):
+		return nil, c.failure
+	case c.builder.Rows() == 0:
 		return nil, c.failure
 	}
 	return c.builder.Block(), nil

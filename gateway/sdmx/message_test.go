@@ -309,12 +309,34 @@ func TestCSVReadsThePublishedExamples(t *testing.T) {
 	}
 }
 
+func TestCSVFindsAllThatIsWrong(t *testing.T) {
+	header, good := "DATAFLOW,FREQ,TIME_PERIOD,OBS_VALUE\n", strings.Repeat("A:B(1),A,2023,1\n", 2*blockRows)
+	rows, _, err := readCSV(strings.NewReader(header + "A:B(1),A,2023,x\nA:B(1)\n" + good + "A:C(1),A,2023,1\nA:B(1),A,2023,1e999\n"))
+	var wrong FileErrors
+	if !errors.As(err, &wrong) || len(rows) != 0 {
+		t.Fatalf("%d rows, %v", len(rows), err)
+	}
+	var have []string
+	for _, e := range wrong {
+		have = append(have, fmt.Sprintf("%d %s", e.Line, e.Column))
+	}
+	last := 4 + 2*blockRows
+	want := []string{"2 OBS_VALUE", "3 ", fmt.Sprint(last, " DATAFLOW"), fmt.Sprint(last+1, " OBS_VALUE")}
+	if diff := cmp.Diff(want, have); diff != "" {
+		t.Error(diff)
+	}
+	_, _, err = readCSV(strings.NewReader(header + strings.Repeat("A:B(1),A,2023,x\n", 2*MaxFileErrors)))
+	if !errors.As(err, &wrong) || len(wrong) != MaxFileErrors {
+		t.Errorf("%d errors", len(wrong))
+	}
+}
+
 func TestCSVBoundsWhatItHolds(t *testing.T) {
 	header := "DATAFLOW,FREQ,TIME_PERIOD,OBS_VALUE,COMMENT\n"
 	long := io.MultiReader(strings.NewReader(header+`A:B(1),A,2023,1,"`), io.LimitReader(zeroes{}, 64<<20))
 	_, _, err := readCSV(long)
-	var file *FileError
-	if !errors.As(err, &file) || file.Line != 2 {
+	var wrong FileErrors
+	if !errors.As(err, &wrong) || wrong[0].Line != 2 {
 		t.Errorf("%v", err)
 	}
 	reader, err := NewCSVReader(strings.NewReader(header + strings.Repeat("A:B(1),A,2023,1,x\n", 3*blockRows)))
@@ -347,7 +369,8 @@ func FuzzCSVReader(f *testing.F) {
 	f.Fuzz(func(t *testing.T, file string) {
 		rows, reader, err := readCSV(strings.NewReader(file))
 		var problem *FileError
-		if err != nil && !errors.As(err, &problem) {
+		var problems FileErrors
+		if err != nil && !errors.As(err, &problem) && !errors.As(err, &problems) {
 			t.Errorf("%T says not where: %v", err, err)
 		}
 		if err == nil && len(rows) > 0 {
