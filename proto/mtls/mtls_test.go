@@ -56,7 +56,7 @@ func check(t *testing.T, address string, c credentials.TransportCredentials) err
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer connection.Close() //nolint:errcheck // the test is about the call
+	defer connection.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	_, err = healthpb.NewHealthClient(connection).Check(ctx, &healthpb.HealthCheckRequest{})
@@ -257,7 +257,7 @@ func TestAConnectionDoesNotOutliveItsCertificate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer connection.Close() //nolint:errcheck // the test is about the calls
+	defer connection.Close()
 	ask := func() error {
 		_, err := healthpb.NewHealthClient(connection).Check(t.Context(), &healthpb.HealthCheckRequest{})
 		return err

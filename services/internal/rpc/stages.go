@@ -48,7 +48,7 @@ func (s *Server) stream(service any, stream grpc.ServerStream, info *grpc.Stream
 // streamWith is a stream with the context that the stages made.
 type streamWith struct {
 	grpc.ServerStream
-	ctx context.Context //nolint:containedctx // the interface asks for it
+	ctx context.Context // as Context returns it
 }
 
 // Context is of grpc.ServerStream.
