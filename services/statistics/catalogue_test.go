@@ -66,9 +66,12 @@ func artefacts() *statistics.Structures {
 	return &statistics.Structures{
 		DataStructures: []statistics.DataStructure{{Ref: ref("X:S(1.0.0)"), Dimensions: []statistics.Component{dimension, {ID: "D"}}}},
 		Dataflows: []statistics.Dataflow{
-			{Ref: ref("X:A(1.0.0)"), Structure: ref("X:S(1.0.0)")}, {Ref: ref("X:A(1.10.0)"), Structure: ref("X:S")},
-			{Ref: ref("X:A(1.9.0)"), Structure: ref("X:S(1.0.0)")}, {Ref: ref("X:A(2.0.0-draft)"), Structure: ref("X:S(1.0.0)")},
-			{Ref: ref("X:B(1.0.0)"), Structure: ref("X:S(1.0.0)")}, {Ref: ref("X:C(1.0.0)"), Structure: ref("X:S(1.0.0)")},
+			{Ref: ref("X:A(1.0.0)"), Structure: ref("X:S(1.0.0)")},
+			{Ref: ref("X:A(1.10.0)"), Structure: ref("X:S")},
+			{Ref: ref("X:A(1.9.0)"), Structure: ref("X:S(1.0.0)")},
+			{Ref: ref("X:A(2.0.0-draft)"), Structure: ref("X:S(1.0.0)")},
+			{Ref: ref("X:B(1.0.0)"), Structure: ref("X:S(1.0.0)")},
+			{Ref: ref("X:C(1.0.0)"), Structure: ref("X:S(1.0.0)")},
 		},
 		StructureMaps: []statistics.StructureMap{{Ref: ref("X:M(1.0.0)"), Source: ref("X:A(1.0.0)"), Target: ref("X:B(1.0.0)")}},
 	}

@@ -78,7 +78,7 @@ func (l *loader) add(b *block.Block) {
 		for i := range dimensions {
 			codes[i] = columns[i].codes[columns[i].Codes[row]]
 		}
-		cell := Cell{Value: values[row], Line: int32(line), ObsStatus: NormalValue, ConfStatus: FreeToShow} //nolint:gosec // checked above
+		cell := Cell{Value: values[row], Line: int32(line), ObsStatus: NormalValue, ConfStatus: FreeToShow}
 		clear(further)
 		for _, column := range columns[dimensions:] {
 			switch text := column.Text(row); {

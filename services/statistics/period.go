@@ -52,14 +52,14 @@ func ParsePeriod(text string) (Period, error) {
 	}
 	switch {
 	case text == yearText || rest == "A1":
-		return Period{Annual, int32(year)}, nil
+		return Period{Annual, int32(year)}, nil //nolint:gosec // a year is at most lastYear
 	case strings.HasPrefix(rest, "Q"):
 		if q, ok := number(rest[1:], 1, 4); ok {
-			return Period{Quarterly, int32(year*4 + q - 1)}, nil
+			return Period{Quarterly, int32(year*4 + q - 1)}, nil //nolint:gosec // as above
 		}
 	case strings.HasPrefix(rest, "M"):
 		if m, ok := number(rest[1:], 2, 12); ok {
-			return Period{Monthly, int32(year*12 + m - 1)}, nil
+			return Period{Monthly, int32(year*12 + m - 1)}, nil //nolint:gosec // as above
 		}
 	case strings.HasPrefix(rest, "W"):
 		if w, ok := number(rest[1:], 2, 53); ok {
@@ -70,7 +70,7 @@ func ParsePeriod(text string) (Period, error) {
 		}
 	case len(rest) == 2:
 		if m, ok := number(rest, 2, 12); ok {
-			return Period{Monthly, int32(year*12 + m - 1)}, nil
+			return Period{Monthly, int32(year*12 + m - 1)}, nil //nolint:gosec // as above
 		}
 	default:
 		if day, err := time.Parse(time.DateOnly, text); err == nil {
@@ -88,7 +88,7 @@ func PeriodAt(frequency Frequency, day time.Time) (Period, error) {
 	}
 	switch frequency {
 	case Annual:
-		return Period{Annual, int32(year)}, nil //nolint:gosec // a year is at most lastYear
+		return Period{Annual, int32(year)}, nil
 	case Quarterly:
 		return Period{Quarterly, int32(year*4 + (month-1)/3)}, nil //nolint:gosec // as above
 	case Monthly:

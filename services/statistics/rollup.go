@@ -22,7 +22,7 @@ func RollUp(t *Table, axis Axis) *Table {
 	for code := range positions {
 		positions[code] = -1
 		if axis.Tree != nil {
-			if i, ok := axis.Tree.positions[t.dictionary.Text(axis.Dimension, uint32(code))]; ok { //nolint:gosec // a code
+			if i, ok := axis.Tree.positions[t.dictionary.Text(axis.Dimension, uint32(code))]; ok {
 				positions[code] = i
 			}
 		}

@@ -1,3 +1,13 @@
+// Package statistics holds a nation's figures: their structures, what agencies submit, how it is harmonised, every state
+// of the data that ever was, and queries of them.
+//
+// A figure is a cell: the value of a series in a period. A series is a key, one code for each dimension of a data
+// structure. Figures are kept by dataflow and by provider, the state whose they are: that is a part. What changes a part
+// is a revision, and nothing is overwritten.
+//
+//	M.US.1A._T._T._T._T._T._T  2023-12  249735  A F
+//
+// The package knows no database and no network: see [Store] for what it needs of them.
 package statistics
 
 import (

@@ -357,7 +357,7 @@ func (t *Table) add(other *Table) {
 	codes := make([]uint32, len(t.structure.Dimensions))
 	sets := make([]uint32, other.sets.Len(0))
 	for set := range sets {
-		sets[set] = t.AttributeSet(other.Attributes(uint32(set))) //nolint:gosec // a number that other gave
+		sets[set] = t.AttributeSet(other.Attributes(uint32(set)))
 	}
 	for s := range other.tracks {
 		for i, code := range other.Key(s) {

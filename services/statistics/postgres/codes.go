@@ -121,8 +121,8 @@ func (t *transaction) intern(ctx context.Context, flow *statistics.Flow, dataflo
 	for i := range numbers {
 		numbers[i] = make([]uint16, table.Len(i))
 		for code := range numbers[i] {
-			n, _ := stored.Find(i, table.Text(i, uint32(code))) //nolint:gosec // below Len
-			numbers[i][code] = uint16(n)                        //nolint:gosec // at most math.MaxInt16, see addCodes
+			n, _ := stored.Find(i, table.Text(i, uint32(code)))
+			numbers[i][code] = uint16(n) //nolint:gosec // at most math.MaxInt16, see addCodes
 		}
 	}
 	return numbers, nil
@@ -131,7 +131,7 @@ func (t *transaction) intern(ctx context.Context, flow *statistics.Flow, dataflo
 func knowsAll(stored, table *statistics.Dictionary, dimensions int) bool {
 	for i := range dimensions {
 		for code := range table.Len(i) {
-			if _, ok := stored.Find(i, table.Text(i, uint32(code))); !ok { //nolint:gosec // below Len
+			if _, ok := stored.Find(i, table.Text(i, uint32(code))); !ok {
 				return false
 			}
 		}
@@ -159,7 +159,7 @@ func (t *transaction) addCodes(ctx context.Context, flow *statistics.Flow, dataf
 	var added [][]any
 	for i, dimension := range flow.Structure.Dimensions {
 		for code := range table.Len(i) {
-			text := table.Text(i, uint32(code)) //nolint:gosec // below Len
+			text := table.Text(i, uint32(code))
 			if _, ok := known.Find(i, text); ok {
 				continue
 			}
@@ -167,7 +167,7 @@ func (t *transaction) addCodes(ctx context.Context, flow *statistics.Flow, dataf
 			if n > math.MaxInt16 {
 				return nil, fault.New(fault.Exhausted, "LIMIT_EXCEEDED", "the dimension %s of %s has more than %d codes", dimension.ID, flow.Ref, math.MaxInt16+1)
 			}
-			added = append(added, []any{dataflow, int16(i + 1), int16(n), text}) //nolint:gosec // checked above
+			added = append(added, []any{dataflow, int16(i + 1), int16(n), text})
 		}
 	}
 	_, err = t.tx.CopyFrom(ctx, pgx.Identifier{"code"}, []string{"dataflow", "dimension", "code", "text"}, pgx.CopyFromRows(added))

@@ -35,9 +35,9 @@ func (w *where) sql(f filter.Filter) (string, error) {
 	}
 	passing := []int16{}
 	for code := range w.dictionary.Len(dimension) {
-		text := w.dictionary.Text(dimension, uint32(code)) //nolint:gosec // below Len
+		text := w.dictionary.Text(dimension, uint32(code))
 		if f.Match(func(string) string { return text }) {
-			passing = append(passing, int16(code)) //nolint:gosec // codes fit a smallint
+			passing = append(passing, int16(code))
 		}
 	}
 	name := fmt.Sprintf("f%d", len(w.args))

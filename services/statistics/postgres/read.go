@@ -230,7 +230,7 @@ func (c *collector) add(raw [][]byte) (more bool, err error) {
 	}
 	first := blk * run(c.frequency)
 	for at, value := range c.image.vals {
-		period := first + int32(at) //nolint:gosec // a block is short
+		period := first + int32(at)
 		if mask&(1<<at) == 0 || period < c.span.First || period > c.span.Last {
 			continue
 		}
