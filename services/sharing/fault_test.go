@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -194,6 +195,51 @@ func TestReceive(t *testing.T) {
 			if err := step(ctx); err != nil {
 				t.Fatal(err)
 			}
+		}
+		if _, err := w.bb.verify(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("gives one receipt to all who bring the same envelope at once", func(t *testing.T) {
+		w, out := waiting(t, 1)
+		receipts := make([]sharing.Signed, 8)
+		var group sync.WaitGroup
+		for i := range receipts {
+			group.Go(func() {
+				var err error
+				if receipts[i], err = w.bb.Receive(ctx, "aa", out[0].Envelope); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		group.Wait()
+		for _, receipt := range receipts {
+			if diff := cmp.Diff(receipts[0], receipt); diff != "" {
+				t.Error(diff)
+			}
+		}
+	})
+	t.Run("drops a release that was never whole for a later one, and begins a new epoch", func(t *testing.T) {
+		w, out := waiting(t, 1)
+		half := w.forge(t, out[0].Envelope, func(h *sharing.Header) { h.BatchCount = 2 })
+		if _, err := w.bb.Receive(ctx, "aa", half); err != nil {
+			t.Fatal(err)
+		}
+		whole := w.forge(t, out[0].Envelope, func(h *sharing.Header) {
+			h.Epoch, h.Sequence, h.Previous = "00000000-0000-7000-8000-000000000000", 1, nil
+			h.Release = "00000000-0000-7000-8000-000000000001"
+		})
+		if _, err := w.bb.Receive(ctx, "aa", whole); err != nil {
+			t.Fatal(err)
+		}
+		for _, step := range w.bb.Steps() {
+			if err := step(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+		deliveries, _, err := w.bb.Deliveries(ctx, sharing.Page{})
+		if err != nil || deliveries[0].State != sharing.Stored || deliveries[1].State != sharing.SupersededDelivery {
+			t.Errorf("%+v, %v", deliveries, err)
 		}
 		if _, err := w.bb.verify(ctx); err != nil {
 			t.Error(err)

@@ -132,6 +132,16 @@ func TestRelease(t *testing.T) {
 			t.Errorf("%v", w.bb.figures.received)
 		}
 	})
+	t.Run("leaves out an indicator that the codelist does not have", func(t *testing.T) {
+		w := newWorld(t)
+		w.newFigures()
+		terms := w.terms()
+		terms.Indicators = []string{"1A", "NEW"}
+		w.agree(t, terms)
+		if len(w.bb.figures.received) == 0 {
+			t.Error("nothing was received")
+		}
+	})
 	t.Run("withdraws everything once there is nothing left", func(t *testing.T) {
 		w := newWorld(t)
 		w.newFigures()

@@ -130,6 +130,17 @@ func (m *maker) has(dimension string) bool {
 	return slices.ContainsFunc(m.structures.Dimensions, func(d Dimension) bool { return d.ID == dimension })
 }
 
+// knows reports whether a code can stand in a dimension; in one that the structure lacks, any can.
+func (m *maker) knows(dimension, code string) bool {
+	for _, d := range m.structures.Dimensions {
+		if d.ID == dimension && len(d.Codes) > 0 {
+			_, ok := d.Codes[code]
+			return ok
+		}
+	}
+	return true
+}
+
 // detail returns the detail at which a dimension goes: what the ruling does not name goes as the total, and so does
 // what it names by the level that only the total is on.
 func (m *maker) detail(dimension string) string {
@@ -152,8 +163,14 @@ func (m *maker) area(ctx context.Context, area, code string) (table, error) {
 	if agreed < 0 {
 		return table{}, fault.New(fault.Precondition, "DETAIL_NOT_COVERED", "the agreement names no frequency that is known")
 	}
+	if !m.knows(refArea, area) || !m.knows(indicator, code) {
+		return t, nil // then there are no figures of it
+	}
 	// Where nothing is stored as fine as agreed, the next coarser is sent.
 	for i := agreed; i >= 0; i-- {
+		if !m.knows(freq, frequencies[i]) {
+			continue
+		}
 		trees, err := m.trees(ctx, area, code, frequencies[i])
 		if err != nil {
 			return table{}, err
