@@ -292,22 +292,21 @@ func (j *JSONWriter) Close() error {
 		}
 		_, _ = fmt.Fprintf(j.out, `,"x-comity-providers":%s`, providers)
 	}
-	structure, err := json.Marshal(j.describe())
-	if err != nil {
+	_, _ = j.out.WriteString(`}],"structures":[`)
+	if err := j.describe(); err != nil {
 		return fmt.Errorf("writing the structure: %w", err)
 	}
-	_, _ = fmt.Fprintf(j.out, `}],"structures":[%s]}}`, structure)
+	_, _ = j.out.WriteString(`]}}`)
 	return j.out.Flush()
 }
 
+// jsonStructure is a structure without its components, and jsonComponent a component without its values: these are
+// written one by one.
 type jsonStructure struct {
-	Links      []jsonLink    `json:"links"`
-	Name       string        `json:"name"`
-	Names      Names         `json:"names,omitempty"`
-	DataSets   []int         `json:"dataSets"`
-	Dimensions jsonPlaces    `json:"dimensions"`
-	Measures   *jsonMeasures `json:"measures,omitempty"`
-	Attributes jsonPlaces    `json:"attributes"`
+	Links    []jsonLink `json:"links"`
+	Name     string     `json:"name"`
+	Names    Names      `json:"names,omitempty"`
+	DataSets []int      `json:"dataSets"`
 }
 
 type jsonLink struct {
@@ -315,23 +314,12 @@ type jsonLink struct {
 	Rel string `json:"rel"`
 }
 
-type jsonPlaces struct {
-	DataSet     []jsonComponent `json:"dataSet"`
-	Series      []jsonComponent `json:"series"`
-	Observation []jsonComponent `json:"observation"`
-}
-
-type jsonMeasures struct {
-	Observation []jsonComponent `json:"observation"`
-}
-
 type jsonComponent struct {
-	ID          string      `json:"id"`
-	Name        string      `json:"name"`
-	Names       Names       `json:"names,omitempty"`
-	KeyPosition *int        `json:"keyPosition,omitempty"`
-	Roles       []string    `json:"roles,omitempty"`
-	Values      []jsonValue `json:"values,omitempty"`
+	ID          string   `json:"id"`
+	Name        string   `json:"name"`
+	Names       Names    `json:"names,omitempty"`
+	KeyPosition *int     `json:"keyPosition,omitempty"`
+	Roles       []string `json:"roles,omitempty"`
 }
 
 // jsonValue is a code with its name, or, where the value is no SDMX id, the value alone.
@@ -345,52 +333,95 @@ type jsonValue struct {
 	Value  *string `json:"value,omitempty"`
 }
 
-func (j *JSONWriter) describe() jsonStructure {
+// describe writes the structure with the values that were met.
+func (j *JSONWriter) describe() error {
 	s := j.structure
-	description := jsonStructure{
+	head := jsonStructure{
 		Links:    []jsonLink{{URN: "urn:sdmx:org.sdmx.infomodel.datastructure.Dataflow=" + s.Dataflow.String(), Rel: "dataflow"}},
 		Name:     nameOr(s.Names, j.language(), s.Dataflow.ID),
 		Names:    s.Names,
 		DataSets: []int{0},
 	}
 	if s.DataStructure != (Ref{}) {
-		description.Links = append(description.Links, jsonLink{
+		head.Links = append(head.Links, jsonLink{
 			URN: "urn:sdmx:org.sdmx.infomodel.datastructure.DataStructure=" + s.DataStructure.String(), Rel: "datastructure",
 		})
 	}
-	dimensions := make([]jsonComponent, len(j.dimensions))
+	if err := j.openObject(head); err != nil {
+		return err
+	}
+	atSeries := len(j.dimensions) - 1
+	if j.flat() {
+		atSeries = 0
+	}
+	_, _ = j.out.WriteString(`,"dimensions":{"dataSet":[],"series":[`)
 	for i, values := range j.dimensions {
-		dimensions[i] = j.component(values.component, values)
-		dimensions[i].KeyPosition = &i
-		if values.component.ID == block.TimePeriod {
-			dimensions[i].Roles = []string{block.TimePeriod}
+		switch {
+		case i == atSeries:
+			_, _ = j.out.WriteString(`],"observation":[`)
+		case i > 0:
+			_ = j.out.WriteByte(',')
+		}
+		d := j.component(values.component)
+		d.KeyPosition = &i
+		if d.ID == block.TimePeriod {
+			d.Roles = []string{block.TimePeriod}
+		}
+		if err := j.describeComponent(d, values); err != nil {
+			return err
 		}
 	}
-	none := []jsonComponent{}
-	time := len(dimensions) - 1
-	description.Dimensions = jsonPlaces{DataSet: none, Series: dimensions[:time], Observation: dimensions[time:]}
-	if j.flat() {
-		description.Dimensions = jsonPlaces{DataSet: none, Series: none, Observation: dimensions}
-	}
+	_, _ = j.out.WriteString(`]}`)
 	if !j.options.WithoutData {
-		description.Measures = &jsonMeasures{Observation: []jsonComponent{{ID: block.ObsValue, Name: block.ObsValue}}}
+		_, _ = fmt.Fprintf(j.out, `,"measures":{"observation":[{"id":%q,"name":%[1]q}]}`, block.ObsValue)
 	}
-	description.Attributes = jsonPlaces{DataSet: none, Series: none, Observation: make([]jsonComponent, len(s.Attributes))}
+	_, _ = j.out.WriteString(`,"attributes":{"dataSet":[],"series":[],"observation":[`)
 	for i, a := range s.Attributes {
-		description.Attributes.Observation[i] = j.component(a, j.attributes[i])
+		if i > 0 {
+			_ = j.out.WriteByte(',')
+		}
+		if err := j.describeComponent(j.component(a), j.attributes[i]); err != nil {
+			return err
+		}
 	}
-	return description
+	_, err := j.out.WriteString(`]}}`)
+	return err
 }
 
-func (j *JSONWriter) component(c Component, values *jsonValues) jsonComponent {
-	description := jsonComponent{ID: c.ID, Name: nameOr(c.Names, j.language(), c.ID), Names: c.Names}
-	if values == nil {
-		return description
+func (j *JSONWriter) component(c Component) jsonComponent {
+	return jsonComponent{ID: c.ID, Name: nameOr(c.Names, j.language(), c.ID), Names: c.Names}
+}
+
+// describeComponent writes a component with the values that were met of it, if there are any.
+func (j *JSONWriter) describeComponent(c jsonComponent, values *jsonValues) error {
+	if err := j.openObject(c); err != nil {
+		return err
 	}
-	for _, value := range values.list {
-		description.Values = append(description.Values, j.value(c, value))
+	if values != nil && len(values.list) > 0 {
+		_, _ = j.out.WriteString(`,"values":[`)
+		for i, value := range values.list {
+			if i > 0 {
+				_ = j.out.WriteByte(',')
+			}
+			text, err := json.Marshal(j.value(values.component, value))
+			if err != nil {
+				return err
+			}
+			_, _ = j.out.Write(text)
+		}
+		_ = j.out.WriteByte(']')
 	}
-	return description
+	return j.out.WriteByte('}')
+}
+
+// openObject writes an object that has a member, but for its closing brace.
+func (j *JSONWriter) openObject(v any) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	_, err = j.out.Write(text[:len(text)-1])
+	return err
 }
 
 // sdmxID is what the schema takes for the id of a value.
