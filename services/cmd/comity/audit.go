@@ -87,13 +87,13 @@ func audited(target *target) ([]*client, error) {
 		}
 		return []*client{named}, nil
 	}
-	nodes, err := readNodes(target.directory)
+	states, err := runningStates(target.directory)
 	if err != nil {
 		return nil, err
 	}
-	clients := make([]*client, len(nodes))
-	for i, n := range nodes {
-		if clients[i], err = n.open(target.role); err != nil {
+	clients := make([]*client, len(states))
+	for i, state := range states {
+		if clients[i], err = state.open(target.role); err != nil {
 			return nil, err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -57,66 +58,47 @@ func (t *target) open() (*client, error) {
 	case t.state == "":
 		return nil, errors.New("say which node to talk to: --state CODE, or --gateway URL with --token FILE")
 	}
-	nodes, err := readNodes(t.directory)
+	states, err := runningStates(t.directory)
 	if err != nil {
 		return nil, err
 	}
-	at := slices.IndexFunc(nodes, func(n node) bool { return n.Code == t.state })
-	if at < 0 {
-		codes := make([]string, len(nodes))
-		for i, n := range nodes {
-			codes[i] = n.Code
+	codes := make([]string, len(states))
+	for i, state := range states {
+		if state.Code == t.state {
+			return state.open(t.role)
 		}
-		return nil, fmt.Errorf("the region in %s has no state %q; it has %s", t.directory, t.state, strings.Join(codes, ", "))
+		codes[i] = state.Code
 	}
-	return nodes[at].open(t.role)
+	return nil, fmt.Errorf("the region in %s has no state %q; it has %s", t.directory, t.state, strings.Join(codes, ", "))
 }
 
-// node is what the file of a running region says of a state.
-type node struct {
-	Code    string            `json:"code"`
-	Gateway string            `json:"gateway"`
-	Tokens  map[string]string `json:"tokens"` // a file for each role
-}
-
-// readNodes reads the states of the region that runs in the directory.
-func readNodes(directory string) ([]node, error) {
-	path := filepath.Join(directory, "region.json")
-	content, err := os.ReadFile(path) //nolint:gosec // the operator names the directory
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("no region runs in %s (there is no %s); start one with `comity sandbox up`, or name its directory with --dir", directory, path)
-	}
+// runningStates returns the states of the region that runs in the directory, with the whole paths of their tokens.
+func runningStates(directory string) ([]stateFile, error) {
+	file, err := readRegionFile(directory)
 	if err != nil {
-		return nil, fmt.Errorf("reading the running region: %w", err)
+		return nil, fmt.Errorf("reading the region that runs in %s: %w", directory, err)
 	}
-	var file struct {
-		States []node `json:"states"`
+	if file == nil {
+		return nil, fmt.Errorf("no region runs in %s; start one with `comity sandbox up`, or name its directory with --dir", directory)
 	}
-	if err := json.Unmarshal(content, &file); err != nil {
-		return nil, fmt.Errorf("reading %s: %w", path, err)
-	}
-	for i := range file.States {
-		for role, token := range file.States[i].Tokens {
+	for _, state := range file.States {
+		for role, token := range state.Tokens {
 			if !filepath.IsAbs(token) {
-				file.States[i].Tokens[role] = filepath.Join(directory, token)
+				state.Tokens[role] = filepath.Join(directory, token)
 			}
 		}
 	}
 	return file.States, nil
 }
 
-// open returns a client of the node with the token of the role.
-func (n node) open(role string) (*client, error) {
-	file, ok := n.Tokens[role]
+// open returns a client of the state's gateway with the token of the role.
+func (s stateFile) open(role string) (*client, error) {
+	token, ok := s.Tokens[role]
 	if !ok {
-		roles := make([]string, 0, len(n.Tokens))
-		for r := range n.Tokens {
-			roles = append(roles, r)
-		}
-		slices.Sort(roles)
-		return nil, fmt.Errorf("state %s has no token for the role %q; it has %s", n.Code, role, strings.Join(roles, ", "))
+		roles := slices.Sorted(maps.Keys(s.Tokens))
+		return nil, fmt.Errorf("state %s has no token for the role %q; it has %s", s.Code, role, strings.Join(roles, ", "))
 	}
-	return newClient(n.Gateway, file, role)
+	return newClient(s.Gateway, token, role)
 }
 
 // client calls the REST API of one gateway as one person.
