@@ -38,7 +38,8 @@ import (
 
 const (
 	handshakeTimeout = 10 * time.Second
-	stopTimeout      = 10 * time.Second // for calls under way when the server ends
+	streamsTimeout   = 2 * time.Second // for streams under way when the server ends: many never end by themselves
+	stopTimeout      = 5 * time.Second // for all calls under way when the server ends
 )
 
 // limits bound what one connection of a port can ask of the server.
@@ -74,6 +75,9 @@ type Server struct {
 	ops        *http.Server
 	opsPort    net.Listener
 	background []func(context.Context) error
+
+	streams    context.Context // of all streams; ends when they have had their time
+	endStreams context.CancelFunc
 }
 
 // port is a gRPC server with the address that it listens on.
@@ -104,6 +108,7 @@ func NewServer(cfg Config, policies *policy.Engine, log *slog.Logger, ready func
 		cfg: cfg, log: log, policies: policies, ready: ready, pair: pair, tokens: tokens,
 		registry: newRegistry(), health: health.NewServer(),
 	}
+	s.streams, s.endStreams = context.WithCancel(context.Background())
 	s.metrics = newMetrics(s.registry)
 	s.ops = s.newOps()
 	s.national = s.newPort(cfg.Listen, nationalLimits, mtls.NewServer(pair, roots, nil))
@@ -204,13 +209,13 @@ func (s *Server) ExchangeAddress() string { return s.exchange.listener.Addr().St
 // OpsAddress returns where the ops port listens, after [Server.Listen].
 func (s *Server) OpsAddress() string { return s.opsPort.Addr().String() }
 
-// Serve listens, and serves until ctx ends; then it lets the calls under way come to their end, for ten seconds at most.
-// It returns nil if ctx ended, and otherwise what went wrong. It can be called once.
-func (s *Server) Serve(ctx context.Context) error {
-	if err := s.Listen(ctx); err != nil {
+// Serve listens, and serves until parent ends; then it lets the calls under way come to their end, for five seconds at
+// most. It returns nil if parent ended, and otherwise what went wrong. It can be called once.
+func (s *Server) Serve(parent context.Context) error {
+	if err := s.Listen(parent); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
+	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
 	var running sync.WaitGroup
 	run := func(what string, f func() error) {
@@ -239,10 +244,10 @@ func (s *Server) Serve(ctx context.Context) error {
 	<-ctx.Done()
 	s.stop()
 	running.Wait()
-	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) && !errors.Is(cause, context.DeadlineExceeded) {
-		return cause
+	if parent.Err() != nil {
+		return nil
 	}
-	return nil
+	return context.Cause(ctx)
 }
 
 // stop ends the ports: first no new calls, then, when those under way are through or have had their time, none at all.
@@ -258,6 +263,7 @@ func (s *Server) stop() {
 		}
 	})
 	defer hurry.Stop()
+	defer time.AfterFunc(streamsTimeout, s.endStreams).Stop()
 	var stopping sync.WaitGroup
 	for _, p := range ports {
 		stopping.Go(p.server.GracefulStop)

@@ -615,6 +615,39 @@ func TestServeLetsCallsComeToTheirEnd(t *testing.T) {
 	}
 }
 
+func TestServeEndsStreamsThatWouldGoOn(t *testing.T) {
+	n := start(t)
+	begun := make(chan struct{})
+	n.service.query = func(stream grpc.ServerStreamingServer[statisticspb.QueryResponse]) error {
+		close(begun)
+		<-stream.Context().Done()
+		return stream.Context().Err()
+	}
+	stream, err := n.gateway(t).Query(t.Context(), &statisticspb.QueryRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-begun
+	if err := n.stop(); err != nil {
+		t.Fatal(err)
+	}
+	_, err = stream.Recv()
+	expect(t, err, codes.Unavailable, "UNAVAILABLE")
+}
+
+func TestServeEndsWellOnASignal(t *testing.T) {
+	n := prepare(t)
+	server, err := rpc.NewServer(n.cfg, sharedPolicies(t), slog.New(slog.DiscardHandler), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errors.New("terminated")) // as signal.NotifyContext does
+	if err := server.Serve(ctx); err != nil {
+		t.Errorf("it ends with %v", err)
+	}
+}
+
 func TestALargeMessageIsRefused(t *testing.T) {
 	n := start(t)
 	_, err := n.gateway(t).ListSubmissions(bearing(t.Context(), n.issuer.token(t, "auditor")),

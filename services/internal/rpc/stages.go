@@ -41,7 +41,14 @@ func (s *Server) unary(ctx context.Context, request any, info *grpc.UnaryServerI
 
 func (s *Server) stream(service any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 	return s.serve(stream.Context(), info.FullMethod, func(ctx context.Context) error {
-		return handler(service, streamWith{stream, ctx})
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(s.streams, cancel)()
+		err := handler(service, streamWith{stream, ctx})
+		if err != nil && s.streams.Err() != nil && stream.Context().Err() == nil {
+			return fault.New(fault.Unavailable, "UNAVAILABLE", "the service is ending; call again").Because(err)
+		}
+		return err
 	})
 }
 
