@@ -1,6 +1,7 @@
 package statistics
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
 	"slices"
@@ -64,6 +65,21 @@ func (h *Hierarchy) Codelist() *Codelist { return h.list }
 func (h *Hierarchy) Has(code string) bool {
 	_, ok := h.positions[code]
 	return ok
+}
+
+// Compare orders two codes as the codelist does; one that it does not have comes first.
+func (h *Hierarchy) Compare(a, b string) int {
+	i, okA := h.positions[a]
+	j, okB := h.positions[b]
+	switch {
+	case okA && okB:
+		return cmp.Compare(i, j)
+	case okA:
+		return 1
+	case okB:
+		return -1
+	}
+	return 0
 }
 
 // Chain gives the code and its ancestors, from itself to the root; nothing where the codelist does not have it.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 
 	"github.com/jackc/pgx/v5"
@@ -130,10 +131,8 @@ func (t *transaction) intern(ctx context.Context, flow *statistics.Flow, dataflo
 
 func knowsAll(stored, table *statistics.Dictionary, dimensions int) bool {
 	for i := range dimensions {
-		for code := range table.Len(i) {
-			if _, ok := stored.Find(i, table.Text(i, uint32(code))); !ok {
-				return false
-			}
+		if len(unknown(stored, table, i, nil)) > 0 {
+			return false
 		}
 	}
 	return true
@@ -158,11 +157,7 @@ func (t *transaction) addCodes(ctx context.Context, flow *statistics.Flow, dataf
 	known = known.Clone()
 	var added [][]any
 	for i, dimension := range flow.Structure.Dimensions {
-		for code := range table.Len(i) {
-			text := table.Text(i, uint32(code))
-			if _, ok := known.Find(i, text); ok {
-				continue
-			}
+		for _, text := range unknown(known, table, i, flow.Dimensions[i]) {
 			n := known.Add(i, text)
 			if n > math.MaxInt16 {
 				return nil, fault.New(fault.Exhausted, "LIMIT_EXCEEDED", "the dimension %s of %s has more than %d codes", dimension.ID, flow.Ref, math.MaxInt16+1)
@@ -184,4 +179,20 @@ func (t *transaction) addCodes(ctx context.Context, flow *statistics.Flow, dataf
 	}
 	t.own[dataflow] = known
 	return known, nil
+}
+
+// unknown returns the codes of a table that have no number, in the order of the codelist where there is one, so that the
+// order of keys, which is that of numbers, follows it as far as it can.
+func unknown(known, table *statistics.Dictionary, dimension int, codelist *statistics.Hierarchy) []string {
+	var texts []string
+	for code := range table.Len(dimension) {
+		text := table.Text(dimension, uint32(code))
+		if _, ok := known.Find(dimension, text); !ok {
+			texts = append(texts, text)
+		}
+	}
+	if codelist != nil {
+		slices.SortFunc(texts, codelist.Compare)
+	}
+	return texts
 }
