@@ -15,7 +15,9 @@ type stored struct{ levels map[int]*block.Block }
 
 func benchStructures() *Structures {
 	s := &Structures{Dataflow: "T:T(1.0.0)", Dimensions: []Dimension{
-		{ID: freq}, {ID: refArea}, {ID: indicator},
+		{ID: freq},
+		{ID: refArea},
+		{ID: indicator},
 		{ID: "SECTION", Levels: []string{"total", "section"}, Codes: map[string]Code{Total: {Level: "total"}, Other: {Level: "section"}}},
 		{ID: "CITIZENSHIP", Levels: []string{"total", "country"}, Codes: map[string]Code{Total: {Level: "total"}, Other: {Level: "country"}}},
 	}}
