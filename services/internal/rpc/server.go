@@ -108,7 +108,7 @@ func NewServer(cfg Config, policies *policy.Engine, log *slog.Logger, ready func
 		cfg: cfg, log: log, policies: policies, ready: ready, pair: pair, tokens: tokens,
 		registry: newRegistry(), health: health.NewServer(),
 	}
-	s.streams, s.endStreams = context.WithCancel(context.Background()) //nolint:gosec // stop ends it
+	s.streams, s.endStreams = context.WithCancel(context.Background())
 	s.metrics = newMetrics(s.registry)
 	s.ops = s.newOps()
 	s.national = s.newPort(cfg.Listen, nationalLimits, mtls.NewServer(pair, roots, nil))
