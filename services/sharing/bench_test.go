@@ -51,7 +51,9 @@ func newStored() *stored {
 	return s
 }
 
-func (s *stored) Structures(context.Context, string) (*Structures, error) { return benchStructures(), nil }
+func (s *stored) Structures(context.Context, string) (*Structures, error) {
+	return benchStructures(), nil
+}
 
 func (s *stored) Query(_ context.Context, query Query, each func(*block.Block) error) (int64, error) {
 	level := 0
