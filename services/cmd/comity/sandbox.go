@@ -45,6 +45,7 @@ type sandbox struct {
 type settings struct {
 	Region   string `json:"region"` // absolute; empty: the one that comes with the program
 	BasePort int    `json:"basePort"`
+	Policies string `json:"policies"` // absolute; empty: those that come with the program
 }
 
 // sandboxFlags are the flags of the sandbox commands.
@@ -218,10 +219,10 @@ func openSandbox(directory string, f *sandboxFlags, out io.Writer) (*sandbox, er
 		progress:  progress{out: out, begin: time.Now()},
 	}
 	beside := filepath.Dir(s.binaries)
-	if s.policies, err = directoryOr(f.policies, filepath.Join(beside, "policies"), "--policies"); err != nil {
+	if err := s.readSettings(f); err != nil {
 		return nil, err
 	}
-	if err := s.readSettings(f); err != nil {
+	if s.policies, err = directoryOr(s.settings.Policies, filepath.Join(beside, "policies"), "--policies"); err != nil {
 		return nil, err
 	}
 	described := s.settings.Region
@@ -273,6 +274,11 @@ func (s *sandbox) readSettings(f *sandboxFlags) error {
 	}
 	if f.basePort != 0 {
 		s.settings.BasePort = f.basePort
+	}
+	if f.policies != "" {
+		if s.settings.Policies, err = filepath.Abs(f.policies); err != nil {
+			return err
+		}
 	}
 	if f.region == "" {
 		return nil

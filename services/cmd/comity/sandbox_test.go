@@ -1,0 +1,413 @@
+package main
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	sharingpb "github.com/comity-federation/comity/proto/comity/sharing/v1"
+)
+
+// refusals is what nordhav provides: in its own terms refusals of entry by quarter.
+const refusals = "Q.QN.4._T._T._T._T._T._T"
+
+// runningSandbox is a sandbox whose processes run, seen from outside.
+type runningSandbox struct {
+	t         *testing.T
+	program   string
+	directory string
+	port      int
+	region    string
+}
+
+// build builds the five programs, once for all tests of a run.
+func build(t *testing.T) string {
+	t.Helper()
+	bin := filepath.Join(t.TempDir(), "bin")
+	for _, b := range []struct{ directory, packages string }{{"../..", "./cmd/..."}, {"../../../gateway", "."}} {
+		out := bin + "/"
+		if b.packages == "." {
+			out += "gateway"
+		}
+		cmd := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", out, b.packages) //nolint:gosec // of the test
+		cmd.Dir = b.directory
+		if text, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("building: %v\n%s", err, text)
+		}
+	}
+	return filepath.Join(bin, "comity")
+}
+
+// newSandbox returns a sandbox of the region of made-up states that does not run yet. It is removed after the test.
+func newSandbox(t *testing.T, program string) *runningSandbox {
+	t.Helper()
+	region := filepath.Join(t.TempDir(), "services/cmd/comity/testdata/region") // it names files of ../../../../../deploy
+	for from, to := range map[string]string{"testdata/region": region, "../../../deploy/comity": filepath.Join(region, "../../../../../deploy/comity")} {
+		if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := &runningSandbox{t: t, program: program, directory: filepath.Join(t.TempDir(), "sandbox"), port: freePorts(t), region: region}
+	t.Cleanup(func() {
+		if t.Failed() {
+			s.showLogs()
+		}
+		if text, err := exec.Command(program, "sandbox", "down", "--remove", "--dir", s.directory).CombinedOutput(); err != nil { //nolint:gosec,noctx // the test's context has ended
+			t.Errorf("down: %v\n%s", err, text)
+		}
+	})
+	return s
+}
+
+// freePorts returns the first of a run of ports that nobody uses, below those that the kernel gives away.
+func freePorts(t *testing.T) int {
+	t.Helper()
+	for range 100 {
+		base := 10000 + 40*rand.IntN(500) //nolint:gosec // no secret
+		free := true
+		for port := base; port < base+30 && free; port++ {
+			listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+			if free = err == nil; free {
+				_ = listener.Close()
+			}
+		}
+		if free {
+			return base
+		}
+	}
+	t.Fatal("no run of free ports")
+	return 0
+}
+
+// run runs the program on the sandbox.
+func (s *runningSandbox) run(arguments ...string) (string, error) {
+	s.t.Helper()
+	arguments = append(arguments, "--dir", s.directory)
+	text, err := exec.CommandContext(s.t.Context(), s.program, arguments...).CombinedOutput() //nolint:gosec // of the test
+	return string(text), err
+}
+
+func (s *runningSandbox) must(arguments ...string) string {
+	s.t.Helper()
+	text, err := s.run(arguments...)
+	if err != nil {
+		s.t.Fatalf("comity %s: %v\n%s", strings.Join(arguments, " "), err, text)
+	}
+	return text
+}
+
+func (s *runningSandbox) up(flags ...string) string {
+	s.t.Helper()
+	return s.must(append([]string{"sandbox", "up", "--region", s.region, "--policies", "../../../policies", "--base-port", strconv.Itoa(s.port)}, flags...)...)
+}
+
+func (s *runningSandbox) showLogs() {
+	logs, _ := filepath.Glob(filepath.Join(s.directory, "*", "logs", "*.log"))
+	for _, log := range logs {
+		text, err := os.ReadFile(log) //nolint:gosec // of the test
+		if err != nil {
+			s.t.Log(err)
+		}
+		for line := range strings.Lines(string(text)) {
+			if !strings.Contains(line, `"level":"INFO"`) {
+				s.t.Logf("%s: %s", filepath.Base(log), line)
+			}
+		}
+	}
+}
+
+// state returns what region.json says of a state.
+func (s *runningSandbox) state(code string) stateFile {
+	s.t.Helper()
+	file, err := readRegionFile(s.directory)
+	if err != nil || file == nil {
+		s.t.Fatalf("region.json: %v", err)
+	}
+	at := slices.IndexFunc(file.States, func(f stateFile) bool { return f.Code == code })
+	if at < 0 {
+		s.t.Fatalf("region.json has no state %s", code)
+	}
+	return file.States[at]
+}
+
+// get asks a state's gateway.
+func (s *runningSandbox) get(code, role, path, accept string) (int, []byte) {
+	s.t.Helper()
+	state := s.state(code)
+	token, err := os.ReadFile(filepath.Join(s.directory, state.Tokens[role]))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	request, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, state.Gateway+path, http.NoBody)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	request.Header.Set("Accept", accept)
+	request.Header.Set("Authorization", "Bearer "+string(token))
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return response.StatusCode, body
+}
+
+// observations returns what a state's analyst reads of the harmonised dataflow, each a map of components; none where
+// there are none.
+func (s *runningSandbox) observations(code, key string) []map[string]string {
+	s.t.Helper()
+	status, body := s.get(code, "analyst", "/sdmx/v2/data/dataflow/COMITY/BORDER/1.0.0/"+key, "text/csv")
+	if status == http.StatusNotFound {
+		return nil
+	}
+	if status != http.StatusOK {
+		s.t.Fatalf("%s at %s: %d %s", key, code, status, body)
+	}
+	records, err := csv.NewReader(strings.NewReader(string(body))).ReadAll()
+	if err != nil {
+		s.t.Fatalf("%s at %s: %v", key, code, err)
+	}
+	var rows []map[string]string
+	for _, record := range records[1:] {
+		observation := map[string]string{}
+		for i, component := range records[0] {
+			observation[component] = record[i]
+		}
+		rows = append(rows, observation)
+	}
+	return rows
+}
+
+// totals returns the values of a key by period.
+func (s *runningSandbox) totals(code, key string) map[string]string {
+	values := map[string]string{}
+	for _, o := range s.observations(code, key) {
+		values[o["TIME_PERIOD"]] = o["OBS_VALUE"]
+	}
+	return values
+}
+
+// deliveries returns what a state received from another, by sequence.
+func (s *runningSandbox) deliveries(code, partner string) []*sharingpb.Delivery {
+	s.t.Helper()
+	officer := must[*client](s.t)(newClient(s.state(code).Gateway, filepath.Join(s.directory, s.state(code).Tokens["officer"]), "officer"))
+	answer := &sharingpb.ListDeliveriesResponse{}
+	if err := officer.get(s.t.Context(), "/v1/deliveries", url.Values{"partner": {partner}, "pageSize": {"1000"}}, answer); err != nil {
+		s.t.Fatal(err)
+	}
+	received := slices.DeleteFunc(answer.GetDeliveries(), func(d *sharingpb.Delivery) bool {
+		return d.GetDirection() != sharingpb.Direction_RECEIVED
+	})
+	slices.SortFunc(received, func(a, b *sharingpb.Delivery) int { return int(a.GetSequence() - b.GetSequence()) })
+	return received
+}
+
+func must[T any](t *testing.T) func(T, error) T {
+	return func(value T, err error) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return value
+	}
+}
+
+func TestSandbox(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("it runs a whole region")
+	}
+	program := build(t)
+
+	t.Run("another region runs with the same programs", func(t *testing.T) {
+		t.Parallel()
+		s := newSandbox(t, program)
+		s.up()
+
+		t.Log("its partner reads what was agreed, and nothing else")
+		here, there := s.totals("nordhav", refusals), s.totals("sydkyst", refusals)
+		if len(here) == 0 {
+			t.Error("nordhav has no refusals")
+		}
+		if diff := cmp.Diff(here, there); diff != "" {
+			t.Errorf("sydkyst reads other totals than nordhav (-nordhav +sydkyst):\n%s", diff)
+		}
+		for _, o := range s.observations("sydkyst", "*.QN.*.*.*.*.*.*.*") {
+			if n, err := strconv.ParseFloat(o["OBS_VALUE"], 64); err != nil || (n > 0 && n < 3) {
+				t.Errorf("a small cell went out: %v", o)
+			}
+			for dimension, want := range map[string]string{"FREQ": "Q", "INDICATOR": "4", "SEX": "_T", "DETAIL": "_T", "BORDER_TYPE": "_T"} {
+				if o[dimension] != want {
+					t.Errorf("%s is %s, which was not agreed: %v", dimension, o[dimension], o)
+				}
+			}
+		}
+
+		t.Log("an agreement that changes is followed without a restart")
+		before := s.state("nordhav").PIDs
+		s.replace(filepath.Join(s.region, "agreements", "nordhav-sydkyst.yaml"), `["4"]`, `["4", "3"]`)
+		if text := s.explain("nordhav", "sydkyst", "3"); !strings.Contains(text, "INDICATOR_NOT_COVERED") {
+			t.Errorf("before: %s", text)
+		}
+		s.must("sandbox", "reload")
+		if text := s.explain("nordhav", "sydkyst", "3"); strings.Contains(text, "INDICATOR_NOT_COVERED") {
+			t.Errorf("after: %s", text)
+		}
+		if diff := cmp.Diff(before, s.state("nordhav").PIDs); diff != "" {
+			t.Errorf("processes were restarted:\n%s", diff)
+		}
+
+		t.Log("nothing is left running")
+		pids := slices.Collect(maps.Values(s.state("nordhav").PIDs))
+		s.must("sandbox", "down")
+		for _, pid := range pids {
+			// A dead one that nobody has waited for yet still has a number, but no program.
+			if program, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)); err == nil {
+				t.Errorf("process %d runs on: %s", pid, program)
+			}
+		}
+	})
+
+	t.Run("nothing is lost and nothing comes twice when processes are killed", func(t *testing.T) {
+		t.Parallel()
+		s := newSandbox(t, program)
+		s.up()
+		victims := map[string][]string{
+			"the sender's sharing":        {"nordhav/sharing"},
+			"the receiver's sharing":      {"sydkyst/sharing"},
+			"both statistics":             {"nordhav/statistics", "sydkyst/statistics"},
+			"PostgreSQL and both sharing": {"postgres", "nordhav/sharing", "sydkyst/sharing"},
+		}
+		year := 2024
+		for name, processes := range victims {
+			file := filepath.Join(t.TempDir(), "more.csv")
+			text := "Saksnr;Sted;Statsborgerskap;Kjønn;Begrunnelse;Merknad;År;Kvartal;Antall\n"
+			for quarter := 1; quarter <= 4; quarter++ {
+				text += fmt.Sprintf("1;Fjellstua;Island;mann;visum;;%d;%d;%d\n", year, quarter, 100*quarter+year%100)
+			}
+			year++
+			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			submit := []string{
+				"submit", "--state", "nordhav", "--dataflow", "NHV:AVVISNINGER(1.0.0)", "--layout", "nordhav-avvisninger",
+				"--idempotency-key", name, file,
+			}
+			submitted := make(chan error, 1)
+			go func() {
+				_, err := s.run(submit...)
+				submitted <- err
+			}()
+			time.Sleep(time.Duration(rand.IntN(400)) * time.Millisecond) //nolint:gosec // no secret
+			s.kill(processes)
+			err := <-submitted
+			t.Logf("%s killed; the upload: %v", name, err)
+			s.up()
+			s.must(submit...) // again, for the answer may have been lost
+		}
+
+		t.Log("the partner reads everything")
+		want := s.totals("nordhav", refusals)
+		if len(want) < 4*len(victims) {
+			t.Errorf("only %d quarters at nordhav", len(want))
+		}
+		var diff string
+		for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+			if diff = cmp.Diff(want, s.totals("sydkyst", refusals)); diff == "" {
+				break
+			}
+		}
+		if diff != "" {
+			t.Errorf("sydkyst reads other totals than nordhav (-nordhav +sydkyst):\n%s", diff)
+		}
+		for i, d := range s.deliveries("sydkyst", "nordhav") {
+			if d.GetSequence() != float64(i+1) {
+				t.Errorf("delivery %d has the sequence %.0f", i+1, d.GetSequence())
+			}
+			if d.GetState() != sharingpb.Delivery_STORED && d.GetState() != sharingpb.Delivery_SUPERSEDED {
+				t.Errorf("delivery %d is %v: %s", i+1, d.GetState(), d.GetReason())
+			}
+		}
+		s.must("audit", "verify")
+	})
+
+	t.Run("a port that is in use is named in one sentence, and nothing is left", func(t *testing.T) {
+		t.Parallel()
+		s := newSandbox(t, program)
+		listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port+11)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = listener.Close() }()
+		text, err := s.run("sandbox", "up", "--region", s.region, "--policies", "../../../policies", "--base-port", strconv.Itoa(s.port))
+		if want := fmt.Sprintf("port %d, wanted for the gateway of sydkyst, is used by another program", s.port+11); err == nil || !strings.Contains(text, want) {
+			t.Errorf("%v: %s", err, text)
+		}
+		if text := s.must("sandbox", "status"); !strings.Contains(text, "nothing runs") {
+			t.Error(text)
+		}
+	})
+}
+
+// replace changes a file.
+func (s *runningSandbox) replace(path, from, to string) {
+	s.t.Helper()
+	text, err := os.ReadFile(path) //nolint:gosec // of the test
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if !strings.Contains(string(text), from) {
+		s.t.Fatalf("%s does not hold %s", path, from)
+	}
+	if err := os.WriteFile(path, []byte(strings.Replace(string(text), from, to, 1)), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *runningSandbox) explain(state, partner, indicator string) string {
+	s.t.Helper()
+	return s.must("explain", "--state", state, "--partner", partner, "--indicator", indicator)
+}
+
+// kill ends processes as a crash does: "state/service", or "postgres".
+func (s *runningSandbox) kill(processes []string) {
+	s.t.Helper()
+	text, err := os.ReadFile(filepath.Join(s.directory, "region.json"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var file regionFile
+	if err := json.Unmarshal(text, &file); err != nil {
+		s.t.Fatal(err)
+	}
+	for _, name := range processes {
+		pid := file.Postgres.PID
+		if state, service, ok := strings.Cut(name, "/"); ok {
+			pid = s.state(state).PIDs[service]
+		}
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			s.t.Fatalf("killing %s: %v", name, err)
+		}
+	}
+}
