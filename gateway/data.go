@@ -309,10 +309,7 @@ func structureFromProto(p *statisticspb.Structures) (*sdmx.Structure, error) {
 	components := func(list []*statisticspb.Component) []sdmx.Component {
 		components := make([]sdmx.Component, len(list))
 		for i, c := range list {
-			status := c.GetId() == block.ObsStatus || c.GetId() == block.ConfStatus // coded by the content-oriented guidelines
-			components[i] = sdmx.Component{
-				ID: c.GetId(), Names: c.GetNames(), Coded: c.GetCodelist() != "" || status, Codes: codelists[c.GetCodelist()],
-			}
+			components[i] = sdmx.Component{ID: c.GetId(), Names: c.GetNames(), Codes: codelists[c.GetCodelist()]}
 		}
 		return components
 	}

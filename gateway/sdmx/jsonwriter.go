@@ -25,7 +25,7 @@ type JSONWriter struct {
 	options   JSONOptions
 
 	dimensions []*jsonValues // the structure's, then TIME_PERIOD
-	attributes []*jsonValues // nil: the value stands at the observation itself
+	attributes []*jsonValues
 	begun      bool
 	series     []byte // the key of the series at hand, without quotes; nil: none yet
 	empty      bool   // no observation was written in the object at hand
@@ -68,11 +68,7 @@ func NewJSONWriter(w io.Writer, s *Structure, options JSONOptions) *JSONWriter {
 	}
 	j.dimensions = append(j.dimensions, &jsonValues{component: Component{ID: block.TimePeriod}, positions: map[string]int{}})
 	for _, a := range s.Attributes {
-		var values *jsonValues
-		if a.Coded {
-			values = &jsonValues{component: a, positions: map[string]int{}}
-		}
-		j.attributes = append(j.attributes, values)
+		j.attributes = append(j.attributes, &jsonValues{component: a, positions: map[string]int{}})
 	}
 	return j
 }
@@ -248,14 +244,7 @@ func attributeCell(values *jsonValues, value string) []byte {
 	if value == "" {
 		return []byte("null")
 	}
-	if values != nil {
-		return strconv.AppendInt(nil, int64(values.position(value)), 10)
-	}
-	text, err := json.Marshal(value)
-	if err != nil { // a string always has a JSON form
-		return []byte("null")
-	}
-	return text
+	return strconv.AppendInt(nil, int64(values.position(value)), 10)
 }
 
 // note remembers whose figures were written.
@@ -392,12 +381,16 @@ func (j *JSONWriter) component(c Component) jsonComponent {
 	return jsonComponent{ID: c.ID, Name: nameOr(c.Names, j.language(), c.ID), Names: c.Names}
 }
 
-// describeComponent writes a component with the values that were met of it, if there are any.
+// describeComponent writes a component with the values that were met of it. An attribute of which none was met has the
+// one value null: there are clients that look for a value where an observation has none.
 func (j *JSONWriter) describeComponent(c jsonComponent, values *jsonValues) error {
 	if err := j.openObject(c); err != nil {
 		return err
 	}
-	if values != nil && len(values.list) > 0 {
+	switch {
+	case len(values.list) == 0 && c.KeyPosition == nil:
+		_, _ = j.out.WriteString(`,"values":[null]`)
+	case len(values.list) > 0:
 		_, _ = j.out.WriteString(`,"values":[`)
 		for i, value := range values.list {
 			if i > 0 {

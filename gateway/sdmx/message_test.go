@@ -121,7 +121,7 @@ func readJSON(t *testing.T, message []byte) map[string]string {
 		}
 		for i, a := range structure.Attributes.Observation {
 			if position, ok := cells[i+1].(float64); ok {
-				cells[i+1] = a.Values[int(position)].ID
+				cells[i+1] = a.Values[int(position)].ID + a.Values[int(position)].Value
 			}
 		}
 		rows[strings.Join(names, " ")] = fmt.Sprint(cells...)

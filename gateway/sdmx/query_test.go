@@ -17,13 +17,13 @@ func testStructure() *Structure {
 	return &Structure{
 		Dataflow: Ref{"COMITY", "BORDER", "1.0.0"}, DataStructure: Ref{"COMITY", "BORDER", "1.0.0"}, Names: Names{"en": "Border", "fr": "Frontière"},
 		Dimensions: []Component{
-			{ID: "FREQ", Coded: true},
+			{ID: "FREQ"},
 			{ID: "SECTION", Names: Names{"en": "Section"}},
-			{ID: "CITIZENSHIP", Coded: true, Names: Names{"en": "Citizenship", "fr": "Citoyenneté"}, Codes: map[string]Code{
+			{ID: "CITIZENSHIP", Names: Names{"en": "Citizenship", "fr": "Citoyenneté"}, Codes: map[string]Code{
 				"SYR": {Names: Names{"en": "Syria", "fr": "Syrie"}, Parent: "_T"}, "AFG": {Names: Names{"en": "Afghanistan"}, Parent: "_T"}, "_T": {Names: Names{"en": "Total"}},
 			}},
 		},
-		Attributes: []Component{{ID: "OBS_STATUS", Coded: true}, {ID: "COMMENT"}},
+		Attributes: []Component{{ID: "OBS_STATUS"}, {ID: "COMMENT"}},
 	}
 }
 

@@ -84,7 +84,6 @@ type Structure struct {
 type Component struct {
 	ID    string
 	Names Names
-	Coded bool            // its values are codes, not free text
 	Codes map[string]Code // by id; a code that is not listed stands for itself
 }
 
