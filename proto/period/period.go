@@ -26,6 +26,9 @@ const (
 // Frequencies are their codes in that order.
 const Frequencies = "AQMWD"
 
+// Period returns the period with the index.
+func (f Frequency) Period(index int32) Period { return Period{Frequency: f, Index: index} }
+
 // Period is a span of time of a frequency. Index counts periods, consecutive ones having consecutive numbers: years,
 // quarters and months from year 0, ISO weeks and days from Monday 1 January of the year 1.
 type Period struct {
@@ -89,9 +92,9 @@ func number(digits string, width, least, most int) (int, bool) {
 	return int(n), int(n) >= least && int(n) <= most
 }
 
-// of returns the period with the index, at most a few hundred thousand until lastYear.
-func of(frequency Frequency, index int) Period {
-	return Period{frequency, int32(index)} //nolint:gosec // as said
+// of returns the period with the index.
+func of(f Frequency, index int) Period {
+	return f.Period(int32(index)) //nolint:gosec // about a million days until lastYear
 }
 
 // At returns the period of the frequency that the day falls in.
@@ -145,7 +148,7 @@ func (p Period) Start() time.Time {
 
 // End returns the last day of the period, at midnight UTC.
 func (p Period) End() time.Time {
-	return Period{p.Frequency, p.Index + 1}.Start().AddDate(0, 0, -1)
+	return p.Frequency.Period(p.Index + 1).Start().AddDate(0, 0, -1)
 }
 
 // String returns the SDMX form: "2023", "2023-Q4", "2023-12", "2023-W52", "2023-12-31".

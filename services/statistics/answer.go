@@ -144,7 +144,7 @@ func (a *answer) choose(group []candidate, period int32) error {
 		case chosen < 0:
 			chosen, at = i, j
 		case group[chosen].provider != a.own:
-			return ambiguous(a.pending, Period{Frequency(a.pending[0][0]), period}, group[chosen].provider, group[i].provider)
+			return ambiguous(a.pending, Frequency(a.pending[0][0]).Period(period), group[chosen].provider, group[i].provider)
 		}
 	}
 	if chosen < 0 {
@@ -156,7 +156,7 @@ func (a *answer) choose(group []candidate, period int32) error {
 func (a *answer) row(c *candidate, i int) error {
 	cell := c.track.Cells[i]
 	n := copy(a.texts, a.pending)
-	a.texts[n] = Period{Frequency(a.pending[0][0]), c.track.Periods[i]}.String()
+	a.texts[n] = Frequency(a.pending[0][0]).Period(c.track.Periods[i]).String()
 	a.texts[n+1], a.texts[n+2] = string(cell.ObsStatus), string(cell.ConfStatus)
 	a.texts[n+3], a.texts[n+4] = "", c.provider
 	if c.comments != nil {

@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/comity-federation/comity/proto/block"
+	"github.com/comity-federation/comity/proto/period"
 )
 
 // Rules of the findings that reading a file makes. All of them are blocking.
@@ -389,7 +390,7 @@ func parsePeriodAs(format, text string, frequency Frequency) (Period, error) {
 	if layout == "" || err != nil {
 		return Period{}, fmt.Errorf("%q is no period of the form %s", shown(text), format)
 	}
-	return PeriodAt(frequency, day)
+	return period.At(frequency, day)
 }
 
 // parseFigure reads a finite decimal number: an optional minus sign, digits, and digits after a point.

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/comity-federation/comity/proto/block"
+	"github.com/comity-federation/comity/proto/period"
 	"github.com/comity-federation/comity/services/statistics"
 )
 
@@ -316,7 +317,7 @@ func FuzzRead(f *testing.F) {
 					t.Fatalf("a row begins on line %v, after %v", line, before)
 				}
 				before = line
-				if _, err := statistics.ParsePeriod(b.Column(block.TimePeriod).Text(row)); err != nil {
+				if _, err := period.Parse(b.Column(block.TimePeriod).Text(row)); err != nil {
 					t.Fatal(err)
 				}
 			}

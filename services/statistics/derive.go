@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/comity-federation/comity/proto/block"
+	"github.com/comity-federation/comity/proto/period"
 )
 
 // ruleUnmapped is the rule of the finding about a label that no map knows.
@@ -220,11 +221,11 @@ func newSourceRows(b *block.Block) (*sourceRows, error) {
 	}
 	r.periods = make([]Period, len(r.time.Dictionary))
 	for i, text := range r.time.Dictionary {
-		period, err := ParsePeriod(text)
+		p, err := period.Parse(text)
 		if err != nil {
 			return nil, err
 		}
-		r.periods[i] = period
+		r.periods[i] = p
 	}
 	for i := range b.Rows {
 		if p := r.period(i); frequency.Text(i) != string(p.Frequency) {

@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/comity-federation/comity/proto/block"
+	"github.com/comity-federation/comity/proto/period"
 	"github.com/comity-federation/comity/services/statistics"
 )
 
@@ -96,11 +97,11 @@ func tollBlock(rows ...string) *block.Block {
 		if _, err := fmt.Sscan(parts[5], &value); err != nil {
 			panic(err)
 		}
-		period, err := statistics.ParsePeriod(parts[4])
+		month, err := period.Parse(parts[4])
 		if err != nil {
 			panic(err)
 		}
-		builder.Append([]string{string(period.Frequency), parts[0], parts[1], parts[2], parts[3], parts[4], parts[6], parts[7]}, []float64{value, float64(i + 2)})
+		builder.Append([]string{string(month.Frequency), parts[0], parts[1], parts[2], parts[3], parts[4], parts[6], parts[7]}, []float64{value, float64(i + 2)})
 	}
 	return builder.Block()
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/comity-federation/comity/proto/block"
 	"github.com/comity-federation/comity/proto/filter"
+	"github.com/comity-federation/comity/proto/period"
 )
 
 const (
@@ -110,7 +111,7 @@ func (l *loader) keyTexts(codes []uint32, period int32) []string {
 	for i, code := range codes {
 		texts = append(texts, l.table.dictionary.Text(i, code))
 	}
-	return append(texts, Period{Frequency(texts[0][0]), period}.String())
+	return append(texts, Frequency(texts[0][0]).Period(period).String())
 }
 
 // columns returns the dimensions in key order, then the attributes that are there. It fails where a component is missing,
@@ -194,8 +195,8 @@ func (c *loadedColumn) fault(position int, rule, format string, args ...any) {
 
 func (c *loadedColumn) wantFrequencies() {
 	for i, text := range c.Dictionary {
-		if !oneOf(frequencies, text) {
-			c.fault(i, "UNSUPPORTED_FREQUENCY", "%s %q is not one of %s", c.Component, shown(text), strings.Join(strings.Split(frequencies, ""), ", "))
+		if !oneOf(period.Frequencies, text) {
+			c.fault(i, "UNSUPPORTED_FREQUENCY", "%s %q is not one of %s", c.Component, shown(text), strings.Join(strings.Split(period.Frequencies, ""), ", "))
 		}
 	}
 }
@@ -229,7 +230,7 @@ type loadedPeriod struct {
 func (l *loader) periods(column *block.Column) []loadedPeriod {
 	periods := make([]loadedPeriod, len(column.Dictionary))
 	for i, text := range column.Dictionary {
-		periods[i].Period, periods[i].err = ParsePeriod(text)
+		periods[i].Period, periods[i].err = period.Parse(text)
 	}
 	return periods
 }

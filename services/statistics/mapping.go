@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/comity-federation/comity/proto/period"
 )
 
 // anyValue is the source of a mapping that fits every value.
@@ -87,7 +89,7 @@ func copier(codelist *Codelist) *mapper {
 
 func newSpan(field string, m Mapping, violations *violations) (made span) {
 	if m.ValidFrom != "" {
-		from, err := ParsePeriod(m.ValidFrom)
+		from, err := period.Parse(m.ValidFrom)
 		if err != nil {
 			violations.add(field+".validFrom", "%s", err)
 		} else {
@@ -95,7 +97,7 @@ func newSpan(field string, m Mapping, violations *violations) (made span) {
 		}
 	}
 	if m.ValidTo != "" {
-		to, err := ParsePeriod(m.ValidTo)
+		to, err := period.Parse(m.ValidTo)
 		if err != nil {
 			violations.add(field+".validTo", "%s", err)
 		} else {

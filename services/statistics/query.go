@@ -8,6 +8,7 @@ import (
 
 	"github.com/comity-federation/comity/proto/block"
 	"github.com/comity-federation/comity/proto/filter"
+	"github.com/comity-federation/comity/proto/period"
 	"github.com/comity-federation/comity/services/fault"
 )
 
@@ -150,7 +151,7 @@ func (p *plan) askFrequencies(selection Selection, wrong *violations) {
 		wrong.add("selections."+selection.Dimension, "has no levels, only codes")
 	}
 	for _, code := range selection.Codes {
-		if !oneOf(frequencies, code) {
+		if !oneOf(period.Frequencies, code) {
 			wrong.add("selections."+selection.Dimension, "%q is not one of A, Q, M, W, D", code)
 			continue
 		}
@@ -187,18 +188,18 @@ func (p *plan) want(dimension int, selection Selection, wrong *violations) {
 
 func (p *plan) between(q *Query, wrong *violations) {
 	if q.Start != "" {
-		period, err := ParsePeriod(q.Start)
+		start, err := period.Parse(q.Start)
 		if err != nil {
 			wrong.add("start_period", "%v", err)
 		}
-		p.start = period.Start()
+		p.start = start.Start()
 	}
 	if q.End != "" {
-		period, err := ParsePeriod(q.End)
+		end, err := period.Parse(q.End)
 		if err != nil {
 			wrong.add("end_period", "%v", err)
 		}
-		p.end = period.End()
+		p.end = end.End()
 	}
 	if q.Start != "" && q.End != "" && p.end.Before(p.start) {
 		wrong.add("end_period", "%s ends before %s begins", q.End, q.Start)
@@ -284,8 +285,8 @@ func (a Axis) stored(dictionary *Dictionary) (codes []string, parts bool) {
 }
 
 func (p *plan) storedFrequencies(dictionary *Dictionary) (codes []string, finer bool) {
-	for i := range len(frequencies) {
-		code := frequencies[i : i+1]
+	for i := range len(period.Frequencies) {
+		code := period.Frequencies[i : i+1]
 		if _, ok := dictionary.Find(0, code); !ok {
 			continue
 		}
@@ -305,21 +306,21 @@ func (p *plan) spans() []Span {
 		return nil
 	}
 	spans := []Span{}
-	for _, frequency := range []Frequency(frequencies) {
+	for _, frequency := range []Frequency(period.Frequencies) {
 		span := Span{Frequency: frequency, First: math.MinInt32, Last: math.MaxInt32}
 		if !p.start.IsZero() {
-			period, _ := PeriodAt(frequency, p.start) // the year was checked when the period was read
-			if period.Start().Before(p.start) {
-				period.Index++
+			first, _ := period.At(frequency, p.start) // the year was checked when the period was read
+			if first.Start().Before(p.start) {
+				first.Index++
 			}
-			span.First = period.Index
+			span.First = first.Index
 		}
 		if !p.end.IsZero() {
-			period, _ := PeriodAt(frequency, p.end) // as above
-			if period.End().After(p.end) {
-				period.Index--
+			last, _ := period.At(frequency, p.end) // as above
+			if last.End().After(p.end) {
+				last.Index--
 			}
-			span.Last = period.Index
+			span.Last = last.Index
 		}
 		if span.First <= span.Last {
 			spans = append(spans, span)

@@ -16,6 +16,7 @@ import (
 	"github.com/comity-federation/comity/proto/block"
 	statisticspb "github.com/comity-federation/comity/proto/comity/statistics/v1"
 	"github.com/comity-federation/comity/proto/filter"
+	"github.com/comity-federation/comity/proto/period"
 	"github.com/comity-federation/comity/services/internal/region"
 	"github.com/comity-federation/comity/services/statistics"
 )
@@ -316,7 +317,7 @@ func sum(t *testing.T, blocks []*block.Block, start, end string, f filter.Filter
 		periods := b.Column(block.TimePeriod)
 		values := b.Column(block.ObsValue)
 		for row := range b.Rows {
-			p, err := statistics.ParsePeriod(periods.Text(row))
+			p, err := period.Parse(periods.Text(row))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -3,6 +3,8 @@ package statistics
 import (
 	"fmt"
 	"slices"
+
+	"github.com/comity-federation/comity/proto/period"
 )
 
 // Axis is a dimension that is rolled up: to codes of its hierarchy, each by itself.
@@ -205,7 +207,7 @@ func sumOverTime(t *Table, key []uint32, frequency Frequency, tracks map[Frequen
 		}
 		sums := &Track{}
 		for i, index := range track.Periods {
-			whole, err := Period{finer, index}.In(frequency)
+			whole, err := finer.Period(index).In(frequency)
 			if err != nil || result.At(whole.Index).Present() { // only a year out of range has no whole
 				continue
 			}
@@ -218,7 +220,7 @@ func sumOverTime(t *Table, key []uint32, frequency Frequency, tracks map[Frequen
 		}
 		for i, index := range sums.Periods {
 			cell := sums.Cells[i]
-			all := partsOf(timePart{Period{frequency, index}, finer}, parts)
+			all := partsOf(timePart{frequency.Period(index), finer}, parts)
 			present := 0
 			for _, part := range all {
 				if has(key, part) {
@@ -237,8 +239,8 @@ func sumOverTime(t *Table, key []uint32, frequency Frequency, tracks map[Frequen
 
 // finerThan returns the frequencies finer than the one, the coarsest first.
 func finerThan(frequency Frequency) []Frequency {
-	i := slices.Index([]byte(frequencies), byte(frequency))
-	return []Frequency(frequencies[i+1:])
+	i := slices.Index([]byte(period.Frequencies), byte(frequency))
+	return []Frequency(period.Frequencies[i+1:])
 }
 
 // partsOf returns the periods of the finer frequency that count to the whole. known keeps what was found before.
@@ -247,10 +249,10 @@ func partsOf(of timePart, known map[timePart][]Period) []Period {
 	if ok {
 		return parts
 	}
-	first, errFirst := PeriodAt(of.finer, of.whole.Start())
-	last, errLast := PeriodAt(of.finer, of.whole.End())
+	first, errFirst := period.At(of.finer, of.whole.Start())
+	last, errLast := period.At(of.finer, of.whole.End())
 	for index := first.Index; errFirst == nil && errLast == nil && index <= last.Index; index++ {
-		part := Period{of.finer, index}
+		part := of.finer.Period(index)
 		if whole, err := part.In(of.whole.Frequency); err == nil && whole == of.whole {
 			parts = append(parts, part)
 		}

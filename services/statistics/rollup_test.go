@@ -8,6 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/comity-federation/comity/proto/block"
+	"github.com/comity-federation/comity/proto/period"
 	"github.com/comity-federation/comity/services/statistics"
 )
 
@@ -46,9 +47,9 @@ func structure(dimensions ...string) *statistics.DataStructure {
 }
 
 // put adds a figure to a table.
-func put(t rapid.TB, table *statistics.Table, period string, value float64, codes ...string) {
+func put(t rapid.TB, table *statistics.Table, at string, value float64, codes ...string) {
 	t.Helper()
-	p, err := statistics.ParsePeriod(period)
+	p, err := period.Parse(at)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +59,7 @@ func put(t rapid.TB, table *statistics.Table, period string, value float64, code
 	}
 	cell := statistics.Cell{Value: value, ObsStatus: statistics.NormalValue, ConfStatus: statistics.FreeToShow}
 	if !table.Put(table.Series(numbers), p.Index, cell) {
-		t.Fatalf("a second figure of %v in %s", codes, period)
+		t.Fatalf("a second figure of %v in %s", codes, at)
 	}
 }
 
@@ -208,7 +209,7 @@ func TestRollUpTime(t *testing.T) {
 		put(t, table, "2023", 100, "A")
 		put(t, table, "2023-05", 1, "M")
 		put(t, table, "2024-05", 2, "M")
-		got := figures(statistics.RollUpTime(table, []statistics.Frequency{statistics.Annual}, always))
+		got := figures(statistics.RollUpTime(table, []statistics.Frequency{period.Annual}, always))
 		if diff := cmp.Diff(map[string]string{"A.2023": "100", "A.2024": "2"}, got); diff != "" {
 			t.Errorf("figures (-want +got):\n%s", diff)
 		}
@@ -219,7 +220,7 @@ func TestRollUpTime(t *testing.T) {
 		put(t, table, "2023-Q1", 10, "Q")
 		put(t, table, "2023-02", 1, "M")
 		put(t, table, "2024-02", 2, "M")
-		got := figures(statistics.RollUpTime(table, []statistics.Frequency{statistics.Annual}, always))
+		got := figures(statistics.RollUpTime(table, []statistics.Frequency{period.Annual}, always))
 		if diff := cmp.Diff(map[string]string{"A.2023": "10", "A.2024": "2"}, got); diff != "" {
 			t.Errorf("figures (-want +got):\n%s", diff)
 		}
@@ -230,7 +231,7 @@ func TestRollUpTime(t *testing.T) {
 		put(t, table, "2023-W01", 1, "W")
 		put(t, table, "2023-W52", 2, "W")
 		first := func(_ []uint32, p statistics.Period) bool { return p.Start().Month() == 1 }
-		got := figures(statistics.RollUpTime(table, []statistics.Frequency{statistics.Annual}, first))
+		got := figures(statistics.RollUpTime(table, []statistics.Frequency{period.Annual}, first))
 		if diff := cmp.Diff(map[string]string{"A.2023": "3 U 5 of 52 periods"}, got); diff != "" {
 			t.Errorf("figures (-want +got):\n%s", diff)
 		}

@@ -350,7 +350,7 @@ func outside(t *Table, scope filter.Filter) *Table {
 		for i, period := range t.tracks[s].Periods {
 			inside := scope.Match(func(component string) string {
 				if component == block.TimePeriod {
-					return Period{frequency, period}.String()
+					return frequency.Period(period).String()
 				}
 				dimension := t.structure.Dimension(component)
 				return t.dictionary.Text(dimension, key[dimension])

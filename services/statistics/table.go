@@ -334,7 +334,7 @@ func (t *Table) Blocks() iter.Seq[*block.Block] {
 			}
 			track, frequency := &t.tracks[series], t.Frequency(series)
 			for i, cell := range track.Cells {
-				texts[dimensions] = Period{frequency, track.Periods[i]}.String()
+				texts[dimensions] = frequency.Period(track.Periods[i]).String()
 				texts[dimensions+1], texts[dimensions+2] = string(cell.ObsStatus), string(cell.ConfStatus)
 				copy(texts[dimensions+3:], t.Attributes(cell.Attributes))
 				builder.Append(texts, []float64{cell.Value, float64(cell.Line)})

@@ -8,19 +8,20 @@ import (
 	"math"
 	"math/bits"
 
+	"github.com/comity-federation/comity/proto/period"
 	"github.com/comity-federation/comity/services/statistics"
 )
 
 // run returns how many periods of the frequency stand in one block.
 func run(f statistics.Frequency) int32 {
 	switch f {
-	case statistics.Quarterly:
+	case period.Quarterly:
 		return 8
-	case statistics.Monthly:
+	case period.Monthly:
 		return 12
-	case statistics.Weekly:
+	case period.Weekly:
 		return 53
-	case statistics.Daily:
+	case period.Daily:
 		return 31
 	default:
 		return 10

@@ -53,10 +53,14 @@ func New(pool *pgxpool.Pool) *Store {
 // Update runs do in a transaction.
 func (s *Store) Update(ctx context.Context, do func(context.Context, statistics.Transaction) error) error {
 	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		return do(ctx, &transaction{
+		t := &transaction{
 			reader: reader{store: s, tx: tx, own: map[int32]*statistics.Dictionary{}},
 			parts:  map[statistics.Part]*lockedPart{},
-		})
+		}
+		if err := do(ctx, t); err != nil {
+			return err
+		}
+		return t.analyze(ctx)
 	})
 }
 

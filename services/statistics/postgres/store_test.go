@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/comity-federation/comity/proto/filter"
+	"github.com/comity-federation/comity/proto/period"
 	"github.com/comity-federation/comity/services/fault"
 	"github.com/comity-federation/comity/services/internal/postgrestest"
 	"github.com/comity-federation/comity/services/statistics"
@@ -44,15 +45,15 @@ func table(t rapid.TB, f *statistics.Flow, s state) *statistics.Table {
 	made := statistics.NewTable(f.Structure)
 	for _, key := range slices.Sorted(maps.Keys(s)) {
 		var codes [3]string
-		var period, status, unit, comment string
+		var at, status, unit, comment string
 		var value float64
-		if _, err := fmt.Sscanf(key, "%s %s %s %s", &codes[0], &codes[1], &codes[2], &period); err != nil {
+		if _, err := fmt.Sscanf(key, "%s %s %s %s", &codes[0], &codes[1], &codes[2], &at); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := fmt.Sscanf(s[key], "%g %s %s %s", &value, &status, &unit, &comment); err != nil {
 			t.Fatal(err)
 		}
-		p, err := statistics.ParsePeriod(period)
+		p, err := period.Parse(at)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -251,8 +252,8 @@ func TestSelector(t *testing.T) {
 	})
 	t.Run("it reads the periods asked for", func(t *testing.T) {
 		t.Parallel()
-		month, _ := statistics.ParsePeriod("2023-11")
-		quarter, _ := statistics.ParsePeriod("2023-Q4")
+		month, _ := period.Parse("2023-11")
+		quarter, _ := period.Parse("2023-Q4")
 		spans := []statistics.Span{{Frequency: 'M', First: month.Index, Last: month.Index + 1}, {Frequency: 'Q', First: quarter.Index + 1, Last: quarter.Index + 9}}
 		want := maps.Clone(all)
 		maps.DeleteFunc(want, func(key, _ string) bool { return key[len(key)-8:] != " 2023-11" })

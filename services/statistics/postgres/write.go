@@ -19,6 +19,7 @@ type transaction struct {
 	reader
 	parts   map[statistics.Part]*lockedPart
 	staging bool // the temporary table is there
+	added   int  // blocks that are new
 }
 
 // lockedPart is a part that this transaction alone changes.
@@ -89,6 +90,28 @@ func (t *transaction) lock(ctx context.Context, part statistics.Part) (*lockedPa
 		FROM revision
 		WHERE part = $1`, locked.id).Scan(&locked.rev)
 	return locked, err
+}
+
+// analyzeAbove is how many blocks a transaction adds before it looks whether the planner knows.
+const analyzeAbove = 500
+
+// analyze tells the planner of tables that have grown by more than a tenth. Autovacuum would do so a minute later, and until
+// then the planner takes a table that was filled at once for an empty one, and joins it row by row.
+func (t *transaction) analyze(ctx context.Context) error {
+	if t.added < analyzeAbove {
+		return nil
+	}
+	var known float64
+	if err := t.tx.QueryRow(ctx, `SELECT reltuples FROM pg_class WHERE oid = 'cur'::regclass`).Scan(&known); err != nil {
+		return fmt.Errorf("asking what the planner knows: %w", err)
+	}
+	if float64(t.added) < known/10 {
+		return nil
+	}
+	if _, err := t.tx.Exec(ctx, `ANALYZE (SKIP_LOCKED) series, cur`); err != nil {
+		return fmt.Errorf("telling the planner: %w", err)
+	}
+	return nil
 }
 
 // batchBlocks is how many blocks are changed at a time.
@@ -221,6 +244,7 @@ func (t *transaction) applyBatch(ctx context.Context, part *lockedPart, table *s
 	if err := t.copyBlocks(ctx, "cur", part, fresh); err != nil {
 		return fmt.Errorf("storing blocks: %w", err)
 	}
+	t.added += len(fresh)
 	if len(changed) == 0 {
 		return nil
 	}
