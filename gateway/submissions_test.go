@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"google.golang.org/grpc"
@@ -23,18 +24,17 @@ type received struct {
 	header *statisticspb.SubmissionHeader
 	data   []byte
 	rows   []string
-	ended  bool
 }
 
-// accept makes the fake take every upload.
-func accept(f *fakeStatistics) *received {
-	got := &received{}
+// accept makes the fake take every upload. It returns what gives the last one that came to its end, or nil.
+func accept(f *fakeStatistics) func() *received {
+	var last atomic.Pointer[received]
 	f.submit = func(stream grpc.ClientStreamingServer[statisticspb.SubmitRequest, statisticspb.SubmitResponse]) error {
-		*got = received{}
+		got := &received{}
 		for {
 			message, err := stream.Recv()
 			if errors.Is(err, io.EOF) {
-				got.ended = true
+				last.Store(got)
 				return stream.SendAndClose(&statisticspb.SubmitResponse{Submission: &statisticspb.Submission{
 					Name: "submissions/s1", State: statisticspb.Submission_ACCEPTED, IdempotencyKey: got.header.GetIdempotencyKey(), Revision: 9,
 				}})
@@ -64,7 +64,7 @@ func accept(f *fakeStatistics) *received {
 			}
 		}
 	}
-	return got
+	return last.Load
 }
 
 func zipped(t *testing.T, text string) string {
@@ -82,12 +82,13 @@ func zipped(t *testing.T, text string) string {
 
 func TestSubmissionsStreamANationalFile(t *testing.T) {
 	n := newNode(t)
-	got := accept(n.statistics)
+	last := accept(n.statistics)
 	file := strings.Repeat("a;b;c\n", 200_000)
 	answer, body := n.do(t, "POST", "/v1/submissions?dataflow=US:ENCOUNTERS(1.0.0)&layout=us", file, "Idempotency-Key", "k 1", "Authorization", "Bearer t")
 	if answer.StatusCode != 200 || answer.Header.Get("Idempotency-Key") != "k 1" || !strings.Contains(strings.ReplaceAll(body, " ", ""), `"state":"ACCEPTED"`) {
 		t.Errorf("%d %v %s", answer.StatusCode, answer.Header, body)
 	}
+	got := last()
 	if string(got.data) != file || got.header.GetLayout() != "us" || got.header.GetIdempotencyKey() != "k 1" || got.header.GetDataflow() != "US:ENCOUNTERS(1.0.0)" {
 		t.Errorf("%d bytes under %v", len(got.data), got.header)
 	}
@@ -95,14 +96,14 @@ func TestSubmissionsStreamANationalFile(t *testing.T) {
 		t.Errorf("token %v", token)
 	}
 	_, _ = n.do(t, "POST", "/v1/submissions?layout=us", zipped(t, file), "Content-Encoding", "gzip")
-	if string(got.data) != file || got.header.GetIdempotencyKey() == "" {
+	if got = last(); string(got.data) != file || got.header.GetIdempotencyKey() == "" {
 		t.Errorf("%d bytes unpacked under %v", len(got.data), got.header)
 	}
 }
 
 func TestSubmissionsReadSDMXCSV(t *testing.T) {
 	n := newNode(t)
-	got := accept(n.statistics)
+	last := accept(n.statistics)
 	file := "\uFEFFSTRUCTURE,STRUCTURE_ID,ACTION,FREQ: Frequency,SECTION: Section,TIME_PERIOD,OBS_VALUE,COMMENT\r\n" +
 		"dataflow,COMITY:BORDER(1.0.0): Border,M,M: Monthly,_T: Total,2023-01,5,\"two\nlines\"\r\n" +
 		"dataflow,COMITY:BORDER(1.0.0): Border,I,M: Monthly,_T: Total,2023-02,NaN,\r\n"
@@ -111,18 +112,19 @@ func TestSubmissionsReadSDMXCSV(t *testing.T) {
 		t.Fatalf("%d %s", answer.StatusCode, body)
 	}
 	want := []string{"5@2 FREQ=M SECTION=_T TIME_PERIOD=2023-01 COMMENT=two\nlines", "NaN@4 FREQ=M SECTION=_T TIME_PERIOD=2023-02 COMMENT="}
+	got := last()
 	if strings.Join(got.rows, "|") != strings.Join(want, "|") || got.header.GetDataflow() != "COMITY:BORDER(1.0.0)" || got.header.GetLayout() != "" {
 		t.Errorf("%q under %v", got.rows, got.header)
 	}
 	_, _ = n.do(t, "POST", "/v1/submissions?dataflow=COMITY:BORDER", "DATAFLOW;FREQ;TIME_PERIOD;OBS_VALUE\nCOMITY:BORDER(1.0.0);A;2023;1.5\n", "Content-Type", "application/vnd.sdmx.data+csv;version=1.0.0")
-	if strings.Join(got.rows, "|") != "1.5@2 FREQ=A TIME_PERIOD=2023" || got.header.GetDataflow() != "COMITY:BORDER(1.0.0)" {
+	if got = last(); strings.Join(got.rows, "|") != "1.5@2 FREQ=A TIME_PERIOD=2023" || got.header.GetDataflow() != "COMITY:BORDER(1.0.0)" {
 		t.Errorf("%q under %v", got.rows, got.header)
 	}
 }
 
 func TestSubmissionsSayWhatIsWrong(t *testing.T) {
 	n := newNode(t)
-	got := accept(n.statistics)
+	last := accept(n.statistics)
 	const header = "STRUCTURE,STRUCTURE_ID,ACTION,FREQ,TIME_PERIOD,OBS_VALUE\n"
 	const good = "dataflow,COMITY:BORDER(1.0.0),M,A,2023,1\n"
 	csvType := []string{"Content-Type", "text/csv"}
@@ -156,11 +158,10 @@ func TestSubmissionsSayWhatIsWrong(t *testing.T) {
 		{"bytes that are no text", "", header + strings.Replace(good, "2023", "\xff\xfe", 1), csvType, 400, "line 2, column TIME_PERIOD"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got.ended = false
 			answer, body := n.do(t, "POST", "/v1/submissions"+test.query, test.body, test.headers...)
 			e, reason := readError(t, body)
-			if answer.StatusCode != test.status || reason != "INVALID_REQUEST" || got.ended {
-				t.Errorf("%d %s, ended %v: %s", answer.StatusCode, reason, got.ended, body)
+			if answer.StatusCode != test.status || reason != "INVALID_REQUEST" || last() != nil {
+				t.Errorf("%d %s, ended %v: %s", answer.StatusCode, reason, last() != nil, body)
 			}
 			field := ""
 			for _, d := range e.Details {
@@ -177,10 +178,10 @@ func TestSubmissionsSayWhatIsWrong(t *testing.T) {
 
 func TestSubmissionsGiveUpOnAGzipBomb(t *testing.T) {
 	n := newNode(t)
-	got := accept(n.statistics)
+	last := accept(n.statistics)
 	bomb := zipped(t, strings.Repeat("\x00", 64<<20))
 	answer, body := n.do(t, "POST", "/v1/submissions?layout=x", bomb, "Content-Encoding", "gzip")
-	if _, reason := readError(t, body); answer.StatusCode != http.StatusRequestEntityTooLarge || reason != "LIMIT_EXCEEDED" || got.ended {
+	if _, reason := readError(t, body); answer.StatusCode != http.StatusRequestEntityTooLarge || reason != "LIMIT_EXCEEDED" || last() != nil {
 		t.Errorf("%d %s", answer.StatusCode, body)
 	}
 }
