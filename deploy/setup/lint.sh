@@ -52,16 +52,12 @@ formatted() {
 	unformatted=$(git ls-files '*.go' | xargs gofmt -l) && [ -z "$unformatted" ] || { echo "$unformatted"; return 1; }
 }
 
-lint_module() { (cd "$1" && golangci-lint run ./...); }
-
 check "buf lint" buf lint
 check "buf breaking" breaking
 check "generated code is current" drift
 check "gofmt" formatted
 check "go vet" go vet ./proto/... ./services/... ./gateway/...
-for module in proto services gateway; do
-	check "golangci-lint $module" lint_module "$module"
-done
+check "golangci-lint" golangci-lint run ./proto/... ./services/... ./gateway/...
 check "opa check --strict" opa check --strict policies
 check "opa fmt" opa fmt --fail --list policies
 

@@ -346,7 +346,7 @@ func (s *sandbox) nothingToSend(ctx context.Context, terms *sharingpb.Terms, flo
 	if err != nil {
 		return false, err
 	}
-	return !slices.ContainsFunc(answers, func(a *sharingpb.ExplainPolicyResponse) bool { return a.GetReleased() > 0 }), nil
+	return !slices.ContainsFunc(answers, func(a explained) bool { return a.GetReleased() > 0 }), nil
 }
 
 // pause waits, and returns why the wait was cut short.

@@ -135,19 +135,26 @@ func deliveries(ctx context.Context, officer *client, partner string, release *s
 	}
 }
 
+// explained is what policy says about an indicator.
+type explained struct {
+	indicator string
+	*sharingpb.ExplainPolicyResponse
+}
+
 // explain asks the provider's policy about each indicator.
-func (s *sandbox) explain(ctx context.Context, provider, receiver string, indicators []string) ([]*sharingpb.ExplainPolicyResponse, error) {
+func (s *sandbox) explain(ctx context.Context, provider, receiver string, indicators []string) ([]explained, error) {
 	officer, err := s.node(provider).client("officer")
 	if err != nil {
 		return nil, err
 	}
-	answers := make([]*sharingpb.ExplainPolicyResponse, len(indicators))
-	for i, indicator := range indicators {
-		answers[i] = &sharingpb.ExplainPolicyResponse{}
+	var answers []explained
+	for _, indicator := range indicators {
+		answer := explained{indicator, &sharingpb.ExplainPolicyResponse{}}
 		request := &sharingpb.ExplainPolicyRequest{Partner: receiver, Indicator: indicator}
-		if err := officer.post(ctx, "/v1/policy:explain", request, answers[i]); err != nil {
+		if err := officer.post(ctx, "/v1/policy:explain", request, answer.ExplainPolicyResponse); err != nil {
 			return nil, fmt.Errorf("asking %s about %s for %s: %w", provider, indicator, receiver, err)
 		}
+		answers = append(answers, answer)
 	}
 	return answers, nil
 }
@@ -178,6 +185,7 @@ func row(table *tabwriter.Writer, cells ...any) {
 // printStates prints, for each state, what its agencies submitted.
 func (s *sandbox) printStates(ctx context.Context, table *tabwriter.Writer) error {
 	row(table, "STATE", "SUBMITTED TO", "ROWS", "OBSERVATIONS", "DERIVED", "UNMAPPED LABELS")
+	var notes []string
 	for _, n := range s.nodes {
 		statistician, err := n.client("statistician")
 		if err != nil {
@@ -199,13 +207,47 @@ func (s *sandbox) printStates(ctx context.Context, table *tabwriter.Writer) erro
 				}
 				row(table, n.state.Code, submission.GetDataflow(), grouped(submission.GetRows()),
 					grouped(submission.GetObservations()), grouped(derived), grouped(unmapped))
+				if unmapped > 0 {
+					labels, err := unmappedLabels(ctx, statistician, submission.GetName())
+					if err != nil {
+						return err
+					}
+					notes = append(notes, n.state.Code+" unmapped: "+strings.Join(labels, ", "))
+				}
 			}
 			if token = page.GetNextPageToken(); token == "" {
 				break
 			}
 		}
 	}
+	return s.printNotes(table, notes)
+}
+
+// printNotes ends a table and prints the notes under it.
+func (s *sandbox) printNotes(table *tabwriter.Writer, notes []string) error {
+	if err := table.Flush(); err != nil || len(notes) == 0 {
+		return err
+	}
+	s.progress.say("")
+	for _, note := range notes {
+		s.progress.say("  %s", note)
+	}
 	return nil
+}
+
+// unmappedLabels returns the labels in a submission that no map knows.
+func unmappedLabels(ctx context.Context, statistician *client, name string) ([]string, error) {
+	answer := &statisticspb.GetSubmissionResponse{}
+	if err := statistician.get(ctx, "/v1/"+name, nil, answer); err != nil {
+		return nil, err
+	}
+	var labels []string
+	for _, finding := range answer.GetSubmission().GetFindings() {
+		if finding.GetRule() == "UNMAPPED_LABEL" {
+			labels = append(labels, fmt.Sprintf("%s %q", finding.GetColumn(), finding.GetValues()))
+		}
+	}
+	return labels, nil
 }
 
 // printFlows prints, for each ordered pair of states, what went under each agreement, or why nothing did.
@@ -224,14 +266,7 @@ func (s *sandbox) printFlows(ctx context.Context, table *tabwriter.Writer) error
 			notes = append(notes, more...)
 		}
 	}
-	if err := table.Flush(); err != nil || len(notes) == 0 {
-		return err
-	}
-	s.progress.say("")
-	for _, note := range notes {
-		s.progress.say("  %s", note)
-	}
-	return nil
+	return s.printNotes(table, notes)
 }
 
 func (s *sandbox) printPair(ctx context.Context, table *tabwriter.Writer, from, to string) (notes []string, err error) {
@@ -291,9 +326,9 @@ func (s *sandbox) reasons(ctx context.Context, from, to string, indicators []str
 		return nil, err
 	}
 	var reasons []string
-	for i, answer := range answers {
+	for _, answer := range answers {
 		for _, reason := range answer.GetReasons() {
-			reasons = append(reasons, fmt.Sprintf("%s, %s: %s", indicators[i], reason.GetCode(), reason.GetText()))
+			reasons = append(reasons, fmt.Sprintf("%s, %s: %s", answer.indicator, reason.GetCode(), reason.GetText()))
 		}
 	}
 	return reasons, nil

@@ -142,7 +142,7 @@ func probe(ctx context.Context, url string) (answer string, err error) {
 	if err != nil {
 		return "", err
 	}
-	defer response.Body.Close() //nolint:errcheck // it was read
+	defer response.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(response.Body, 1<<10))
 	if err != nil {
 		return "", err

@@ -46,7 +46,7 @@ func build(t *testing.T) string {
 		if b.packages == "." {
 			out += "gateway"
 		}
-		cmd := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", out, b.packages) //nolint:gosec // of the test
+		cmd := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", out, b.packages)
 		cmd.Dir = b.directory
 		if text, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("building: %v\n%s", err, text)
@@ -69,7 +69,7 @@ func newSandbox(t *testing.T, program string) *runningSandbox {
 		if t.Failed() {
 			s.showLogs()
 		}
-		if text, err := exec.Command(program, "sandbox", "down", "--remove", "--dir", s.directory).CombinedOutput(); err != nil { //nolint:gosec,noctx // the test's context has ended
+		if text, err := exec.Command(program, "sandbox", "down", "--remove", "--dir", s.directory).CombinedOutput(); err != nil {
 			t.Errorf("down: %v\n%s", err, text)
 		}
 	})
@@ -80,7 +80,7 @@ func newSandbox(t *testing.T, program string) *runningSandbox {
 func freePorts(t *testing.T) int {
 	t.Helper()
 	for range 100 {
-		base := 10000 + 40*rand.IntN(500) //nolint:gosec // no secret
+		base := 10000 + 40*rand.IntN(500)
 		free := true
 		for port := base; port < base+30 && free; port++ {
 			listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
@@ -100,7 +100,7 @@ func freePorts(t *testing.T) int {
 func (s *runningSandbox) run(arguments ...string) (string, error) {
 	s.t.Helper()
 	arguments = append(arguments, "--dir", s.directory)
-	text, err := exec.CommandContext(s.t.Context(), s.program, arguments...).CombinedOutput() //nolint:gosec // of the test
+	text, err := exec.CommandContext(s.t.Context(), s.program, arguments...).CombinedOutput()
 	return string(text), err
 }
 
@@ -113,15 +113,15 @@ func (s *runningSandbox) must(arguments ...string) string {
 	return text
 }
 
-func (s *runningSandbox) up(flags ...string) string {
+func (s *runningSandbox) up() {
 	s.t.Helper()
-	return s.must(append([]string{"sandbox", "up", "--region", s.region, "--policies", "../../../policies", "--base-port", strconv.Itoa(s.port)}, flags...)...)
+	s.must("sandbox", "up", "--region", s.region, "--policies", "../../../policies", "--base-port", strconv.Itoa(s.port))
 }
 
 func (s *runningSandbox) showLogs() {
 	logs, _ := filepath.Glob(filepath.Join(s.directory, "*", "logs", "*.log"))
 	for _, log := range logs {
-		text, err := os.ReadFile(log) //nolint:gosec // of the test
+		text, err := os.ReadFile(log)
 		if err != nil {
 			s.t.Log(err)
 		}
@@ -199,10 +199,10 @@ func (s *runningSandbox) observations(code, key string) []map[string]string {
 	return rows
 }
 
-// totals returns the values of a key by period.
-func (s *runningSandbox) totals(code, key string) map[string]string {
+// refused returns the refusals that a state's analyst reads, by quarter.
+func (s *runningSandbox) refused(code string) map[string]string {
 	values := map[string]string{}
-	for _, o := range s.observations(code, key) {
+	for _, o := range s.observations(code, refusals) {
 		values[o["TIME_PERIOD"]] = o["OBS_VALUE"]
 	}
 	return values
@@ -246,7 +246,7 @@ func TestSandbox(t *testing.T) {
 		s.up()
 
 		t.Log("its partner reads what was agreed, and nothing else")
-		here, there := s.totals("nordhav", refusals), s.totals("sydkyst", refusals)
+		here, there := s.refused("nordhav"), s.refused("sydkyst")
 		if len(here) == 0 {
 			t.Error("nordhav has no refusals")
 		}
@@ -319,7 +319,7 @@ func TestSandbox(t *testing.T) {
 				_, err := s.run(submit...)
 				submitted <- err
 			}()
-			time.Sleep(time.Duration(rand.IntN(400)) * time.Millisecond) //nolint:gosec // no secret
+			time.Sleep(time.Duration(rand.IntN(400)) * time.Millisecond)
 			s.kill(processes)
 			err := <-submitted
 			t.Logf("%s killed; the upload: %v", name, err)
@@ -328,13 +328,13 @@ func TestSandbox(t *testing.T) {
 		}
 
 		t.Log("the partner reads everything")
-		want := s.totals("nordhav", refusals)
+		want := s.refused("nordhav")
 		if len(want) < 4*len(victims) {
 			t.Errorf("only %d quarters at nordhav", len(want))
 		}
 		var diff string
 		for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
-			if diff = cmp.Diff(want, s.totals("sydkyst", refusals)); diff == "" {
+			if diff = cmp.Diff(want, s.refused("sydkyst")); diff == "" {
 				break
 			}
 		}
@@ -373,7 +373,7 @@ func TestSandbox(t *testing.T) {
 // replace changes a file.
 func (s *runningSandbox) replace(path, from, to string) {
 	s.t.Helper()
-	text, err := os.ReadFile(path) //nolint:gosec // of the test
+	text, err := os.ReadFile(path)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -79,7 +79,7 @@ func (a *Authority) openSigning() error {
 	if !ok {
 		return errors.New("it is no Ed25519 key")
 	}
-	a.Signing = private.Public().(ed25519.PublicKey) //nolint:errcheck,forcetypeassert // as its documentation says
+	a.Signing = private.Public().(ed25519.PublicKey)
 	return nil
 }
 

@@ -31,7 +31,7 @@ func TestCertificate(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		text, err := os.ReadFile(path) //nolint:gosec // a file of the test
+		text, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -116,7 +116,7 @@ func TestOpen(t *testing.T) {
 				if info, err := entry.Info(); err != nil || info.Mode().Perm() != 0o600 {
 					t.Errorf("%s is %v, %v", path, info.Mode(), err)
 				}
-				text, err := os.ReadFile(path) //nolint:gosec // a file of the test
+				text, err := os.ReadFile(path) //nolint:gosec // a directory of the test
 				files[path] = string(text)
 				return err
 			})

@@ -74,8 +74,8 @@ func (a account) reaches(ctx context.Context, dir string) bool {
 // settle returns the directory that the cluster of the wanted path really lies in, made and owned. It is the wanted
 // path itself, or one in sharedRoot, with a link to it, where the account cannot enter the wanted path.
 func (a account) settle(ctx context.Context, wanted string) (string, error) {
-	if real, err := filepath.EvalSymlinks(wanted); err == nil {
-		return real, nil
+	if place, err := filepath.EvalSymlinks(wanted); err == nil {
+		return place, nil
 	}
 	if err := os.Remove(wanted); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return "", err // a link to nowhere is replaced

@@ -341,7 +341,7 @@ func freePort(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	port := listener.Addr().(*net.TCPAddr).Port //nolint:errcheck,forcetypeassert // it is a TCP listener
+	port := listener.Addr().(*net.TCPAddr).Port
 	return port, listener.Close()
 }
 

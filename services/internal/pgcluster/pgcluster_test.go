@@ -103,7 +103,7 @@ func TestStart(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer func() { _ = listener.Close() }()
-		port := listener.Addr().(*net.TCPAddr).Port //nolint:errcheck,forcetypeassert // it is a TCP listener
+		port := listener.Addr().(*net.TCPAddr).Port
 		o := pgcluster.Options{Directory: filepath.Join(t.TempDir(), "pg")}
 		if err := start(t, o).Stop(); err != nil {
 			t.Fatal(err)
