@@ -4,7 +4,7 @@
 SETUP := sh deploy/setup/setup.sh
 # The Go on the PATH, else the one where Go's own archive is unpacked.
 GO := $(shell command -v go || echo /usr/local/go/bin/go)
-export PATH := $(dir $(GO)):$(PATH)
+export PATH := $(patsubst %/,%,$(dir $(GO))):$(PATH)
 
 PACKAGES := ./proto/... ./services/... ./gateway/...
 

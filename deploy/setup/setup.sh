@@ -25,10 +25,10 @@ need_go() {
 	need=$(awk '$1 == "go" { print $2 }' proto/go.mod services/go.mod gateway/go.mod | sort -V | tail -n 1)
 	go=$(command -v go || true)
 	[ -n "$go" ] || [ ! -x /usr/local/go/bin/go ] || go=/usr/local/go/bin/go
-	how="install Go $need or later from https://go.dev/dl/ into /usr/local/go and put /usr/local/go/bin first on the PATH"
-	[ -n "$go" ] || fail "Go $need is needed and no go is on the PATH: $how."
+	how="install it from https://go.dev/dl/ into /usr/local/go and put /usr/local/go/bin first on the PATH"
+	[ -n "$go" ] || fail "Go $need or later is needed and no go is on the PATH: $how."
 	have=$(cd / && GOTOOLCHAIN=local "$go" version 2>/dev/null | sed -n 's/^go version go\([0-9.]*\).*/\1/p')
-	[ -n "$have" ] || fail "Go $need is needed and $go does not tell its version: $how."
+	[ -n "$have" ] || fail "Go $need or later is needed and $go does not tell its version: $how."
 	if older "$have" "$need"; then
 		# From 1.21 on, Go can fetch the version that a module asks for, if it may.
 		fetched=$(cd services 2>/dev/null && GOWORK=off "$go" version 2>/dev/null | sed -n 's/^go version go\([0-9.]*\).*/\1/p') || true
