@@ -88,7 +88,7 @@ func TestAPIAnswersEveryErrorWithAReason(t *testing.T) {
 		{"a field of another type", "POST", "/v1/risk/assumption:judge", `{"strength":"much"}`, nil, 400, "INVALID_REQUEST"},
 		{"an unknown parameter", "GET", "/v1/submissions?nothing=1", "", nil, 400, "INVALID_REQUEST"},
 		{"a body that is too large", "POST", "/v1/layouts", `{"id":"` + strings.Repeat("x", maxJSON) + `"}`, nil, 413, "LIMIT_EXCEEDED"},
-		{"a form", "POST", "/v1/layouts", "a=b", []string{"Content-Type", "application/x-www-form-urlencoded"}, 415, "INVALID_REQUEST"},
+		{"a body of another format", "POST", "/v1/layouts", "a=b", []string{"Content-Type", "application/xml"}, 415, "INVALID_REQUEST"},
 		{"a packed body", "POST", "/v1/layouts", "{}", []string{"Content-Encoding", "gzip"}, 415, "INVALID_REQUEST"},
 		{"another scheme", "GET", "/v1/partners", "", []string{"Authorization", "Basic YTpi"}, 401, "TOKEN_INVALID"},
 		{"a token with a space", "GET", "/v1/partners", "", []string{"Authorization", "Bearer a b"}, 401, "TOKEN_INVALID"},

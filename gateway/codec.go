@@ -84,11 +84,21 @@ func (b *limitedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// mayBeJSON reports whether a body of the media type is read as JSON. `curl -d` calls every body a form, unless told
+// otherwise.
+func mayBeJSON(mediaType string) bool {
+	switch mediaType {
+	case "", "application/json", "application/x-www-form-urlencoded":
+		return true
+	}
+	return strings.HasSuffix(mediaType, "+json")
+}
+
 // jsonBodies refuses bodies that are not JSON or too long, before they are read where their length is known.
 func jsonBodies(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength != 0 && r.Method != http.MethodGet {
-			if t := mediaType(r); t != "" && t != "application/json" {
+			if !mayBeJSON(mediaType(r)) {
 				newProblem(http.StatusUnsupportedMediaType, codes.InvalidArgument, typespb.ErrorReason_INVALID_REQUEST,
 					"The body must be application/json.").write(w)
 				return
