@@ -25,6 +25,7 @@ const (
 	window          = 8                // envelopes that a partner may send ahead of their receipts, see draw
 	maxSilence      = 30 * time.Second // a partner that says nothing for so long is left, and called again; its heart beats every 10
 	witnessInterval = time.Minute
+	complaint       = time.Minute // between two lines in the log about a partner that stays away
 
 	// A session is ended and begun again after it, so that certificates are looked at again; an exchange port would cut
 	// it after half an hour.
@@ -97,7 +98,7 @@ func (p *Puller) Run(ctx context.Context) error {
 // follow holds a session with the partner, again and again.
 func (p *Puller) follow(ctx context.Context, partner sharing.StateCode) {
 	pause := firstPause
-	last := ""
+	var complained time.Time
 	for {
 		s := &session{Puller: p, partner: partner}
 		err := s.run(ctx)
@@ -105,16 +106,16 @@ func (p *Puller) follow(ctx context.Context, partner sharing.StateCode) {
 			return
 		}
 		if s.progressed || err == nil {
-			pause, last = firstPause, ""
+			pause, complained = firstPause, time.Time{}
 		}
 		if err == nil {
 			continue
 		}
-		if err.Error() != last { // a partner that is away for a day is one line
+		if time.Since(complained) > complaint {
 			p.log.WarnContext(ctx, "the exchange with a partner broke off, and is tried again", "partner", partner, "error", err)
-			last = err.Error()
+			complained = time.Now()
 		}
-		if err := p.node.Contact(ctx, partner, err); err != nil {
+		if err := p.node.Contact(ctx, partner, err); err != nil && ctx.Err() == nil {
 			p.log.ErrorContext(ctx, "keeping how the exchange stands", "partner", partner, "error", err)
 		}
 		select {
