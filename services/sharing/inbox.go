@@ -45,12 +45,13 @@ func (s *Service) Receive(ctx context.Context, from StateCode, envelope []byte) 
 	if err != nil {
 		return Signed{}, err
 	}
-	if receipt, known, err := s.receivedBefore(ctx, in); known || err != nil {
-		return receipt, err
-	}
+	// The place comes first: were it read last, the same envelope kept in between would look out of sequence.
 	place, err := s.Store.Inbound(ctx, in.header.Stream)
 	if err != nil {
 		return Signed{}, err
+	}
+	if receipt, known, err := s.receivedBefore(ctx, in); known || err != nil {
+		return receipt, err
 	}
 	if err := s.follows(ctx, in, place); err != nil {
 		return Signed{}, err

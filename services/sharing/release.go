@@ -171,7 +171,9 @@ func (s *Service) draftRelease(ctx context.Context, a Agreement) (draft, error) 
 		}
 		all.add(one)
 		all.revision = one.revision
-		all.stored[decided.Ruling.Detail[freq]] = true
+		for _, frequency := range frequencies[:1+slices.Index(frequencies, decided.Ruling.Detail[freq])] {
+			all.stored[frequency] = true // also what went before at a coarser one is replaced
+		}
 		indicators = append(indicators, decided.Question.Indicator)
 	}
 	if len(indicators) == 0 {

@@ -175,6 +175,9 @@ func (m *maker) area(ctx context.Context, area, code string) (table, error) {
 		if err != nil {
 			return table{}, err
 		}
+		if m.revision == 0 {
+			return t, nil // the statistics hold nothing yet; what comes in the meantime is of another revision
+		}
 		if len(trees) == 0 {
 			continue
 		}
