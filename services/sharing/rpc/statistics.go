@@ -95,10 +95,13 @@ func (s *Statistics) Query(ctx context.Context, query sharing.Query, each func(*
 	if err != nil {
 		return 0, fmt.Errorf("asking for figures: %w", err)
 	}
-	revision := query.Revision
-	for {
+	revision := int64(0)
+	for first := true; ; first = false {
 		answer, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
+			if first {
+				return 0, errors.New("asking for figures: the answer has no part")
+			}
 			return revision, nil
 		}
 		if err != nil {
