@@ -203,6 +203,9 @@ func (c *Cluster) initialise(ctx context.Context, binaries string, acc account) 
 		"--encoding=UTF8", "--no-locale", "--no-sync")
 	cmd.Dir, cmd.Env, cmd.SysProcAttr = "/", environment(), acc.attributes()
 	if out, err := cmd.CombinedOutput(); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		return fmt.Errorf("initdb: %w: %s", err, lastLines(string(out)))
 	}
 	return os.Rename(secret, c.path(passwordFile))
