@@ -154,7 +154,7 @@ func (c *client) do(ctx context.Context, method, path string, body io.Reader, he
 		}
 		return fmt.Errorf("no gateway answers at %s (is the node running? `comity sandbox status` tells): %w", c.gateway, err)
 	}
-	defer response.Body.Close() //nolint:errcheck // it was read
+	defer response.Body.Close()
 	content, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	if err != nil {
 		return fmt.Errorf("reading the answer of %s: %w", c.gateway, err)
