@@ -139,14 +139,15 @@ func knowsAll(stored, table *statistics.Dictionary, dimensions int) bool {
 }
 
 // addCodes numbers the codes that have no number yet. The row of the dataflow is locked, so that two providers' parts do
-// not number the same dimension at once; what this transaction adds is its own until it is committed.
+// not number the same dimension at once; what this transaction adds is its own until it is committed. A part that is new
+// holds the key of that row, so a lock that wants the key too would let two new parts wait for each other.
 func (t *transaction) addCodes(ctx context.Context, flow *statistics.Flow, dataflow int32, table *statistics.Dictionary) (*statistics.Dictionary, error) {
 	var count int
 	err := t.tx.QueryRow(ctx, `
 		SELECT code_count
 		FROM dataflow
 		WHERE id = $1
-		FOR UPDATE`, dataflow).Scan(&count)
+		FOR NO KEY UPDATE`, dataflow).Scan(&count)
 	if err != nil {
 		return nil, fmt.Errorf("locking the codes: %w", err)
 	}

@@ -347,6 +347,33 @@ func TestTransaction(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	t.Run("it takes the first figures of several providers at once", func(t *testing.T) {
+		shared := flow("SHARED")
+		change(t, t.Context(), store, shared, state{"M a x 2024-01": "1 A - -"})
+		const providers = 3
+		var locked, group sync.WaitGroup
+		locked.Add(providers)
+		errs := make([]error, providers)
+		for i := range providers {
+			group.Go(func() {
+				provider := fmt.Sprintf("first%d", i)
+				errs[i] = store.Update(t.Context(), func(ctx context.Context, tx statistics.Transaction) error {
+					err := tx.Lock(ctx, statistics.Part{Dataflow: shared.Ref, Provider: provider})
+					locked.Done()
+					locked.Wait() // every part is new, and none is committed
+					if err != nil {
+						return err
+					}
+					now := table(t, shared, state{"M " + provider + " x 2024-01": "1 A - -"})
+					return tx.Apply(ctx, shared, provider, statistics.Diff(now.Empty(), now))
+				})
+			})
+		}
+		group.Wait()
+		if err := errors.Join(errs...); err != nil {
+			t.Error(err)
+		}
+	})
 	t.Run("it refuses a cursor that is none", func(t *testing.T) {
 		if _, err := store.Revisions(t.Context(), "tomorrow", 1); !fault.Is(err, fault.Invalid) {
 			t.Errorf("error %v", err)
