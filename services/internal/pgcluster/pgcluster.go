@@ -91,7 +91,10 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 	}
 	if server != nil && (o.Port == 0 || o.Port == server.port) {
 		c.PID, c.Port = server.pid, server.port
-		return c, c.await(ctx, nil)
+		if err := c.await(ctx, nil); !errors.Is(err, errGone) {
+			return c, err
+		}
+		c.Port = o.Port
 	}
 	if err := c.Stop(); err != nil {
 		return nil, err
@@ -216,6 +219,9 @@ func environment() []string {
 	return []string{"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C", "TZ=UTC"}
 }
 
+// errGone says that the server ended while it was waited for.
+var errGone = errors.New("the server is gone")
+
 // errLingering says that processes of the server's last life are not gone yet.
 var errLingering = errors.New("the last server's processes linger")
 
@@ -304,7 +310,7 @@ func (c *Cluster) arguments(durable bool) []string {
 }
 
 // await returns when the server answers; recovery after a crash may take its time. If the server exits before, it
-// returns the way it exited.
+// returns the way it exited; errGone for a server that was not started here, and may have been dying when it was found.
 func (c *Cluster) await(ctx context.Context, exited <-chan error) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
@@ -316,6 +322,9 @@ func (c *Cluster) await(ctx context.Context, exited <-chan error) error {
 		var answer *pgconn.PgError
 		if errors.As(err, &answer) && answer.Code != "57P03" { // cannot_connect_now: it is starting
 			return err
+		}
+		if exited == nil && !serves(c.PID, c.data()) {
+			return errGone
 		}
 		select {
 		case <-ctx.Done():
