@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -517,6 +518,27 @@ func TestWitness(t *testing.T) {
 		_, _, err = w.bb.Witness(ctx, "aa", mustCheckpoint(t, other.aa), seen, nil)
 		if fault.Reason(err) != "EQUIVOCATION" {
 			t.Errorf("%v", err)
+		}
+	})
+	t.Run("co-signs one of two logs that are shown at once", func(t *testing.T) {
+		other := newWorld(t)
+		other.aa.Service = sharing.New(other.withKeys(w.aa))
+		other.agree(t, other.terms())
+		logs := []string{mustCheckpoint(t, w.aa), mustCheckpoint(t, other.aa)}
+		signed := make([]string, 8)
+		var group sync.WaitGroup
+		for i := range signed {
+			group.Go(func() {
+				var err error
+				if signed[i], _, err = other.bb.Witness(ctx, "aa", logs[i%2], 0, nil); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		group.Wait()
+		signed = slices.DeleteFunc(signed, func(cosigned string) bool { return cosigned == "" })
+		if len(signed) != 1 {
+			t.Errorf("%d were co-signed", len(signed))
 		}
 	})
 	t.Run("takes no checkpoint of another log", func(t *testing.T) {

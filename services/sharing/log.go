@@ -352,7 +352,7 @@ func (s *Service) Witness(ctx context.Context, from StateCode, signedNote string
 		return "", 0, fault.New(fault.Invalid, "UNTRUSTED_SIGNER", "the checkpoint is not one of %s", LogName(from)).Because(err)
 	}
 	err = s.Store.Write(ctx, func(tx Tx) error {
-		last, err := tx.Witnessed(ctx, from)
+		last, err := tx.LockWitnessed(ctx, from) // or two checkpoints at once could each be the first after it
 		if err != nil {
 			return err
 		}
@@ -452,7 +452,7 @@ func (s *Service) Cosigned(ctx context.Context, partner StateCode, cosigned stri
 		}
 	}
 	return s.Store.Write(ctx, func(tx Tx) error {
-		known, err := tx.Witnessed(ctx, partner)
+		known, err := tx.LockWitnessed(ctx, partner)
 		if err != nil {
 			return err
 		}

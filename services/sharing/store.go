@@ -111,7 +111,9 @@ type Tx interface {
 	// AddEvidence keeps an envelope that is refused and has no place in its stream; false where it is kept already.
 	AddEvidence(ctx context.Context, evidence Evidence, leaf Leaf) (bool, error)
 
-	// SaveWitnessed keeps what was seen of a partner's log, and what it has seen of ours.
+	// LockWitnessed returns what Witnessed does, and keeps others from saving it until the transaction ends.
+	LockWitnessed(ctx context.Context, partner StateCode) (Witnessed, error)
+	// SaveWitnessed keeps what was seen of a partner's log, and what it has seen of ours. LockWitnessed comes first.
 	SaveWitnessed(ctx context.Context, partner StateCode, seen Witnessed) error
 
 	// LockLog keeps other sequencers away until the transaction ends. It returns the newest checkpoint, how many entries
@@ -217,7 +219,7 @@ type Standing struct {
 // Witnessed is what two states have seen of each other's logs.
 type Witnessed struct {
 	Size     int64  // of the partner's log, as we have seen it last
-	Root     []byte // its root there; nil at first
+	Root     []byte // its root there; empty at first
 	Shown    int64  // the size of our log that the partner has seen last
 	Cosigned string // our checkpoint with the partner's signature; "" at first
 }

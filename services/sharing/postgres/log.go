@@ -161,16 +161,30 @@ func (r reader) Witnessed(ctx context.Context, partner sharing.StateCode) (shari
 	return seen, err
 }
 
-// SaveWitnessed keeps what the states have seen of each other's logs.
-func (t tx) SaveWitnessed(ctx context.Context, partner sharing.StateCode, seen sharing.Witnessed) error {
-	if seen.Root == nil {
-		seen.Root = []byte{}
-	}
+// LockWitnessed returns what the states have seen of each other's logs, and locks the row.
+func (t tx) LockWitnessed(ctx context.Context, partner sharing.StateCode) (sharing.Witnessed, error) {
 	_, err := t.db.Exec(ctx, `
 		INSERT INTO witness (partner, size, root, shown, cosigned)
-		VALUES (@partner, @size, @root, @shown, @cosigned)
-		ON CONFLICT (partner) DO UPDATE
-		SET size = excluded.size, root = excluded.root, shown = excluded.shown, cosigned = excluded.cosigned`,
+		VALUES (@partner, 0, '', 0, '')
+		ON CONFLICT (partner) DO NOTHING`,
+		pgx.NamedArgs{"partner": partner})
+	if err != nil {
+		return sharing.Witnessed{}, err
+	}
+	seen, _, err := one(ctx, t.db, pgx.RowToStructByPos[sharing.Witnessed], `
+		SELECT size, root, shown, cosigned
+		FROM witness
+		WHERE partner = $1
+		FOR UPDATE`, partner)
+	return seen, err
+}
+
+// SaveWitnessed keeps what the states have seen of each other's logs.
+func (t tx) SaveWitnessed(ctx context.Context, partner sharing.StateCode, seen sharing.Witnessed) error {
+	_, err := t.db.Exec(ctx, `
+		UPDATE witness
+		SET size = @size, root = @root, shown = @shown, cosigned = @cosigned
+		WHERE partner = @partner`,
 		pgx.NamedArgs{"partner": partner, "size": seen.Size, "root": seen.Root, "shown": seen.Shown, "cosigned": seen.Cosigned})
 	return err
 }
