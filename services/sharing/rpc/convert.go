@@ -169,5 +169,5 @@ func timestamp(t time.Time) *timestamppb.Timestamp {
 
 // count returns n as the API has counts; one that is larger is given as the largest.
 func count(n int) int32 {
-	return int32(min(max(n, math.MinInt32), math.MaxInt32)) //nolint:gosec // it was just bounded
+	return int32(min(max(n, math.MinInt32), math.MaxInt32))
 }

@@ -67,13 +67,16 @@ func structuresFromProto(p *statisticspb.Structures) (*sharing.Structures, error
 	return structures, nil
 }
 
-// ref returns "AGENCY:ID(VERSION)".
-func ref(artefact interface {
+// artefact is a structural artefact.
+type artefact interface {
 	GetAgency() string
 	GetId() string
 	GetVersion() string
-}) string {
-	return fmt.Sprintf("%s:%s(%s)", artefact.GetAgency(), artefact.GetId(), artefact.GetVersion())
+}
+
+// ref returns "AGENCY:ID(VERSION)".
+func ref(a artefact) string {
+	return fmt.Sprintf("%s:%s(%s)", a.GetAgency(), a.GetId(), a.GetVersion())
 }
 
 // Query calls each with the blocks of the answer.
