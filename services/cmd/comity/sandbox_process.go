@@ -104,8 +104,9 @@ func (p process) start() (err error) {
 	return nil
 }
 
-// awaitReady returns when all of the processes are ready, or one of them has ended.
-func awaitReady(ctx context.Context, processes []process) error {
+// awaitReady returns when all of the processes are ready. One that this command started and that ends is an error; one
+// that ran before may have been dying when it was found, and is started.
+func (s *sandbox) awaitReady(ctx context.Context, processes []process) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, readyPatience, errors.New("it takes too long"))
 	defer cancel()
 	for _, p := range processes {
@@ -115,7 +116,12 @@ func awaitReady(ctx context.Context, processes []process) error {
 				break
 			}
 			if p.pid() == 0 {
-				return fmt.Errorf("%s ended: %s", p, p.lastWords())
+				if s.hasStarted(p) {
+					return fmt.Errorf("%s ended: %s", p, p.lastWords())
+				}
+				if err := s.start(p); err != nil {
+					return err
+				}
 			}
 			select {
 			case <-ctx.Done():
@@ -128,6 +134,19 @@ func awaitReady(ctx context.Context, processes []process) error {
 		}
 	}
 	return nil
+}
+
+// start starts a process, and keeps in mind that this command did.
+func (s *sandbox) start(p process) error {
+	if err := p.start(); err != nil {
+		return err
+	}
+	s.started = append(s.started, p)
+	return nil
+}
+
+func (s *sandbox) hasStarted(p process) bool {
+	return slices.ContainsFunc(s.started, func(q process) bool { return q.pidFile() == p.pidFile() })
 }
 
 // probe asks a URL for 200.

@@ -155,20 +155,19 @@ func (s *sandbox) startNodes(ctx context.Context) (string, error) {
 		}
 	}
 	for _, p := range missing {
-		if err := p.start(); err != nil {
+		if err := s.start(p); err != nil {
 			return "", err
 		}
-		s.started = append(s.started, p)
 	}
-	if err := awaitReady(ctx, all); err != nil {
+	if err := s.awaitReady(ctx, all); err != nil {
 		return "", err
 	}
-	switch len(missing) {
+	switch len(s.started) {
 	case 0:
 		return fmt.Sprintf("%d processes, all running already", len(all)), nil
 	case len(all):
 		return fmt.Sprintf("%d processes started, ready", len(all)), nil
 	default:
-		return fmt.Sprintf("%d processes, %d of them started anew, ready", len(all), len(missing)), nil
+		return fmt.Sprintf("%d processes, %d of them started anew, ready", len(all), len(s.started)), nil
 	}
 }
