@@ -61,7 +61,9 @@ install() {
 		;;
 	esac
 	log=$(mktemp)
-	if ! { $as apt-get update && $as env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"; } >"$log" 2>&1 </dev/null; then
+	# Where a configuration file is there already, such as the one above, it stays, and nobody is asked.
+	if ! { $as apt-get update && $as env DEBIAN_FRONTEND=noninteractive UCF_FORCE_CONFFOLD=1 \
+		apt-get install -y --no-install-recommends -o Dpkg::Options::=--force-confold "$@"; } >"$log" 2>&1 </dev/null; then
 		tail -n 5 "$log" >&2
 		rm -f "$log"
 		fail "apt-get cannot install $*: mend what it says above, or install it yourself, then try again."
