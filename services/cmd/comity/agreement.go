@@ -54,12 +54,12 @@ with terms.yaml such as
 			if err != nil {
 				return err
 			}
-			answer := &sharingpb.CreateAgreementResponse{}
-			if err := client.post(cmd.Context(), "/v1/agreements", terms, answer); err != nil {
+			agreement := &sharingpb.Agreement{}
+			if err := client.post(cmd.Context(), "/v1/agreements", terms, agreement); err != nil {
 				return fmt.Errorf("proposing %s: %w", terms.GetId(), err)
 			}
 			return show(cmd, fmt.Sprintf("%s is drafted; `comity agreement sign %s` signs it and sends it to the partner\n",
-				title(answer.GetAgreement()), answer.GetAgreement().GetTerms().GetId()))
+				title(agreement), agreement.GetTerms().GetId()))
 		},
 	}
 }
@@ -74,13 +74,12 @@ func newSignCommand(node *target) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			answer := &sharingpb.SignAgreementResponse{}
-			if err := client.post(cmd.Context(), agreementPath(args[0])+":sign", &sharingpb.SignAgreementRequest{}, answer); err != nil {
+			agreement := &sharingpb.Agreement{}
+			if err := client.post(cmd.Context(), agreementPath(args[0])+":sign", &sharingpb.SignAgreementRequest{}, agreement); err != nil {
 				return fmt.Errorf("signing %s: %w", args[0], err)
 			}
-			signed := answer.GetAgreement()
-			text := fmt.Sprintf("%s is signed by %s: %s\n", title(signed), signers(signed), signed.GetState())
-			if signed.GetState() == sharingpb.Agreement_PROPOSED {
+			text := fmt.Sprintf("%s is signed by %s: %s\n", title(agreement), signers(agreement), agreement.GetState())
+			if agreement.GetState() == sharingpb.Agreement_PROPOSED {
 				text += "it comes into force when the partner has signed it too\n"
 			}
 			return show(cmd, text)
@@ -139,11 +138,11 @@ func newTerminateCommand(node *target) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			answer := &sharingpb.TerminateAgreementResponse{}
-			if err := client.post(cmd.Context(), agreementPath(args[0])+":terminate", request, answer); err != nil {
+			agreement := &sharingpb.Agreement{}
+			if err := client.post(cmd.Context(), agreementPath(args[0])+":terminate", request, agreement); err != nil {
 				return fmt.Errorf("terminating %s: %w", args[0], err)
 			}
-			return show(cmd, fmt.Sprintf("%s is %s\n", title(answer.GetAgreement()), answer.GetAgreement().GetState()))
+			return show(cmd, fmt.Sprintf("%s is %s\n", title(agreement), agreement.GetState()))
 		},
 	}
 	cmd.Flags().StringVar(&request.Reason, "reason", "", "why, for the partner and the log")

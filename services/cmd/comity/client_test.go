@@ -204,7 +204,7 @@ func TestAgreement(t *testing.T) {
 			if r.Method != http.MethodPost || r.URL.Path != "/v1/agreements" || !strings.Contains(strings.ReplaceAll(string(body), " ", ""), `"indicators":["1A"]`) {
 				t.Errorf("got %s %s %s", r.Method, r.URL, body)
 			}
-			fmt.Fprint(w, `{"agreement":{"state":"PROPOSED","terms":{"id":"aa-bb","version":2}}}`)
+			fmt.Fprint(w, `{"state":"PROPOSED","terms":{"id":"aa-bb","version":2}}`)
 		})
 		path := filepath.Join(t.TempDir(), "terms.yaml")
 		if err := os.WriteFile(path, []byte("id: aa-bb\nversion: 2\nindicators: [1A]\n"), 0o600); err != nil {
@@ -231,7 +231,7 @@ func TestAgreement(t *testing.T) {
 			if r.URL.Path != "/v1/agreements/aa-bb:sign" {
 				t.Errorf("got %s", r.URL)
 			}
-			fmt.Fprint(w, `{"agreement":{"state":"PROPOSED","terms":{"id":"aa-bb","version":1},"signatures":[{"state":"aa"}]}}`)
+			fmt.Fprint(w, `{"state":"PROPOSED","terms":{"id":"aa-bb","version":1},"signatures":[{"state":"aa"}]}`)
 		})
 		printed, err := comity(t, "agreement", "sign", "--dir", directory, "--state", "aa", "agreements/aa-bb")
 		if err != nil {
