@@ -363,7 +363,7 @@ func (s *Service) version(ctx context.Context, id AgreementID, version int) (Agr
 }
 
 // Sign signs the newest version of the agreement that lacks this state's signature, and sends the signature to the
-// partner. Where there is none, it returns what there is.
+// partner. Where there is none, it returns what there is. The dataflow must be known here.
 func (s *Service) Sign(ctx context.Context, id AgreementID) (Agreement, error) {
 	versions, err := s.agreements(ctx, id)
 	if err != nil {
@@ -372,6 +372,12 @@ func (s *Service) Sign(ctx context.Context, id AgreementID) (Agreement, error) {
 	for _, a := range slices.Backward(versions) {
 		if a.State != Proposed || a.signedBy(s.State) {
 			continue
+		}
+		// Structures stay once they are there, so that this needs to be asked only here.
+		if _, err := s.structuresOf(ctx, a.Terms.Dataflow); fault.Is(err, fault.NotFound) {
+			return Agreement{}, fault.New(fault.Precondition, "WRONG_STATE", "agreement %s is of the dataflow %s, which is not known here", id, a.Terms.Dataflow).Because(err)
+		} else if err != nil {
+			return Agreement{}, err
 		}
 		if err := s.addSignature(ctx, a.Terms, s.State, s.Keys.sign(AgreementType, a.Document)); err != nil {
 			return Agreement{}, err

@@ -160,6 +160,8 @@ func (s *Service) keepDecision(ctx context.Context, tx Tx, decision Decision) er
 // refreshPolicy gives policy the agreements in force that this state provides under, and the levels of their
 // dimensions, where they have changed. It returns the agreements.
 func (s *Service) refreshPolicy(ctx context.Context) ([]Agreement, error) {
+	s.policyMu.Lock() // also while reading, so that policy is never told of an earlier state after a later one
+	defer s.policyMu.Unlock()
 	all, err := s.agreements(ctx, "")
 	if err != nil {
 		return nil, err
@@ -183,8 +185,6 @@ func (s *Service) refreshPolicy(ctx context.Context) ([]Agreement, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.policyMu.Lock()
-	defer s.policyMu.Unlock()
 	if bytes.Equal(data, s.policyData) {
 		return active, nil
 	}

@@ -4,7 +4,8 @@ import "context"
 
 // Steps are the passes of the loops, one at a time.
 func (s *Service) Steps() []func(context.Context) error {
-	return []func(context.Context) error{s.releaseAll, s.sequenceAll, s.handOverAll, s.deliverAll}
+	release := func(ctx context.Context) error { return s.releaseAll(ctx, map[AgreementID]bool{}) }
+	return []func(context.Context) error{release, s.sequenceAll, s.handOverAll, s.deliverAll}
 }
 
 func (s *Service) sequenceAll(ctx context.Context) error {

@@ -83,6 +83,27 @@ func TestReceive(t *testing.T) {
 			}
 		}
 	})
+	t.Run("does not offer a release again that the statistics can never take", func(t *testing.T) {
+		w, out := waiting(t, 1)
+		if _, err := w.bb.Receive(ctx, "aa", out[0].Envelope); err != nil {
+			t.Fatal(err)
+		}
+		w.bb.figures.failing = fmt.Errorf("handing over: %w", fault.InvalidField("header.scope", "names no dimension"))
+		handOver := w.bb.Steps()[2]
+		for range 2 {
+			if err := handOver(ctx); err != nil {
+				t.Fatal(err)
+			}
+			w.bb.figures.failing = nil
+		}
+		deliveries, _, err := w.bb.Deliveries(ctx, sharing.Page{})
+		if err != nil || deliveries[0].State != sharing.Refused || !strings.Contains(deliveries[0].Reason, "header.scope") {
+			t.Errorf("%+v, %v", deliveries, err)
+		}
+		if stored := w.bb.figures.submitted[string(deliveries[0].Release)]; stored != 0 {
+			t.Errorf("it was stored %d times", stored)
+		}
+	})
 	t.Run("refuses an envelope in which any byte has changed", func(t *testing.T) {
 		w, out := waiting(t, 1)
 		for i := range out[0].Envelope {

@@ -35,13 +35,6 @@ func (n *news) take() (cursor string, fresh bool) {
 	return cursor, fresh
 }
 
-// again makes the next take find news.
-func (n *news) again() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.fresh = true
-}
-
 // FollowRevisions makes the releases that news of the statistics, of agreements and of policy call for, until the
 // context ends. A table that has not changed since it went last does not go again.
 //
@@ -72,7 +65,9 @@ func (s *Service) FollowRevisions(ctx context.Context) error {
 			})
 		})
 	})
-	seen := "" // the circumstances of the last releases
+	seen := ""                     // the circumstances of the last releases
+	open := false                  // whether some of those are still to be made
+	done := map[AgreementID]bool{} // those that are made
 	s.keep(ctx, "releasing", 0, func(ctx context.Context) error {
 		await(ctx, s.toRelease, releaseEvery)
 		circumstances, err := s.circumstances(ctx)
@@ -80,15 +75,18 @@ func (s *Service) FollowRevisions(ctx context.Context) error {
 			return err
 		}
 		cursor, fresh := n.take()
-		if !fresh && circumstances == seen {
+		if fresh || circumstances != seen {
+			seen, open = circumstances, true
+			clear(done)
+		}
+		if !open {
 			return nil
 		}
-		ran, err := s.Store.Exclusively(ctx, "releases", s.releaseAll)
+		ran, err := s.Store.Exclusively(ctx, "releases", func(ctx context.Context) error { return s.releaseAll(ctx, done) })
 		if err != nil || !ran {
-			n.again() // when the other process is done, or what failed is mended
-			return err
+			return err // tried again, when the other process is done or what failed is mended
 		}
-		seen = circumstances
+		open = false
 		if cursor == "" {
 			return nil
 		}

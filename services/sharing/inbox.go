@@ -586,15 +586,20 @@ func (s *Service) handOverOne(ctx context.Context, release InboundRelease) error
 		Dataflow: header.Dataflow, Provider: release.Sender, Scope: header.Scope,
 		Release: release.ID, IdempotencyKey: string(release.ID),
 	}, s.blocks(ctx, release))
-	if err != nil {
+	if wrong, ok := errors.AsType[*fault.Error](err); ok && wrong.Kind == fault.Invalid {
+		submitted.Reason = wrong.Message // and would be so again
+	} else if err != nil {
 		return err
 	}
 	if release.State = Stored; !submitted.Accepted {
 		release.State, release.Reason = Refused, "the statistics reject it: "+submitted.Reason
-		s.Log.ErrorContext(ctx, "the statistics reject a release", "partner", release.Sender, "release", release.ID, "reason", submitted.Reason)
 	}
 	if err := s.Store.Write(ctx, func(tx Tx) error { return tx.SaveInboundRelease(ctx, release) }); err != nil {
 		return err
+	}
+	if release.State == Refused {
+		s.Log.ErrorContext(ctx, "the statistics reject a release", "partner", release.Sender, "release", release.ID, "reason", submitted.Reason)
+		return nil
 	}
 	s.Log.InfoContext(ctx, "stored a partner's release", "partner", release.Sender, "release", release.ID, "batches", release.Batches)
 	return nil

@@ -64,17 +64,23 @@ func (s *Service) Releases(ctx context.Context, page Page) (releases []Release, 
 	return releases, next, nil
 }
 
-// releaseAll makes the releases of every agreement in force. One that fails does not keep the others back.
-func (s *Service) releaseAll(ctx context.Context) error {
+// releaseAll makes the releases of every agreement in force that is not done, and notes it there: done again, it would be
+// decided anew, and each decision stays in the log. One that fails does not keep the others back.
+func (s *Service) releaseAll(ctx context.Context, done map[AgreementID]bool) error {
 	active, err := s.refreshPolicy(ctx)
 	if err != nil {
 		return err
 	}
 	var failures []error
 	for _, a := range active {
+		if done[a.Terms.ID] {
+			continue
+		}
 		if err := s.releaseUnder(ctx, a); err != nil {
 			failures = append(failures, fmt.Errorf("releasing under %s: %w", a.Terms.ID, err))
+			continue
 		}
+		done[a.Terms.ID] = true
 	}
 	return errors.Join(failures...)
 }

@@ -212,6 +212,15 @@ func TestAgreement(t *testing.T) {
 		w.run(t)
 		stands(t, w.aa, sharing.Active)
 	})
+	t.Run("is not signed where nobody knows what it is of", func(t *testing.T) {
+		terms := w.terms()
+		terms.ID, terms.Dataflow = "unknown", "X:NONE(1.0.0)"
+		must(t)(w.aa.Draft(ctx, terms))
+		if _, err := w.aa.Sign(ctx, terms.ID); !fault.Is(err, fault.Precondition) {
+			t.Errorf("%v", err)
+		}
+		must(t)(w.aa.Terminate(ctx, terms.ID, "it was a mistake"))
+	})
 	t.Run("cannot be changed under the same version", func(t *testing.T) {
 		terms := w.terms()
 		terms.Onward = true
