@@ -6,6 +6,7 @@ import (
 
 	"github.com/comity-federation/comity/proto/block"
 	"github.com/comity-federation/comity/proto/filter"
+	"github.com/comity-federation/comity/proto/period"
 )
 
 // Condition is a c[COMPONENT]=… parameter: it holds where all terms of one of the alternatives do.
@@ -79,7 +80,7 @@ func (c Condition) span() (start, end string, ok bool) {
 		return "", "", false
 	}
 	for _, term := range c.Alternatives[0] {
-		p, err := ParsePeriod(term.Value)
+		p, err := period.Parse(term.Value)
 		if err != nil {
 			return "", "", false
 		}
@@ -132,7 +133,7 @@ func (t Term) filter(component, frequency string) (filter.Filter, error) {
 	case filter.OpContains, filter.OpNotContains, filter.OpStartsWith, filter.OpEndsWith:
 		return filter.Compare(t.Op, component, t.Value), nil
 	}
-	p, err := ParsePeriod(t.Value)
+	p, err := period.Parse(t.Value)
 	if err != nil {
 		return filter.Filter{}, badRequest("c[%s]: %v.", component, err)
 	}
@@ -140,51 +141,42 @@ func (t Term) filter(component, frequency string) (filter.Filter, error) {
 	case filter.OpEq, filter.OpNe:
 		return filter.Compare(t.Op, component, p.String()), nil
 	}
-	return boundary(t.Op, p, frequency), nil
+	return boundary(t.Op, p, frequency)
 }
+
+// rowFrequencies are those that a row may have.
+const rowFrequencies = period.Frequencies + string(period.Semestral) + string(period.Trimestral)
 
 // boundary compares TIME_PERIOD with a period that may be of another frequency than the row: a row is at or after it
 // where its first day is, and at or before it where its last day is. Within one frequency that is a comparison of
 // texts, so there is an alternative for each.
-func boundary(op filter.Op, p Period, frequency string) filter.Filter {
+func boundary(op filter.Op, p period.Period, frequency string) (filter.Filter, error) {
 	var alternatives []filter.Filter
-	for _, f := range []byte(frequencies) {
-		var bound Period
-		compare := filter.OpGe
-		switch op {
-		case filter.OpGe:
-			bound = atOrAfter(f, p)
-		case filter.OpGt:
-			bound = atOrAfter(f, p.Next())
-		case filter.OpLe:
-			bound, compare = atOrBefore(f, p), filter.OpLe
-		case filter.OpLt:
-			bound, compare = atOrBefore(f, p.Previous()), filter.OpLe
+	for _, f := range []period.Frequency(rowFrequencies) {
+		from, errFrom := period.At(f, p.Start())
+		to, errTo := period.At(f, p.End())
+		if errFrom != nil || errTo != nil { // a week may begin or end in a year that is none
+			return filter.Filter{}, badRequest("%s is too early or too late to be compared with.", p)
+		}
+		bound, compare := from, filter.OpGe
+		switch {
+		case op == filter.OpGe && from.Start().Before(p.Start()):
+			bound = from.Next()
+		case op == filter.OpGt:
+			bound = to.Next()
+		case op == filter.OpLt:
+			bound, compare = from.Previous(), filter.OpLe
+		case op == filter.OpLe && to.End().After(p.End()):
+			bound, compare = to.Previous(), filter.OpLe
+		case op == filter.OpLe:
+			bound, compare = to, filter.OpLe
 		}
 		alternatives = append(alternatives, filter.And(
 			filter.Eq(frequency, string(f)),
 			filter.Compare(compare, block.TimePeriod, bound.String()),
 		))
 	}
-	return filter.Or(alternatives...)
-}
-
-// atOrAfter returns the first period of the frequency that does not begin before p.
-func atOrAfter(frequency byte, p Period) Period {
-	q := periodAt(frequency, p.Start())
-	if q.Start().Before(p.Start()) {
-		return q.Next()
-	}
-	return q
-}
-
-// atOrBefore returns the last period of the frequency that does not end after p.
-func atOrBefore(frequency byte, p Period) Period {
-	q := periodAt(frequency, p.End().AddDate(0, 0, -1))
-	if q.End().After(p.End()) {
-		return q.Previous()
-	}
-	return q
+	return filter.Or(alternatives...), nil
 }
 
 func all(conditions []filter.Filter) filter.Filter {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/comity-federation/comity/proto/block"
+	"github.com/comity-federation/comity/proto/period"
 )
 
 // JSONWriter writes SDMX-JSON 2.1. Data sets come before structures: the values that the observations point to are
@@ -429,9 +430,9 @@ func (j *JSONWriter) value(c Component, value string) jsonValue {
 	if sdmxID.MatchString(code.Parent) {
 		v.Parent = code.Parent
 	}
-	if p, err := ParsePeriod(value); err == nil && c.ID == block.TimePeriod {
+	if p, err := period.Parse(value); err == nil && c.ID == block.TimePeriod {
 		v.Start = p.Start().Format(time.RFC3339)
-		v.End = p.End().Add(-time.Second).Format(time.RFC3339)
+		v.End = p.Next().Start().Add(-time.Second).Format(time.RFC3339)
 	}
 	return v
 }

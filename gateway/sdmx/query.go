@@ -9,6 +9,7 @@ import (
 
 	"github.com/comity-federation/comity/proto/block"
 	"github.com/comity-federation/comity/proto/filter"
+	"github.com/comity-federation/comity/proto/period"
 )
 
 // The two ways in which a JSON message groups observations.
@@ -125,7 +126,7 @@ func (q *DataQuery) readParameter(name, value string) (err error) {
 	}
 	switch name {
 	case "startPeriod", "endPeriod":
-		p, err := ParsePeriod(value)
+		p, err := period.Parse(value)
 		if err != nil {
 			return badRequest("%s: %v.", name, err)
 		}

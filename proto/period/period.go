@@ -1,4 +1,4 @@
-// Package period holds the time periods of SDMX: years, quarters, months, ISO weeks and days.
+// Package period holds the time periods of SDMX: years, their halves, thirds and quarters, months, ISO weeks and days.
 //
 //	p, _ := period.Parse("2023-Q4")
 //	year, _ := p.In(period.Annual) // 2023
@@ -16,21 +16,56 @@ type Frequency byte
 
 // The frequencies, from the coarsest to the finest.
 const (
-	Annual    Frequency = 'A'
-	Quarterly Frequency = 'Q'
-	Monthly   Frequency = 'M'
-	Weekly    Frequency = 'W'
-	Daily     Frequency = 'D'
+	Annual     Frequency = 'A'
+	Semestral  Frequency = 'S' // half a year
+	Trimestral Frequency = 'T' // four months
+	Quarterly  Frequency = 'Q'
+	Monthly    Frequency = 'M'
+	Weekly     Frequency = 'W'
+	Daily      Frequency = 'D'
 )
 
-// Frequencies are their codes in that order.
+// Frequencies are the codes, in that order, of those in which figures are kept.
 const Frequencies = "AQMWD"
 
 // Period returns the period with the index.
 func (f Frequency) Period(index int32) Period { return Period{Frequency: f, Index: index} }
 
-// Period is a span of time of a frequency. Index counts periods, consecutive ones having consecutive numbers: years,
-// quarters and months from year 0, ISO weeks and days from Monday 1 January of the year 1.
+// months returns how many months a period has; 0 where it has days.
+func (f Frequency) months() int {
+	switch f {
+	case Annual:
+		return 12
+	case Semestral:
+		return 6
+	case Trimestral:
+		return 4
+	case Quarterly:
+		return 3
+	case Monthly:
+		return 1
+	}
+	return 0
+}
+
+// numbers returns the largest number that a period has in its year, and how many digits the number is written with.
+func (f Frequency) numbers() (most, digits int) {
+	switch f {
+	case Weekly:
+		return 53, 2
+	case Daily:
+		return 366, 3
+	case Monthly:
+		return 12, 2
+	}
+	if months := f.months(); months > 0 {
+		return 12 / months, 1
+	}
+	return 0, 0
+}
+
+// Period is a span of time of a frequency. Index counts periods, consecutive ones having consecutive numbers: those that
+// are made of months from year 0, ISO weeks and days from Monday 1 January of the year 1.
 type Period struct {
 	Frequency Frequency
 	Index     int32
@@ -44,43 +79,47 @@ const (
 
 var dayOne = time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC) // a Monday
 
-// Parse reads an SDMX time period: "2023", "2023-A1", "2023-Q4", "2023-12", "2023-M12", "2023-W52",
-// "2023-12-31". Years are from 1000 to 2999.
+// Parse reads an SDMX time period of whole days: "2023", "2023-A1", "2023-S2", "2023-T3", "2023-Q4", "2023-12",
+// "2023-M12", "2023-W52", "2023-D365", "2023-12-31". Years are from 1000 to 2999.
 func Parse(text string) (Period, error) {
 	bad := fmt.Errorf("%q is no time period such as 2023, 2023-Q4, 2023-12, 2023-W52 or 2023-12-31", text)
 	yearText, rest, _ := strings.Cut(text, "-")
 	year, ok := number(yearText, 4, firstYear, lastYear)
+	switch {
+	case !ok || text != yearText && rest == "":
+		return Period{}, bad
+	case text == yearText:
+		return of(Annual, year), nil
+	case len(rest) == len("12-31"):
+		day, err := time.Parse(time.DateOnly, text)
+		if err != nil {
+			return Period{}, bad
+		}
+		return of(Daily, daysSinceOne(day)), nil
+	case len(rest) == len("12") && rest[0] <= '9':
+		rest = string(Monthly) + rest
+	}
+	frequency := Frequency(rest[0])
+	most, digits := frequency.numbers()
+	n, ok := number(rest[1:], digits, 1, most)
 	if !ok {
 		return Period{}, bad
 	}
-	switch {
-	case text == yearText || rest == "A1":
-		return of(Annual, year), nil
-	case strings.HasPrefix(rest, "Q"):
-		if q, ok := number(rest[1:], 1, 1, 4); ok {
-			return of(Quarterly, year*4+q-1), nil
+	switch frequency {
+	case Weekly:
+		monday := isoWeek(year, n)
+		if y, _ := monday.ISOWeek(); y != year {
+			return Period{}, bad
 		}
-	case strings.HasPrefix(rest, "M"):
-		if m, ok := number(rest[1:], 2, 1, 12); ok {
-			return of(Monthly, year*12+m-1), nil
+		return of(Weekly, daysSinceOne(monday)/7), nil
+	case Daily:
+		day := time.Date(year, 1, n, 0, 0, 0, 0, time.UTC)
+		if day.Year() != year {
+			return Period{}, bad
 		}
-	case strings.HasPrefix(rest, "W"):
-		if w, ok := number(rest[1:], 2, 1, 53); ok {
-			monday := isoWeek(year, w)
-			if y, back := monday.ISOWeek(); y == year && back == w {
-				return of(Weekly, daysSinceOne(monday)/7), nil
-			}
-		}
-	case len(rest) == 2:
-		if m, ok := number(rest, 2, 1, 12); ok {
-			return of(Monthly, year*12+m-1), nil
-		}
-	default:
-		if day, err := time.Parse(time.DateOnly, text); err == nil {
-			return of(Daily, daysSinceOne(day)), nil
-		}
+		return of(Daily, daysSinceOne(day)), nil
 	}
-	return Period{}, bad
+	return of(frequency, year*most+n-1), nil
 }
 
 // number reads exactly width digits.
@@ -104,18 +143,16 @@ func At(frequency Frequency, day time.Time) (Period, error) {
 		return Period{}, fmt.Errorf("year %d is not from %d to %d", year, firstYear, lastYear)
 	}
 	switch frequency {
-	case Annual:
-		return of(Annual, year), nil
-	case Quarterly:
-		return of(Quarterly, year*4+(month-1)/3), nil
-	case Monthly:
-		return of(Monthly, year*12+month-1), nil
 	case Weekly:
 		return of(Weekly, daysSinceOne(day)/7), nil
 	case Daily:
 		return of(Daily, daysSinceOne(day)), nil
 	}
-	return Period{}, fmt.Errorf("frequency %q is not one of A, Q, M, W, D", string(frequency))
+	months := frequency.months()
+	if months == 0 {
+		return Period{}, fmt.Errorf("frequency %q is not one of %s", string(frequency), strings.Join(strings.Split(Frequencies, ""), ", "))
+	}
+	return of(frequency, (year*12+month-1)/months), nil
 }
 
 // isoWeek returns the Monday of the ISO week: week 1 is the one with 4 January.
@@ -133,30 +170,30 @@ func daysSinceOne(day time.Time) int {
 func (p Period) Start() time.Time {
 	index := int(p.Index)
 	switch p.Frequency {
-	case Quarterly:
-		return time.Date(index/4, time.Month(index%4*3+1), 1, 0, 0, 0, 0, time.UTC)
-	case Monthly:
-		return time.Date(index/12, time.Month(index%12+1), 1, 0, 0, 0, 0, time.UTC)
 	case Weekly:
 		return dayOne.AddDate(0, 0, 7*index)
 	case Daily:
 		return dayOne.AddDate(0, 0, index)
-	default:
-		return time.Date(index, 1, 1, 0, 0, 0, 0, time.UTC)
 	}
+	return time.Date(0, time.Month(index*p.Frequency.months()+1), 1, 0, 0, 0, 0, time.UTC)
 }
+
+// Next returns the period that follows.
+func (p Period) Next() Period { return p.Frequency.Period(p.Index + 1) }
+
+// Previous returns the period before.
+func (p Period) Previous() Period { return p.Frequency.Period(p.Index - 1) }
 
 // End returns the last day of the period, at midnight UTC.
-func (p Period) End() time.Time {
-	return p.Frequency.Period(p.Index + 1).Start().AddDate(0, 0, -1)
-}
+func (p Period) End() time.Time { return p.Next().Start().AddDate(0, 0, -1) }
 
-// String returns the SDMX form: "2023", "2023-Q4", "2023-12", "2023-W52", "2023-12-31".
+// String returns the SDMX form: "2023", "2023-S2", "2023-T3", "2023-Q4", "2023-12", "2023-W52", "2023-12-31". Periods of
+// one frequency are in the order of their bytes.
 func (p Period) String() string {
 	start := p.Start()
 	switch p.Frequency {
-	case Quarterly:
-		return fmt.Sprintf("%04d-Q%d", start.Year(), (int(start.Month())+2)/3)
+	case Semestral, Trimestral, Quarterly:
+		return fmt.Sprintf("%04d-%c%d", start.Year(), p.Frequency, (int(start.Month())-1)/p.Frequency.months()+1)
 	case Monthly:
 		return start.Format("2006-01")
 	case Weekly:
@@ -164,9 +201,8 @@ func (p Period) String() string {
 		return fmt.Sprintf("%04d-W%02d", year, week)
 	case Daily:
 		return start.Format(time.DateOnly)
-	default:
-		return fmt.Sprintf("%04d", start.Year())
 	}
+	return fmt.Sprintf("%04d", start.Year())
 }
 
 // In returns the period of a coarser frequency that p falls in; a week counts to where its Thursday is.

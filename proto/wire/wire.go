@@ -134,7 +134,7 @@ func filterFromProto(p *typespb.Filter, depth int) (filter.Filter, error) {
 	found := false
 	for op, operator := range operators {
 		if operator == p.GetOperator() {
-			f.Op, found = filter.Op(op), true //nolint:gosec // an index of a short array
+			f.Op, found = filter.Op(op), true
 		}
 	}
 	if !found {

@@ -146,7 +146,7 @@ func (e Evidence) Window() ([]period.Period, error) {
 	}
 	window := make([]period.Period, periods)
 	for i := range window {
-		window[i] = period.Period{Frequency: frequency, Index: start.Index + int32(i)} //nolint:gosec // at most longestWindow
+		window[i] = frequency.Period(start.Index + int32(i))
 	}
 	return window, nil
 }

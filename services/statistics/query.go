@@ -219,8 +219,6 @@ func (p *plan) checkFilter(wrong *violations) {
 }
 
 // rowComponents are the components that a row of an answer has beside its dimensions.
-//
-//nolint:gochecknoglobals // a constant
 var rowComponents = []string{block.TimePeriod, block.ObsValue, block.ObsStatus, block.ConfStatus, block.Comment, block.Provider}
 
 // decide works out what is read and what is rolled up, knowing which codes are stored.

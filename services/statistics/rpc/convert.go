@@ -233,7 +233,6 @@ func submissionToProto(s *statistics.Submission) *statisticspb.Submission {
 	}
 }
 
-//nolint:gochecknoglobals // a constant
 var severities = [...]statisticspb.Finding_Severity{
 	statistics.Blocking: statisticspb.Finding_BLOCKING,
 	statistics.Warning:  statisticspb.Finding_WARNING,
