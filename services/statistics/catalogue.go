@@ -174,16 +174,30 @@ func (c *Catalogue) Dataflows() []Dataflow {
 	return dataflows
 }
 
-// Structures returns a dataflow with its data structure and the codelists of it.
+// Structures returns a dataflow with its data structure and the codelists of it. References among them name versions,
+// also where those that are stored mean the latest.
 func (c *Catalogue) Structures(flow *Flow) Structures {
-	s := Structures{Dataflows: []Dataflow{flow.Dataflow}, DataStructures: []DataStructure{*flow.Structure}}
+	dataflow, structure := flow.Dataflow, *flow.Structure
+	dataflow.Structure = structure.Ref
+	s := Structures{Dataflows: []Dataflow{dataflow}}
 	seen := map[Ref]bool{}
-	for _, component := range slices.Concat(flow.Structure.Dimensions, flow.Structure.Attributes) {
-		if h, ok := resolve(c.hierarchies, component.Codelist); ok && !seen[h.list.Ref] {
-			seen[h.list.Ref] = true
-			s.Codelists = append(s.Codelists, *h.list)
+	whole := func(components []Component) []Component {
+		components = slices.Clone(components)
+		for i := range components {
+			h, ok := resolve(c.hierarchies, components[i].Codelist)
+			if !ok {
+				continue
+			}
+			components[i].Codelist = h.list.Ref
+			if !seen[h.list.Ref] {
+				seen[h.list.Ref] = true
+				s.Codelists = append(s.Codelists, *h.list)
+			}
 		}
+		return components
 	}
+	structure.Dimensions, structure.Attributes = whole(structure.Dimensions), whole(structure.Attributes)
+	s.DataStructures = []DataStructure{structure}
 	return s
 }
 

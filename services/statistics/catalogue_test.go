@@ -103,6 +103,27 @@ func TestCatalogue(t *testing.T) {
 			t.Errorf("dataflows (-want +got):\n%s", diff)
 		}
 	})
+	t.Run("it answers with versions where none is named", func(t *testing.T) {
+		t.Parallel()
+		s := artefacts()
+		s.Codelists = []statistics.Codelist{{Ref: ref("X:CL(1.0.0)")}, {Ref: ref("X:CL(1.1.0)")}}
+		s.DataStructures[0].Dimensions[1].Codelist = ref("X:CL")
+		catalogue, err := statistics.NewCatalogue(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		flow, err := catalogue.Flow(ref("X:A(1.10.0)"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := catalogue.Structures(flow)
+		if structure := got.Dataflows[0].Structure; structure != ref("X:S(1.0.0)") {
+			t.Errorf("the dataflow is of %s", structure)
+		}
+		if list := got.DataStructures[0].Dimensions[1].Codelist; list != ref("X:CL(1.1.0)") || len(got.Codelists) != 1 || got.Codelists[0].Ref != list {
+			t.Errorf("the dimension is of %s, of %v", list, got.Codelists)
+		}
+	})
 	for name, test := range map[string]struct {
 		change func(*statistics.Structures)
 		want   string
