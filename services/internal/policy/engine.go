@@ -33,6 +33,7 @@ import (
 
 const (
 	evaluationTimeout = 5 * time.Second // far above any honest rule's time, which is well below a millisecond
+	testTimeout       = 2 * time.Minute // for one test of a policy; it asks hundreds of questions, and the machine may be busy
 	pollInterval      = time.Second
 )
 

@@ -211,7 +211,7 @@ func runTests(ctx context.Context, modules map[string]*ast.Module, data map[stri
 			SetCompiler(newCompiler().WithPathConflictsCheck(storage.NonEmpty(ctx, store, txn))).
 			SetStore(store).
 			SetModules(modules).
-			SetTimeout(evaluationTimeout).
+			SetTimeout(testTimeout).
 			CapturePrintOutput(false).
 			RaiseBuiltinErrors(true).
 			SetCoverageQueryTracer(coverage)
