@@ -16,12 +16,14 @@ import (
 	"github.com/comity-federation/comity/proto/block"
 	"github.com/comity-federation/comity/proto/filter"
 	"github.com/comity-federation/comity/proto/period"
+	"github.com/comity-federation/comity/services/fault"
 )
 
 const (
 	observationStatuses     = "ABDEFGHIJKLMNOPQSUVW" // CL_OBS_STATUS 2.2
 	confidentialityStatuses = "FNCDSAOTGME"          // CL_CONF_STATUS 1.2
 	maxTextLength           = 500                    // of a code, label or attribute, in bytes
+	maxObservations         = 10_000_000             // of an upload, which is held in memory until it is stored
 )
 
 // loader reads blocks into a table and reports every row that does not fit the dataflow.
@@ -339,7 +341,9 @@ func load(flow *Flow, layout *Layout, header *Header, content Content) (*loader,
 		if err != nil {
 			return nil, fmt.Errorf("reading the upload: %w", err)
 		}
-		l.add(b)
+		if l.add(b); l.table.Len() > maxObservations {
+			return nil, fault.New(fault.Exhausted, "LIMIT_EXCEEDED", "an upload has at most %d observations: send it in parts", maxObservations)
+		}
 	}
 	if layout != nil { // a reader that met a fault may have stopped early
 		if _, err := io.Copy(io.Discard, content.File); err != nil {
