@@ -106,11 +106,7 @@ func sdmxProblem(err error) *problem {
 
 // writeSDMXProblem answers with the problem as an SDMX-JSON message.
 func writeSDMXProblem(w http.ResponseWriter, r *http.Request, p *problem) {
-	status := p.HTTP
-	if status == http.StatusTooManyRequests && p.Status.Code() == codes.ResourceExhausted && p.Reason() == "" {
-		status = http.StatusRequestEntityTooLarge
-	}
-	body, err := sdmx.ErrorMessage(messageOptions(r, "comity"), status, p.Status.Message(), p.Reason())
+	body, err := sdmx.ErrorMessage(messageOptions(r, "comity"), p.HTTP, p.Status.Message(), p.Reason())
 	if err != nil {
 		p.write(w)
 		return
@@ -119,7 +115,7 @@ func writeSDMXProblem(w http.ResponseWriter, r *http.Request, p *problem) {
 	w.Header().Set("Access-Control-Allow-Origin", "*")
 	w.Header().Set("X-Comity-Reason", p.Reason())
 	w.Header().Set("Content-Type", "application/vnd.sdmx.data+json;version=2.1.0")
-	w.WriteHeader(status)
+	w.WriteHeader(p.HTTP)
 	_, _ = w.Write(body)
 }
 

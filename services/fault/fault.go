@@ -26,7 +26,7 @@ const (
 
 // Violation says which field of a request is wrong, and how.
 type Violation struct {
-	Field       string
+	Field       string // by its name in JSON, such as "terms.validFrom"
 	Description string
 }
 

@@ -158,16 +158,16 @@ func (s *Service) check(terms Terms) error {
 		say("purposes", "one is empty or stands twice")
 	}
 	if terms.MinimumFrequency < 1 {
-		say("minimum_frequency", "%d is below 1", terms.MinimumFrequency)
+		say("minimumFrequency", "%d is below 1", terms.MinimumFrequency)
 	}
 	if terms.RetentionDays < 0 {
-		say("retention_days", "%d is below 0", terms.RetentionDays)
+		say("retentionDays", "%d is below 0", terms.RetentionDays)
 	}
 	if _, err := time.Parse(time.DateOnly, terms.ValidFrom); err != nil {
-		say("valid_from", "%q is no day such as 2026-01-31", terms.ValidFrom)
+		say("validFrom", "%q is no day such as 2026-01-31", terms.ValidFrom)
 	}
 	if _, err := time.Parse(time.DateOnly, terms.ValidTo); terms.ValidTo != "" && (err != nil || terms.ValidTo < terms.ValidFrom) {
-		say("valid_to", "%q is no day from %q on", terms.ValidTo, terms.ValidFrom)
+		say("validTo", "%q is no day from %q on", terms.ValidTo, terms.ValidFrom)
 	}
 	if len(wrong.Violations) > 0 {
 		wrong.Message = wrong.Violations[0].Field + ": " + wrong.Violations[0].Description

@@ -330,7 +330,7 @@ func (s *Service) Checkpoint(ctx context.Context) (signedNote, verifierKey strin
 // are none from the end of the log on.
 func (s *Service) LogEntries(ctx context.Context, from int64, limit int) ([]LogEntry, error) {
 	if from < 0 {
-		return nil, fault.InvalidField("page_token", "an entry has no index below 0")
+		return nil, fault.InvalidField("pageToken", "an entry has no index below 0")
 	}
 	return s.Store.LogEntries(ctx, from, limit)
 }

@@ -138,7 +138,7 @@ func newPlan(flow *Flow, q *Query) (*plan, error) {
 	p.between(q, &wrong)
 	p.checkFilter(&wrong)
 	if q.At.Revision != 0 && !q.At.Time.IsZero() {
-		wrong.add("revision", "at most one of revision and as_of may be given")
+		wrong.add("revision", "at most one of revision and asOf may be given")
 	}
 	if q.At.Revision < 0 {
 		wrong.add("revision", "%d is negative", q.At.Revision)
@@ -190,19 +190,19 @@ func (p *plan) between(q *Query, wrong *violations) {
 	if q.Start != "" {
 		start, err := period.Parse(q.Start)
 		if err != nil {
-			wrong.add("start_period", "%v", err)
+			wrong.add("startPeriod", "%v", err)
 		}
 		p.start = start.Start()
 	}
 	if q.End != "" {
 		end, err := period.Parse(q.End)
 		if err != nil {
-			wrong.add("end_period", "%v", err)
+			wrong.add("endPeriod", "%v", err)
 		}
 		p.end = end.End()
 	}
 	if q.Start != "" && q.End != "" && p.end.Before(p.start) {
-		wrong.add("end_period", "%s ends before %s begins", q.End, q.Start)
+		wrong.add("endPeriod", "%s ends before %s begins", q.End, q.Start)
 	}
 }
 

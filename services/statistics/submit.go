@@ -91,7 +91,7 @@ func (s *Service) target(ctx context.Context, catalogue *Catalogue, header *Head
 		return nil, nil, err
 	}
 	if len([]rune(header.IdempotencyKey)) > maxIdempotencyKey {
-		return nil, nil, fault.InvalidField("header.idempotency_key", "is longer than %d characters", maxIdempotencyKey)
+		return nil, nil, fault.InvalidField("header.idempotencyKey", "is longer than %d characters", maxIdempotencyKey)
 	}
 	if header.Action != Replace && !header.Scope.IsTrue() {
 		return nil, nil, fault.InvalidField("header.scope", "only REPLACE has a scope")

@@ -53,7 +53,7 @@ func (s *Server) GetAssumption(ctx context.Context, req *riskpb.GetAssumptionReq
 
 // ListAssumptions returns a page of assumptions.
 func (s *Server) ListAssumptions(ctx context.Context, req *riskpb.ListAssumptionsRequest) (*riskpb.ListAssumptionsResponse, error) {
-	limit, err := pageSize(req.GetPageSize())
+	limit, err := rpc.PageSize(req.GetPageSize())
 	if err != nil {
 		return nil, err
 	}
@@ -90,18 +90,6 @@ func fromPageToken(token string) (risk.AssumptionID, error) {
 		}
 	}
 	return "", fault.InvalidField("pageToken", "is not the nextPageToken of another page")
-}
-
-func pageSize(asked int32) (int, error) {
-	const usual, most = 100, 1000
-	switch {
-	case asked < 0:
-		return 0, fault.InvalidField("pageSize", "%d is negative", asked)
-	case asked == 0:
-		return usual, nil
-	default:
-		return min(int(asked), most), nil
-	}
 }
 
 // JudgeAssumption judges an assumption by its evidence.

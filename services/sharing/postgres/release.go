@@ -66,7 +66,7 @@ func bounds(page sharing.Page) (before int64, limit int, err error) {
 	limit = min(limit, largestPage)
 	if page.Token != "" {
 		if before, err = strconv.ParseInt(page.Token, 10, 64); err != nil {
-			return 0, 0, fault.InvalidField("page_token", "it is not the next_page_token of a page")
+			return 0, 0, fault.InvalidField("pageToken", "it is not the nextPageToken of a page")
 		}
 	}
 	return before, limit, nil

@@ -71,7 +71,7 @@ func (s *Store) Submissions(ctx context.Context, limit int, after string) ([]sta
 	if after != "" {
 		parsed, err := uuid.Parse(after)
 		if err != nil {
-			return nil, fault.InvalidField("page_token", "%q is not a token of this list", after)
+			return nil, fault.InvalidField("pageToken", "%q is not a token of this list", after)
 		}
 		last = parsed
 	}

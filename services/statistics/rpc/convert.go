@@ -263,7 +263,7 @@ func queryFromProto(p *statisticspb.QueryRequest) (statistics.Query, error) {
 	}
 	if at := p.GetAsOf(); at != nil {
 		if err := at.CheckValid(); err != nil {
-			return q, fault.InvalidField("as_of", "%v", err)
+			return q, fault.InvalidField("asOf", "%v", err)
 		}
 		q.At.Time = at.AsTime()
 	}

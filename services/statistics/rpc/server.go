@@ -15,11 +15,7 @@ import (
 	"github.com/comity-federation/comity/services/statistics"
 )
 
-const (
-	submissionPrefix = "submissions/"
-	defaultPageSize  = 100
-	maxPageSize      = 1000
-)
+const submissionPrefix = "submissions/"
 
 // Server is a StatisticsServiceServer.
 type Server struct {
@@ -140,14 +136,10 @@ func (s *Server) GetSubmission(ctx context.Context, request *statisticspb.GetSub
 
 // ListSubmissions lists submissions, the newest first.
 func (s *Server) ListSubmissions(ctx context.Context, request *statisticspb.ListSubmissionsRequest) (*statisticspb.ListSubmissionsResponse, error) {
-	size := int(request.GetPageSize())
-	switch {
-	case size < 0:
-		return nil, fault.InvalidField("page_size", "%d is negative", size)
-	case size == 0:
-		size = defaultPageSize
+	size, err := internalrpc.PageSize(request.GetPageSize())
+	if err != nil {
+		return nil, err
 	}
-	size = min(size, maxPageSize)
 	submissions, err := s.service.Submissions(ctx, size+1, request.GetPageToken())
 	if err != nil {
 		return nil, err
