@@ -1050,7 +1050,7 @@ func (x *FetchRequest) GetReceipts() []*Signed {
 // FetchResponse is the answer of Fetch.
 type FetchResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The next envelopes, each an Envelope as bytes; at most 3 MiB together.
+	// The next envelopes, each an Envelope as bytes; less than 2 MiB together.
 	Envelopes [][]byte `protobuf:"bytes,1,rep,name=envelopes,proto3" json:"envelopes,omitempty"`
 	// The cursor does not fit: begin again from this one.
 	Resync        *Cursor `protobuf:"bytes,2,opt,name=resync,proto3" json:"resync,omitempty"`
