@@ -72,8 +72,11 @@ type AgreementEnd struct {
 	Created time.Time
 }
 
-// maxDocument bounds an agreement's document, in bytes.
-const maxDocument = 64 << 10
+// maxDocument bounds an agreement's document, and maxReason why one is ended, in bytes.
+const (
+	maxDocument = 64 << 10
+	maxReason   = 4 << 10
+)
 
 var (
 	agreementID = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$`)
@@ -410,6 +413,9 @@ func (s *Service) addSignature(ctx context.Context, terms Terms, state StateCode
 
 // Terminate ends the version in force of the agreement at once, or else its newest draft, and tells the partner.
 func (s *Service) Terminate(ctx context.Context, id AgreementID, reason string) (Agreement, error) {
+	if len(reason) > maxReason {
+		return Agreement{}, fault.InvalidField("reason", "it has more than %d bytes", maxReason)
+	}
 	a, err := s.Agreement(ctx, id)
 	if err != nil {
 		return Agreement{}, err

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/comity-federation/comity/proto/block"
 	"github.com/comity-federation/comity/proto/filter"
 	"github.com/comity-federation/comity/services/fault"
 )
@@ -15,6 +16,29 @@ type ExplainRequest struct {
 	Indicator string
 	Filter    filter.Filter // the cells asked for; True: all
 	Purpose   string        // "": any that the agreement allows
+}
+
+// maxQuestion bounds the text of a request, in bytes: it is kept with the decision, and anybody reads it who audits.
+const maxQuestion = 16 << 10
+
+// check fails for a request that is none, or is larger than a decision has room for.
+func (r ExplainRequest) check() error {
+	if r.Indicator == "" {
+		return fault.InvalidField("indicator", "it is missing")
+	}
+	if err := r.Filter.Check(); err != nil {
+		return fault.InvalidField("filter", "%v", err)
+	}
+	size := len(r.Indicator) + len(r.Purpose)
+	r.Filter.Walk(func(f filter.Filter) {
+		for _, value := range f.Values {
+			size += len(value)
+		}
+	})
+	if size > maxQuestion {
+		return fault.New(fault.Exhausted, "LIMIT_EXCEEDED", "the question has %d bytes, more than %d", size, maxQuestion)
+	}
+	return nil
 }
 
 // Explanation says what would go to a partner, and why not more.
@@ -35,11 +59,8 @@ func (s *Service) Explain(ctx context.Context, request ExplainRequest) (Explanat
 	if err := s.checkPartner(request.Partner); err != nil {
 		return Explanation{}, err
 	}
-	if request.Indicator == "" {
-		return Explanation{}, fault.InvalidField("indicator", "it is missing")
-	}
-	if err := request.Filter.Check(); err != nil {
-		return Explanation{}, fault.InvalidField("filter", "%v", err)
+	if err := request.check(); err != nil {
+		return Explanation{}, err
 	}
 	dataflow, minimum, err := s.dataflowFor(ctx, request)
 	if err != nil {
@@ -48,6 +69,11 @@ func (s *Service) Explain(ctx context.Context, request ExplainRequest) (Explanat
 	structures, err := s.structuresOf(ctx, dataflow)
 	if err != nil {
 		return Explanation{}, err
+	}
+	for _, component := range request.Filter.Components() {
+		if !structures.releases(component) {
+			return Explanation{}, fault.InvalidField("filter", "what goes of %s has no component %q", dataflow, component)
+		}
 	}
 	decision, err := s.decide(ctx, "explain", []Question{{
 		Partner: request.Partner, Dataflow: dataflow, Indicator: request.Indicator, Purpose: request.Purpose,
@@ -139,4 +165,12 @@ func speaksOf(structures *Structures, f filter.Filter, denied bool, asked map[st
 			asked[f.Component][code] = true
 		}
 	}
+}
+
+// releases reports whether the rows of a release have the component.
+func (s *Structures) releases(component string) bool {
+	if slices.Contains([]string{block.TimePeriod, block.ObsValue, block.ObsStatus, block.ConfStatus}, component) {
+		return true
+	}
+	return slices.ContainsFunc(s.Dimensions, func(d Dimension) bool { return d.ID == component })
 }

@@ -2,6 +2,8 @@ package sharing_test
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -238,6 +240,9 @@ func TestAgreement(t *testing.T) {
 		}
 	})
 	t.Run("ends at both when one ends it", func(t *testing.T) {
+		if _, err := w.bb.Terminate(ctx, "aa-bb-1a", strings.Repeat("why? ", 1000)); !fault.Is(err, fault.Invalid) {
+			t.Errorf("with a long reason: %v", err)
+		}
 		must(t)(w.bb.Terminate(ctx, "aa-bb-1a", "no longer needed"))
 		w.run(t)
 		stands(t, w.aa, sharing.Terminated)
@@ -306,6 +311,24 @@ func TestExplain(t *testing.T) {
 		for _, partner := range []sharing.StateCode{"zz", "aa", ""} {
 			if _, err := w.aa.Explain(ctx, sharing.ExplainRequest{Partner: partner, Indicator: "5"}); !fault.Is(err, fault.NotFound) {
 				t.Errorf("%q: %v", partner, err)
+			}
+		}
+	})
+	t.Run("refuses what it could not keep, or does not release", func(t *testing.T) {
+		codes := make([]string, 5000)
+		for i := range codes {
+			codes[i] = fmt.Sprintf("C%d", i)
+		}
+		for name, request := range map[string]sharing.ExplainRequest{
+			"no indicator":         {Partner: "bb"},
+			"a large indicator":    {Partner: "bb", Indicator: strings.Repeat("1", 20_000)},
+			"a large purpose":      {Partner: "bb", Indicator: "1A", Purpose: strings.Repeat("x", 20_000)},
+			"many codes":           {Partner: "bb", Indicator: "1A", Filter: filter.And(filter.In("SECTION", codes...))},
+			"an unknown component": {Partner: "bb", Indicator: "1A", Filter: filter.Eq("PASSPORT", "X1")},
+			"no filter":            {Partner: "bb", Indicator: "1A", Filter: filter.Filter{Op: 99}},
+		} {
+			if _, err := w.aa.Explain(ctx, request); !fault.Is(err, fault.Invalid) && !fault.Is(err, fault.Exhausted) {
+				t.Errorf("%s: %v", name, err)
 			}
 		}
 	})
