@@ -86,6 +86,8 @@ func TestAPIAnswersEveryErrorWithAReason(t *testing.T) {
 		{"an unknown field", "POST", "/v1/layouts", `{"nothing":1}`, nil, 400, "INVALID_REQUEST"},
 		{"something after the body", "POST", "/v1/layouts", `{} {}`, nil, 400, "INVALID_REQUEST"},
 		{"a field of another type", "POST", "/v1/risk/assumption:judge", `{"strength":"much"}`, nil, 400, "INVALID_REQUEST"},
+		{"a name that is no text", "GET", "/v1/agreements/%ff", "", nil, 400, "INVALID_REQUEST"},
+		{"a parameter that is no text", "GET", "/v1/releases?partner=%ff", "", nil, 400, "INVALID_REQUEST"},
 		{"an unknown parameter", "GET", "/v1/submissions?nothing=1", "", nil, 400, "INVALID_REQUEST"},
 		{"a body that is too large", "POST", "/v1/layouts", `{"id":"` + strings.Repeat("x", maxJSON) + `"}`, nil, 413, "LIMIT_EXCEEDED"},
 		{"a body of another format", "POST", "/v1/layouts", "a=b", []string{"Content-Type", "application/xml"}, 415, "INVALID_REQUEST"},

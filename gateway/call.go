@@ -6,10 +6,12 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
+	"net/url"
 	"regexp"
 	"runtime/debug"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"google.golang.org/grpc/codes"
 
@@ -79,18 +81,38 @@ func authorized(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token, ok := bearer(r.Header.Values("Authorization"))
 		if !ok {
-			p := newProblem(http.StatusUnauthorized, codes.Unauthenticated, typespb.ErrorReason_TOKEN_INVALID,
-				"The Authorization header must be one bearer token.")
-			if strings.HasPrefix(r.URL.Path, sdmxPath) {
-				writeSDMXProblem(w, r, p)
-				return
-			}
-			p.write(w)
+			refuse(w, r, newProblem(http.StatusUnauthorized, codes.Unauthenticated, typespb.ErrorReason_TOKEN_INVALID,
+				"The Authorization header must be one bearer token."))
 			return
 		}
 		callFrom(r.Context()).Authorization = token
 		next.ServeHTTP(w, r)
 	})
+}
+
+// legible refuses a URL that says something other than text: no message to a service can carry it, and no name holds it.
+func legible(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		query, err := url.PathUnescape(r.URL.RawQuery)
+		if err != nil {
+			query = "" // whoever reads the query says where it is wrong
+		}
+		if text := r.URL.Path + query; !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
+			refuse(w, r, newProblem(http.StatusBadRequest, codes.InvalidArgument, typespb.ErrorReason_INVALID_REQUEST,
+				"The URL must be UTF-8 text without U+0000."))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// refuse answers with a problem in the form that the path's clients read.
+func refuse(w http.ResponseWriter, r *http.Request, p *problem) {
+	if strings.HasPrefix(r.URL.Path, sdmxPath) {
+		writeSDMXProblem(w, r, p)
+		return
+	}
+	p.write(w)
 }
 
 func logCall(log *slog.Logger, r *http.Request, c *call, recorder *recorder, begin time.Time, finished bool) {
