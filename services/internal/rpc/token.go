@@ -108,10 +108,14 @@ func (t *tokens) verify(ctx context.Context, values []string) (*Person, error) {
 }
 
 // candidates offers the keys that a signature may be checked with: those of its key id, or all where it names none, and
-// of these only the ones that are for its algorithm. "none" is no key's algorithm.
+// of these only the ones that are for its algorithm. "none" is no key's algorithm. A token with critical headers has no
+// key.
 func (t *tokens) candidates(_ context.Context, sink jws.KeySink, signature *jws.Signature, _ *jws.Message) error {
 	if err := t.reload(); err != nil {
 		t.log.Error("the last keys for tokens stay", "error", err)
+	}
+	if signature.ProtectedHeaders().Has(jws.CriticalKey) {
+		return nil // it has terms that must be understood (RFC 7515, section 4.1.11), and none are here
 	}
 	algorithm, _ := signature.ProtectedHeaders().Algorithm()
 	id, named := signature.ProtectedHeaders().KeyID()

@@ -170,6 +170,8 @@ func TestTokens(t *testing.T) {
 
 	valid := strings.TrimPrefix(eddsa(good), "Bearer ")
 	parts := strings.Split(valid, ".")
+	critical := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"EdDSA","kid":"first","crit":["twice"],"twice":true}`)) + "." + parts[1]
+	critical += "." + base64.RawURLEncoding.EncodeToString(ed25519.Sign(n.issuer.key.(ed25519.PrivateKey), []byte(critical)))
 	unsigned := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none"}`)) + "." + parts[1] + "."
 	officer, err := json.Marshal(claims("officer"))
 	if err != nil {
@@ -202,6 +204,7 @@ func TestTokens(t *testing.T) {
 		"an algorithm not of the key":  {"Bearer " + sign(t, jwa.RS512(), third, "third", good)},
 		"a public key taken as secret": {"Bearer " + sign(t, jwa.HS256(), secret, "second", good)},
 		"no signature":                 {"Bearer " + unsigned},
+		"terms that it does not know":  {"Bearer " + critical},
 		"an empty signature":           {"Bearer " + parts[0] + "." + parts[1] + "."},
 		"another payload":              {"Bearer " + parts[0] + "." + base64.RawURLEncoding.EncodeToString(officer) + "." + parts[2]},
 		"no token":                     {"Bearer "},
