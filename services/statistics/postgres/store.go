@@ -41,14 +41,23 @@ type Store struct {
 	pool  *pgxpool.Pool
 	codes dictionaries
 	bell  bell
+	views chan struct{} // holds an element for each view that is open
 }
 
 var _ statistics.Store = (*Store)(nil)
 
 // New returns a store in a database to which the migrations were applied.
 func New(pool *pgxpool.Pool) *Store {
-	return &Store{pool: pool, codes: dictionaries{known: map[int32]dictionary{}}, bell: bell{rung: make(chan struct{})}}
+	return &Store{
+		pool: pool, codes: dictionaries{known: map[int32]dictionary{}}, bell: bell{rung: make(chan struct{})},
+		views: make(chan struct{}, max(int(pool.Config().MaxConns)-reserved, 1)),
+	}
 }
+
+const (
+	reserved     = 3                // connections of the pool that views leave to all others
+	viewPatience = 10 * time.Second // how long a view waits for others to end
+)
 
 // Update runs do in a transaction.
 func (s *Store) Update(ctx context.Context, do func(context.Context, statistics.Transaction) error) error {
@@ -64,8 +73,19 @@ func (s *Store) Update(ctx context.Context, do func(context.Context, statistics.
 	})
 }
 
-// View runs do on one state of the data: everything in it sees the same commits.
+// View runs do on one state of the data: everything in it sees the same commits. An answer takes as long as its reader
+// does, so views leave connections to uploads and news; where too many are open, it is a fault of kind Unavailable.
 func (s *Store) View(ctx context.Context, at statistics.Moment, do func(context.Context, statistics.Snapshot) error) error {
+	late := time.NewTimer(viewPatience)
+	defer late.Stop()
+	select {
+	case s.views <- struct{}{}:
+		defer func() { <-s.views }()
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-late.C:
+		return fault.New(fault.Unavailable, "UNAVAILABLE", "too many answers are being read: try again")
+	}
 	number, past, err := s.resolve(ctx, at)
 	if err != nil {
 		return err

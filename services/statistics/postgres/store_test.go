@@ -347,6 +347,40 @@ func TestTransaction(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	t.Run("it takes figures and tells of them while slow readers hold all views", func(t *testing.T) {
+		pool := postgrestest.New(t, postgres.Migrations)
+		slow := postgres.New(pool)
+		reading, enough := make(chan struct{}), make(chan struct{})
+		var readers sync.WaitGroup
+		views := int(pool.Config().MaxConns) - 3
+		for range views {
+			readers.Go(func() {
+				err := slow.View(t.Context(), statistics.Moment{}, func(context.Context, statistics.Snapshot) error {
+					reading <- struct{}{}
+					<-enough
+					return nil
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		for range views {
+			<-reading
+		}
+		change(t, t.Context(), slow, f, state{"M a x 2024-01": "1 A - -"})
+		if news, err := slow.Revisions(t.Context(), "", 5); err != nil || len(news) != 1 {
+			t.Errorf("news %v, %v", news, err)
+		}
+		waiting, stop := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer stop()
+		err := slow.View(waiting, statistics.Moment{}, func(context.Context, statistics.Snapshot) error { return nil })
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("one view more: %v", err)
+		}
+		close(enough)
+		readers.Wait()
+	})
 	t.Run("it takes the first figures of several providers at once", func(t *testing.T) {
 		shared := flow("SHARED")
 		change(t, t.Context(), store, shared, state{"M a x 2024-01": "1 A - -"})
