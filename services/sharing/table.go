@@ -9,6 +9,7 @@ import (
 
 	"github.com/comity-federation/comity/proto/block"
 	"github.com/comity-federation/comity/proto/filter"
+	"github.com/comity-federation/comity/proto/period"
 	"github.com/comity-federation/comity/services/fault"
 )
 
@@ -20,7 +21,7 @@ const (
 )
 
 // frequencies that the statistics know, codes of SDMX CL_FREQ, from the lowest to the highest.
-var frequencies = []string{"A", "Q", "M", "W", "D"}
+var frequencies = strings.Split(period.Frequencies, "")
 
 // free is the CONF_STATUS of what may be published (SDMX CL_CONF_STATUS).
 const free = "F"

@@ -32,18 +32,6 @@ func (n *node) origin() *node {
 	return n
 }
 
-// child returns the child with the code, which it adds where there is none.
-func (n *node) child(code string) *node {
-	for _, c := range n.children {
-		if c.code == code {
-			return c
-		}
-	}
-	c := &node{code: code}
-	n.children = append(n.children, c)
-	return c
-}
-
 // cell is a node that may go out, by its codes in the tree's dimensions down to its level.
 type cell struct {
 	path   []string

@@ -11,6 +11,18 @@ import (
 	"pgregory.net/rapid"
 )
 
+// child returns the child with the code, which it adds where there is none.
+func (n *node) child(code string) *node {
+	for _, c := range n.children {
+		if c.code == code {
+			return c
+		}
+	}
+	c := &node{code: code}
+	n.children = append(n.children, c)
+	return c
+}
+
 // grow makes a tree from lines of codes and a value, such as "A/SYR 12"; the root's line has no code: " 40". A value
 // followed by "!" is secret.
 func grow(lines ...string) *node {
