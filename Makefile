@@ -47,3 +47,8 @@ generate: ## Generate the code and the API description from the protos
 	@$(SETUP) generate
 	.tools/node_modules/.bin/buf generate
 	cd gateway/openapi && $(GO) generate
+
+.PHONY: baseline
+baseline: ## Hold the contracts, as they are now, against every later change
+	@$(SETUP) generate
+	.tools/node_modules/.bin/buf build --exclude-source-info -o proto/baseline.binpb
