@@ -9,13 +9,8 @@ import (
 
 	sharingpb "github.com/comity-federation/comity/proto/comity/sharing/v1"
 	"github.com/comity-federation/comity/services/fault"
+	"github.com/comity-federation/comity/services/internal/rpc"
 	"github.com/comity-federation/comity/services/sharing"
-)
-
-// Sizes of a page.
-const (
-	defaultPage = 100
-	maxPage     = 1_000
 )
 
 // each converts every element of a list.
@@ -29,14 +24,11 @@ func each[T, P any](list []T, convert func(T) P) []P {
 
 // page returns what a list request asks for.
 func page(partner string, size int32, token string) (sharing.Page, error) {
-	if size < 0 {
-		return sharing.Page{}, fault.InvalidField("page_size", "is negative")
+	limit, err := rpc.PageSize(size)
+	if err != nil {
+		return sharing.Page{}, err
 	}
-	limit := int(size)
-	if limit == 0 {
-		limit = defaultPage
-	}
-	return sharing.Page{Partner: sharing.StateCode(partner), Limit: min(limit, maxPage), Token: token}, nil
+	return sharing.Page{Partner: sharing.StateCode(partner), Limit: limit, Token: token}, nil
 }
 
 // agreementID reads "agreements/{id}".

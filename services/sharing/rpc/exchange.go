@@ -220,6 +220,9 @@ func (s *syncing) resume() (sharing.Cursor, error) {
 		}
 		return cursor, nil
 	case err := <-s.left:
+		if err == nil {
+			err = fault.InvalidField("resume", "must come first")
+		}
 		return sharing.Cursor{}, err
 	case <-timeout.C:
 		return sharing.Cursor{}, fault.InvalidField("resume", "did not come in %s", helloTimeout)
@@ -419,7 +422,7 @@ func (e *Exchange) Witness(ctx context.Context, r *exchangepb.WitnessRequest) (*
 		return nil, err
 	}
 	if r.GetOldSize() > math.MaxInt64 {
-		return nil, fault.InvalidField("old_size", "is too large")
+		return nil, fault.InvalidField("oldSize", "is too large")
 	}
 	cosigned, seen, err := e.node.Witness(ctx, partner, r.GetCheckpoint(), int64(r.GetOldSize()), r.GetProof()) //nolint:gosec // it was just bounded
 	if err != nil {

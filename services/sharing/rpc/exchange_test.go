@@ -316,6 +316,15 @@ func TestSync(t *testing.T) {
 			wantCode(t, err, codes.InvalidArgument)
 		})
 	}
+	t.Run("ends when the receiver leaves without a word", func(t *testing.T) {
+		_, client := serve(t, newNode(), time.Minute)
+		stream := open(t, as(t, "bb", "sharing"), client)
+		if err := stream.CloseSend(); err != nil {
+			t.Fatal(err)
+		}
+		_, err := stream.Recv()
+		wantCode(t, err, codes.InvalidArgument)
+	})
 	t.Run("ends when the receiver leaves", func(t *testing.T) {
 		_, client := serve(t, newNode(), time.Minute)
 		stream := open(t, as(t, "bb", "sharing"), client, resume("aa-bb", "", 0), credit(1))

@@ -159,7 +159,7 @@ func (s *Server) ListLogEntries(ctx context.Context, r *sharingpb.ListLogEntries
 	from := int64(0)
 	if asked.Token != "" {
 		if from, err = strconv.ParseInt(asked.Token, 10, 64); err != nil || from < 0 {
-			return nil, fault.InvalidField("page_token", "was not given by a page before")
+			return nil, fault.InvalidField("pageToken", "was not given by a page before")
 		}
 	}
 	entries, more, err := s.logEntries(ctx, from, asked.Limit)
