@@ -371,9 +371,7 @@ func (p *plan) rollUp(ctx context.Context, snapshot Snapshot, dictionary *Dictio
 		recoders[series.Provider].put(series)
 	}
 	for i, provider := range providers {
-		for _, axis := range p.axes {
-			tables[i] = RollUp(tables[i], axis)
-		}
+		tables[i] = RollUp(tables[i], p.axes...)
 		if len(p.frequencies) > 0 && tables[i].Len() > 0 {
 			calendar, err := p.calendar(ctx, snapshot, dictionary, provider, first.dictionary)
 			if err != nil {

@@ -1,7 +1,9 @@
 package statistics
 
 import (
+	"cmp"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/comity-federation/comity/proto/period"
@@ -14,150 +16,271 @@ type Axis struct {
 	Codes     []string
 }
 
-// RollUp returns the table in which the dimension has only the axis's codes. Cell by cell, a code that is stored stays as
-// it is; one that is not is the sum of its parts that are, the topmost ones: never of a code together with a part of it,
-// or with a sibling that covers it. A code without any stored part has no cell. Sums are as [Sum] says.
-func RollUp(t *Table, axis Axis) *Table {
-	rolled := t.Empty()
-	groups, order := groupByRest(t, axis.Dimension)
-	positions := make([]int, t.dictionary.Len(axis.Dimension)) // in the tree, by code of the table; -1 where it has none
-	for code := range positions {
-		positions[code] = -1
-		if axis.Tree != nil {
-			if i, ok := axis.Tree.positions[t.dictionary.Text(axis.Dimension, uint32(code))]; ok {
-				positions[code] = i
-			}
+// RollUp returns the table in which the dimensions of the axes have only the axes' codes. A code counts to every code of
+// its axis that it is, or is a part of. Period by period, an answer is the sum of the stored cells that count to it, but for
+// those that are contained in another of them: so a code that is stored stays as it is, whatever its parts say, and a total
+// that is stored for one section stands for the parts of that section and of no other. A cell contains another where none of
+// its codes is finer: it is the same, has the other as a part, or covers it.
+//
+// Stored cells can also cross: the total of a section and the total of a citizenship have a part in common that neither
+// tells. Of such, those of one granularity count that count most together; the others are as if they were not stored. Sums
+// are as [Sum] says. Where nothing stored counts to an answer, there is none.
+func RollUp(t *Table, axes ...Axis) *Table {
+	r := &roller{stored: t, rolled: t.Empty(), axes: make([]rolledAxis, len(axes))}
+	nested := 0 // axes on which one stored code contains another
+	for i, axis := range axes {
+		r.axes[i] = newRolledAxis(t, axis)
+		if r.axes[i].nested {
+			nested++
 		}
 	}
-	targets := make([]uint32, len(axis.Codes))
-	for i, text := range axis.Codes {
-		targets[i] = t.Code(axis.Dimension, text)
+	if nested > 1 {
+		r.contributors = map[int][]contributor{}
 	}
-	for _, rest := range order {
-		g := newBranch(t, axis, groups[rest], positions)
-		key := slices.Clone(t.Key(groups[rest][0]))
-		for i, target := range targets {
-			track := g.stored(target)
-			if axis.Tree != nil {
-				if position, ok := axis.Tree.positions[axis.Codes[i]]; ok {
-					track = g.value(position)
-				}
-			}
-			if track.Len() == 0 {
-				continue
-			}
-			key[axis.Dimension] = target
-			rolled.merge(rolled.Series(key), track)
-		}
-	}
-	return rolled
-}
-
-// merge puts a track into a series that has no cells yet.
-func (t *Table) merge(series int, track *Track) {
-	t.tracks[series] = *track
-	t.cells += track.Len()
-}
-
-// groupByRest groups the series by their codes in the other dimensions, in the order in which they first come.
-func groupByRest(t *Table, dimension int) (groups map[string][]int, order []string) {
-	groups = map[string][]int{}
-	key := make([]uint32, len(t.structure.Dimensions))
 	for s := range t.tracks {
-		copy(key, t.Key(s))
-		key[dimension] = 0
-		t.pack(key)
-		if _, ok := groups[string(t.packed)]; !ok {
-			order = append(order, string(t.packed))
-		}
-		groups[string(t.packed)] = append(groups[string(t.packed)], s)
+		r.eachTarget(s, 0, slices.Clone(t.Key(s)))
 	}
-	return groups, order
+	r.resolve()
+	return r.rolled
 }
 
-// branch is the part of a hierarchy under which a group of series has figures.
-type branch struct {
-	table    *Table
-	tree     *Hierarchy
-	byCode   map[uint32]*Track // what is stored, by code of the table
-	byNode   map[int]*Track    // what is stored, by position in the tree
-	children map[int][]int     // only those with figures
-	values   map[int]*Track    // what was worked out
+// rolledAxis is an axis, by the codes of a table.
+type rolledAxis struct {
+	dimension  int
+	targets    [][]uint32 // by code: the codes of the axis that it counts to
+	containers [][]uint32 // by code: those with figures that contain it, itself left out
+	depths     []int      // by code: how many codes of the hierarchy stand above it
+	nested     bool       // some code with figures contains another one
 }
 
-func newBranch(t *Table, axis Axis, series []int, positions []int) *branch {
-	b := &branch{
-		table: t, tree: axis.Tree, byCode: map[uint32]*Track{},
-		byNode: map[int]*Track{}, children: map[int][]int{}, values: map[int]*Track{},
+func newRolledAxis(t *Table, axis Axis) rolledAxis {
+	for _, text := range axis.Codes {
+		t.Code(axis.Dimension, text)
 	}
-	linked := map[int]bool{}
-	for _, s := range series {
-		code := t.Key(s)[axis.Dimension]
-		b.byCode[code] = &t.tracks[s]
-		node := positions[code]
-		if node < 0 {
+	codes := t.dictionary.Len(axis.Dimension)
+	a := rolledAxis{
+		dimension: axis.Dimension,
+		targets:   make([][]uint32, codes), containers: make([][]uint32, codes), depths: make([]int, codes),
+	}
+	used := make([]bool, codes)
+	for s := range t.tracks {
+		used[t.Key(s)[axis.Dimension]] = true
+	}
+	wanted := make([]bool, codes)
+	for _, text := range axis.Codes {
+		wanted[t.Code(axis.Dimension, text)] = true
+	}
+	for code := range uint32(codes) { //nolint:gosec // the dictionary numbers codes so
+		if !used[code] {
 			continue
 		}
-		b.byNode[node] = &t.tracks[s]
-		for parent := b.tree.parents[node]; parent >= 0 && !linked[node]; node, parent = parent, b.tree.parents[parent] {
-			linked[node] = true
-			b.children[parent] = append(b.children[parent], node)
+		if wanted[code] {
+			a.targets[code] = []uint32{code}
 		}
-	}
-	return b
-}
-
-func (b *branch) stored(code uint32) *Track {
-	if track := b.byCode[code]; track != nil {
-		return track
-	}
-	return &Track{}
-}
-
-// value returns the figures of a node of the tree.
-func (b *branch) value(node int) *Track {
-	if track, ok := b.values[node]; ok {
-		return track
-	}
-	track := &Track{}
-	for _, child := range b.children[node] {
-		part := b.value(child)
-		for i, period := range part.Periods {
-			if !b.covered(child, period) {
-				b.addTo(track, period, part.Cells[i])
+		for _, above := range a.above(t, axis, code) {
+			if wanted[above.code] && !above.covers {
+				a.targets[code] = append(a.targets[code], above.code)
+			}
+			if used[above.code] {
+				a.containers[code] = append(a.containers[code], above.code)
+				a.nested = true
+			}
+			if !above.covers {
+				a.depths[code]++
 			}
 		}
 	}
-	if stored := b.byNode[node]; stored != nil {
-		if track.Len() == 0 {
-			track = stored
-		} else {
-			for i, period := range stored.Periods {
-				*track.slot(period) = stored.Cells[i]
-			}
-		}
-	}
-	b.values[node] = track
-	return track
+	return a
 }
 
-// covered reports whether a sibling that contains the node has a figure for the period.
-func (b *branch) covered(node int, period int32) bool {
-	for _, coverer := range b.tree.coverers[node] {
-		if (b.byNode[coverer] != nil || len(b.children[coverer]) > 0) && b.value(coverer).At(period).Present() {
-			return true
-		}
-	}
-	return false
+// aboveCode is a code that contains another one: as a whole of which that is a part, or as a sibling that covers it.
+type aboveCode struct {
+	code   uint32
+	covers bool
 }
 
-func (b *branch) addTo(track *Track, period int32, c Cell) {
-	slot := track.slot(period)
-	if !slot.Present() {
-		*slot = c
+// above returns the codes of the table that contain a code.
+func (a *rolledAxis) above(t *Table, axis Axis, code uint32) []aboveCode {
+	if axis.Tree == nil {
+		return nil
+	}
+	node, ok := axis.Tree.positions[t.dictionary.Text(axis.Dimension, code)]
+	if !ok {
+		return nil
+	}
+	var all []aboveCode
+	note := func(node int, covers bool) {
+		if code, ok := t.dictionary.Find(axis.Dimension, axis.Tree.list.Codes[node].ID); ok {
+			all = append(all, aboveCode{code, covers})
+		}
+	}
+	for ; node >= 0; node = axis.Tree.parents[node] {
+		for _, coverer := range axis.Tree.coverers[node] {
+			note(coverer, true)
+		}
+		if parent := axis.Tree.parents[node]; parent >= 0 {
+			note(parent, false)
+		}
+	}
+	return all
+}
+
+// roller sums the cells of a table.
+type roller struct {
+	stored, rolled *Table
+	axes           []rolledAxis
+	contributors   map[int][]contributor // by series of the answer, what counts to it; nil where nothing can cross
+}
+
+// contributor is a stored series that counts to an answer, with those that contain it and count to it too.
+type contributor struct {
+	series     int
+	containers []int
+}
+
+// eachTarget adds a series to each of the answers that it counts to. The axes before the given one are in target already.
+func (r *roller) eachTarget(series, axis int, target []uint32) {
+	if axis == len(r.axes) {
+		r.add(series, target)
 		return
 	}
-	b.table.sumInto(slot, c)
+	dimension := r.axes[axis].dimension
+	for _, code := range r.axes[axis].targets[r.stored.Key(series)[dimension]] {
+		target[dimension] = code
+		r.eachTarget(series, axis+1, target)
+	}
+}
+
+// add adds the cells of a series that are in no other that counts to the target too.
+func (r *roller) add(series int, target []uint32) {
+	c := contributor{series, r.containers(nil, 0, slices.Clone(r.stored.Key(series)), target, false)}
+	answer := r.rolled.Series(target)
+	if r.contributors != nil {
+		r.contributors[answer] = append(r.contributors[answer], c)
+		return
+	}
+	track := &r.stored.tracks[series]
+	for i, period := range track.Periods {
+		if !r.contained(c, period, nil) {
+			r.rolled.Sum(answer, period, track.Cells[i])
+		}
+	}
+}
+
+// containers appends the series that contain the one with the key, and count to the target too. The axes before the given
+// one are chosen already; coarser says that one of them is.
+func (r *roller) containers(all []int, axis int, key, target []uint32, coarser bool) []int {
+	if axis == len(r.axes) {
+		if series, ok := r.stored.number(key); ok && coarser {
+			all = append(all, series)
+		}
+		return all
+	}
+	a := &r.axes[axis]
+	code := key[a.dimension]
+	all = r.containers(all, axis+1, key, target, coarser)
+	for _, container := range a.containers[code] {
+		if slices.Contains(a.targets[container], target[a.dimension]) {
+			key[a.dimension] = container
+			all = r.containers(all, axis+1, key, target, true)
+		}
+	}
+	key[a.dimension] = code
+	return all
+}
+
+// contained reports whether a container of the series has a cell in the period, other than those left out.
+func (r *roller) contained(c contributor, period int32, out map[int]bool) bool {
+	return slices.ContainsFunc(c.containers, func(series int) bool {
+		return !out[series] && r.stored.At(series, period).Present()
+	})
+}
+
+// resolve sums where cells may cross each other.
+func (r *roller) resolve() {
+	for answer, contributors := range r.contributors {
+		byPeriod := map[int32][]contributor{}
+		for _, c := range contributors {
+			for _, period := range r.stored.tracks[c.series].Periods {
+				byPeriod[period] = append(byPeriod[period], c)
+			}
+		}
+		for period, contributors := range byPeriod {
+			for _, series := range r.choose(contributors, period) {
+				r.rolled.Sum(answer, period, r.stored.At(series, period))
+			}
+		}
+	}
+}
+
+// choose returns the series that are summed: those that no other contains and that do not cross.
+func (r *roller) choose(contributors []contributor, period int32) []int {
+	out := map[int]bool{}
+	for {
+		var topmost []int
+		for _, c := range contributors {
+			if !out[c.series] && !r.contained(c, period, out) {
+				topmost = append(topmost, c.series)
+			}
+		}
+		crossed := r.crossed(topmost, period)
+		if len(crossed) == 0 {
+			return topmost
+		}
+		for _, series := range crossed {
+			out[series] = true // what it contains takes its place
+		}
+	}
+}
+
+// crossed returns the series that cross others which count more.
+func (r *roller) crossed(series []int, period int32) []int {
+	type family struct {
+		members []int
+		sum     float64
+	}
+	families := map[string]*family{}
+	var order []*family
+	for _, s := range series {
+		granularity := ""
+		for i := range r.axes {
+			granularity += fmt.Sprint(r.axes[i].depths[r.stored.Key(s)[r.axes[i].dimension]], " ")
+		}
+		f := families[granularity]
+		if f == nil {
+			f = &family{}
+			families[granularity] = f
+			order = append(order, f)
+		}
+		f.members = append(f.members, s)
+		if value := r.stored.At(s, period).Value; !math.IsNaN(value) {
+			f.sum += value
+		}
+	}
+	slices.SortStableFunc(order, func(a, b *family) int { return cmp.Compare(b.sum, a.sum) })
+	var chosen, crossed []int
+	for _, f := range order {
+		before := chosen // members of one family do not cross
+		for _, s := range f.members {
+			if slices.ContainsFunc(before, func(other int) bool { return r.cross(s, other) }) {
+				crossed = append(crossed, s)
+			} else {
+				chosen = append(chosen, s)
+			}
+		}
+	}
+	return crossed
+}
+
+// cross reports whether two series have a part in common.
+func (r *roller) cross(a, b int) bool {
+	for i := range r.axes {
+		x, y := r.stored.Key(a)[r.axes[i].dimension], r.stored.Key(b)[r.axes[i].dimension]
+		if x != y && !slices.Contains(r.axes[i].containers[x], y) && !slices.Contains(r.axes[i].containers[y], x) {
+			return false
+		}
+	}
+	return true
 }
 
 // Calendar tells for which periods a provider has figures at all, so that a sum over time can say what is missing. A
@@ -259,4 +382,26 @@ func partsOf(of timePart, known map[timePart][]Period) []Period {
 	}
 	known[of] = parts
 	return parts
+}
+
+// merge puts a track into a series that has no cells yet.
+func (t *Table) merge(series int, track *Track) {
+	t.tracks[series] = *track
+	t.cells += track.Len()
+}
+
+// groupByRest groups the series by their codes in the other dimensions, in the order in which they first come.
+func groupByRest(t *Table, dimension int) (groups map[string][]int, order []string) {
+	groups = map[string][]int{}
+	key := make([]uint32, len(t.structure.Dimensions))
+	for s := range t.tracks {
+		copy(key, t.Key(s))
+		key[dimension] = 0
+		t.pack(key)
+		if _, ok := groups[string(t.packed)]; !ok {
+			order = append(order, string(t.packed))
+		}
+		groups[string(t.packed)] = append(groups[string(t.packed)], s)
+	}
+	return groups, order
 }

@@ -2,6 +2,7 @@ package statistics_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -197,6 +198,103 @@ func TestRollUpKeepsSums(t *testing.T) {
 				}
 			}
 		}
+	})
+}
+
+func TestRollUpAlongSeveralAxes(t *testing.T) {
+	t.Parallel()
+	people := func(t rapid.TB) *statistics.Hierarchy {
+		return hierarchy(t, statistics.Code{ID: "_T"}, statistics.Code{ID: "a", Parent: "_T"}, statistics.Code{ID: "b", Parent: "_T"})
+	}
+	axes := func(t rapid.TB, places, kinds []string) []statistics.Axis {
+		return []statistics.Axis{{Dimension: 1, Tree: world(t), Codes: places}, {Dimension: 2, Tree: people(t), Codes: kinds}}
+	}
+	for name, test := range map[string]struct {
+		stored map[string]float64
+		want   map[string]string
+	}{
+		"it takes the total of one place for that place alone": {
+			map[string]float64{"N1.a": 5, "N1.b": 7, "S1._T": 50}, map[string]string{"_T": "62", "N": "12", "S": "50"},
+		},
+		"it takes the total of one kind for that kind alone": {
+			map[string]float64{"N1.a": 5, "S1.a": 7, "_T.b": 50}, map[string]string{"_T": "62", "N": "5", "S": "7"},
+		},
+		"it lets a stored total stand for its own parts, and the parts of others for them": {
+			map[string]float64{"N1._T": 50, "N1.a": 5, "S1.a": 7}, map[string]string{"_T": "57", "N": "50", "S": "7"},
+		},
+		"it counts crossing totals once": {
+			map[string]float64{"N1._T": 10, "S1._T": 20, "_T.a": 12, "_T.b": 18}, map[string]string{"_T": "30", "N": "10", "S": "20"},
+		},
+		"it prefers crossing totals that count more": {
+			map[string]float64{"N1._T": 3, "_T.a": 12, "_T.b": 18}, map[string]string{"_T": "30", "N": "3"},
+		},
+		"it takes the parts of a crossing total that it leaves out": {
+			map[string]float64{"N1._T": 12, "N1.a": 5, "N1.b": 7, "S1.a": 4, "_T.a": 9}, map[string]string{"_T": "16", "N": "12", "S": "4"},
+		},
+		"it keeps the grand total": {
+			map[string]float64{"_T._T": 100, "N1._T": 3, "_T.a": 12, "N1.a": 1}, map[string]string{"_T": "100", "N": "3"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			table := statistics.NewTable(structure("D", "E"))
+			for codes, value := range test.stored {
+				place, kind, _ := strings.Cut(codes, ".")
+				put(t, table, "2024-01", value, "M", place, kind)
+			}
+			want := map[string]string{}
+			for place, value := range test.want {
+				want["M."+place+"._T.2024-01"] = value
+			}
+			got := figures(statistics.RollUp(table, axes(t, []string{"_T", "N", "S"}, []string{"_T"})...))
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("figures (-want +got):\n%s", diff)
+			}
+		})
+	}
+	t.Run("it finds the true sums whichever true totals are stored beside the parts", func(t *testing.T) {
+		t.Parallel()
+		rapid.Check(t, func(t *rapid.T) {
+			parts := map[string][]string{"_T": {"N1", "N2", "S1", "S2"}, "N": {"N1", "N2"}, "S": {"S1", "S2"}}
+			kinds := map[string][]string{"_T": {"a", "b"}, "a": {"a"}, "b": {"b"}}
+			leaves := map[string]float64{}
+			table := statistics.NewTable(structure("D", "E"))
+			for _, place := range parts["_T"] {
+				for _, kind := range kinds["_T"] {
+					leaves[place+kind] = float64(rapid.IntRange(0, 9).Draw(t, place+kind))
+					put(t, table, "2024-01", leaves[place+kind], "M", place, kind)
+				}
+			}
+			sum := func(place, kind string) (sum float64) {
+				within, ok := parts[place]
+				if !ok {
+					within = []string{place}
+				}
+				for _, p := range within {
+					for _, k := range kinds[kind] {
+						sum += leaves[p+k]
+					}
+				}
+				return sum
+			}
+			for _, place := range []string{"_T", "N", "S", "N1", "N2", "S1", "S2"} {
+				for _, kind := range []string{"_T", "a", "b"} {
+					if _, leaf := leaves[place+kind]; !leaf && rapid.Bool().Draw(t, "stores "+place+kind) {
+						put(t, table, "2024-01", sum(place, kind), "M", place, kind)
+					}
+				}
+			}
+			want := map[string]string{}
+			for _, place := range []string{"_T", "N", "S", "N2"} {
+				for _, kind := range []string{"_T", "b"} {
+					want["M."+place+"."+kind+".2024-01"] = fmt.Sprint(sum(place, kind))
+				}
+			}
+			got := figures(statistics.RollUp(table, axes(t, []string{"_T", "N", "S", "N2"}, []string{"_T", "b"})...))
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Fatalf("figures (-want +got):\n%s", diff)
+			}
+		})
 	})
 }
 

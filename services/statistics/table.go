@@ -179,10 +179,16 @@ func (t *Table) Series(codes []uint32) int {
 	return n
 }
 
+// number returns the number of the series with the codes, if there is one.
+func (t *Table) number(codes []uint32) (series int, ok bool) {
+	t.pack(codes)
+	series, ok = t.series[string(t.packed)]
+	return series, ok
+}
+
 // find returns the cells of the series with the codes, nil where there is none.
 func (t *Table) find(codes []uint32) *Track {
-	t.pack(codes)
-	if n, ok := t.series[string(t.packed)]; ok {
+	if n, ok := t.number(codes); ok {
 		return &t.tracks[n]
 	}
 	return nil

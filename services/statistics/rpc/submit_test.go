@@ -428,13 +428,17 @@ func TestProviders(t *testing.T) {
 	t.Parallel()
 	n := newMadeUp(t)
 	n.caller = internalrpc.Caller{State: "x", Service: "sharing"}
-	for provider, rows := range map[string][][]string{
-		"":                 {{"M", "AAA", "2024-01"}},
-		"y":                {{"M", "AAA", "2024-01"}, {"M", "AAA", "2024-02"}, {"M", "BBB", "2024-01"}},
-		"z":                {{"M", "AAA", "2024-01"}, {"M", "CCC", "2024-01"}},
-		"PUBLISHED:PUBLIC": {{"M", "AAA", "2024-01"}},
+	for _, sent := range []struct {
+		provider string
+		rows     [][]string
+	}{
+		{"", [][]string{{"M", "AAA", "2024-01"}}},
+		{"y", [][]string{{"M", "AAA", "2024-01"}, {"M", "AAA", "2024-02"}, {"M", "BBB", "2024-01"}}},
+		{"z", [][]string{{"M", "AAA", "2024-01"}, {"M", "CCC", "2024-01"}}},
+		{"PUBLISHED:PUBLIC", [][]string{{"M", "AAA", "2024-01"}}},
 	} {
-		_, err := n.submit(t, &statisticspb.SubmissionHeader{Dataflow: harmonic, Provider: provider}, []string{"FREQ", "WHO", block.TimePeriod}, rows, []float64{1, 2, 3})
+		header := &statisticspb.SubmissionHeader{Dataflow: harmonic, Provider: sent.provider}
+		_, err := n.submit(t, header, []string{"FREQ", "WHO", block.TimePeriod}, sent.rows, []float64{1, 2, 3})
 		if err != nil {
 			t.Fatal(err)
 		}
