@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -162,7 +161,7 @@ func (s *Service) draftRelease(ctx context.Context, a Agreement) (draft, error) 
 		return draft{}, err
 	}
 	own, _ := s.Trust.State(s.State)
-	all := table{coarsened: map[string]string{}, stored: map[string]bool{}}
+	all := table{coarsened: map[string]string{}}
 	var indicators []string
 	for _, decided := range decision.Indicators {
 		ruled := decided.Ruling.Agreement
@@ -177,9 +176,6 @@ func (s *Service) draftRelease(ctx context.Context, a Agreement) (draft, error) 
 		}
 		all.add(one)
 		all.revision = one.revision
-		for _, frequency := range frequencies[:1+slices.Index(frequencies, decided.Ruling.Detail[freq])] {
-			all.stored[frequency] = true // also what went before at a coarser one is replaced
-		}
 		indicators = append(indicators, decided.Question.Indicator)
 	}
 	if len(indicators) == 0 {
@@ -188,7 +184,7 @@ func (s *Service) draftRelease(ctx context.Context, a Agreement) (draft, error) 
 	d := draft{decision: decision, release: Release{
 		ID: ReleaseID(newID(s.now())), Partner: a.Terms.Receiver, Agreement: a.Terms.ID, AgreementVersion: a.Terms.Version,
 		Dataflow: structures.Dataflow, Indicators: indicators, Decision: decision.ID, PolicyRevision: decision.PolicyRevision,
-		Revision: all.revision, Scope: Condition{scopeOf(structures, own.RefAreas, indicators, all.stored)},
+		Revision: all.revision, Scope: Condition{scopeOf(structures, own.RefAreas, indicators)},
 		Candidates: all.candidates, Released: len(all.rows), Withheld: all.withheld, Suppressed: all.suppressed,
 		ValueKept: 1, Coarsened: all.coarsened, Created: s.now(),
 	}}
@@ -202,11 +198,10 @@ func (s *Service) draftRelease(ctx context.Context, a Agreement) (draft, error) 
 	return d, err
 }
 
-// scopeOf returns the filter for what a release replaces: its areas, indicators and frequencies.
-func scopeOf(structures *Structures, areas, indicators []string, stored map[string]bool) filter.Filter {
-	values := map[string][]string{
-		refArea: areas, indicator: indicators, freq: slices.Sorted(maps.Keys(stored)),
-	}
+// scopeOf returns the filter for what a release replaces: its areas and indicators, at every frequency. Months left from
+// before beside a year of now would give away what the year keeps.
+func scopeOf(structures *Structures, areas, indicators []string) filter.Filter {
+	values := map[string][]string{refArea: areas, indicator: indicators}
 	var conditions []filter.Filter
 	for _, dimension := range structures.Dimensions {
 		if codes := values[dimension.ID]; len(codes) > 0 {

@@ -36,9 +36,8 @@ type table struct {
 	sum        float64 // of the finest cells
 	kept       float64 // of it, what goes under its own codes
 	coarsened  map[string]string
-	stored     map[string]bool // the frequencies that it has
-	held       []row           // cells that policy's condition refuses
-	merged     []row           // cells that do not go under their own codes
+	held       []row // cells that policy's condition refuses
+	merged     []row // cells that do not go under their own codes
 }
 
 // row is a figure of a table.
@@ -92,7 +91,7 @@ func (s *Service) tables(ctx context.Context, structures *Structures, decided De
 			m.told = append(m.told, i)
 		}
 	}
-	all := table{coarsened: map[string]string{}, stored: map[string]bool{}}
+	all := table{coarsened: map[string]string{}}
 	if !m.has(refArea) {
 		areas = []string{""}
 	} else if fixed, ok := decided.Include.Fixed(refArea); ok {
@@ -121,9 +120,6 @@ func (t *table) add(other table) {
 	t.kept += other.kept
 	for dimension, detail := range other.coarsened {
 		t.coarsened[dimension] = detail
-	}
-	for frequency := range other.stored {
-		t.stored[frequency] = true
 	}
 }
 
@@ -159,7 +155,7 @@ func (m *maker) detail(dimension string) string {
 
 // area makes the table of one area: one tree for each period.
 func (m *maker) area(ctx context.Context, area, code string) (table, error) {
-	t := table{coarsened: map[string]string{}, stored: map[string]bool{}}
+	t := table{coarsened: map[string]string{}}
 	agreed := slices.Index(frequencies, m.detail(freq))
 	if agreed < 0 {
 		return table{}, fault.New(fault.Precondition, "DETAIL_NOT_COVERED", "the agreement names no frequency that is known")
@@ -185,7 +181,6 @@ func (m *maker) area(ctx context.Context, area, code string) (table, error) {
 		m.protect(&t, trees, func(path []string, period string, n *node) row {
 			return m.row(frequencies[i], area, code, path, period, n.value, n.status)
 		})
-		t.stored[frequencies[i]] = true
 		if err := m.coarsened(ctx, &t, area, code, i); err != nil {
 			return table{}, err
 		}
