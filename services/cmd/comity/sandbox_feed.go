@@ -28,8 +28,6 @@ import (
 const (
 	// arrivalPatience is how long the sandbox waits for a document or a release to reach a partner.
 	arrivalPatience = 2 * time.Minute
-	// policyPause is as long as the nodes take to see that a policy changed.
-	policyPause = 1500 * time.Millisecond
 )
 
 // feed gives the nodes, through their gateways, what the region's directory holds, as the people of each state would.
@@ -126,10 +124,6 @@ func readUpload(path string) (content []byte, err error) {
 func (s *sandbox) putAgreements(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, arrivalPatience, errors.New("a partner does not learn of an agreement"))
 	defer cancel()
-	// Changed policies are in force before anything is decided by them.
-	if err := pause(ctx, policyPause); err != nil {
-		return "", err
-	}
 	made, err := s.madeAgreements()
 	if err != nil {
 		return "", err

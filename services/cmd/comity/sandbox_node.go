@@ -202,7 +202,7 @@ func (s *sandbox) processes(n *sandboxNode) []process {
 		"COMITY_RISK":       n.address(riskPort),
 		"COMITY_SHARING":    n.address(sharingPort),
 	}
-	return []process{
+	all := []process{
 		s.process(n, "statistics", statisticsPort, statisticsOpsPort, common),
 		s.process(n, "risk", riskPort, riskOpsPort, common, addresses),
 		s.process(n, "sharing", sharingPort, sharingOpsPort, common, addresses, map[string]string{
@@ -213,6 +213,10 @@ func (s *sandbox) processes(n *sandboxNode) []process {
 		}),
 		s.process(n, "gateway", gatewayPort, gatewayPort, common, addresses),
 	}
+	for i := range all[:len(all)-1] { // the gateway leaves it to the services
+		all[i].policies = policies
+	}
+	return all
 }
 
 func (s *sandbox) process(n *sandboxNode, service string, listen, ops port, variables ...map[string]string) process {

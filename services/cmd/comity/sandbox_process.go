@@ -18,11 +18,13 @@ import (
 	"time"
 
 	"github.com/comity-federation/comity/services/internal/pgcluster"
+	"github.com/comity-federation/comity/services/internal/policy"
 )
 
 const (
-	readyPatience = 2 * time.Minute  // until a process answers
-	endPatience   = 10 * time.Second // until a process that was asked to end is killed
+	policyPatience = 20 * time.Second // until policies that a process refuses are taken for its last word
+	readyPatience  = 2 * time.Minute  // until a process answers
+	endPatience    = 10 * time.Second // until a process that was asked to end is killed
 )
 
 // process is one of a node's processes.
@@ -33,7 +35,8 @@ type process struct {
 	binary      string   // absolute
 	environment []string // all of it
 	ports       map[string]int
-	ready       string // the URL that answers 200 when it is ready
+	ready       string   // the URL that answers 200 when it is ready
+	policies    []string // the directories whose policies it follows; none: it follows no policies
 }
 
 func (p process) String() string      { return p.service + " of " + p.state }
@@ -109,11 +112,15 @@ func (p process) start() (err error) {
 func (s *sandbox) awaitReady(ctx context.Context, processes []process) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, readyPatience, errors.New("it takes too long"))
 	defer cancel()
+	begin := time.Now()
 	for _, p := range processes {
 		for {
-			answer, err := probe(ctx, p.ready)
+			answer, err := p.probe(ctx)
 			if err == nil {
 				break
+			}
+			if strings.HasPrefix(answer, "policies ") && time.Since(begin) > policyPatience {
+				return fmt.Errorf("%s: %s", p, answer)
 			}
 			if p.pid() == 0 {
 				if s.hasStarted(p) {
@@ -147,6 +154,19 @@ func (s *sandbox) start(p process) error {
 
 func (s *sandbox) hasStarted(p process) bool {
 	return slices.ContainsFunc(s.started, func(q process) bool { return q.pidFile() == p.pidFile() })
+}
+
+// probe asks a process whether it is ready, and follows the policies that its directories hold now.
+func (p process) probe(ctx context.Context) (answer string, err error) {
+	answer, err = probe(ctx, p.ready)
+	if err != nil || len(p.policies) == 0 {
+		return answer, err
+	}
+	revision, err := policy.RevisionOf(p.policies)
+	if err == nil && !strings.Contains(answer, revision) {
+		err = errors.New("it follows older policies")
+	}
+	return answer, err
 }
 
 // probe asks a URL for 200.

@@ -161,6 +161,9 @@ func compileSet(ctx context.Context, f *files) (*set, error) {
 		if modules, data, err = f.parse(layer); err != nil {
 			return nil, err
 		}
+		if !hasTests(modules) {
+			continue
+		}
 		if err := runTests(ctx, modules, data, nil); err != nil {
 			return nil, err
 		}
@@ -181,6 +184,15 @@ func compileSet(ctx context.Context, f *files) (*set, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+func hasTests(modules map[string]*ast.Module) bool {
+	for name := range modules {
+		if isTest(name) {
+			return true
+		}
+	}
+	return false
 }
 
 func isTest(name string) bool { return strings.HasSuffix(name, "_test.rego") }

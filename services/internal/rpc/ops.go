@@ -13,7 +13,7 @@ import (
 const readyTimeout = 5 * time.Second
 
 // newOps returns the server of what operators and their tools ask: /metrics for Prometheus, /healthz (the process is
-// there), /readyz (it can do its work, else 503 with the reason in a sentence).
+// there), /readyz (it can do its work, and by which revision of the policies; else 503 with the reason in a sentence).
 func (s *Server) newOps() *http.Server {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{Registry: s.registry}))
@@ -25,7 +25,7 @@ func (s *Server) newOps() *http.Server {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 			return
 		}
-		_, _ = io.WriteString(w, "ready\n")
+		_, _ = fmt.Fprintf(w, "ready, with policies %s\n", s.policies.Revision())
 	})
 	return &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, IdleTimeout: time.Minute}
 }
