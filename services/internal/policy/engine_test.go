@@ -158,7 +158,7 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-func TestALaterDirectoryAddsRulesAndReplacesData(t *testing.T) {
+func TestALaterDirectoryAddsRulesAndData(t *testing.T) {
 	first := directory(t, map[string]string{
 		"law/law.rego":  "package comity.law\ndeny contains \"shared\" if input.x == 1",
 		"law/data.yaml": "names: [a, b]\nlimits: {low: 1, high: 9}",
@@ -172,7 +172,7 @@ func TestALaterDirectoryAddsRulesAndReplacesData(t *testing.T) {
 	if diff := cmp.Diff([]string{"own", "shared"}, evaluate[[]string](t, e, "data.comity.law.deny", map[string]int{"x": 1})); diff != "" {
 		t.Error(diff)
 	}
-	want := map[string]any{"names": []any{"c"}, "limits": map[string]any{"low": 1.0, "high": 5.0}}
+	want := map[string]any{"names": []any{"a", "b", "c"}, "limits": map[string]any{"low": 1.0, "high": 5.0}}
 	if diff := cmp.Diff(want, evaluate[map[string]any](t, e, "data.law", nil)); diff != "" {
 		t.Error(diff)
 	}

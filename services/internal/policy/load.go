@@ -135,14 +135,21 @@ func (f *files) parse(last int) (modules map[string]*ast.Module, data map[string
 	return modules, data, nil
 }
 
-// merge lays over into base: objects are merged, anything else of over takes the place of what base has.
+// merge lays over into base: objects are merged and lists are joined, so that what a state's law forbids comes on top of
+// what all forbid. Anything else of over takes the place of what base has.
 func merge(base, over map[string]any) {
 	for key, value := range over {
-		below, isObject := base[key].(map[string]any)
-		above, alsoObject := value.(map[string]any)
-		if isObject && alsoObject {
-			merge(below, above)
-			continue
+		switch above := value.(type) {
+		case map[string]any:
+			if below, ok := base[key].(map[string]any); ok {
+				merge(below, above)
+				continue
+			}
+		case []any:
+			if below, ok := base[key].([]any); ok {
+				base[key] = slices.Concat(below, above)
+				continue
+			}
 		}
 		base[key] = value
 	}
