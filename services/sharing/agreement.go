@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -376,10 +377,7 @@ func (s *Service) Sign(ctx context.Context, id AgreementID) (Agreement, error) {
 		if a.State != Proposed || a.signedBy(s.State) {
 			continue
 		}
-		// Structures stay once they are there, so that this needs to be asked only here.
-		if _, err := s.structuresOf(ctx, a.Terms.Dataflow); fault.Is(err, fault.NotFound) {
-			return Agreement{}, fault.New(fault.Precondition, "WRONG_STATE", "agreement %s is of the dataflow %s, which is not known here", id, a.Terms.Dataflow).Because(err)
-		} else if err != nil {
+		if err := s.understands(ctx, a.Terms); err != nil {
 			return Agreement{}, err
 		}
 		if err := s.addSignature(ctx, a.Terms, s.State, s.Keys.sign(AgreementType, a.Document)); err != nil {
@@ -389,6 +387,36 @@ func (s *Service) Sign(ctx context.Context, id AgreementID) (Agreement, error) {
 		return s.version(ctx, id, a.Terms.Version)
 	}
 	return s.Agreement(ctx, id)
+}
+
+// understands returns what the terms name that this state's structures do not have: who signs that would promise, or
+// expect, what never comes. Indicators are not among it: a state may have its own. Structures stay once they are there, so
+// that this needs to be asked before signing only.
+func (s *Service) understands(ctx context.Context, terms Terms) error {
+	refuse := func(format string, args ...any) error {
+		return fault.New(fault.Precondition, "WRONG_STATE", "agreement %s "+format, append([]any{terms.ID}, args...)...)
+	}
+	structures, err := s.structuresOf(ctx, terms.Dataflow)
+	if fault.Is(err, fault.NotFound) {
+		return refuse("is of the dataflow %s, which is not known here", terms.Dataflow)
+	}
+	if err != nil {
+		return err
+	}
+	for _, named := range slices.Sorted(maps.Keys(terms.Detail)) {
+		i := slices.IndexFunc(structures.Dimensions, func(d Dimension) bool { return d.ID == named })
+		if i < 0 {
+			return refuse("is about the detail of %s, which is no dimension of %s", named, terms.Dataflow)
+		}
+		levels := append([]string{Total}, structures.Dimensions[i].Levels...)
+		if named == freq {
+			levels = frequencies
+		}
+		if detail := terms.Detail[named]; !slices.Contains(levels, detail) {
+			return refuse("is about the detail %q of %s, which is none of %s", detail, named, strings.Join(levels, ", "))
+		}
+	}
+	return nil
 }
 
 func (s *Service) addSignature(ctx context.Context, terms Terms, state StateCode, signed Signed) error {

@@ -3,6 +3,7 @@ package sharing_test
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -179,6 +180,28 @@ func TestRelease(t *testing.T) {
 			t.Errorf("%d rows", len(w.bb.figures.received))
 		}
 	})
+}
+
+func TestSignRefuses(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := t.Context()
+	for name, change := range map[string]func(*sharing.Terms){
+		"a level that its dimension does not have": func(terms *sharing.Terms) { terms.Detail["SECTION"] = "village" },
+		"a dimension that there is not":            func(terms *sharing.Terms) { terms.Detail["RELIGION"] = "_T" },
+		"a frequency that there is not":            func(terms *sharing.Terms) { terms.Detail["FREQ"] = "Z" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			terms := w.terms()
+			terms.ID = sharing.AgreementID("aa-bb-" + strings.ReplaceAll(name, " ", "-"))
+			terms.Detail = maps.Clone(terms.Detail)
+			change(&terms)
+			must(t)(w.aa.Draft(ctx, terms))
+			if _, err := w.aa.Sign(ctx, terms.ID); !fault.Is(err, fault.Precondition) {
+				t.Errorf("it was signed: %v", err)
+			}
+		})
+	}
 }
 
 func TestAgreement(t *testing.T) {
