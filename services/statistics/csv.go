@@ -7,24 +7,24 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"math"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/comity-federation/comity/proto/block"
-	"github.com/comity-federation/comity/proto/period"
 )
 
-// Rules of the findings that reading a file makes. All of them are blocking.
+// Rules of the findings that reading a file makes. They are blocking but for the notes that say what is left out.
 const (
-	ruleEncoding = "ENCODING" // a cell is not UTF-8, or has a character that cannot be stored
+	ruleEncoding = "ENCODING" // a cell is not in the encoding, or has a character that cannot be stored
 	ruleHeader   = "HEADER"   // a column is missing, unknown or there twice
 	ruleRow      = "ROW"      // a row is no row of the table: its quotes, its length or its number of cells
-	ruleBlank    = "BLANK"    // a cell is blank, and the layout does not say what that means
+	ruleBlank    = "BLANK"    // a cell is blank, and the layout does not say what that means; a note where it is no figure
 	ruleValue    = "VALUE"    // a cell does not hold what its column needs
 	rulePeriod   = "PERIOD"   // a period is not of the layout's form
+	ruleTotal    = "TOTAL_MISMATCH"
+	ruleFilter   = "FILTER" // a note: rows are left out
 )
 
 // What a file may ask of memory, whatever it holds.
@@ -35,14 +35,16 @@ const (
 	maxShownBytes = 80 // of a cell in a finding
 	readAhead     = 4096
 	maxPeriods    = 4096 // remembered
+	maxLeftOut    = 20   // values that a note lists
 )
 
 var errRowTooLong = errors.New("row is too long")
 
-// Read reads a national CSV file (RFC 4180, UTF-8 with or without a byte order mark, the layout's delimiter, a header
-// row) into blocks of at most 4,096 rows. l must fit s: see [Layout.Check]. A block has as coded columns the dimensions
-// of s, TIME_PERIOD and the attributes that the layout fills, then OBS_VALUE and [block.Line], the line of the file on
-// which the row begins. A blank cell of an attribute is absent; any other blank cell is what the layout says.
+// Read reads a national CSV file (RFC 4180, the layout's encoding and delimiter, a header row; UTF-8 with or without a
+// byte order mark) into blocks of at most 4,096 rows, one for each figure. l must fit s: see [Layout.Check]. A block has
+// as coded columns the dimensions of s, TIME_PERIOD and the attributes that the layout fills, then OBS_VALUE and
+// [block.Line], the line of the file on which the row begins. A blank cell of an attribute is absent; any other blank
+// cell is what the layout says. What the layout leaves out is counted in notes at the end.
 //
 // What is wrong with the file goes to the report, and reading goes on with the next row where there is one, so that the
 // report is whole. The error is one of r, and ends the sequence.
@@ -65,6 +67,7 @@ func (l Layout) Read(r io.Reader, s *DataStructure, report *Report) iter.Seq2[*b
 			}
 			ok = more
 		}
+		file.addNotes()
 	}
 }
 
@@ -77,11 +80,15 @@ type file struct {
 	csv        *csv.Reader
 	line       int // on which the last row ends
 	headers    []string
-	cells      []cellSource // for each coded column of the block but TIME_PERIOD
-	frequency  int          // position of FREQ in cells
-	timePeriod int          // position of TIME_PERIOD in the block
-	periodAt   []int        // fields that hold the period
-	figure     cellSource
+	cells      []cellSource  // for each coded column of the block but TIME_PERIOD
+	frequency  int           // position of FREQ in cells
+	timePeriod int           // position of TIME_PERIOD in the block
+	format     *periodFormat // nil where figures have TIME_PERIOD as a constant
+	periodAt   []int         // fields that hold the period
+	figures    []figureSource
+	values     []float64 // of the row, for each of figures; NaN where there is none
+	totals     []figureSource
+	filters    []rowFilter
 	builder    *block.Builder
 	texts      []string
 	periods    map[[2]string]string // what a frequency and a text make
@@ -95,8 +102,25 @@ type cellSource struct {
 	optional  bool   // a blank cell may be absent
 }
 
+// figureSource says where figures come from, and what they are of.
+type figureSource struct {
+	cellSource
+	positions []int    // in the texts of a row of the block
+	texts     []string // that stand there
+	skipBlank bool
+	skipped   int // blank cells
+}
+
+// rowFilter is a filter that counts what it leaves out.
+type rowFilter struct {
+	LayoutFilter
+	field  int
+	rows   int      // left out
+	values []string // of those rows, at most maxLeftOut of them
+}
+
 func newFile(l Layout, s *DataStructure, report *Report, r io.Reader) *file {
-	bound := &boundedReader{reader: r, left: maxRowBytes + readAhead}
+	bound := &boundedReader{reader: l.decode(r), left: maxRowBytes + readAhead}
 	buffered := bufio.NewReaderSize(bound, readAhead)
 	if mark, err := buffered.Peek(3); err == nil && string(mark) == "\uFEFF" {
 		_, _ = buffered.Discard(len(mark)) // it is in the buffer
@@ -107,7 +131,11 @@ func newFile(l Layout, s *DataStructure, report *Report, r io.Reader) *file {
 	if l.Delimiter != "" {
 		reader.Comma, _ = utf8.DecodeRuneInString(l.Delimiter)
 	}
-	return &file{layout: l, structure: s, report: report, bound: bound, csv: reader, periods: map[[2]string]string{}}
+	f := &file{layout: l, structure: s, report: report, bound: bound, csv: reader, periods: map[[2]string]string{}}
+	if !l.widePeriods() {
+		f.format, _ = newPeriodFormat(l.Period) // Check knows that it is one
+	}
+	return f
 }
 
 // boundedReader reads no more than left bytes.
@@ -177,7 +205,7 @@ func (f *file) readHeader() (ok bool, err error) {
 		fields[header] = i
 		switch {
 		case !utf8.ValidString(header):
-			f.find(ruleEncoding, line, fmt.Sprintf("column %d", i+1), nil, "the header is not UTF-8")
+			f.find(ruleEncoding, line, fmt.Sprintf("column %d", i+1), nil, "the header is not %s", f.layout.encoding())
 		case !slices.Contains(expected, header):
 			f.find(ruleHeader, line, shown(header), nil, "the layout knows no column %q; expected %s, separated by %q", shown(header), quotedList(expected), f.csv.Comma)
 		case twice:
@@ -220,7 +248,20 @@ func (f *file) place(fields map[string]int) {
 		filled[component] = cellSource{component: component, field: -1, blank: value}
 	}
 	for _, column := range f.layout.Columns {
-		filled[column.Component] = cellSource{component: column.Component, field: fields[column.Header], blank: column.Blank}
+		source := cellSource{component: column.Component, field: fields[column.Header], blank: column.Blank}
+		figure := figureSource{cellSource: source, skipBlank: column.SkipBlank}
+		switch {
+		case column.Total:
+			figure.component = "the total"
+			f.totals = append(f.totals, figure)
+		case column.Component == block.ObsValue:
+			f.figures = append(f.figures, figure)
+			for component := range column.Constants {
+				filled[component] = cellSource{component: component, field: -1} // each figure has its own
+			}
+		default:
+			filled[column.Component] = source
+		}
 	}
 	var ids []string
 	for i, dimension := range f.structure.Dimensions {
@@ -242,9 +283,28 @@ func (f *file) place(fields map[string]int) {
 	for _, header := range f.layout.Period.Headers {
 		f.periodAt = append(f.periodAt, fields[header])
 	}
-	f.figure = filled[block.ObsValue]
+	f.placeFigures(ids)
+	for _, filter := range f.layout.Filters {
+		f.filters = append(f.filters, rowFilter{LayoutFilter: filter, field: fields[filter.Header]})
+	}
 	f.builder = block.NewBuilder(ids, []string{block.ObsValue, block.Line})
 	f.texts = make([]string, len(ids))
+}
+
+// placeFigures says where the constants of each figure go among the coded columns.
+func (f *file) placeFigures(ids []string) {
+	f.values = make([]float64, len(f.figures))
+	i := 0
+	for _, column := range f.layout.Columns {
+		if column.Component != block.ObsValue {
+			continue
+		}
+		for component, text := range column.Constants {
+			f.figures[i].positions = append(f.figures[i].positions, slices.Index(ids, component))
+			f.figures[i].texts = append(f.figures[i].texts, text)
+		}
+		i++
+	}
 }
 
 // readBlock reads rows until a block is full. more is false where the file has no more rows, or where it is rejected
@@ -252,7 +312,7 @@ func (f *file) place(fields map[string]int) {
 func (f *file) readBlock() (made *block.Block, more bool, err error) {
 	f.builder.Reset()
 	bytes := 0
-	for f.builder.Rows() < blockRows && bytes < blockBytes {
+	for f.builder.Rows()+len(f.figures) <= blockRows && bytes < blockBytes {
 		row, line, err := f.next()
 		if errors.Is(err, io.EOF) || errors.Is(err, errRowTooLong) || f.report.Full() && f.report.Blocking() {
 			return f.builder.Block(), false, nil
@@ -266,29 +326,38 @@ func (f *file) readBlock() (made *block.Block, more bool, err error) {
 		for _, cell := range row {
 			bytes += len(cell) // the cells of a row share memory, so those that are not read count too
 		}
-		if figure, ok := f.readRow(row, line); ok {
-			f.builder.Append(f.texts, []float64{figure, float64(line)})
+		if !f.readRow(row, line) {
+			continue
+		}
+		for i, value := range f.values {
+			if math.IsNaN(value) {
+				continue
+			}
+			for j, at := range f.figures[i].positions {
+				f.texts[at] = f.figures[i].texts[j]
+			}
+			f.builder.Append(f.texts, []float64{value, float64(line)})
 		}
 	}
 	return f.builder.Block(), true, nil
 }
 
-// readRow fills f.texts from the row and returns its figure. Every cell is looked at, so that one upload shows all
-// that is wrong with it.
-func (f *file) readRow(row []string, line int) (figure float64, ok bool) {
+// readRow fills f.texts and f.values from the row. It returns false where the row is left out, or something is wrong
+// with it: every cell is looked at, so that one upload shows all that is.
+func (f *file) readRow(row []string, line int) bool {
 	if len(row) != len(f.headers) {
 		f.find(ruleRow, line, "", nil, "the row has %d cells, the header row %d", len(row), len(f.headers))
-		return 0, false
+		return false
 	}
-	ok = true
+	ok := true
 	for i, cell := range row {
 		if !utf8.ValidString(cell) {
-			f.find(ruleEncoding, line, f.headers[i], nil, "the cell is not UTF-8")
+			f.find(ruleEncoding, line, f.headers[i], nil, "the cell is not %s", f.layout.encoding())
 			ok = false
 		}
 	}
-	if !ok {
-		return 0, false
+	if !ok || !f.passes(row) {
+		return false
 	}
 	for i, source := range f.cells {
 		at := i
@@ -299,15 +368,88 @@ func (f *file) readRow(row []string, line int) (figure float64, ok bool) {
 		f.texts[at] = text
 		ok = ok && fine
 	}
-	if text, fine := f.cell(row, line, f.figure); !fine {
-		ok = false
-	} else if figure, fine = parseFigure(text); !fine {
-		f.find(ruleValue, line, f.headers[f.figure.field], []string{shown(text)}, "%q is no plain decimal number such as 1204 or -3.5", shown(text))
-		ok = false
+	ok = f.readFigures(row, line) && ok
+	if f.format != nil {
+		text, fine := f.period(row, line, f.texts[f.frequency])
+		f.texts[f.timePeriod] = text
+		ok = ok && fine
 	}
-	period, fine := f.period(row, line, f.texts[f.frequency])
-	f.texts[f.timePeriod] = period
-	return figure, ok && fine
+	return ok
+}
+
+// passes reports whether the row is to be read, and counts it where it is not.
+func (f *file) passes(row []string) bool {
+	for i := range f.filters {
+		filter, cell := &f.filters[i], row[f.filters[i].field]
+		if len(filter.Keep) > 0 && slices.Contains(filter.Keep, cell) || len(filter.Keep) == 0 && !slices.Contains(filter.LeaveOut, cell) {
+			continue
+		}
+		filter.rows++
+		if text := shown(cell); len(filter.values) < maxLeftOut && !slices.Contains(filter.values, text) {
+			filter.values = append(filter.values, text)
+		}
+		return false
+	}
+	return true
+}
+
+// readFigures fills f.values from the row, and holds its totals against them.
+func (f *file) readFigures(row []string, line int) bool {
+	ok, sum := true, 0.0
+	for i := range f.figures {
+		value, fine := f.number(row, line, &f.figures[i])
+		f.values[i] = value
+		ok = ok && fine
+		if !math.IsNaN(value) {
+			sum += value
+		}
+	}
+	for i := range f.totals {
+		total, fine := f.number(row, line, &f.totals[i])
+		// What is left of a difference once decimals are rounded is none.
+		if ok && math.Abs(total-sum) > 1e-9*max(1, math.Abs(sum)) {
+			f.find(ruleTotal, line, f.headers[f.totals[i].field], []string{figureText(total), figureText(sum)}, "the total is %s, but the figures of the row sum to %s", figureText(total), figureText(sum))
+			fine = false
+		}
+		ok = ok && fine
+	}
+	return ok
+}
+
+// number returns the figure that the source has in the row; NaN where it has none, which may be fine.
+func (f *file) number(row []string, line int, source *figureSource) (float64, bool) {
+	if source.skipBlank && strings.TrimSpace(row[source.field]) == "" {
+		source.skipped++
+		return math.NaN(), true
+	}
+	text, ok := f.cell(row, line, source.cellSource)
+	if !ok {
+		return math.NaN(), false
+	}
+	value, ok := f.layout.Numbers.parse(text)
+	if !ok {
+		f.find(ruleValue, line, f.headers[source.field], []string{shown(text)}, "%q is no plain decimal number such as %s", shown(text), f.layout.Numbers.examples())
+		return math.NaN(), false
+	}
+	return value, true
+}
+
+// addNotes says what was left out as the layout wants it.
+func (f *file) addNotes() {
+	note := func(rule, header string, values []string, format string, args ...any) {
+		f.report.Add(Finding{Rule: rule, Severity: Note, Column: header, Values: values, Message: fmt.Sprintf(format, args...)})
+	}
+	for _, filter := range f.filters {
+		if filter.rows > 0 {
+			note(ruleFilter, filter.Header, filter.values, "%d rows are left out for what stands in %q", filter.rows, filter.Header)
+		}
+	}
+	for _, figure := range slices.Concat(f.figures, f.totals) {
+		if figure.skipped > 0 {
+			header := f.headers[figure.field]
+			note(ruleBlank, header, nil, "%d cells of %q are blank, and no figures", figure.skipped, header)
+		}
+	}
 }
 
 // cell returns the value that the source has in the row.
@@ -351,14 +493,14 @@ func (f *file) period(row []string, line int, frequency string) (string, bool) {
 	if frequency == "" {
 		return "", false // reported already
 	}
-	if frequencies := periodFormats[f.layout.Period.Format]; !oneOf(frequencies, frequency) {
+	if frequencies := f.format.frequencies(); !oneOf(frequencies, frequency) {
 		if source := f.cells[f.frequency]; source.field >= 0 {
 			column = f.headers[source.field]
 		}
 		f.find(rulePeriod, line, column, []string{shown(frequency)}, "frequency %q is not one of %s, those that periods of the form %s have", shown(frequency), strings.Join(strings.Split(frequencies, ""), ", "), f.layout.Period.Format)
 		return "", false
 	}
-	period, err := parsePeriodAs(f.layout.Period.Format, text, Frequency(frequency[0]))
+	period, err := f.format.parse(text, Frequency(frequency[0]))
 	if err != nil {
 		f.find(rulePeriod, line, column, []string{shown(text)}, "%s", err)
 		return "", false
@@ -368,43 +510,6 @@ func (f *file) period(row []string, line int, frequency string) (string, bool) {
 	}
 	f.periods[[2]string{strings.Clone(frequency), strings.Clone(text)}] = period.String()
 	return period.String(), true
-}
-
-// parsePeriodAs reads a text of one of the [periodFormats] as a period of the frequency.
-func parsePeriodAs(format, text string, frequency Frequency) (Period, error) {
-	layout, value := "", text
-	switch format {
-	case formatYear:
-		layout = "2006"
-	case formatMonth:
-		layout = "2006-01"
-	case formatDay:
-		layout = time.DateOnly
-	case formatQuarter:
-		year, quarter, _ := strings.Cut(text, " ")
-		if q, err := strconv.Atoi(quarter); err == nil && len(quarter) == 1 && q >= 1 && q <= 4 {
-			layout, value = "2006-01", fmt.Sprintf("%s-%02d", year, 3*q)
-		}
-	}
-	day, err := time.Parse(layout, value)
-	if layout == "" || err != nil {
-		return Period{}, fmt.Errorf("%q is no period of the form %s", shown(text), format)
-	}
-	return period.At(frequency, day)
-}
-
-// parseFigure reads a finite decimal number: an optional minus sign, digits, and digits after a point.
-func parseFigure(text string) (float64, bool) {
-	whole, fraction, point := strings.Cut(strings.TrimPrefix(text, "-"), ".")
-	if !digits(whole) || point && !digits(fraction) {
-		return 0, false
-	}
-	figure, err := strconv.ParseFloat(text, 64)
-	return figure + 0, err == nil // + 0: the figure -0 is 0
-}
-
-func digits(text string) bool {
-	return text != "" && strings.Trim(text, "0123456789") == ""
 }
 
 // shown returns the text as a finding shows it: valid, and not too long.

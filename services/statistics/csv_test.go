@@ -294,6 +294,238 @@ func TestReadPeriods(t *testing.T) {
 	}
 }
 
+func TestReadPeriodFormats(t *testing.T) {
+	t.Parallel()
+	months := strings.Split("Enero Febrero Marzo Abril Mayo Junio Julio Agosto Septiembre Octubre Noviembre Diciembre", " ")
+	october, octoberStart := statistics.FiscalYear{FirstMonth: 10}, statistics.FiscalYear{FirstMonth: 10, NamedByStart: true}
+	for _, test := range []struct {
+		period                statistics.LayoutPeriod
+		frequency, text, want string
+	}{
+		{statistics.LayoutPeriod{Format: "YYYY-M"}, "M", "2020-2", "2020-02"},
+		{statistics.LayoutPeriod{Format: "YYYY-M"}, "M", "2020-12", "2020-12"},
+		{statistics.LayoutPeriod{Format: "YYYY-M"}, "M", "2020-0", ""},
+		{statistics.LayoutPeriod{Format: "YYYY-M"}, "M", "2020-123", ""},
+		{statistics.LayoutPeriod{Format: "DD-MM-YYYY"}, "M", "31-12-2019", "2019-12"},
+		{statistics.LayoutPeriod{Format: "DD-MM-YYYY"}, "D", "29-02-2019", ""},
+		{statistics.LayoutPeriod{Format: "DD-MM-YYYY"}, "D", "12-31-2019", ""},
+		{statistics.LayoutPeriod{Format: "D.M.YYYY"}, "D", "1.3.2019", "2019-03-01"},
+		{statistics.LayoutPeriod{Format: "MM/DD/YYYY"}, "Q", "12/31/2019", "2019-Q4"},
+		{statistics.LayoutPeriod{Format: "MM/DD/YYYY hh:mm:ss AM"}, "M", "12/01/2018 12:00:00 AM", "2018-12"},
+		{statistics.LayoutPeriod{Format: "MM/DD/YYYY hh:mm:ss AM"}, "M", "12/01/2018 01:59:59 PM", "2018-12"},
+		{statistics.LayoutPeriod{Format: "MM/DD/YYYY hh:mm:ss AM"}, "M", "12/01/2018 13:00:00 PM", ""},
+		{statistics.LayoutPeriod{Format: "MM/DD/YYYY hh:mm:ss AM"}, "M", "12/01/2018 12:00:00", ""},
+		{statistics.LayoutPeriod{Format: "YYYY-MM-DD hh:mm"}, "D", "2018-12-01 23:59", "2018-12-01"},
+		{statistics.LayoutPeriod{Format: "YYYY-MM-DD hh:mm"}, "D", "2018-12-01 24:00", ""},
+		{statistics.LayoutPeriod{Format: "YYYY QQ"}, "Q", "2018 Q1", "2018-Q1"},
+		{statistics.LayoutPeriod{Format: "YYYY QQ"}, "Q", "2018 1", ""},
+		{statistics.LayoutPeriod{Format: "YYYY QQ"}, "Q", "2018 Q5", ""},
+		{statistics.LayoutPeriod{Format: "QQ/YYYY"}, "Q", "Q4/2018", "2018-Q4"},
+		{statistics.LayoutPeriod{Format: "MONTH YYYY", Months: months}, "M", "Noviembre 2016", "2016-11"},
+		{statistics.LayoutPeriod{Format: "MONTH YYYY", Months: months}, "M", "MAYO 2016", "2016-05"},
+		{statistics.LayoutPeriod{Format: "YYYY MONTH", Months: months}, "Q", "2016 agosto", "2016-Q3"},
+		{statistics.LayoutPeriod{Format: "YYYY MONTH", Months: months}, "M", "2016 August", ""},
+		{statistics.LayoutPeriod{Format: "YYYY MONTH", Months: months}, "M", "2016 Mayor", ""},
+		{statistics.LayoutPeriod{Format: "YYYY-MM", FiscalYear: october}, "M", "2018-10", "2017-10"},
+		{statistics.LayoutPeriod{Format: "YYYY-MM", FiscalYear: october}, "M", "2018-09", "2018-09"},
+		{statistics.LayoutPeriod{Format: "YYYY-MM", FiscalYear: octoberStart}, "M", "2018-10", "2018-10"},
+		{statistics.LayoutPeriod{Format: "YYYY-MM", FiscalYear: octoberStart}, "M", "2018-09", "2019-09"},
+		{statistics.LayoutPeriod{Format: "YYYY-FF", FiscalYear: october}, "M", "2018-01", "2017-10"},
+		{statistics.LayoutPeriod{Format: "YYYY-FF", FiscalYear: october}, "M", "2018-12", "2018-09"},
+		{statistics.LayoutPeriod{Format: "YYYY/F", FiscalYear: octoberStart}, "M", "2018/4", "2019-01"},
+		{statistics.LayoutPeriod{Format: "YYYY/F", FiscalYear: statistics.FiscalYear{FirstMonth: 1}}, "M", "2018/4", "2018-04"},
+		{statistics.LayoutPeriod{Format: "YYYY QQ", FiscalYear: october}, "Q", "2018 Q1", "2017-Q4"},
+		{statistics.LayoutPeriod{Format: "YYYY QQ", FiscalYear: october}, "Q", "2018 Q4", "2018-Q3"},
+		{statistics.LayoutPeriod{Format: "YYYY QQ", FiscalYear: statistics.FiscalYear{FirstMonth: 4, NamedByStart: true}}, "Q", "2018 Q4", "2019-Q1"},
+	} {
+		layout := ferryLayout()
+		layout.Constants["FREQ"] = test.frequency
+		layout.Period = test.period
+		layout.Period.Headers = []string{"month"}
+		if err := layout.Check(ferries()); err != nil {
+			t.Error(err)
+			continue
+		}
+		rows, findings := readAll(t, layout, ferries(), strings.NewReader(ferryHeader+test.text+";Nord;NO;;x;1\n"))
+		switch {
+		case test.want == "" && (len(findings) != 1 || findings[0].Rule != "PERIOD" || findings[0].Line != 2 || findings[0].Column != "month"):
+			t.Errorf("%+v: read as %v with findings %v", test, rows, findings)
+		case test.want != "" && (len(rows) != 1 || rows[0][3] != test.want):
+			t.Errorf("%+v: read as %v with findings %v", test, rows, findings)
+		}
+	}
+}
+
+func TestReadNumberFormats(t *testing.T) {
+	t.Parallel()
+	english, german := statistics.LayoutNumbers{Thousands: ","}, statistics.LayoutNumbers{Decimal: ",", Thousands: "."}
+	for _, test := range []struct {
+		numbers statistics.LayoutNumbers
+		text    string
+		want    float64
+	}{
+		{english, "3,137", 3137},
+		{english, "3137", 3137},
+		{english, "-1,234,567.5", -1234567.5},
+		{english, "3,13", math.NaN()},
+		{english, "3137,000", math.NaN()},
+		{english, ",137", math.NaN()},
+		{english, "3,,137", math.NaN()},
+		{english, "3,137,", math.NaN()},
+		{english, "1.234,5", math.NaN()},
+		{german, "1.204,5", 1204.5},
+		{german, "1204,5", 1204.5},
+		{german, "1.204", 1204},
+		{german, "1.2", math.NaN()},
+		{german, "1,204.5", math.NaN()},
+		{german, "1,2,3", math.NaN()},
+		{statistics.LayoutNumbers{Thousands: "\u00a0"}, "12\u00a0345", 12345},
+	} {
+		layout := ferryLayout()
+		layout.Numbers = test.numbers
+		if err := layout.Check(ferries()); err != nil {
+			t.Error(err)
+			continue
+		}
+		rows, findings := readAll(t, layout, ferries(), strings.NewReader(ferryHeader+"2023-01;Nord;NO;;x;"+test.text+"\n"))
+		switch {
+		case math.IsNaN(test.want) && (len(findings) != 1 || findings[0].Rule != "VALUE" || findings[0].Column != "persons"):
+			t.Errorf("%+v: read as %v with findings %v", test, rows, findings)
+		case !math.IsNaN(test.want) && (len(rows) != 1 || rows[0][5] != fmt.Sprint(test.want)):
+			t.Errorf("%+v: read as %v with findings %v", test, rows, findings)
+		}
+	}
+}
+
+func TestReadEncodings(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ encoding, port, want, rule string }{
+		{"", "S\xc3\xb8r", "Sør", ""},
+		{"utf-8", "S\xc3\xb8r", "Sør", ""},
+		{"ISO-8859-1", "S\xf8r", "Sør", ""},
+		{"windows-1252", "S\xf8r \x80 \x9f", "Sør € Ÿ", ""},
+		{"windows-1252", "S\x81r", "", "ENCODING"},
+		{"", "S\xf8r", "", "ENCODING"},
+	} {
+		layout := ferryLayout()
+		layout.Encoding = test.encoding
+		if err := layout.Check(ferries()); err != nil {
+			t.Error(err)
+		}
+		file := ferryHeader + strings.Repeat("2023-01;"+test.port+";NO;;x;1\n", 300)
+		rows, findings := readAll(t, layout, ferries(), iotest.HalfReader(strings.NewReader(file)))
+		switch {
+		case test.rule != "" && (len(findings) != 300 || findings[299].Rule != test.rule || findings[299].Line != 301):
+			t.Errorf("%+v: %d rows with %d findings", test, len(rows), len(findings))
+		case test.rule == "" && (len(rows) != 300 || rows[299][1] != test.want || len(findings) > 0):
+			t.Errorf("%+v: read as %v with findings %v", test, rows, findings)
+		}
+	}
+}
+
+func TestReadWide(t *testing.T) {
+	t.Parallel()
+	const header = "month;port;flag;note;clerk;persons 0;persons 1;all\n"
+	wide := func(change func(*statistics.Layout)) statistics.Layout {
+		layout := ferryLayout()
+		widen(&layout, "FLAG", "NO", "SE")
+		layout.Columns = append(layout.Columns, statistics.LayoutColumn{Header: "all", Total: true})
+		change(&layout)
+		return layout
+	}
+	for _, test := range []struct {
+		name, file string
+		layout     statistics.Layout
+		want       [][]string
+		findings   []found
+	}{
+		{
+			"it makes a row of each column", "2023-01;Nord;x;a;y;1;2;3\n2023-02;Sund;x;;y;0;4;4\n", wide(func(*statistics.Layout) {}), [][]string{
+				{"M", "Nord", "NO", "2023-01", "a", "1", "2"},
+				{"M", "Nord", "SE", "2023-01", "a", "2", "2"},
+				{"M", "Sund", "NO", "2023-02", "", "0", "3"},
+				{"M", "Sund", "SE", "2023-02", "", "4", "3"},
+			}, nil,
+		},
+		{
+			"it holds the total against the sum", "2023-01;Nord;x;;y;1;2;3\n2023-01;Sund;x;;y;1;2;4\n2023-01;Vest;x;;y;1;2;\n", wide(func(*statistics.Layout) {}),
+			[][]string{{"M", "Nord", "NO", "2023-01", "", "1", "2"}, {"M", "Nord", "SE", "2023-01", "", "2", "2"}},
+			[]found{{Rule: "TOTAL_MISMATCH", Line: 3, Column: "all", Values: []string{"4", "3"}}, {Rule: "BLANK", Line: 4, Column: "all"}},
+		},
+		{
+			"it sums decimals", "2023-01;Nord;x;;y;0.1;0.2;0.3\n", wide(func(*statistics.Layout) {}),
+			[][]string{{"M", "Nord", "NO", "2023-01", "", "0.1", "2"}, {"M", "Nord", "SE", "2023-01", "", "0.2", "2"}},
+			nil,
+		},
+		{
+			"it counts blank cells that are no figures", "2023-01;Nord;x;;y;1;;1\n2023-01;Sund;x;;y;; ;\n", wide(func(l *statistics.Layout) {
+				l.Columns[4].SkipBlank, l.Columns[5].SkipBlank, l.Columns[6].SkipBlank = true, true, true
+			}),
+			[][]string{{"M", "Nord", "NO", "2023-01", "", "1", "2"}},
+			[]found{{Rule: "BLANK", Column: "persons 0"}, {Rule: "BLANK", Column: "persons 1"}, {Rule: "BLANK", Column: "all"}},
+		},
+		{
+			"it reads a period from each column", "Nord;NO;;y;1;2;3\n", wide(func(l *statistics.Layout) {
+				l.Columns[1].Component = "FLAG"
+				l.Columns[4].Constants = map[string]string{"TIME_PERIOD": "2023-01"}
+				l.Columns[5].Constants = map[string]string{"TIME_PERIOD": "2023-02"}
+				l.Period = statistics.LayoutPeriod{}
+			}),
+			[][]string{{"M", "Nord", "NO", "2023-01", "", "1", "2"}, {"M", "Nord", "NO", "2023-02", "", "2", "2"}},
+			nil,
+		},
+		{
+			"it counts the rows that filters leave out", "2023-01;Nord;x;;a;1;2;3\n2023-01;all;x;;a;1;2;3\n2023-01;Sund;x;;b;1;2;3\n2023-01;Vest;x;;c;;2;\n", wide(func(l *statistics.Layout) {
+				l.Filters = []statistics.LayoutFilter{{Header: "clerk", Keep: []string{"a"}}, {Header: "port", LeaveOut: []string{"all", "none"}}}
+			}),
+			[][]string{{"M", "Nord", "NO", "2023-01", "", "1", "2"}, {"M", "Nord", "SE", "2023-01", "", "2", "2"}},
+			[]found{{Rule: "FILTER", Column: "clerk", Values: []string{"b", "c"}}, {Rule: "FILTER", Column: "port", Values: []string{"all"}}},
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			if err := test.layout.Check(ferries()); err != nil {
+				t.Fatal(err)
+			}
+			first := header
+			if len(test.layout.Period.Headers) == 0 {
+				_, first, _ = strings.Cut(header, ";")
+			}
+			rows, findings := readAll(t, test.layout, ferries(), strings.NewReader(first+test.file))
+			if diff := cmp.Diff(test.want, rows); diff != "" {
+				t.Errorf("the rows differ (-want +got):\n%s", diff)
+			}
+			var got []found
+			for _, f := range findings {
+				if note := f.Line == 0; note != (f.Severity == statistics.Note) {
+					t.Errorf("%s has severity %v", f.Rule, f.Severity)
+				}
+				got = append(got, found{f.Rule, f.Line, f.Column, f.Values})
+			}
+			if diff := cmp.Diff(test.findings, got); diff != "" {
+				t.Errorf("the findings differ (-want +got):\n%s", diff)
+			}
+		})
+	}
+
+	t.Run("it keeps to 4,096 rows in a block", func(t *testing.T) {
+		t.Parallel()
+		layout := wide(func(l *statistics.Layout) { widen(l, "FLAG", "NO", "SE", "DK") })
+		file := "month;port;flag;note;clerk;persons 0;persons 1;persons 2\n" + strings.Repeat("2023-01;Nord;x;;y;1;2;3\n", 2000)
+		var report statistics.Report
+		var sizes []int
+		for b, err := range layout.Read(strings.NewReader(file), ferries(), &report) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			sizes = append(sizes, b.Rows)
+		}
+		if !slices.Equal(sizes, []int{4095, 1905}) || len(report.Findings()) > 0 {
+			t.Errorf("blocks of %v rows, findings %v", sizes, report.Findings())
+		}
+	})
+}
+
 // FuzzRead looks for a file that breaks the reader: every row is either in a block or behind a finding.
 func FuzzRead(f *testing.F) {
 	for _, seed := range []string{

@@ -8,32 +8,19 @@ import (
 	"unicode/utf8"
 
 	"github.com/comity-federation/comity/proto/block"
+	"github.com/comity-federation/comity/proto/period"
 	"github.com/comity-federation/comity/services/fault"
 )
 
 // frequencyID is the dimension that every data structure begins with.
 const frequencyID = "FREQ"
 
-// The forms in which a file may write a period.
-const (
-	formatYear    = "YYYY"
-	formatQuarter = "YYYY Q"
-	formatMonth   = "YYYY-MM"
-	formatDay     = "YYYY-MM-DD"
-)
-
-// periodFormats names the frequencies that a form of period can tell apart: a day falls in a period of any frequency,
-// a year only in one that is a year long.
-var periodFormats = map[string]string{
-	formatYear:    "A",
-	formatQuarter: "AQ",
-	formatMonth:   "AQM",
-	formatDay:     "AQMWD",
-}
+// maxFigures is how many figures a row may have.
+const maxFigures = 512
 
 // Check reports every way in which l does not fit the data structure, as one fault with a violation for each field.
-// Each dimension must be filled exactly once, by a column or a constant; so must OBS_VALUE, by a column. Attributes
-// may be left out.
+// Each dimension must be filled exactly once, by a column or a constant; so must OBS_VALUE, by a column, or by several
+// whose constants differ. Attributes may be left out.
 func (l Layout) Check(s *DataStructure) error {
 	var violations violations
 	if l.ID == "" || strings.ContainsAny(l.ID, ":/") {
@@ -42,7 +29,13 @@ func (l Layout) Check(s *DataStructure) error {
 	if !validDelimiter(l.Delimiter) {
 		violations.add("layout.delimiter", "%q is not one character that can separate cells", l.Delimiter)
 	}
+	if l.encoding() == "" {
+		violations.add("layout.encoding", "%q is not one of %s", l.Encoding, quotedList([]string{encodingUTF8, encodingLatin1, encodingWindows1252}))
+	}
+	l.Numbers.check(&violations)
 	l.checkComponents(s, &violations)
+	l.checkFigures(&violations)
+	l.checkFilters(&violations)
 	l.checkPeriod(s, &violations)
 	if l.Duplicates > SumDuplicates {
 		violations.add("layout.duplicates", "rule %d is not known", l.Duplicates)
@@ -75,12 +68,19 @@ func (l Layout) checkComponents(s *DataStructure, violations *violations) {
 			violations.add(field+".header", "%q stands twice", column.Header)
 		}
 		headers[column.Header] = true
-		if column.Component == "" {
-			continue
-		}
-		fill(field+".component", column.Component)
-		if _, ok := parseFigure(column.Blank); column.Component == block.ObsValue && column.Blank != "" && !ok {
-			violations.add(field+".blank", "%q is not a number", column.Blank)
+		switch column.Component {
+		case "":
+		case block.ObsValue:
+			if filledBy[block.ObsValue] == "" {
+				fill(field+".component", block.ObsValue)
+				for _, component := range slices.Sorted(maps.Keys(column.Constants)) {
+					if component != block.ObsValue && component != block.TimePeriod {
+						fill(field+".constants."+component, component)
+					}
+				}
+			}
+		default:
+			fill(field+".component", column.Component)
 		}
 	}
 	for _, component := range slices.Sorted(maps.Keys(l.Constants)) {
@@ -104,11 +104,103 @@ func (l Layout) checkComponents(s *DataStructure, violations *violations) {
 	}
 }
 
+// checkFigures looks at the columns that hold figures.
+func (l Layout) checkFigures(violations *violations) {
+	figures, first := 0, 0
+	tuples := map[string]int{}
+	for i, column := range l.Columns {
+		field := fmt.Sprintf("layout.columns[%d]", i)
+		if column.Component != block.ObsValue {
+			if column.Total && column.Component != "" {
+				violations.add(field+".total", "a total is not read as %s", column.Component)
+			}
+			if len(column.Constants) > 0 {
+				violations.add(field+".constants", "the column holds no figures")
+			}
+			if column.SkipBlank && !column.Total {
+				violations.add(field+".skipBlank", "the column holds no figures")
+			}
+			if !column.Total {
+				continue
+			}
+		}
+		if _, ok := l.Numbers.parse(column.Blank); column.Blank != "" && !ok {
+			violations.add(field+".blank", "%q is not a number", column.Blank)
+		}
+		if column.Blank != "" && column.SkipBlank {
+			violations.add(field+".skipBlank", "a blank cell stands for %q already", column.Blank)
+		}
+		if column.Component != block.ObsValue {
+			continue
+		}
+		if column.Total {
+			violations.add(field+".total", "a total is not read as %s", column.Component)
+		}
+		if figures == 0 {
+			first = i
+		}
+		figures++
+		ids := slices.Sorted(maps.Keys(column.Constants))
+		if !slices.Equal(ids, slices.Sorted(maps.Keys(l.Columns[first].Constants))) {
+			violations.add(field+".constants", "are not of the same components as those of layout.columns[%d]", first)
+		}
+		var tuple strings.Builder
+		for _, id := range ids {
+			value := column.Constants[id]
+			checkColumnConstant(field+".constants."+id, id, value, violations)
+			fmt.Fprintf(&tuple, "%s=%q ", id, value)
+		}
+		if other, twice := tuples[tuple.String()]; twice {
+			violations.add(field+".constants", "%sis what the figures of layout.columns[%d] are of", tuple.String(), other)
+		}
+		tuples[tuple.String()] = i
+	}
+	if figures > maxFigures {
+		violations.add("layout.columns", "%d columns hold figures; at most %d may", figures, maxFigures)
+	}
+}
+
+// checkColumnConstant looks at what all figures of one column have.
+func checkColumnConstant(field, id, value string, violations *violations) {
+	switch id {
+	case block.ObsValue:
+		violations.add(field, "a figure cannot be a constant")
+	case frequencyID:
+		violations.add(field, "the frequency cannot differ between columns")
+	case block.TimePeriod:
+		if _, err := period.Parse(value); err != nil {
+			violations.add(field, "%v", err)
+		}
+	default:
+		if value == "" {
+			violations.add(field, "is empty")
+		}
+	}
+}
+
+// checkFilters looks at how rows are chosen.
+func (l Layout) checkFilters(violations *violations) {
+	for i, filter := range l.Filters {
+		field := fmt.Sprintf("layout.filters[%d]", i)
+		if !slices.ContainsFunc(l.Columns, func(c LayoutColumn) bool { return c.Header == filter.Header }) {
+			violations.add(field+".header", "%q is none of the columns", filter.Header)
+		}
+		if (len(filter.Keep) == 0) == (len(filter.LeaveOut) == 0) {
+			violations.add(field, "either keep or leaveOut must have values")
+		}
+	}
+}
+
 // checkPeriod looks at how TIME_PERIOD comes about.
 func (l Layout) checkPeriod(s *DataStructure, violations *violations) {
-	frequencies, ok := periodFormats[l.Period.Format]
-	if !ok {
-		violations.add("layout.period.format", "%q is not one of %s", l.Period.Format, quotedList(slices.Sorted(maps.Keys(periodFormats))))
+	if len(s.Dimensions) == 0 || s.Dimensions[0].ID != frequencyID {
+		violations.add("layout.dataflow", "the first dimension of %s is not %s", s.Ref, frequencyID)
+	}
+	if l.widePeriods() {
+		if len(l.Period.Headers) > 0 || l.Period.Format != "" {
+			violations.add("layout.period", "the columns of figures have %s as a constant already", block.TimePeriod)
+		}
+		return
 	}
 	if len(l.Period.Headers) == 0 {
 		violations.add("layout.period.headers", "no column holds the period")
@@ -118,12 +210,25 @@ func (l Layout) checkPeriod(s *DataStructure, violations *violations) {
 			violations.add(fmt.Sprintf("layout.period.headers[%d]", i), "%q is empty or stands twice", header)
 		}
 	}
-	if len(s.Dimensions) == 0 || s.Dimensions[0].ID != frequencyID {
-		violations.add("layout.dataflow", "the first dimension of %s is not %s", s.Ref, frequencyID)
+	format, err := newPeriodFormat(l.Period)
+	if err != nil {
+		violations.add("layout.period.format", "%v", err)
+		return
 	}
-	if frequency, constant := l.Constants[frequencyID]; ok && constant && !oneOf(frequencies, frequency) {
-		violations.add("layout.constants."+frequencyID, "periods of the form %q have no frequency %q, but one of %s", l.Period.Format, frequency, strings.Join(strings.Split(frequencies, ""), ", "))
+	if err := format.checkMonths(); err != nil {
+		violations.add("layout.period.months", "%v", err)
 	}
+	if err := format.checkFiscalYear(); err != nil {
+		violations.add("layout.period.fiscalYear", "%v", err)
+	}
+	if frequency, constant := l.Constants[frequencyID]; constant && !oneOf(format.frequencies(), frequency) {
+		violations.add("layout.constants."+frequencyID, "periods of the form %q have no frequency %q, but one of %s", l.Period.Format, frequency, strings.Join(strings.Split(format.frequencies(), ""), ", "))
+	}
+}
+
+// widePeriods reports whether the columns of figures are each of another period.
+func (l Layout) widePeriods() bool {
+	return slices.ContainsFunc(l.Columns, func(c LayoutColumn) bool { return c.Constants[block.TimePeriod] != "" })
 }
 
 // oneOf reports whether the code is a single letter of the letters.

@@ -141,6 +141,9 @@ type Layout struct {
 	Constants  map[string]string
 	Period     LayoutPeriod
 	Duplicates DuplicateRule
+	Encoding   string // "UTF-8", "ISO-8859-1" or "windows-1252"; "" is UTF-8
+	Numbers    LayoutNumbers
+	Filters    []LayoutFilter // a row is read that passes all of them
 }
 
 // LayoutColumn says what one column of the file is.
@@ -148,13 +151,49 @@ type LayoutColumn struct {
 	Header    string
 	Component string // "": known, and not read
 	Blank     string // what a blank cell stands for; "": it is an error, but of an attribute an absent value
+
+	// Of a column of figures: components, TIME_PERIOD among them, that all its figures have with the same value. Several
+	// columns may hold figures where each has other values of the same components.
+	Constants map[string]string
+	SkipBlank bool // of a column of figures: a blank cell is no figure
+	Total     bool // the column is no component; it must hold the sum of the row's figures
 }
 
-// LayoutPeriod says how TIME_PERIOD is read: from the columns joined with a space, in the format "YYYY-MM",
-// "YYYY-MM-DD" (any day in the period), "YYYY Q" or "YYYY". The frequency is that of the row's FREQ.
+// LayoutNumbers says how figures are written.
+type LayoutNumbers struct {
+	Decimal   string // the decimal mark, one character; "" is a point
+	Thousands string // the character that may stand between thousands; "": none may
+}
+
+// LayoutFilter chooses rows by the cell of one column. Only one of Keep and LeaveOut has values.
+type LayoutFilter struct {
+	Header   string
+	Keep     []string // the row is read where its cell is one of these
+	LeaveOut []string // the row is left out where its cell is one of these
+}
+
+// LayoutPeriod says how TIME_PERIOD is read: from the columns joined with a space, in a format such as "YYYY-MM". The
+// frequency is that of the row's FREQ. A format is made of
+//
+//	YYYY         the year
+//	MM DD        the month and the day in two digits; M and D: in one or two
+//	MONTH        the name of the month, one of Months
+//	Q            the number of the quarter; QQ: the same after a letter Q
+//	FF           the number of the month in the fiscal year, in two digits; F: in one or two
+//	hh mm ss AM  a time of day, which does not matter
+//
+// and of anything but letters, which stands for itself. A date may be any day in the period.
 type LayoutPeriod struct {
-	Headers []string
-	Format  string
+	Headers    []string // none where the columns of figures have TIME_PERIOD as a constant
+	Format     string
+	Months     []string   // from January; upper and lower case do not differ
+	FiscalYear FiscalYear // of years and quarters; the zero FiscalYear: they are those of the calendar
+}
+
+// FiscalYear says when a fiscal year begins, and which one it is.
+type FiscalYear struct {
+	FirstMonth   int  // from 1 to 12
+	NamedByStart bool // it is called by the calendar year in which it begins, not by the one in which it ends
 }
 
 // DuplicateRule says what happens to rows that fall on one key.

@@ -157,9 +157,23 @@ func layoutFromProto(p *statisticspb.Layout) (statistics.Layout, error) {
 	var r refs
 	l := statistics.Layout{
 		ID: p.GetId(), Dataflow: r.parse(p.GetDataflow()), Delimiter: p.GetDelimiter(), Constants: names(p.GetConstants()),
-		Period: statistics.LayoutPeriod{Headers: texts(p.GetPeriod().GetHeaders()), Format: p.GetPeriod().GetFormat()},
+		Encoding: p.GetEncoding(),
+		Numbers:  statistics.LayoutNumbers{Decimal: p.GetNumbers().GetDecimal(), Thousands: p.GetNumbers().GetThousands()},
+		Period: statistics.LayoutPeriod{
+			Headers: texts(p.GetPeriod().GetHeaders()), Format: p.GetPeriod().GetFormat(), Months: texts(p.GetPeriod().GetMonths()),
+			FiscalYear: statistics.FiscalYear{
+				FirstMonth:   int(p.GetPeriod().GetFiscalYear().GetFirstMonth()),
+				NamedByStart: p.GetPeriod().GetFiscalYear().GetNamedByStart(),
+			},
+		},
 		Columns: convert(p.GetColumns(), func(c *statisticspb.LayoutColumn) statistics.LayoutColumn {
-			return statistics.LayoutColumn{Header: c.GetHeader(), Component: c.GetComponent(), Blank: c.GetBlank()}
+			return statistics.LayoutColumn{
+				Header: c.GetHeader(), Component: c.GetComponent(), Blank: c.GetBlank(),
+				Constants: names(c.GetConstants()), SkipBlank: c.GetSkipBlank(), Total: c.GetTotal(),
+			}
+		}),
+		Filters: convert(p.GetFilters(), func(f *statisticspb.LayoutFilter) statistics.LayoutFilter {
+			return statistics.LayoutFilter{Header: f.GetHeader(), Keep: texts(f.GetKeep()), LeaveOut: texts(f.GetLeaveOut())}
 		}),
 	}
 	switch p.GetDuplicates() {
@@ -178,13 +192,27 @@ func layoutToProto(l statistics.Layout) *statisticspb.Layout {
 	if l.Duplicates == statistics.SumDuplicates {
 		duplicates = statisticspb.Layout_SUM
 	}
-	return &statisticspb.Layout{
+	p := &statisticspb.Layout{
 		Id: l.ID, Dataflow: refText(l.Dataflow), Delimiter: l.Delimiter, Constants: l.Constants, Duplicates: duplicates,
-		Period: &statisticspb.LayoutPeriod{Headers: l.Period.Headers, Format: l.Period.Format},
+		Encoding: l.Encoding,
+		Period:   &statisticspb.LayoutPeriod{Headers: l.Period.Headers, Format: l.Period.Format, Months: l.Period.Months},
 		Columns: convert(l.Columns, func(c statistics.LayoutColumn) *statisticspb.LayoutColumn {
-			return &statisticspb.LayoutColumn{Header: c.Header, Component: c.Component, Blank: c.Blank}
+			return &statisticspb.LayoutColumn{
+				Header: c.Header, Component: c.Component, Blank: c.Blank,
+				Constants: c.Constants, SkipBlank: c.SkipBlank, Total: c.Total,
+			}
+		}),
+		Filters: convert(l.Filters, func(f statistics.LayoutFilter) *statisticspb.LayoutFilter {
+			return &statisticspb.LayoutFilter{Header: f.Header, Keep: f.Keep, LeaveOut: f.LeaveOut}
 		}),
 	}
+	if l.Numbers != (statistics.LayoutNumbers{}) {
+		p.Numbers = &statisticspb.LayoutNumbers{Decimal: l.Numbers.Decimal, Thousands: l.Numbers.Thousands}
+	}
+	if year := l.Period.FiscalYear; year != (statistics.FiscalYear{}) {
+		p.Period.FiscalYear = &statisticspb.LayoutPeriod_FiscalYear{FirstMonth: count(year.FirstMonth), NamedByStart: year.NamedByStart}
+	}
+	return p
 }
 
 func headerFromProto(p *statisticspb.SubmissionHeader) (statistics.Header, error) {

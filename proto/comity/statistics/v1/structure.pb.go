@@ -929,7 +929,13 @@ type Layout struct {
 	// How TIME_PERIOD is read.
 	Period *LayoutPeriod `protobuf:"bytes,6,opt,name=period,proto3" json:"period,omitempty"`
 	// What happens to rows that fall on one key.
-	Duplicates    Layout_DuplicateRule `protobuf:"varint,7,opt,name=duplicates,proto3,enum=comity.statistics.v1.Layout_DuplicateRule" json:"duplicates,omitempty"`
+	Duplicates Layout_DuplicateRule `protobuf:"varint,7,opt,name=duplicates,proto3,enum=comity.statistics.v1.Layout_DuplicateRule" json:"duplicates,omitempty"`
+	// The character encoding: "UTF-8", "ISO-8859-1" or "windows-1252"; empty: UTF-8.
+	Encoding string `protobuf:"bytes,8,opt,name=encoding,proto3" json:"encoding,omitempty"`
+	// How figures are written; absent: as 1204 or -3.5.
+	Numbers *LayoutNumbers `protobuf:"bytes,9,opt,name=numbers,proto3" json:"numbers,omitempty"`
+	// Which rows are read: those that pass every filter. How many are left out stands in a note of the quality report.
+	Filters       []*LayoutFilter `protobuf:"bytes,10,rep,name=filters,proto3" json:"filters,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1013,6 +1019,27 @@ func (x *Layout) GetDuplicates() Layout_DuplicateRule {
 	return Layout_UNSPECIFIED
 }
 
+func (x *Layout) GetEncoding() string {
+	if x != nil {
+		return x.Encoding
+	}
+	return ""
+}
+
+func (x *Layout) GetNumbers() *LayoutNumbers {
+	if x != nil {
+		return x.Numbers
+	}
+	return nil
+}
+
+func (x *Layout) GetFilters() []*LayoutFilter {
+	if x != nil {
+		return x.Filters
+	}
+	return nil
+}
+
 // LayoutColumn says what one column of the file is.
 type LayoutColumn struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1021,7 +1048,14 @@ type LayoutColumn struct {
 	// The component it fills, "OBS_VALUE" for the figure; empty: the column is known and not read.
 	Component string `protobuf:"bytes,2,opt,name=component,proto3" json:"component,omitempty"`
 	// What a blank cell stands for; empty: a blank cell is an error, but of an attribute an absent value.
-	Blank         string `protobuf:"bytes,3,opt,name=blank,proto3" json:"blank,omitempty"`
+	Blank string `protobuf:"bytes,3,opt,name=blank,proto3" json:"blank,omitempty"`
+	// Of a column of figures: components that all its figures have with the same value. With them several columns may hold
+	// figures, each column those of another code, such as SEX F, or of another TIME_PERIOD, written as SDMX does.
+	Constants map[string]string `protobuf:"bytes,4,rep,name=constants,proto3" json:"constants,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Of a column of figures: a blank cell is no figure. How many there are stands in a note of the quality report.
+	SkipBlank bool `protobuf:"varint,5,opt,name=skip_blank,json=skipBlank,proto3" json:"skip_blank,omitempty"`
+	// The column is not read as a component, but must hold the sum of the row's figures.
+	Total         bool `protobuf:"varint,6,opt,name=total,proto3" json:"total,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1077,20 +1111,167 @@ func (x *LayoutColumn) GetBlank() string {
 	return ""
 }
 
+func (x *LayoutColumn) GetConstants() map[string]string {
+	if x != nil {
+		return x.Constants
+	}
+	return nil
+}
+
+func (x *LayoutColumn) GetSkipBlank() bool {
+	if x != nil {
+		return x.SkipBlank
+	}
+	return false
+}
+
+func (x *LayoutColumn) GetTotal() bool {
+	if x != nil {
+		return x.Total
+	}
+	return false
+}
+
+// LayoutNumbers says how figures are written.
+type LayoutNumbers struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The decimal mark, one character; empty: a point.
+	Decimal string `protobuf:"bytes,1,opt,name=decimal,proto3" json:"decimal,omitempty"`
+	// The character that may stand between thousands; empty: none may.
+	Thousands     string `protobuf:"bytes,2,opt,name=thousands,proto3" json:"thousands,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LayoutNumbers) Reset() {
+	*x = LayoutNumbers{}
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LayoutNumbers) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LayoutNumbers) ProtoMessage() {}
+
+func (x *LayoutNumbers) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LayoutNumbers.ProtoReflect.Descriptor instead.
+func (*LayoutNumbers) Descriptor() ([]byte, []int) {
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *LayoutNumbers) GetDecimal() string {
+	if x != nil {
+		return x.Decimal
+	}
+	return ""
+}
+
+func (x *LayoutNumbers) GetThousands() string {
+	if x != nil {
+		return x.Thousands
+	}
+	return ""
+}
+
+// LayoutFilter chooses rows by what stands in one column.
+type LayoutFilter struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The header of the column.
+	Header string `protobuf:"bytes,1,opt,name=header,proto3" json:"header,omitempty"`
+	// A row is read where its cell is one of these. Only one of keep and leave_out is set.
+	Keep []string `protobuf:"bytes,2,rep,name=keep,proto3" json:"keep,omitempty"`
+	// A row is left out where its cell is one of these.
+	LeaveOut      []string `protobuf:"bytes,3,rep,name=leave_out,json=leaveOut,proto3" json:"leave_out,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LayoutFilter) Reset() {
+	*x = LayoutFilter{}
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LayoutFilter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LayoutFilter) ProtoMessage() {}
+
+func (x *LayoutFilter) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LayoutFilter.ProtoReflect.Descriptor instead.
+func (*LayoutFilter) Descriptor() ([]byte, []int) {
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *LayoutFilter) GetHeader() string {
+	if x != nil {
+		return x.Header
+	}
+	return ""
+}
+
+func (x *LayoutFilter) GetKeep() []string {
+	if x != nil {
+		return x.Keep
+	}
+	return nil
+}
+
+func (x *LayoutFilter) GetLeaveOut() []string {
+	if x != nil {
+		return x.LeaveOut
+	}
+	return nil
+}
+
 // LayoutPeriod says how TIME_PERIOD is read.
 type LayoutPeriod struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The columns that hold it, joined with a space.
+	// The columns that hold it, joined with a space. None where the columns of figures have it as a constant.
 	Headers []string `protobuf:"bytes,1,rep,name=headers,proto3" json:"headers,omitempty"`
-	// Its form: "YYYY-MM", "YYYY-MM-DD" (any day in the period), "YYYY Q" (year and number of the quarter) or "YYYY".
-	Format        string `protobuf:"bytes,2,opt,name=format,proto3" json:"format,omitempty"`
+	// Its form, such as "YYYY-MM", "YYYY Q" or "MM/DD/YYYY hh:mm:ss AM"; a date may be any day in the period. YYYY is the
+	// year, MM the month and DD the day in two digits, M and D in one or two; MONTH is the name of the month; Q is the
+	// number of the quarter, QQ the same after a letter Q; FF and F are the number of the month in the fiscal year; hh, mm,
+	// ss and AM are a time of day, which does not matter. All else but letters stands for itself.
+	Format string `protobuf:"bytes,2,opt,name=format,proto3" json:"format,omitempty"`
+	// The names of the twelve months from January, for MONTH. Upper and lower case do not differ.
+	Months []string `protobuf:"bytes,3,rep,name=months,proto3" json:"months,omitempty"`
+	// Where years and quarters are fiscal ones.
+	FiscalYear    *LayoutPeriod_FiscalYear `protobuf:"bytes,4,opt,name=fiscal_year,json=fiscalYear,proto3" json:"fiscal_year,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LayoutPeriod) Reset() {
 	*x = LayoutPeriod{}
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[12]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1102,7 +1283,7 @@ func (x *LayoutPeriod) String() string {
 func (*LayoutPeriod) ProtoMessage() {}
 
 func (x *LayoutPeriod) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[12]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1115,7 +1296,7 @@ func (x *LayoutPeriod) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LayoutPeriod.ProtoReflect.Descriptor instead.
 func (*LayoutPeriod) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{12}
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *LayoutPeriod) GetHeaders() []string {
@@ -1130,6 +1311,75 @@ func (x *LayoutPeriod) GetFormat() string {
 		return x.Format
 	}
 	return ""
+}
+
+func (x *LayoutPeriod) GetMonths() []string {
+	if x != nil {
+		return x.Months
+	}
+	return nil
+}
+
+func (x *LayoutPeriod) GetFiscalYear() *LayoutPeriod_FiscalYear {
+	if x != nil {
+		return x.FiscalYear
+	}
+	return nil
+}
+
+// FiscalYear says when a fiscal year begins, and which one it is.
+type LayoutPeriod_FiscalYear struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its first month, from 1 to 12.
+	FirstMonth int32 `protobuf:"varint,1,opt,name=first_month,json=firstMonth,proto3" json:"first_month,omitempty"`
+	// It is called by the calendar year in which it begins, not by the one in which it ends.
+	NamedByStart  bool `protobuf:"varint,2,opt,name=named_by_start,json=namedByStart,proto3" json:"named_by_start,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LayoutPeriod_FiscalYear) Reset() {
+	*x = LayoutPeriod_FiscalYear{}
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LayoutPeriod_FiscalYear) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LayoutPeriod_FiscalYear) ProtoMessage() {}
+
+func (x *LayoutPeriod_FiscalYear) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LayoutPeriod_FiscalYear.ProtoReflect.Descriptor instead.
+func (*LayoutPeriod_FiscalYear) Descriptor() ([]byte, []int) {
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{14, 0}
+}
+
+func (x *LayoutPeriod_FiscalYear) GetFirstMonth() int32 {
+	if x != nil {
+		return x.FirstMonth
+	}
+	return 0
+}
+
+func (x *LayoutPeriod_FiscalYear) GetNamedByStart() bool {
+	if x != nil {
+		return x.NamedByStart
+	}
+	return false
 }
 
 var File_comity_statistics_v1_structure_proto protoreflect.FileDescriptor
@@ -1232,7 +1482,7 @@ const file_comity_statistics_v1_structure_proto_rawDesc = "" +
 	"\asources\x18\x01 \x03(\tR\asources\x12\x18\n" +
 	"\atargets\x18\x02 \x03(\tR\atargets\x12-\n" +
 	"\x12representation_map\x18\x03 \x01(\tR\x11representationMap\x12\x1a\n" +
-	"\bconstant\x18\x04 \x01(\tR\bconstant\"\xd8\x03\n" +
+	"\bconstant\x18\x04 \x01(\tR\bconstant\"\xf1\x04\n" +
 	"\x06Layout\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
 	"\bdataflow\x18\x02 \x01(\tR\bdataflow\x12\x1c\n" +
@@ -1242,7 +1492,11 @@ const file_comity_statistics_v1_structure_proto_rawDesc = "" +
 	"\x06period\x18\x06 \x01(\v2\".comity.statistics.v1.LayoutPeriodR\x06period\x12J\n" +
 	"\n" +
 	"duplicates\x18\a \x01(\x0e2*.comity.statistics.v1.Layout.DuplicateRuleR\n" +
-	"duplicates\x1a<\n" +
+	"duplicates\x12\x1a\n" +
+	"\bencoding\x18\b \x01(\tR\bencoding\x12=\n" +
+	"\anumbers\x18\t \x01(\v2#.comity.statistics.v1.LayoutNumbersR\anumbers\x12<\n" +
+	"\afilters\x18\n" +
+	" \x03(\v2\".comity.statistics.v1.LayoutFilterR\afilters\x1a<\n" +
 	"\x0eConstantsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"5\n" +
@@ -1250,14 +1504,36 @@ const file_comity_statistics_v1_structure_proto_rawDesc = "" +
 	"\vUNSPECIFIED\x10\x00\x12\n" +
 	"\n" +
 	"\x06REJECT\x10\x01\x12\a\n" +
-	"\x03SUM\x10\x02\"Z\n" +
+	"\x03SUM\x10\x02\"\x9e\x02\n" +
 	"\fLayoutColumn\x12\x16\n" +
 	"\x06header\x18\x01 \x01(\tR\x06header\x12\x1c\n" +
 	"\tcomponent\x18\x02 \x01(\tR\tcomponent\x12\x14\n" +
-	"\x05blank\x18\x03 \x01(\tR\x05blank\"@\n" +
+	"\x05blank\x18\x03 \x01(\tR\x05blank\x12O\n" +
+	"\tconstants\x18\x04 \x03(\v21.comity.statistics.v1.LayoutColumn.ConstantsEntryR\tconstants\x12\x1d\n" +
+	"\n" +
+	"skip_blank\x18\x05 \x01(\bR\tskipBlank\x12\x14\n" +
+	"\x05total\x18\x06 \x01(\bR\x05total\x1a<\n" +
+	"\x0eConstantsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"G\n" +
+	"\rLayoutNumbers\x12\x18\n" +
+	"\adecimal\x18\x01 \x01(\tR\adecimal\x12\x1c\n" +
+	"\tthousands\x18\x02 \x01(\tR\tthousands\"W\n" +
+	"\fLayoutFilter\x12\x16\n" +
+	"\x06header\x18\x01 \x01(\tR\x06header\x12\x12\n" +
+	"\x04keep\x18\x02 \x03(\tR\x04keep\x12\x1b\n" +
+	"\tleave_out\x18\x03 \x03(\tR\bleaveOut\"\xfd\x01\n" +
 	"\fLayoutPeriod\x12\x18\n" +
 	"\aheaders\x18\x01 \x03(\tR\aheaders\x12\x16\n" +
-	"\x06format\x18\x02 \x01(\tR\x06formatB\xe9\x01\n" +
+	"\x06format\x18\x02 \x01(\tR\x06format\x12\x16\n" +
+	"\x06months\x18\x03 \x03(\tR\x06months\x12N\n" +
+	"\vfiscal_year\x18\x04 \x01(\v2-.comity.statistics.v1.LayoutPeriod.FiscalYearR\n" +
+	"fiscalYear\x1aS\n" +
+	"\n" +
+	"FiscalYear\x12\x1f\n" +
+	"\vfirst_month\x18\x01 \x01(\x05R\n" +
+	"firstMonth\x12$\n" +
+	"\x0enamed_by_start\x18\x02 \x01(\bR\fnamedByStartB\xe9\x01\n" +
 	"\x18com.comity.statistics.v1B\x0eStructureProtoP\x01ZKgithub.com/comity-federation/comity/proto/comity/statistics/v1;statisticsv1\xa2\x02\x03CSX\xaa\x02\x14Comity.Statistics.V1\xca\x02\x14Comity\\Statistics\\V1\xe2\x02 Comity\\Statistics\\V1\\GPBMetadata\xea\x02\x16Comity::Statistics::V1b\x06proto3"
 
 var (
@@ -1273,30 +1549,34 @@ func file_comity_statistics_v1_structure_proto_rawDescGZIP() []byte {
 }
 
 var file_comity_statistics_v1_structure_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_comity_statistics_v1_structure_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_comity_statistics_v1_structure_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_comity_statistics_v1_structure_proto_goTypes = []any{
-	(Layout_DuplicateRule)(0), // 0: comity.statistics.v1.Layout.DuplicateRule
-	(*Structures)(nil),        // 1: comity.statistics.v1.Structures
-	(*Codelist)(nil),          // 2: comity.statistics.v1.Codelist
-	(*Code)(nil),              // 3: comity.statistics.v1.Code
-	(*DataStructure)(nil),     // 4: comity.statistics.v1.DataStructure
-	(*Component)(nil),         // 5: comity.statistics.v1.Component
-	(*Dataflow)(nil),          // 6: comity.statistics.v1.Dataflow
-	(*RepresentationMap)(nil), // 7: comity.statistics.v1.RepresentationMap
-	(*Mapping)(nil),           // 8: comity.statistics.v1.Mapping
-	(*StructureMap)(nil),      // 9: comity.statistics.v1.StructureMap
-	(*ComponentMap)(nil),      // 10: comity.statistics.v1.ComponentMap
-	(*Layout)(nil),            // 11: comity.statistics.v1.Layout
-	(*LayoutColumn)(nil),      // 12: comity.statistics.v1.LayoutColumn
-	(*LayoutPeriod)(nil),      // 13: comity.statistics.v1.LayoutPeriod
-	nil,                       // 14: comity.statistics.v1.Codelist.NamesEntry
-	nil,                       // 15: comity.statistics.v1.Code.NamesEntry
-	nil,                       // 16: comity.statistics.v1.DataStructure.NamesEntry
-	nil,                       // 17: comity.statistics.v1.Component.NamesEntry
-	nil,                       // 18: comity.statistics.v1.Dataflow.NamesEntry
-	nil,                       // 19: comity.statistics.v1.RepresentationMap.NamesEntry
-	nil,                       // 20: comity.statistics.v1.StructureMap.NamesEntry
-	nil,                       // 21: comity.statistics.v1.Layout.ConstantsEntry
+	(Layout_DuplicateRule)(0),       // 0: comity.statistics.v1.Layout.DuplicateRule
+	(*Structures)(nil),              // 1: comity.statistics.v1.Structures
+	(*Codelist)(nil),                // 2: comity.statistics.v1.Codelist
+	(*Code)(nil),                    // 3: comity.statistics.v1.Code
+	(*DataStructure)(nil),           // 4: comity.statistics.v1.DataStructure
+	(*Component)(nil),               // 5: comity.statistics.v1.Component
+	(*Dataflow)(nil),                // 6: comity.statistics.v1.Dataflow
+	(*RepresentationMap)(nil),       // 7: comity.statistics.v1.RepresentationMap
+	(*Mapping)(nil),                 // 8: comity.statistics.v1.Mapping
+	(*StructureMap)(nil),            // 9: comity.statistics.v1.StructureMap
+	(*ComponentMap)(nil),            // 10: comity.statistics.v1.ComponentMap
+	(*Layout)(nil),                  // 11: comity.statistics.v1.Layout
+	(*LayoutColumn)(nil),            // 12: comity.statistics.v1.LayoutColumn
+	(*LayoutNumbers)(nil),           // 13: comity.statistics.v1.LayoutNumbers
+	(*LayoutFilter)(nil),            // 14: comity.statistics.v1.LayoutFilter
+	(*LayoutPeriod)(nil),            // 15: comity.statistics.v1.LayoutPeriod
+	nil,                             // 16: comity.statistics.v1.Codelist.NamesEntry
+	nil,                             // 17: comity.statistics.v1.Code.NamesEntry
+	nil,                             // 18: comity.statistics.v1.DataStructure.NamesEntry
+	nil,                             // 19: comity.statistics.v1.Component.NamesEntry
+	nil,                             // 20: comity.statistics.v1.Dataflow.NamesEntry
+	nil,                             // 21: comity.statistics.v1.RepresentationMap.NamesEntry
+	nil,                             // 22: comity.statistics.v1.StructureMap.NamesEntry
+	nil,                             // 23: comity.statistics.v1.Layout.ConstantsEntry
+	nil,                             // 24: comity.statistics.v1.LayoutColumn.ConstantsEntry
+	(*LayoutPeriod_FiscalYear)(nil), // 25: comity.statistics.v1.LayoutPeriod.FiscalYear
 }
 var file_comity_statistics_v1_structure_proto_depIdxs = []int32{
 	2,  // 0: comity.statistics.v1.Structures.codelists:type_name -> comity.statistics.v1.Codelist
@@ -1304,27 +1584,31 @@ var file_comity_statistics_v1_structure_proto_depIdxs = []int32{
 	6,  // 2: comity.statistics.v1.Structures.dataflows:type_name -> comity.statistics.v1.Dataflow
 	7,  // 3: comity.statistics.v1.Structures.representation_maps:type_name -> comity.statistics.v1.RepresentationMap
 	9,  // 4: comity.statistics.v1.Structures.structure_maps:type_name -> comity.statistics.v1.StructureMap
-	14, // 5: comity.statistics.v1.Codelist.names:type_name -> comity.statistics.v1.Codelist.NamesEntry
+	16, // 5: comity.statistics.v1.Codelist.names:type_name -> comity.statistics.v1.Codelist.NamesEntry
 	3,  // 6: comity.statistics.v1.Codelist.codes:type_name -> comity.statistics.v1.Code
-	15, // 7: comity.statistics.v1.Code.names:type_name -> comity.statistics.v1.Code.NamesEntry
-	16, // 8: comity.statistics.v1.DataStructure.names:type_name -> comity.statistics.v1.DataStructure.NamesEntry
+	17, // 7: comity.statistics.v1.Code.names:type_name -> comity.statistics.v1.Code.NamesEntry
+	18, // 8: comity.statistics.v1.DataStructure.names:type_name -> comity.statistics.v1.DataStructure.NamesEntry
 	5,  // 9: comity.statistics.v1.DataStructure.dimensions:type_name -> comity.statistics.v1.Component
 	5,  // 10: comity.statistics.v1.DataStructure.attributes:type_name -> comity.statistics.v1.Component
-	17, // 11: comity.statistics.v1.Component.names:type_name -> comity.statistics.v1.Component.NamesEntry
-	18, // 12: comity.statistics.v1.Dataflow.names:type_name -> comity.statistics.v1.Dataflow.NamesEntry
-	19, // 13: comity.statistics.v1.RepresentationMap.names:type_name -> comity.statistics.v1.RepresentationMap.NamesEntry
+	19, // 11: comity.statistics.v1.Component.names:type_name -> comity.statistics.v1.Component.NamesEntry
+	20, // 12: comity.statistics.v1.Dataflow.names:type_name -> comity.statistics.v1.Dataflow.NamesEntry
+	21, // 13: comity.statistics.v1.RepresentationMap.names:type_name -> comity.statistics.v1.RepresentationMap.NamesEntry
 	8,  // 14: comity.statistics.v1.RepresentationMap.mappings:type_name -> comity.statistics.v1.Mapping
-	20, // 15: comity.statistics.v1.StructureMap.names:type_name -> comity.statistics.v1.StructureMap.NamesEntry
+	22, // 15: comity.statistics.v1.StructureMap.names:type_name -> comity.statistics.v1.StructureMap.NamesEntry
 	10, // 16: comity.statistics.v1.StructureMap.component_maps:type_name -> comity.statistics.v1.ComponentMap
 	12, // 17: comity.statistics.v1.Layout.columns:type_name -> comity.statistics.v1.LayoutColumn
-	21, // 18: comity.statistics.v1.Layout.constants:type_name -> comity.statistics.v1.Layout.ConstantsEntry
-	13, // 19: comity.statistics.v1.Layout.period:type_name -> comity.statistics.v1.LayoutPeriod
+	23, // 18: comity.statistics.v1.Layout.constants:type_name -> comity.statistics.v1.Layout.ConstantsEntry
+	15, // 19: comity.statistics.v1.Layout.period:type_name -> comity.statistics.v1.LayoutPeriod
 	0,  // 20: comity.statistics.v1.Layout.duplicates:type_name -> comity.statistics.v1.Layout.DuplicateRule
-	21, // [21:21] is the sub-list for method output_type
-	21, // [21:21] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	13, // 21: comity.statistics.v1.Layout.numbers:type_name -> comity.statistics.v1.LayoutNumbers
+	14, // 22: comity.statistics.v1.Layout.filters:type_name -> comity.statistics.v1.LayoutFilter
+	24, // 23: comity.statistics.v1.LayoutColumn.constants:type_name -> comity.statistics.v1.LayoutColumn.ConstantsEntry
+	25, // 24: comity.statistics.v1.LayoutPeriod.fiscal_year:type_name -> comity.statistics.v1.LayoutPeriod.FiscalYear
+	25, // [25:25] is the sub-list for method output_type
+	25, // [25:25] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_comity_statistics_v1_structure_proto_init() }
@@ -1338,7 +1622,7 @@ func file_comity_statistics_v1_structure_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_comity_statistics_v1_structure_proto_rawDesc), len(file_comity_statistics_v1_structure_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   21,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
