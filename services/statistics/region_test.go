@@ -378,12 +378,20 @@ func addStructures(t *testing.T, s *statistics.Structures, m *statisticspb.Struc
 
 func newLayout(t *testing.T, m *statisticspb.Layout) statistics.Layout {
 	t.Helper()
+	p := m.GetPeriod()
 	l := statistics.Layout{
 		ID: m.GetId(), Dataflow: parseRef(t, m.GetDataflow()), Delimiter: m.GetDelimiter(), Constants: maps.Clone(m.GetConstants()),
-		Period: statistics.LayoutPeriod{Headers: m.GetPeriod().GetHeaders(), Format: m.GetPeriod().GetFormat()},
+		Period:  statistics.LayoutPeriod{Headers: p.GetHeaders(), Format: p.GetFormat(), Months: p.GetMonths()},
+		Numbers: statistics.LayoutNumbers{Decimal: m.GetNumbers().GetDecimal(), Thousands: m.GetNumbers().GetThousands()},
 	}
 	for _, c := range m.GetColumns() {
-		l.Columns = append(l.Columns, statistics.LayoutColumn{Header: c.GetHeader(), Component: c.GetComponent(), Blank: c.GetBlank()})
+		l.Columns = append(l.Columns, statistics.LayoutColumn{
+			Header: c.GetHeader(), Component: c.GetComponent(), Blank: c.GetBlank(),
+			Constants: maps.Clone(c.GetConstants()), SkipBlank: c.GetSkipBlank(), Total: c.GetTotal(),
+		})
+	}
+	for _, f := range m.GetFilters() {
+		l.Filters = append(l.Filters, statistics.LayoutFilter{Header: f.GetHeader(), Keep: f.GetKeep(), LeaveOut: f.GetLeaveOut()})
 	}
 	if m.GetDuplicates() == statisticspb.Layout_SUM {
 		l.Duplicates = statistics.SumDuplicates
