@@ -563,6 +563,38 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
+// FuzzReadFormats looks for a layout that passes its check and breaks the reader.
+func FuzzReadFormats(f *testing.F) {
+	f.Add("YYYY MONTH", "2016 Mayo", 0, false, ",", ".", "3.137,5")
+	f.Add("MM/DD/YYYY hh:mm:ss AM", "12/01/2018 12:00:00 AM", 0, false, "", ",", "3,137")
+	f.Add("YYYY QQ", "2018 Q1", 10, true, ".", "", "-1")
+	f.Add("FF-YYYY", "12-2018", 7, false, "٫", "\u00a0", "1\u00a0000٫5")
+	f.Add("YYYY\xff", "2018\xff", 0, false, "", "", "1")
+	f.Fuzz(func(t *testing.T, format, text string, firstMonth int, namedByStart bool, decimal, thousands, figure string) {
+		layout := ferryLayout()
+		layout.Constants["FREQ"] = "A"
+		layout.Period = statistics.LayoutPeriod{
+			Headers: []string{"month"}, Format: format, FiscalYear: statistics.FiscalYear{FirstMonth: firstMonth, NamedByStart: namedByStart},
+		}
+		if strings.Contains(format, "MONTH") {
+			layout.Period.Months = strings.Fields("Enero Febrero Marzo Abril Mayo Junio Julio Agosto Septiembre Octubre Noviembre Diciembre")
+		}
+		layout.Numbers = statistics.LayoutNumbers{Decimal: decimal, Thousands: thousands}
+		if layout.Check(ferries()) != nil {
+			return
+		}
+		rows, _ := readAll(t, layout, ferries(), strings.NewReader(ferryHeader+text+";Nord;NO;;x;"+figure+"\n"))
+		for _, row := range rows {
+			if p, err := period.Parse(row[3]); err != nil || p.Frequency != period.Annual {
+				t.Fatalf("%q is read as %q (%v)", text, row[3], err)
+			}
+			if strings.ContainsAny(row[5], "NI") {
+				t.Fatalf("%q is read as %s", figure, row[5])
+			}
+		}
+	})
+}
+
 func BenchmarkRead(b *testing.B) {
 	file := ferryHeader + strings.Repeat("2023-01;Nord;NO;;x;1204\n", 100_000)
 	b.SetBytes(int64(len(file)))

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/comity-federation/comity/proto/period"
 )
@@ -21,11 +22,14 @@ type periodFormat struct {
 
 // newPeriodFormat takes the form apart. The error says what is wrong with it.
 func newPeriodFormat(p LayoutPeriod) (*periodFormat, error) {
+	if !utf8.ValidString(p.Format) {
+		return nil, fmt.Errorf("%q is not UTF-8", p.Format)
+	}
 	f := &periodFormat{LayoutPeriod: p}
 	for rest := p.Format; rest != ""; {
 		at := slices.IndexFunc(periodTokens, func(token string) bool { return strings.HasPrefix(rest, token) })
 		var token string
-		switch first := []rune(rest)[0]; {
+		switch first, _ := utf8.DecodeRuneInString(rest); {
 		case at >= 0 && f.has(periodTokens[at]):
 			return nil, fmt.Errorf("%q has %s twice", p.Format, periodTokens[at])
 		case at >= 0:

@@ -136,6 +136,26 @@ func TestLayouts(t *testing.T) {
 	}
 }
 
+// TestFiscalMonths reads a file that has each month both in the calendar's year and in the fiscal one.
+func TestFiscalMonths(t *testing.T) {
+	t.Parallel()
+	s := loadState(t, sandbox, "us")
+	path := filepath.Join(sandbox, "data/irreg_usa.csv.gz")
+	var report statistics.Report
+	calendar := s.read(t, path, &report)
+	s.layout.Period = statistics.LayoutPeriod{Headers: []string{"t_fy"}, Format: "YYYY-MM", FiscalYear: statistics.FiscalYear{FirstMonth: 10}}
+	if err := s.layout.Check(s.structure(t, s.layout.Dataflow)); err != nil {
+		t.Fatal(err)
+	}
+	fiscal := s.read(t, path, &report)
+	if findings := report.Findings(); len(findings) > 0 {
+		t.Fatalf("%d findings, the first: %+v", len(findings), findings[0])
+	}
+	if diff := cmp.Diff(calendar, fiscal); diff != "" {
+		t.Errorf("the months differ (-calendar +fiscal):\n%.2000s", diff)
+	}
+}
+
 // loadLayout reads a layout of a region with the structures of its state.
 func loadLayout(t *testing.T, directory, id string) *stateFiles {
 	t.Helper()

@@ -376,6 +376,71 @@ func TestRejection(t *testing.T) {
 	})
 }
 
+func TestNationalFile(t *testing.T) {
+	t.Parallel()
+	n := newMadeUp(t)
+	layout := &statisticspb.Layout{
+		Id: "gates", Dataflow: gates, Delimiter: ";", Encoding: "ISO-8859-1", Constants: map[string]string{"FREQ": "M"},
+		Columns: []*statisticspb.LayoutColumn{
+			{Header: "Tor", Component: "GATE"},
+			{Header: "Åland", Component: "OBS_VALUE", Constants: map[string]string{"NATION": "Aland"}},
+			{Header: "Bland", Component: "OBS_VALUE", Constants: map[string]string{"NATION": "Bland"}, SkipBlank: true},
+			{Header: "alle", Total: true},
+		},
+		Period: &statisticspb.LayoutPeriod{
+			Headers: []string{"Monat", "Jahr"}, Format: "MONTH YYYY",
+			Months: strings.Fields("Januar Februar März April Mai Juni Juli August September Oktober November Dezember"),
+		},
+		Numbers:    &statisticspb.LayoutNumbers{Decimal: ",", Thousands: "."},
+		Filters:    []*statisticspb.LayoutFilter{{Header: "Tor", LeaveOut: []string{"alle"}}},
+		Duplicates: statisticspb.Layout_REJECT,
+	}
+	created, err := n.CreateLayout(t.Context(), &statisticspb.CreateLayoutRequest{Layout: layout})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const header = "Jahr;Monat;Tor;\xc5land;Bland;alle\n"
+
+	t.Run("it keeps the layout", func(t *testing.T) {
+		stored, err := n.ListLayouts(t.Context(), &statisticspb.ListLayoutsRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, got := range append(stored.GetLayouts(), created.GetLayout()) {
+			if diff := cmp.Diff(layout, got, protocmp.Transform()); diff != "" {
+				t.Errorf("the layout differs (-want +got):\n%s", diff)
+			}
+		}
+	})
+	t.Run("it rejects a file whose totals are not the sums", func(t *testing.T) {
+		submission, err := n.upload(t, &statisticspb.SubmissionHeader{Dataflow: gates, Layout: "gates"}, strings.NewReader(header+"2024;M\xe4rz;Ost;1.204;1,5;1.205\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f := submission.GetFindings(); len(f) != 1 || f[0].GetRule() != "TOTAL_MISMATCH" || f[0].GetLine() != 2 || submission.GetState() != statisticspb.Submission_REJECTED {
+			t.Errorf("%s with findings %v", submission.GetState(), f)
+		}
+	})
+	t.Run("it stores every figure of a row and notes what is left out", func(t *testing.T) {
+		file := header + "2024;M\xe4rz;Ost;1.204;1,5;1.205,5\n2024;M\xe4rz;West;7;;7\n2024;M\xe4rz;alle;1.211;1,5;1.212,5\n"
+		submission, err := n.upload(t, &statisticspb.SubmissionHeader{Dataflow: gates, Layout: "gates"}, strings.NewReader(file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var notes []string
+		for _, f := range submission.GetFindings() {
+			if f.GetSeverity() == statisticspb.Finding_NOTE {
+				notes = append(notes, f.GetRule()+" "+f.GetColumn())
+			}
+		}
+		if diff := cmp.Diff([]string{"FILTER Tor", "BLANK Bland"}, notes); diff != "" || submission.GetState() != statisticspb.Submission_ACCEPTED {
+			t.Errorf("%s with findings %v", submission.GetState(), submission.GetFindings())
+		}
+		wantRows(t, n, &statisticspb.QueryRequest{Dataflow: gates},
+			figure("M.Ost.Aland", "2024-03", 1204), figure("M.Ost.Bland", "2024-03", 1.5), figure("M.West.Aland", "2024-03", 7))
+	})
+}
+
 func TestReplace(t *testing.T) {
 	t.Parallel()
 	n := newMadeUp(t)

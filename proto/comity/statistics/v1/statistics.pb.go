@@ -900,7 +900,7 @@ type Submission struct {
 	Layout string `protobuf:"bytes,4,opt,name=layout,proto3" json:"layout,omitempty"`
 	// Whose figures they are.
 	Provider string `protobuf:"bytes,5,opt,name=provider,proto3" json:"provider,omitempty"`
-	// The rows read.
+	// The rows read; of a national file in which a row has several figures, the figures.
 	Rows int32 `protobuf:"varint,6,opt,name=rows,proto3" json:"rows,omitempty"`
 	// The observations that the rows make: those of the dataflow submitted to.
 	Observations int32 `protobuf:"varint,7,opt,name=observations,proto3" json:"observations,omitempty"`
