@@ -54,8 +54,9 @@ type rolledAxis struct {
 }
 
 func newRolledAxis(t *Table, axis Axis) rolledAxis {
-	for _, text := range axis.Codes {
-		t.Code(axis.Dimension, text)
+	wanted := make([]uint32, len(axis.Codes))
+	for i, text := range axis.Codes {
+		wanted[i] = t.Code(axis.Dimension, text)
 	}
 	codes := t.dictionary.Len(axis.Dimension)
 	a := rolledAxis{
@@ -66,63 +67,59 @@ func newRolledAxis(t *Table, axis Axis) rolledAxis {
 	for s := range t.tracks {
 		used[t.Key(s)[axis.Dimension]] = true
 	}
-	wanted := make([]bool, codes)
-	for _, text := range axis.Codes {
-		wanted[t.Code(axis.Dimension, text)] = true
-	}
 	for code := range uint32(codes) { //nolint:gosec // the dictionary numbers codes so
 		if !used[code] {
 			continue
 		}
-		if wanted[code] {
-			a.targets[code] = []uint32{code}
+		wholes, coverers := axis.above(t.dictionary, code)
+		a.depths[code] = axis.depth(t.dictionary.Text(axis.Dimension, code))
+		for _, target := range append([]uint32{code}, wholes...) {
+			if slices.Contains(wanted, target) {
+				a.targets[code] = append(a.targets[code], target)
+			}
 		}
-		for _, above := range a.above(t, axis, code) {
-			if wanted[above.code] && !above.covers {
-				a.targets[code] = append(a.targets[code], above.code)
-			}
-			if used[above.code] {
-				a.containers[code] = append(a.containers[code], above.code)
+		for _, container := range append(wholes, coverers...) {
+			if used[container] {
+				a.containers[code] = append(a.containers[code], container)
 				a.nested = true
-			}
-			if !above.covers {
-				a.depths[code]++
 			}
 		}
 	}
 	return a
 }
 
-// aboveCode is a code that contains another one: as a whole of which that is a part, or as a sibling that covers it.
-type aboveCode struct {
-	code   uint32
-	covers bool
+// above returns the codes of the dictionary that contain a code: those that it is a part of, and those that cover it or one
+// of these.
+func (a Axis) above(d *Dictionary, code uint32) (wholes, coverers []uint32) {
+	if a.Tree == nil {
+		return nil, nil
+	}
+	node, ok := a.Tree.positions[d.Text(a.Dimension, code)]
+	for first := true; ok && node >= 0; first, node = false, a.Tree.parents[node] {
+		if whole, known := d.Find(a.Dimension, a.Tree.list.Codes[node].ID); known && !first {
+			wholes = append(wholes, whole)
+		}
+		for _, coverer := range a.Tree.coverers[node] {
+			if covering, known := d.Find(a.Dimension, a.Tree.list.Codes[coverer].ID); known {
+				coverers = append(coverers, covering)
+			}
+		}
+	}
+	return wholes, coverers
 }
 
-// above returns the codes of the table that contain a code.
-func (a *rolledAxis) above(t *Table, axis Axis, code uint32) []aboveCode {
-	if axis.Tree == nil {
-		return nil
+// depth returns how many codes of the hierarchy stand above one.
+func (a Axis) depth(text string) int {
+	if a.Tree == nil {
+		return 0
 	}
-	node, ok := axis.Tree.positions[t.dictionary.Text(axis.Dimension, code)]
-	if !ok {
-		return nil
-	}
-	var all []aboveCode
-	note := func(node int, covers bool) {
-		if code, ok := t.dictionary.Find(axis.Dimension, axis.Tree.list.Codes[node].ID); ok {
-			all = append(all, aboveCode{code, covers})
+	depth := 0
+	if node, ok := a.Tree.positions[text]; ok {
+		for node = a.Tree.parents[node]; node >= 0; node = a.Tree.parents[node] {
+			depth++
 		}
 	}
-	for ; node >= 0; node = axis.Tree.parents[node] {
-		for _, coverer := range axis.Tree.coverers[node] {
-			note(coverer, true)
-		}
-		if parent := axis.Tree.parents[node]; parent >= 0 {
-			note(parent, false)
-		}
-	}
-	return all
+	return depth
 }
 
 // roller sums the cells of a table.
@@ -171,7 +168,10 @@ func (r *roller) add(series int, target []uint32) {
 // one are chosen already; coarser says that one of them is.
 func (r *roller) containers(all []int, axis int, key, target []uint32, coarser bool) []int {
 	if axis == len(r.axes) {
-		if series, ok := r.stored.number(key); ok && coarser {
+		if !coarser {
+			return all
+		}
+		if series, ok := r.stored.number(key); ok {
 			all = append(all, series)
 		}
 		return all
@@ -293,7 +293,7 @@ type Calendar func(key []uint32, period Period) bool
 // many of the parts there are.
 func RollUpTime(t *Table, to []Frequency, has Calendar) *Table {
 	rolled := t.Empty()
-	groups, order := groupByRest(t, 0)
+	groups, order := groupByRest(t)
 	parts := map[timePart][]Period{}
 	for _, rest := range order {
 		tracks := map[Frequency]*Track{}
@@ -390,13 +390,13 @@ func (t *Table) merge(series int, track *Track) {
 	t.cells += track.Len()
 }
 
-// groupByRest groups the series by their codes in the other dimensions, in the order in which they first come.
-func groupByRest(t *Table, dimension int) (groups map[string][]int, order []string) {
+// groupByRest groups the series that differ in FREQ alone, in the order in which they first come.
+func groupByRest(t *Table) (groups map[string][]int, order []string) {
 	groups = map[string][]int{}
 	key := make([]uint32, len(t.structure.Dimensions))
 	for s := range t.tracks {
 		copy(key, t.Key(s))
-		key[dimension] = 0
+		key[0] = 0
 		t.pack(key)
 		if _, ok := groups[string(t.packed)]; !ok {
 			order = append(order, string(t.packed))

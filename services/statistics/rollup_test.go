@@ -252,6 +252,20 @@ func TestRollUpAlongSeveralAxes(t *testing.T) {
 			}
 		})
 	}
+	t.Run("it prefers the same of crossing totals whatever else is asked", func(t *testing.T) {
+		t.Parallel()
+		for _, places := range [][]string{{"_T"}, {"_T", "N"}, {"_T", "N", "S"}} {
+			table := statistics.NewTable(structure("D", "E"))
+			for codes, value := range map[string]float64{"N1._T": 20, "S1._T": 25, "_T.a": 12, "_T.b": 18} {
+				place, kind, _ := strings.Cut(codes, ".")
+				put(t, table, "2024-01", value, "M", place, kind)
+			}
+			got := figures(statistics.RollUp(table, axes(t, places, []string{"_T"})...))
+			if total := got["M._T._T.2024-01"]; total != "45" {
+				t.Errorf("asked for %v the total is %s, want 45", places, total)
+			}
+		}
+	})
 	t.Run("it finds the true sums whichever true totals are stored beside the parts", func(t *testing.T) {
 		t.Parallel()
 		rapid.Check(t, func(t *rapid.T) {
