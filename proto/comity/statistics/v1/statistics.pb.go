@@ -23,169 +23,6 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Action says what the rows do to what is stored.
-type SubmissionHeader_Action int32
-
-const (
-	// As MERGE.
-	SubmissionHeader_UNSPECIFIED SubmissionHeader_Action = 0
-	// The rows are added to what is stored, or replace it where key and period are the same.
-	SubmissionHeader_MERGE SubmissionHeader_Action = 1
-	// The rows replace all that is stored of the provider in the dataflow and that passes the scope.
-	SubmissionHeader_REPLACE SubmissionHeader_Action = 2
-)
-
-// Enum value maps for SubmissionHeader_Action.
-var (
-	SubmissionHeader_Action_name = map[int32]string{
-		0: "UNSPECIFIED",
-		1: "MERGE",
-		2: "REPLACE",
-	}
-	SubmissionHeader_Action_value = map[string]int32{
-		"UNSPECIFIED": 0,
-		"MERGE":       1,
-		"REPLACE":     2,
-	}
-)
-
-func (x SubmissionHeader_Action) Enum() *SubmissionHeader_Action {
-	p := new(SubmissionHeader_Action)
-	*p = x
-	return p
-}
-
-func (x SubmissionHeader_Action) String() string {
-	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
-}
-
-func (SubmissionHeader_Action) Descriptor() protoreflect.EnumDescriptor {
-	return file_comity_statistics_v1_statistics_proto_enumTypes[0].Descriptor()
-}
-
-func (SubmissionHeader_Action) Type() protoreflect.EnumType {
-	return &file_comity_statistics_v1_statistics_proto_enumTypes[0]
-}
-
-func (x SubmissionHeader_Action) Number() protoreflect.EnumNumber {
-	return protoreflect.EnumNumber(x)
-}
-
-// Deprecated: Use SubmissionHeader_Action.Descriptor instead.
-func (SubmissionHeader_Action) EnumDescriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{11, 0}
-}
-
-// State says what became of it.
-type Submission_State int32
-
-const (
-	// Not set.
-	Submission_UNSPECIFIED Submission_State = 0
-	// It is stored, whole.
-	Submission_ACCEPTED Submission_State = 1
-	// Nothing of it is stored; the findings say why.
-	Submission_REJECTED Submission_State = 2
-)
-
-// Enum value maps for Submission_State.
-var (
-	Submission_State_name = map[int32]string{
-		0: "UNSPECIFIED",
-		1: "ACCEPTED",
-		2: "REJECTED",
-	}
-	Submission_State_value = map[string]int32{
-		"UNSPECIFIED": 0,
-		"ACCEPTED":    1,
-		"REJECTED":    2,
-	}
-)
-
-func (x Submission_State) Enum() *Submission_State {
-	p := new(Submission_State)
-	*p = x
-	return p
-}
-
-func (x Submission_State) String() string {
-	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
-}
-
-func (Submission_State) Descriptor() protoreflect.EnumDescriptor {
-	return file_comity_statistics_v1_statistics_proto_enumTypes[1].Descriptor()
-}
-
-func (Submission_State) Type() protoreflect.EnumType {
-	return &file_comity_statistics_v1_statistics_proto_enumTypes[1]
-}
-
-func (x Submission_State) Number() protoreflect.EnumNumber {
-	return protoreflect.EnumNumber(x)
-}
-
-// Deprecated: Use Submission_State.Descriptor instead.
-func (Submission_State) EnumDescriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{13, 0}
-}
-
-// Severity says what follows from a finding.
-type Finding_Severity int32
-
-const (
-	// Not set.
-	Finding_UNSPECIFIED Finding_Severity = 0
-	// The submission is rejected.
-	Finding_BLOCKING Finding_Severity = 1
-	// Somebody should look at it.
-	Finding_WARNING Finding_Severity = 2
-	// For information.
-	Finding_NOTE Finding_Severity = 3
-)
-
-// Enum value maps for Finding_Severity.
-var (
-	Finding_Severity_name = map[int32]string{
-		0: "UNSPECIFIED",
-		1: "BLOCKING",
-		2: "WARNING",
-		3: "NOTE",
-	}
-	Finding_Severity_value = map[string]int32{
-		"UNSPECIFIED": 0,
-		"BLOCKING":    1,
-		"WARNING":     2,
-		"NOTE":        3,
-	}
-)
-
-func (x Finding_Severity) Enum() *Finding_Severity {
-	p := new(Finding_Severity)
-	*p = x
-	return p
-}
-
-func (x Finding_Severity) String() string {
-	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
-}
-
-func (Finding_Severity) Descriptor() protoreflect.EnumDescriptor {
-	return file_comity_statistics_v1_statistics_proto_enumTypes[2].Descriptor()
-}
-
-func (Finding_Severity) Type() protoreflect.EnumType {
-	return &file_comity_statistics_v1_statistics_proto_enumTypes[2]
-}
-
-func (x Finding_Severity) Number() protoreflect.EnumNumber {
-	return protoreflect.EnumNumber(x)
-}
-
-// Deprecated: Use Finding_Severity.Descriptor instead.
-func (Finding_Severity) EnumDescriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{15, 0}
-}
-
 // CreateStructuresRequest is the request of CreateStructures.
 type CreateStructuresRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -741,106 +578,6 @@ func (*SubmitRequest_Data) isSubmitRequest_Part() {}
 
 func (*SubmitRequest_Block) isSubmitRequest_Part() {}
 
-// SubmissionHeader says what an upload is.
-type SubmissionHeader struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The dataflow, as "AGENCY:ID(VERSION)".
-	Dataflow string `protobuf:"bytes,1,opt,name=dataflow,proto3" json:"dataflow,omitempty"`
-	// The layout of a national file; empty for Blocks.
-	Layout string `protobuf:"bytes,2,opt,name=layout,proto3" json:"layout,omitempty"`
-	// Chosen by the caller; the same key with the same content gives the same submission, once. At most 128 characters.
-	IdempotencyKey string `protobuf:"bytes,3,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
-	// What the rows do.
-	Action SubmissionHeader_Action `protobuf:"varint,4,opt,name=action,proto3,enum=comity.statistics.v1.SubmissionHeader_Action" json:"action,omitempty"`
-	// Whose figures they are; empty: this state's own. Only `sharing` hands over a partner's.
-	Provider string `protobuf:"bytes,5,opt,name=provider,proto3" json:"provider,omitempty"`
-	// For REPLACE: what is replaced; absent: everything of the provider in the dataflow.
-	Scope *v1.Filter `protobuf:"bytes,6,opt,name=scope,proto3" json:"scope,omitempty"`
-	// For a partner's figures: the release that they came in.
-	Release       string `protobuf:"bytes,7,opt,name=release,proto3" json:"release,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *SubmissionHeader) Reset() {
-	*x = SubmissionHeader{}
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[11]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *SubmissionHeader) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*SubmissionHeader) ProtoMessage() {}
-
-func (x *SubmissionHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[11]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use SubmissionHeader.ProtoReflect.Descriptor instead.
-func (*SubmissionHeader) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{11}
-}
-
-func (x *SubmissionHeader) GetDataflow() string {
-	if x != nil {
-		return x.Dataflow
-	}
-	return ""
-}
-
-func (x *SubmissionHeader) GetLayout() string {
-	if x != nil {
-		return x.Layout
-	}
-	return ""
-}
-
-func (x *SubmissionHeader) GetIdempotencyKey() string {
-	if x != nil {
-		return x.IdempotencyKey
-	}
-	return ""
-}
-
-func (x *SubmissionHeader) GetAction() SubmissionHeader_Action {
-	if x != nil {
-		return x.Action
-	}
-	return SubmissionHeader_UNSPECIFIED
-}
-
-func (x *SubmissionHeader) GetProvider() string {
-	if x != nil {
-		return x.Provider
-	}
-	return ""
-}
-
-func (x *SubmissionHeader) GetScope() *v1.Filter {
-	if x != nil {
-		return x.Scope
-	}
-	return nil
-}
-
-func (x *SubmissionHeader) GetRelease() string {
-	if x != nil {
-		return x.Release
-	}
-	return ""
-}
-
 // SubmitResponse is the answer of Submit.
 type SubmitResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -852,7 +589,7 @@ type SubmitResponse struct {
 
 func (x *SubmitResponse) Reset() {
 	*x = SubmitResponse{}
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[12]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -864,7 +601,7 @@ func (x *SubmitResponse) String() string {
 func (*SubmitResponse) ProtoMessage() {}
 
 func (x *SubmitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[12]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -877,7 +614,7 @@ func (x *SubmitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitResponse.ProtoReflect.Descriptor instead.
 func (*SubmitResponse) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{12}
+	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SubmitResponse) GetSubmission() *Submission {
@@ -887,54 +624,34 @@ func (x *SubmitResponse) GetSubmission() *Submission {
 	return nil
 }
 
-// Submission is an agency's upload and what became of it.
-type Submission struct {
+// CommentFindingRequest is the request of CommentFinding.
+type CommentFindingRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The resource name, "submissions/{id}".
+	// The resource name of the submission, "submissions/{id}".
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// What became of it.
-	State Submission_State `protobuf:"varint,2,opt,name=state,proto3,enum=comity.statistics.v1.Submission_State" json:"state,omitempty"`
-	// The dataflow, as "AGENCY:ID(VERSION)".
-	Dataflow string `protobuf:"bytes,3,opt,name=dataflow,proto3" json:"dataflow,omitempty"`
-	// The layout it was read with, or empty.
-	Layout string `protobuf:"bytes,4,opt,name=layout,proto3" json:"layout,omitempty"`
-	// Whose figures they are.
-	Provider string `protobuf:"bytes,5,opt,name=provider,proto3" json:"provider,omitempty"`
-	// The rows read; of a national file in which a row has several figures, the figures.
-	Rows int32 `protobuf:"varint,6,opt,name=rows,proto3" json:"rows,omitempty"`
-	// The observations that the rows make: those of the dataflow submitted to.
-	Observations int32 `protobuf:"varint,7,opt,name=observations,proto3" json:"observations,omitempty"`
-	// The revision that holds them; 0 where rejected, or where nothing changed.
-	Revision int64 `protobuf:"varint,8,opt,name=revision,proto3" json:"revision,omitempty"`
-	// The quality report.
-	Findings []*Finding `protobuf:"bytes,9,rep,name=findings,proto3" json:"findings,omitempty"`
-	// When it was decided.
-	CreateTime *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
-	// Who submitted it.
-	Submitter string `protobuf:"bytes,11,opt,name=submitter,proto3" json:"submitter,omitempty"`
-	// What was derived from it, by dataflow.
-	Derivations []*Derivation `protobuf:"bytes,12,rep,name=derivations,proto3" json:"derivations,omitempty"`
-	// The idempotency key.
-	IdempotencyKey string `protobuf:"bytes,13,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// The position of the finding in the report, from 0.
+	Finding int32 `protobuf:"varint,2,opt,name=finding,proto3" json:"finding,omitempty"`
+	// What the provider says about it; empty: takes the comment away. At most 2,000 characters.
+	Comment       string `protobuf:"bytes,3,opt,name=comment,proto3" json:"comment,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
-func (x *Submission) Reset() {
-	*x = Submission{}
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[13]
+func (x *CommentFindingRequest) Reset() {
+	*x = CommentFindingRequest{}
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *Submission) String() string {
+func (x *CommentFindingRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*Submission) ProtoMessage() {}
+func (*CommentFindingRequest) ProtoMessage() {}
 
-func (x *Submission) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[13]
+func (x *CommentFindingRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -945,133 +662,105 @@ func (x *Submission) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use Submission.ProtoReflect.Descriptor instead.
-func (*Submission) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{13}
+// Deprecated: Use CommentFindingRequest.ProtoReflect.Descriptor instead.
+func (*CommentFindingRequest) Descriptor() ([]byte, []int) {
+	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{12}
 }
 
-func (x *Submission) GetName() string {
+func (x *CommentFindingRequest) GetName() string {
 	if x != nil {
 		return x.Name
 	}
 	return ""
 }
 
-func (x *Submission) GetState() Submission_State {
+func (x *CommentFindingRequest) GetFinding() int32 {
 	if x != nil {
-		return x.State
-	}
-	return Submission_UNSPECIFIED
-}
-
-func (x *Submission) GetDataflow() string {
-	if x != nil {
-		return x.Dataflow
-	}
-	return ""
-}
-
-func (x *Submission) GetLayout() string {
-	if x != nil {
-		return x.Layout
-	}
-	return ""
-}
-
-func (x *Submission) GetProvider() string {
-	if x != nil {
-		return x.Provider
-	}
-	return ""
-}
-
-func (x *Submission) GetRows() int32 {
-	if x != nil {
-		return x.Rows
+		return x.Finding
 	}
 	return 0
 }
 
-func (x *Submission) GetObservations() int32 {
+func (x *CommentFindingRequest) GetComment() string {
 	if x != nil {
-		return x.Observations
-	}
-	return 0
-}
-
-func (x *Submission) GetRevision() int64 {
-	if x != nil {
-		return x.Revision
-	}
-	return 0
-}
-
-func (x *Submission) GetFindings() []*Finding {
-	if x != nil {
-		return x.Findings
-	}
-	return nil
-}
-
-func (x *Submission) GetCreateTime() *timestamppb.Timestamp {
-	if x != nil {
-		return x.CreateTime
-	}
-	return nil
-}
-
-func (x *Submission) GetSubmitter() string {
-	if x != nil {
-		return x.Submitter
+		return x.Comment
 	}
 	return ""
 }
 
-func (x *Submission) GetDerivations() []*Derivation {
-	if x != nil {
-		return x.Derivations
-	}
-	return nil
-}
-
-func (x *Submission) GetIdempotencyKey() string {
-	if x != nil {
-		return x.IdempotencyKey
-	}
-	return ""
-}
-
-// Derivation counts what a structure map made of a submission.
-type Derivation struct {
+// CommentFindingResponse is the answer of CommentFinding.
+type CommentFindingResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The structure map, as "AGENCY:ID(VERSION)".
-	StructureMap string `protobuf:"bytes,1,opt,name=structure_map,json=structureMap,proto3" json:"structure_map,omitempty"`
-	// The target dataflow, as "AGENCY:ID(VERSION)".
-	Dataflow string `protobuf:"bytes,2,opt,name=dataflow,proto3" json:"dataflow,omitempty"`
-	// The observations of the target dataflow that it made.
-	Observations int32 `protobuf:"varint,3,opt,name=observations,proto3" json:"observations,omitempty"`
-	// The labels that no map knows, each counted once.
-	UnmappedLabels int32 `protobuf:"varint,4,opt,name=unmapped_labels,json=unmappedLabels,proto3" json:"unmapped_labels,omitempty"`
-	// The source observations with such a label that could not be derived.
-	LeftOut       int32 `protobuf:"varint,5,opt,name=left_out,json=leftOut,proto3" json:"left_out,omitempty"`
+	// The submission.
+	Submission    *Submission `protobuf:"bytes,1,opt,name=submission,proto3" json:"submission,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *Derivation) Reset() {
-	*x = Derivation{}
+func (x *CommentFindingResponse) Reset() {
+	*x = CommentFindingResponse{}
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CommentFindingResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CommentFindingResponse) ProtoMessage() {}
+
+func (x *CommentFindingResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CommentFindingResponse.ProtoReflect.Descriptor instead.
+func (*CommentFindingResponse) Descriptor() ([]byte, []int) {
+	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *CommentFindingResponse) GetSubmission() *Submission {
+	if x != nil {
+		return x.Submission
+	}
+	return nil
+}
+
+// OverrideSubmissionRequest is the request of OverrideSubmission.
+type OverrideSubmissionRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The resource name of the rejected submission, "submissions/{id}".
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The rules that it may break, as its blocking findings name them.
+	Rules []string `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
+	// Why, at least 10 characters.
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OverrideSubmissionRequest) Reset() {
+	*x = OverrideSubmissionRequest{}
 	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *Derivation) String() string {
+func (x *OverrideSubmissionRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*Derivation) ProtoMessage() {}
+func (*OverrideSubmissionRequest) ProtoMessage() {}
 
-func (x *Derivation) ProtoReflect() protoreflect.Message {
+func (x *OverrideSubmissionRequest) ProtoReflect() protoreflect.Message {
 	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -1083,79 +772,55 @@ func (x *Derivation) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use Derivation.ProtoReflect.Descriptor instead.
-func (*Derivation) Descriptor() ([]byte, []int) {
+// Deprecated: Use OverrideSubmissionRequest.ProtoReflect.Descriptor instead.
+func (*OverrideSubmissionRequest) Descriptor() ([]byte, []int) {
 	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{14}
 }
 
-func (x *Derivation) GetStructureMap() string {
+func (x *OverrideSubmissionRequest) GetName() string {
 	if x != nil {
-		return x.StructureMap
+		return x.Name
 	}
 	return ""
 }
 
-func (x *Derivation) GetDataflow() string {
+func (x *OverrideSubmissionRequest) GetRules() []string {
 	if x != nil {
-		return x.Dataflow
+		return x.Rules
+	}
+	return nil
+}
+
+func (x *OverrideSubmissionRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
 	}
 	return ""
 }
 
-func (x *Derivation) GetObservations() int32 {
-	if x != nil {
-		return x.Observations
-	}
-	return 0
-}
-
-func (x *Derivation) GetUnmappedLabels() int32 {
-	if x != nil {
-		return x.UnmappedLabels
-	}
-	return 0
-}
-
-func (x *Derivation) GetLeftOut() int32 {
-	if x != nil {
-		return x.LeftOut
-	}
-	return 0
-}
-
-// Finding is a line of the quality report.
-type Finding struct {
+// OverrideSubmissionResponse is the answer of OverrideSubmission.
+type OverrideSubmissionResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The rule that made it, for example "UNMAPPED_LABEL".
-	Rule string `protobuf:"bytes,1,opt,name=rule,proto3" json:"rule,omitempty"`
-	// What follows from it.
-	Severity Finding_Severity `protobuf:"varint,2,opt,name=severity,proto3,enum=comity.statistics.v1.Finding_Severity" json:"severity,omitempty"`
-	// The line of the file, from 1; 0 where it is about no one line.
-	Line int32 `protobuf:"varint,3,opt,name=line,proto3" json:"line,omitempty"`
-	// The header of the column or the id of the component; empty where it is about no one column.
-	Column string `protobuf:"bytes,4,opt,name=column,proto3" json:"column,omitempty"`
-	// What is wrong and what was expected, in a sentence.
-	Message string `protobuf:"bytes,5,opt,name=message,proto3" json:"message,omitempty"`
-	// The values it is about.
-	Values        []string `protobuf:"bytes,6,rep,name=values,proto3" json:"values,omitempty"`
+	// The submission, still rejected: submitted again with another idempotency key, its content passes.
+	Submission    *Submission `protobuf:"bytes,1,opt,name=submission,proto3" json:"submission,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *Finding) Reset() {
-	*x = Finding{}
+func (x *OverrideSubmissionResponse) Reset() {
+	*x = OverrideSubmissionResponse{}
 	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *Finding) String() string {
+func (x *OverrideSubmissionResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*Finding) ProtoMessage() {}
+func (*OverrideSubmissionResponse) ProtoMessage() {}
 
-func (x *Finding) ProtoReflect() protoreflect.Message {
+func (x *OverrideSubmissionResponse) ProtoReflect() protoreflect.Message {
 	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -1167,49 +832,14 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use Finding.ProtoReflect.Descriptor instead.
-func (*Finding) Descriptor() ([]byte, []int) {
+// Deprecated: Use OverrideSubmissionResponse.ProtoReflect.Descriptor instead.
+func (*OverrideSubmissionResponse) Descriptor() ([]byte, []int) {
 	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{15}
 }
 
-func (x *Finding) GetRule() string {
+func (x *OverrideSubmissionResponse) GetSubmission() *Submission {
 	if x != nil {
-		return x.Rule
-	}
-	return ""
-}
-
-func (x *Finding) GetSeverity() Finding_Severity {
-	if x != nil {
-		return x.Severity
-	}
-	return Finding_UNSPECIFIED
-}
-
-func (x *Finding) GetLine() int32 {
-	if x != nil {
-		return x.Line
-	}
-	return 0
-}
-
-func (x *Finding) GetColumn() string {
-	if x != nil {
-		return x.Column
-	}
-	return ""
-}
-
-func (x *Finding) GetMessage() string {
-	if x != nil {
-		return x.Message
-	}
-	return ""
-}
-
-func (x *Finding) GetValues() []string {
-	if x != nil {
-		return x.Values
+		return x.Submission
 	}
 	return nil
 }
@@ -1435,7 +1065,23 @@ type QueryRequest struct {
 	// The state of the data at that moment; absent: now.
 	AsOf *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
 	// The state of the data at that revision; 0: the newest. At most one of as_of and revision.
-	Revision      int64 `protobuf:"varint,8,opt,name=revision,proto3" json:"revision,omitempty"`
+	Revision int64 `protobuf:"varint,8,opt,name=revision,proto3" json:"revision,omitempty"`
+	// Only what changed after that moment, deletions too; absent: everything. At most one of updated_after and
+	// after_revision.
+	UpdatedAfter *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=updated_after,json=updatedAfter,proto3" json:"updated_after,omitempty"`
+	// Only what changed after that revision; 0: everything.
+	AfterRevision int64 `protobuf:"varint,10,opt,name=after_revision,json=afterRevision,proto3" json:"after_revision,omitempty"`
+	// Of each series only its first figures, at most so many; 0: all. With last_observations, both ends.
+	FirstObservations int32 `protobuf:"varint,11,opt,name=first_observations,json=firstObservations,proto3" json:"first_observations,omitempty"`
+	// Of each series only its last figures, at most so many; 0: all.
+	LastObservations int32 `protobuf:"varint,12,opt,name=last_observations,json=lastObservations,proto3" json:"last_observations,omitempty"`
+	// How many rows are left out at the beginning.
+	Offset int32 `protobuf:"varint,13,opt,name=offset,proto3" json:"offset,omitempty"`
+	// At most so many rows; 0: all.
+	Limit int32 `protobuf:"varint,14,opt,name=limit,proto3" json:"limit,omitempty"`
+	// The order of the rows: components, each with " desc" after it for the reverse; empty: keys, then periods. Codes are
+	// ordered as in their codelist, else as text. At most 1,000,000 rows are sorted.
+	OrderBy       []string `protobuf:"bytes,15,rep,name=order_by,json=orderBy,proto3" json:"order_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1526,6 +1172,55 @@ func (x *QueryRequest) GetRevision() int64 {
 	return 0
 }
 
+func (x *QueryRequest) GetUpdatedAfter() *timestamppb.Timestamp {
+	if x != nil {
+		return x.UpdatedAfter
+	}
+	return nil
+}
+
+func (x *QueryRequest) GetAfterRevision() int64 {
+	if x != nil {
+		return x.AfterRevision
+	}
+	return 0
+}
+
+func (x *QueryRequest) GetFirstObservations() int32 {
+	if x != nil {
+		return x.FirstObservations
+	}
+	return 0
+}
+
+func (x *QueryRequest) GetLastObservations() int32 {
+	if x != nil {
+		return x.LastObservations
+	}
+	return 0
+}
+
+func (x *QueryRequest) GetOffset() int32 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *QueryRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *QueryRequest) GetOrderBy() []string {
+	if x != nil {
+		return x.OrderBy
+	}
+	return nil
+}
+
 // Selection fixes a dimension, or rolls it up.
 type Selection struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1594,7 +1289,9 @@ func (x *Selection) GetLevel() string {
 // QueryResponse is a part of the answer.
 type QueryResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The next rows: the dimensions in key order, TIME_PERIOD, OBS_VALUE, OBS_STATUS, CONF_STATUS, COMMENT, _PROVIDER.
+	// The next rows: the dimensions in key order, TIME_PERIOD, OBS_VALUE, OBS_STATUS, CONF_STATUS, COMMENT, _PROVIDER; with
+	// updated_after or after_revision also _ACTION, "M" for a row that is new or has changed, "D" for one that is gone.
+	// A figure that the caller may not see has no value, and the OBS_STATUS Q.
 	Block *v1.Block `protobuf:"bytes,1,opt,name=block,proto3" json:"block,omitempty"`
 	// The revision that the answer is of, the same in every part.
 	Revision int64 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
@@ -1655,6 +1352,545 @@ func (x *QueryResponse) GetRevisionTime() *timestamppb.Timestamp {
 	return nil
 }
 
+// GetAvailabilityRequest is the request of GetAvailability.
+type GetAvailabilityRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The dataflow, as "AGENCY:ID(VERSION)"; without the version, the latest.
+	Dataflow string `protobuf:"bytes,1,opt,name=dataflow,proto3" json:"dataflow,omitempty"`
+	// Whose figures; empty: this state's own and partners'.
+	Providers []string `protobuf:"bytes,2,rep,name=providers,proto3" json:"providers,omitempty"`
+	// Which series: over dimensions.
+	Filter *v1.Filter `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
+	// The first period; empty: from the start.
+	StartPeriod string `protobuf:"bytes,4,opt,name=start_period,json=startPeriod,proto3" json:"start_period,omitempty"`
+	// The last period, itself included; empty: to the end.
+	EndPeriod string `protobuf:"bytes,5,opt,name=end_period,json=endPeriod,proto3" json:"end_period,omitempty"`
+	// The dimensions asked for; empty: all.
+	Dimensions    []string `protobuf:"bytes,6,rep,name=dimensions,proto3" json:"dimensions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetAvailabilityRequest) Reset() {
+	*x = GetAvailabilityRequest{}
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetAvailabilityRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetAvailabilityRequest) ProtoMessage() {}
+
+func (x *GetAvailabilityRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetAvailabilityRequest.ProtoReflect.Descriptor instead.
+func (*GetAvailabilityRequest) Descriptor() ([]byte, []int) {
+	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *GetAvailabilityRequest) GetDataflow() string {
+	if x != nil {
+		return x.Dataflow
+	}
+	return ""
+}
+
+func (x *GetAvailabilityRequest) GetProviders() []string {
+	if x != nil {
+		return x.Providers
+	}
+	return nil
+}
+
+func (x *GetAvailabilityRequest) GetFilter() *v1.Filter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *GetAvailabilityRequest) GetStartPeriod() string {
+	if x != nil {
+		return x.StartPeriod
+	}
+	return ""
+}
+
+func (x *GetAvailabilityRequest) GetEndPeriod() string {
+	if x != nil {
+		return x.EndPeriod
+	}
+	return ""
+}
+
+func (x *GetAvailabilityRequest) GetDimensions() []string {
+	if x != nil {
+		return x.Dimensions
+	}
+	return nil
+}
+
+// GetAvailabilityResponse is the answer of GetAvailability.
+type GetAvailabilityResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The dimensions asked for, in key order.
+	Dimensions []*AvailableDimension `protobuf:"bytes,1,rep,name=dimensions,proto3" json:"dimensions,omitempty"`
+	// The first period of any frequency; empty where there are no figures.
+	FirstPeriod string `protobuf:"bytes,2,opt,name=first_period,json=firstPeriod,proto3" json:"first_period,omitempty"`
+	// The last period of any frequency.
+	LastPeriod string `protobuf:"bytes,3,opt,name=last_period,json=lastPeriod,proto3" json:"last_period,omitempty"`
+	// How many series there are.
+	Series int32 `protobuf:"varint,4,opt,name=series,proto3" json:"series,omitempty"`
+	// How many figures there are.
+	Observations float64 `protobuf:"fixed64,5,opt,name=observations,proto3" json:"observations,omitempty"`
+	// The revision that the answer is of.
+	Revision      int64 `protobuf:"varint,6,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetAvailabilityResponse) Reset() {
+	*x = GetAvailabilityResponse{}
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetAvailabilityResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetAvailabilityResponse) ProtoMessage() {}
+
+func (x *GetAvailabilityResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetAvailabilityResponse.ProtoReflect.Descriptor instead.
+func (*GetAvailabilityResponse) Descriptor() ([]byte, []int) {
+	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *GetAvailabilityResponse) GetDimensions() []*AvailableDimension {
+	if x != nil {
+		return x.Dimensions
+	}
+	return nil
+}
+
+func (x *GetAvailabilityResponse) GetFirstPeriod() string {
+	if x != nil {
+		return x.FirstPeriod
+	}
+	return ""
+}
+
+func (x *GetAvailabilityResponse) GetLastPeriod() string {
+	if x != nil {
+		return x.LastPeriod
+	}
+	return ""
+}
+
+func (x *GetAvailabilityResponse) GetSeries() int32 {
+	if x != nil {
+		return x.Series
+	}
+	return 0
+}
+
+func (x *GetAvailabilityResponse) GetObservations() float64 {
+	if x != nil {
+		return x.Observations
+	}
+	return 0
+}
+
+func (x *GetAvailabilityResponse) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+// AvailableDimension lists the codes of a dimension for which there are figures.
+type AvailableDimension struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id of the dimension.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The codes, in the order of the codelist.
+	Codes         []*AvailableCode `protobuf:"bytes,2,rep,name=codes,proto3" json:"codes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AvailableDimension) Reset() {
+	*x = AvailableDimension{}
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AvailableDimension) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AvailableDimension) ProtoMessage() {}
+
+func (x *AvailableDimension) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AvailableDimension.ProtoReflect.Descriptor instead.
+func (*AvailableDimension) Descriptor() ([]byte, []int) {
+	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *AvailableDimension) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *AvailableDimension) GetCodes() []*AvailableCode {
+	if x != nil {
+		return x.Codes
+	}
+	return nil
+}
+
+// AvailableCode counts what there is under a code.
+type AvailableCode struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The code.
+	Code string `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
+	// How many series have it.
+	Series int32 `protobuf:"varint,2,opt,name=series,proto3" json:"series,omitempty"`
+	// How many figures have it.
+	Observations  float64 `protobuf:"fixed64,3,opt,name=observations,proto3" json:"observations,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AvailableCode) Reset() {
+	*x = AvailableCode{}
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AvailableCode) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AvailableCode) ProtoMessage() {}
+
+func (x *AvailableCode) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AvailableCode.ProtoReflect.Descriptor instead.
+func (*AvailableCode) Descriptor() ([]byte, []int) {
+	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *AvailableCode) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *AvailableCode) GetSeries() int32 {
+	if x != nil {
+		return x.Series
+	}
+	return 0
+}
+
+func (x *AvailableCode) GetObservations() float64 {
+	if x != nil {
+		return x.Observations
+	}
+	return 0
+}
+
+// CompareRevisionsRequest is the request of CompareRevisions.
+type CompareRevisionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The dataflow, as "AGENCY:ID(VERSION)"; without the version, the latest.
+	Dataflow string `protobuf:"bytes,1,opt,name=dataflow,proto3" json:"dataflow,omitempty"`
+	// Whose figures; empty: this state's own.
+	Provider string `protobuf:"bytes,2,opt,name=provider,proto3" json:"provider,omitempty"`
+	// The earlier state: that of a revision; 0: before the first.
+	FromRevision int64 `protobuf:"varint,3,opt,name=from_revision,json=fromRevision,proto3" json:"from_revision,omitempty"`
+	// The later state; 0: the newest.
+	ToRevision int64 `protobuf:"varint,4,opt,name=to_revision,json=toRevision,proto3" json:"to_revision,omitempty"`
+	// Which series: over dimensions.
+	Filter        *v1.Filter `protobuf:"bytes,5,opt,name=filter,proto3" json:"filter,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CompareRevisionsRequest) Reset() {
+	*x = CompareRevisionsRequest{}
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CompareRevisionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CompareRevisionsRequest) ProtoMessage() {}
+
+func (x *CompareRevisionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CompareRevisionsRequest.ProtoReflect.Descriptor instead.
+func (*CompareRevisionsRequest) Descriptor() ([]byte, []int) {
+	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *CompareRevisionsRequest) GetDataflow() string {
+	if x != nil {
+		return x.Dataflow
+	}
+	return ""
+}
+
+func (x *CompareRevisionsRequest) GetProvider() string {
+	if x != nil {
+		return x.Provider
+	}
+	return ""
+}
+
+func (x *CompareRevisionsRequest) GetFromRevision() int64 {
+	if x != nil {
+		return x.FromRevision
+	}
+	return 0
+}
+
+func (x *CompareRevisionsRequest) GetToRevision() int64 {
+	if x != nil {
+		return x.ToRevision
+	}
+	return 0
+}
+
+func (x *CompareRevisionsRequest) GetFilter() *v1.Filter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+// CompareRevisionsResponse is a part of the answer.
+type CompareRevisionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The next rows: the dimensions in key order, TIME_PERIOD, _ACTION (A added, R revised, D deleted), _BEFORE and _AFTER, the
+	// values, absent where there is none, and the later OBS_STATUS and CONF_STATUS.
+	Block *v1.Block `protobuf:"bytes,1,opt,name=block,proto3" json:"block,omitempty"`
+	// With the last part: what it comes to.
+	Summary       *RevisionSummary `protobuf:"bytes,2,opt,name=summary,proto3" json:"summary,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CompareRevisionsResponse) Reset() {
+	*x = CompareRevisionsResponse{}
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CompareRevisionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CompareRevisionsResponse) ProtoMessage() {}
+
+func (x *CompareRevisionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CompareRevisionsResponse.ProtoReflect.Descriptor instead.
+func (*CompareRevisionsResponse) Descriptor() ([]byte, []int) {
+	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *CompareRevisionsResponse) GetBlock() *v1.Block {
+	if x != nil {
+		return x.Block
+	}
+	return nil
+}
+
+func (x *CompareRevisionsResponse) GetSummary() *RevisionSummary {
+	if x != nil {
+		return x.Summary
+	}
+	return nil
+}
+
+// RevisionSummary says what changed between two states.
+type RevisionSummary struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many figures were added.
+	Added int32 `protobuf:"varint,1,opt,name=added,proto3" json:"added,omitempty"`
+	// How many have another value, status or attribute.
+	Revised int32 `protobuf:"varint,2,opt,name=revised,proto3" json:"revised,omitempty"`
+	// How many were deleted.
+	Deleted int32 `protobuf:"varint,3,opt,name=deleted,proto3" json:"deleted,omitempty"`
+	// The sum of the figures that differ, before.
+	SumBefore float64 `protobuf:"fixed64,4,opt,name=sum_before,json=sumBefore,proto3" json:"sum_before,omitempty"`
+	// The sum of the figures that differ, after.
+	SumAfter float64 `protobuf:"fixed64,5,opt,name=sum_after,json=sumAfter,proto3" json:"sum_after,omitempty"`
+	// The mean of |after − before| over revised figures that have a value in both states.
+	MeanAbsoluteRevision float64 `protobuf:"fixed64,6,opt,name=mean_absolute_revision,json=meanAbsoluteRevision,proto3" json:"mean_absolute_revision,omitempty"`
+	// The largest |after − before| of them.
+	LargestAbsoluteRevision float64 `protobuf:"fixed64,7,opt,name=largest_absolute_revision,json=largestAbsoluteRevision,proto3" json:"largest_absolute_revision,omitempty"`
+	unknownFields           protoimpl.UnknownFields
+	sizeCache               protoimpl.SizeCache
+}
+
+func (x *RevisionSummary) Reset() {
+	*x = RevisionSummary{}
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevisionSummary) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevisionSummary) ProtoMessage() {}
+
+func (x *RevisionSummary) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevisionSummary.ProtoReflect.Descriptor instead.
+func (*RevisionSummary) Descriptor() ([]byte, []int) {
+	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *RevisionSummary) GetAdded() int32 {
+	if x != nil {
+		return x.Added
+	}
+	return 0
+}
+
+func (x *RevisionSummary) GetRevised() int32 {
+	if x != nil {
+		return x.Revised
+	}
+	return 0
+}
+
+func (x *RevisionSummary) GetDeleted() int32 {
+	if x != nil {
+		return x.Deleted
+	}
+	return 0
+}
+
+func (x *RevisionSummary) GetSumBefore() float64 {
+	if x != nil {
+		return x.SumBefore
+	}
+	return 0
+}
+
+func (x *RevisionSummary) GetSumAfter() float64 {
+	if x != nil {
+		return x.SumAfter
+	}
+	return 0
+}
+
+func (x *RevisionSummary) GetMeanAbsoluteRevision() float64 {
+	if x != nil {
+		return x.MeanAbsoluteRevision
+	}
+	return 0
+}
+
+func (x *RevisionSummary) GetLargestAbsoluteRevision() float64 {
+	if x != nil {
+		return x.LargestAbsoluteRevision
+	}
+	return 0
+}
+
 // WatchRevisionsRequest is the request of WatchRevisions.
 type WatchRevisionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1666,7 +1902,7 @@ type WatchRevisionsRequest struct {
 
 func (x *WatchRevisionsRequest) Reset() {
 	*x = WatchRevisionsRequest{}
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[23]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1678,7 +1914,7 @@ func (x *WatchRevisionsRequest) String() string {
 func (*WatchRevisionsRequest) ProtoMessage() {}
 
 func (x *WatchRevisionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[23]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1691,7 +1927,7 @@ func (x *WatchRevisionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRevisionsRequest.ProtoReflect.Descriptor instead.
 func (*WatchRevisionsRequest) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{23}
+	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *WatchRevisionsRequest) GetCursor() string {
@@ -1722,7 +1958,7 @@ type WatchRevisionsResponse struct {
 
 func (x *WatchRevisionsResponse) Reset() {
 	*x = WatchRevisionsResponse{}
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[24]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1734,7 +1970,7 @@ func (x *WatchRevisionsResponse) String() string {
 func (*WatchRevisionsResponse) ProtoMessage() {}
 
 func (x *WatchRevisionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[24]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1747,7 +1983,7 @@ func (x *WatchRevisionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRevisionsResponse.ProtoReflect.Descriptor instead.
 func (*WatchRevisionsResponse) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{24}
+	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *WatchRevisionsResponse) GetCursor() string {
@@ -1796,7 +2032,7 @@ var File_comity_statistics_v1_statistics_proto protoreflect.FileDescriptor
 
 const file_comity_statistics_v1_statistics_proto_rawDesc = "" +
 	"\n" +
-	"%comity/statistics/v1/statistics.proto\x12\x14comity.statistics.v1\x1a$comity/statistics/v1/structure.proto\x1a\x1bcomity/types/v1/block.proto\x1a\x1ccomity/types/v1/filter.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"[\n" +
+	"%comity/statistics/v1/statistics.proto\x12\x14comity.statistics.v1\x1a!comity/statistics/v1/events.proto\x1a!comity/statistics/v1/mirror.proto\x1a\"comity/statistics/v1/quality.proto\x1a$comity/statistics/v1/retention.proto\x1a$comity/statistics/v1/structure.proto\x1a%comity/statistics/v1/submission.proto\x1a\x1bcomity/types/v1/block.proto\x1a\x1ccomity/types/v1/filter.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"[\n" +
 	"\x17CreateStructuresRequest\x12@\n" +
 	"\n" +
 	"structures\x18\x01 \x01(\v2 .comity.statistics.v1.StructuresR\n" +
@@ -1824,63 +2060,27 @@ const file_comity_statistics_v1_statistics_proto_rawDesc = "" +
 	"\x06header\x18\x01 \x01(\v2&.comity.statistics.v1.SubmissionHeaderH\x00R\x06header\x12\x14\n" +
 	"\x04data\x18\x02 \x01(\fH\x00R\x04data\x12.\n" +
 	"\x05block\x18\x03 \x01(\v2\x16.comity.types.v1.BlockH\x00R\x05blockB\x06\n" +
-	"\x04part\"\xce\x02\n" +
-	"\x10SubmissionHeader\x12\x1a\n" +
-	"\bdataflow\x18\x01 \x01(\tR\bdataflow\x12\x16\n" +
-	"\x06layout\x18\x02 \x01(\tR\x06layout\x12'\n" +
-	"\x0fidempotency_key\x18\x03 \x01(\tR\x0eidempotencyKey\x12E\n" +
-	"\x06action\x18\x04 \x01(\x0e2-.comity.statistics.v1.SubmissionHeader.ActionR\x06action\x12\x1a\n" +
-	"\bprovider\x18\x05 \x01(\tR\bprovider\x12-\n" +
-	"\x05scope\x18\x06 \x01(\v2\x17.comity.types.v1.FilterR\x05scope\x12\x18\n" +
-	"\arelease\x18\a \x01(\tR\arelease\"1\n" +
-	"\x06Action\x12\x0f\n" +
-	"\vUNSPECIFIED\x10\x00\x12\t\n" +
-	"\x05MERGE\x10\x01\x12\v\n" +
-	"\aREPLACE\x10\x02\"R\n" +
+	"\x04part\"R\n" +
 	"\x0eSubmitResponse\x12@\n" +
 	"\n" +
 	"submission\x18\x01 \x01(\v2 .comity.statistics.v1.SubmissionR\n" +
-	"submission\"\xbb\x04\n" +
+	"submission\"_\n" +
+	"\x15CommentFindingRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\afinding\x18\x02 \x01(\x05R\afinding\x12\x18\n" +
+	"\acomment\x18\x03 \x01(\tR\acomment\"Z\n" +
+	"\x16CommentFindingResponse\x12@\n" +
 	"\n" +
-	"Submission\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\x12<\n" +
-	"\x05state\x18\x02 \x01(\x0e2&.comity.statistics.v1.Submission.StateR\x05state\x12\x1a\n" +
-	"\bdataflow\x18\x03 \x01(\tR\bdataflow\x12\x16\n" +
-	"\x06layout\x18\x04 \x01(\tR\x06layout\x12\x1a\n" +
-	"\bprovider\x18\x05 \x01(\tR\bprovider\x12\x12\n" +
-	"\x04rows\x18\x06 \x01(\x05R\x04rows\x12\"\n" +
-	"\fobservations\x18\a \x01(\x05R\fobservations\x12\x1a\n" +
-	"\brevision\x18\b \x01(\x03R\brevision\x129\n" +
-	"\bfindings\x18\t \x03(\v2\x1d.comity.statistics.v1.FindingR\bfindings\x12;\n" +
-	"\vcreate_time\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"createTime\x12\x1c\n" +
-	"\tsubmitter\x18\v \x01(\tR\tsubmitter\x12B\n" +
-	"\vderivations\x18\f \x03(\v2 .comity.statistics.v1.DerivationR\vderivations\x12'\n" +
-	"\x0fidempotency_key\x18\r \x01(\tR\x0eidempotencyKey\"4\n" +
-	"\x05State\x12\x0f\n" +
-	"\vUNSPECIFIED\x10\x00\x12\f\n" +
-	"\bACCEPTED\x10\x01\x12\f\n" +
-	"\bREJECTED\x10\x02\"\xb5\x01\n" +
+	"submission\x18\x01 \x01(\v2 .comity.statistics.v1.SubmissionR\n" +
+	"submission\"]\n" +
+	"\x19OverrideSubmissionRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05rules\x18\x02 \x03(\tR\x05rules\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"^\n" +
+	"\x1aOverrideSubmissionResponse\x12@\n" +
 	"\n" +
-	"Derivation\x12#\n" +
-	"\rstructure_map\x18\x01 \x01(\tR\fstructureMap\x12\x1a\n" +
-	"\bdataflow\x18\x02 \x01(\tR\bdataflow\x12\"\n" +
-	"\fobservations\x18\x03 \x01(\x05R\fobservations\x12'\n" +
-	"\x0funmapped_labels\x18\x04 \x01(\x05R\x0eunmappedLabels\x12\x19\n" +
-	"\bleft_out\x18\x05 \x01(\x05R\aleftOut\"\x81\x02\n" +
-	"\aFinding\x12\x12\n" +
-	"\x04rule\x18\x01 \x01(\tR\x04rule\x12B\n" +
-	"\bseverity\x18\x02 \x01(\x0e2&.comity.statistics.v1.Finding.SeverityR\bseverity\x12\x12\n" +
-	"\x04line\x18\x03 \x01(\x05R\x04line\x12\x16\n" +
-	"\x06column\x18\x04 \x01(\tR\x06column\x12\x18\n" +
-	"\amessage\x18\x05 \x01(\tR\amessage\x12\x16\n" +
-	"\x06values\x18\x06 \x03(\tR\x06values\"@\n" +
-	"\bSeverity\x12\x0f\n" +
-	"\vUNSPECIFIED\x10\x00\x12\f\n" +
-	"\bBLOCKING\x10\x01\x12\v\n" +
-	"\aWARNING\x10\x02\x12\b\n" +
-	"\x04NOTE\x10\x03\"*\n" +
+	"submission\x18\x01 \x01(\v2 .comity.statistics.v1.SubmissionR\n" +
+	"submission\"*\n" +
 	"\x14GetSubmissionRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"Y\n" +
 	"\x15GetSubmissionResponse\x12@\n" +
@@ -1893,7 +2093,7 @@ const file_comity_statistics_v1_statistics_proto_rawDesc = "" +
 	"page_token\x18\x02 \x01(\tR\tpageToken\"\x85\x01\n" +
 	"\x17ListSubmissionsResponse\x12B\n" +
 	"\vsubmissions\x18\x01 \x03(\v2 .comity.statistics.v1.SubmissionR\vsubmissions\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xc9\x02\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xd6\x04\n" +
 	"\fQueryRequest\x12\x1a\n" +
 	"\bdataflow\x18\x01 \x01(\tR\bdataflow\x12\x1c\n" +
 	"\tproviders\x18\x02 \x03(\tR\tproviders\x12?\n" +
@@ -1905,7 +2105,15 @@ const file_comity_statistics_v1_statistics_proto_rawDesc = "" +
 	"\n" +
 	"end_period\x18\x06 \x01(\tR\tendPeriod\x12/\n" +
 	"\x05as_of\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\x12\x1a\n" +
-	"\brevision\x18\b \x01(\x03R\brevision\"U\n" +
+	"\brevision\x18\b \x01(\x03R\brevision\x12?\n" +
+	"\rupdated_after\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\fupdatedAfter\x12%\n" +
+	"\x0eafter_revision\x18\n" +
+	" \x01(\x03R\rafterRevision\x12-\n" +
+	"\x12first_observations\x18\v \x01(\x05R\x11firstObservations\x12+\n" +
+	"\x11last_observations\x18\f \x01(\x05R\x10lastObservations\x12\x16\n" +
+	"\x06offset\x18\r \x01(\x05R\x06offset\x12\x14\n" +
+	"\x05limit\x18\x0e \x01(\x05R\x05limit\x12\x19\n" +
+	"\border_by\x18\x0f \x03(\tR\aorderBy\"U\n" +
 	"\tSelection\x12\x1c\n" +
 	"\tdimension\x18\x01 \x01(\tR\tdimension\x12\x14\n" +
 	"\x05codes\x18\x02 \x03(\tR\x05codes\x12\x14\n" +
@@ -1913,7 +2121,53 @@ const file_comity_statistics_v1_statistics_proto_rawDesc = "" +
 	"\rQueryResponse\x12,\n" +
 	"\x05block\x18\x01 \x01(\v2\x16.comity.types.v1.BlockR\x05block\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x03R\brevision\x12?\n" +
-	"\rrevision_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\frevisionTime\"/\n" +
+	"\rrevision_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\frevisionTime\"\xe5\x01\n" +
+	"\x16GetAvailabilityRequest\x12\x1a\n" +
+	"\bdataflow\x18\x01 \x01(\tR\bdataflow\x12\x1c\n" +
+	"\tproviders\x18\x02 \x03(\tR\tproviders\x12/\n" +
+	"\x06filter\x18\x03 \x01(\v2\x17.comity.types.v1.FilterR\x06filter\x12!\n" +
+	"\fstart_period\x18\x04 \x01(\tR\vstartPeriod\x12\x1d\n" +
+	"\n" +
+	"end_period\x18\x05 \x01(\tR\tendPeriod\x12\x1e\n" +
+	"\n" +
+	"dimensions\x18\x06 \x03(\tR\n" +
+	"dimensions\"\xff\x01\n" +
+	"\x17GetAvailabilityResponse\x12H\n" +
+	"\n" +
+	"dimensions\x18\x01 \x03(\v2(.comity.statistics.v1.AvailableDimensionR\n" +
+	"dimensions\x12!\n" +
+	"\ffirst_period\x18\x02 \x01(\tR\vfirstPeriod\x12\x1f\n" +
+	"\vlast_period\x18\x03 \x01(\tR\n" +
+	"lastPeriod\x12\x16\n" +
+	"\x06series\x18\x04 \x01(\x05R\x06series\x12\"\n" +
+	"\fobservations\x18\x05 \x01(\x01R\fobservations\x12\x1a\n" +
+	"\brevision\x18\x06 \x01(\x03R\brevision\"_\n" +
+	"\x12AvailableDimension\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x129\n" +
+	"\x05codes\x18\x02 \x03(\v2#.comity.statistics.v1.AvailableCodeR\x05codes\"_\n" +
+	"\rAvailableCode\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\tR\x04code\x12\x16\n" +
+	"\x06series\x18\x02 \x01(\x05R\x06series\x12\"\n" +
+	"\fobservations\x18\x03 \x01(\x01R\fobservations\"\xc8\x01\n" +
+	"\x17CompareRevisionsRequest\x12\x1a\n" +
+	"\bdataflow\x18\x01 \x01(\tR\bdataflow\x12\x1a\n" +
+	"\bprovider\x18\x02 \x01(\tR\bprovider\x12#\n" +
+	"\rfrom_revision\x18\x03 \x01(\x03R\ffromRevision\x12\x1f\n" +
+	"\vto_revision\x18\x04 \x01(\x03R\n" +
+	"toRevision\x12/\n" +
+	"\x06filter\x18\x05 \x01(\v2\x17.comity.types.v1.FilterR\x06filter\"\x89\x01\n" +
+	"\x18CompareRevisionsResponse\x12,\n" +
+	"\x05block\x18\x01 \x01(\v2\x16.comity.types.v1.BlockR\x05block\x12?\n" +
+	"\asummary\x18\x02 \x01(\v2%.comity.statistics.v1.RevisionSummaryR\asummary\"\x89\x02\n" +
+	"\x0fRevisionSummary\x12\x14\n" +
+	"\x05added\x18\x01 \x01(\x05R\x05added\x12\x18\n" +
+	"\arevised\x18\x02 \x01(\x05R\arevised\x12\x18\n" +
+	"\adeleted\x18\x03 \x01(\x05R\adeleted\x12\x1d\n" +
+	"\n" +
+	"sum_before\x18\x04 \x01(\x01R\tsumBefore\x12\x1b\n" +
+	"\tsum_after\x18\x05 \x01(\x01R\bsumAfter\x124\n" +
+	"\x16mean_absolute_revision\x18\x06 \x01(\x01R\x14meanAbsoluteRevision\x12:\n" +
+	"\x19largest_absolute_revision\x18\a \x01(\x01R\x17largestAbsoluteRevision\"/\n" +
 	"\x15WatchRevisionsRequest\x12\x16\n" +
 	"\x06cursor\x18\x01 \x01(\tR\x06cursor\"\xe1\x01\n" +
 	"\x16WatchRevisionsResponse\x12\x16\n" +
@@ -1925,17 +2179,31 @@ const file_comity_statistics_v1_statistics_proto_rawDesc = "" +
 	"submission\x18\x05 \x01(\tR\n" +
 	"submission\x12;\n" +
 	"\vcommit_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"commitTime2\x99\b\n" +
+	"commitTime2\x93\x14\n" +
 	"\x11StatisticsService\x12q\n" +
 	"\x10CreateStructures\x12-.comity.statistics.v1.CreateStructuresRequest\x1a..comity.statistics.v1.CreateStructuresResponse\x12h\n" +
 	"\rGetStructures\x12*.comity.statistics.v1.GetStructuresRequest\x1a+.comity.statistics.v1.GetStructuresResponse\x12h\n" +
-	"\rListDataflows\x12*.comity.statistics.v1.ListDataflowsRequest\x1a+.comity.statistics.v1.ListDataflowsResponse\x12e\n" +
+	"\rListDataflows\x12*.comity.statistics.v1.ListDataflowsRequest\x1a+.comity.statistics.v1.ListDataflowsResponse\x12k\n" +
+	"\x0eListStructures\x12+.comity.statistics.v1.ListStructuresRequest\x1a,.comity.statistics.v1.ListStructuresResponse\x12q\n" +
+	"\x10DeleteStructures\x12-.comity.statistics.v1.DeleteStructuresRequest\x1a..comity.statistics.v1.DeleteStructuresResponse\x12e\n" +
 	"\fCreateLayout\x12).comity.statistics.v1.CreateLayoutRequest\x1a*.comity.statistics.v1.CreateLayoutResponse\x12b\n" +
 	"\vListLayouts\x12(.comity.statistics.v1.ListLayoutsRequest\x1a).comity.statistics.v1.ListLayoutsResponse\x12U\n" +
 	"\x06Submit\x12#.comity.statistics.v1.SubmitRequest\x1a$.comity.statistics.v1.SubmitResponse(\x01\x12h\n" +
 	"\rGetSubmission\x12*.comity.statistics.v1.GetSubmissionRequest\x1a+.comity.statistics.v1.GetSubmissionResponse\x12n\n" +
-	"\x0fListSubmissions\x12,.comity.statistics.v1.ListSubmissionsRequest\x1a-.comity.statistics.v1.ListSubmissionsResponse\x12R\n" +
-	"\x05Query\x12\".comity.statistics.v1.QueryRequest\x1a#.comity.statistics.v1.QueryResponse0\x01\x12m\n" +
+	"\x0fListSubmissions\x12,.comity.statistics.v1.ListSubmissionsRequest\x1a-.comity.statistics.v1.ListSubmissionsResponse\x12k\n" +
+	"\x0eCommentFinding\x12+.comity.statistics.v1.CommentFindingRequest\x1a,.comity.statistics.v1.CommentFindingResponse\x12w\n" +
+	"\x12OverrideSubmission\x12/.comity.statistics.v1.OverrideSubmissionRequest\x1a0.comity.statistics.v1.OverrideSubmissionResponse\x12n\n" +
+	"\x0fSetQualityRules\x12,.comity.statistics.v1.SetQualityRulesRequest\x1a-.comity.statistics.v1.SetQualityRulesResponse\x12n\n" +
+	"\x0fGetQualityRules\x12,.comity.statistics.v1.GetQualityRulesRequest\x1a-.comity.statistics.v1.GetQualityRulesResponse\x12g\n" +
+	"\fRecordEvents\x12).comity.statistics.v1.RecordEventsRequest\x1a*.comity.statistics.v1.RecordEventsResponse(\x01\x12b\n" +
+	"\vCloseEvents\x12(.comity.statistics.v1.CloseEventsRequest\x1a).comity.statistics.v1.CloseEventsResponse\x12R\n" +
+	"\x05Query\x12\".comity.statistics.v1.QueryRequest\x1a#.comity.statistics.v1.QueryResponse0\x01\x12n\n" +
+	"\x0fGetAvailability\x12,.comity.statistics.v1.GetAvailabilityRequest\x1a-.comity.statistics.v1.GetAvailabilityResponse\x12s\n" +
+	"\x10CompareRevisions\x12-.comity.statistics.v1.CompareRevisionsRequest\x1a..comity.statistics.v1.CompareRevisionsResponse0\x01\x12h\n" +
+	"\rCompareMirror\x12*.comity.statistics.v1.CompareMirrorRequest\x1a+.comity.statistics.v1.CompareMirrorResponse\x12e\n" +
+	"\fSetRetention\x12).comity.statistics.v1.SetRetentionRequest\x1a*.comity.statistics.v1.SetRetentionResponse\x12h\n" +
+	"\rListRetention\x12*.comity.statistics.v1.ListRetentionRequest\x1a+.comity.statistics.v1.ListRetentionResponse\x12e\n" +
+	"\fListRemovals\x12).comity.statistics.v1.ListRemovalsRequest\x1a*.comity.statistics.v1.ListRemovalsResponse\x12m\n" +
 	"\x0eWatchRevisions\x12+.comity.statistics.v1.WatchRevisionsRequest\x1a,.comity.statistics.v1.WatchRevisionsResponse0\x01B\xea\x01\n" +
 	"\x18com.comity.statistics.v1B\x0fStatisticsProtoP\x01ZKgithub.com/comity-federation/comity/proto/comity/statistics/v1;statisticsv1\xa2\x02\x03CSX\xaa\x02\x14Comity.Statistics.V1\xca\x02\x14Comity\\Statistics\\V1\xe2\x02 Comity\\Statistics\\V1\\GPBMetadata\xea\x02\x16Comity::Statistics::V1b\x06proto3"
 
@@ -1951,94 +2219,149 @@ func file_comity_statistics_v1_statistics_proto_rawDescGZIP() []byte {
 	return file_comity_statistics_v1_statistics_proto_rawDescData
 }
 
-var file_comity_statistics_v1_statistics_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_comity_statistics_v1_statistics_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_comity_statistics_v1_statistics_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_comity_statistics_v1_statistics_proto_goTypes = []any{
-	(SubmissionHeader_Action)(0),     // 0: comity.statistics.v1.SubmissionHeader.Action
-	(Submission_State)(0),            // 1: comity.statistics.v1.Submission.State
-	(Finding_Severity)(0),            // 2: comity.statistics.v1.Finding.Severity
-	(*CreateStructuresRequest)(nil),  // 3: comity.statistics.v1.CreateStructuresRequest
-	(*CreateStructuresResponse)(nil), // 4: comity.statistics.v1.CreateStructuresResponse
-	(*GetStructuresRequest)(nil),     // 5: comity.statistics.v1.GetStructuresRequest
-	(*GetStructuresResponse)(nil),    // 6: comity.statistics.v1.GetStructuresResponse
-	(*ListDataflowsRequest)(nil),     // 7: comity.statistics.v1.ListDataflowsRequest
-	(*ListDataflowsResponse)(nil),    // 8: comity.statistics.v1.ListDataflowsResponse
-	(*CreateLayoutRequest)(nil),      // 9: comity.statistics.v1.CreateLayoutRequest
-	(*CreateLayoutResponse)(nil),     // 10: comity.statistics.v1.CreateLayoutResponse
-	(*ListLayoutsRequest)(nil),       // 11: comity.statistics.v1.ListLayoutsRequest
-	(*ListLayoutsResponse)(nil),      // 12: comity.statistics.v1.ListLayoutsResponse
-	(*SubmitRequest)(nil),            // 13: comity.statistics.v1.SubmitRequest
-	(*SubmissionHeader)(nil),         // 14: comity.statistics.v1.SubmissionHeader
-	(*SubmitResponse)(nil),           // 15: comity.statistics.v1.SubmitResponse
-	(*Submission)(nil),               // 16: comity.statistics.v1.Submission
-	(*Derivation)(nil),               // 17: comity.statistics.v1.Derivation
-	(*Finding)(nil),                  // 18: comity.statistics.v1.Finding
-	(*GetSubmissionRequest)(nil),     // 19: comity.statistics.v1.GetSubmissionRequest
-	(*GetSubmissionResponse)(nil),    // 20: comity.statistics.v1.GetSubmissionResponse
-	(*ListSubmissionsRequest)(nil),   // 21: comity.statistics.v1.ListSubmissionsRequest
-	(*ListSubmissionsResponse)(nil),  // 22: comity.statistics.v1.ListSubmissionsResponse
-	(*QueryRequest)(nil),             // 23: comity.statistics.v1.QueryRequest
-	(*Selection)(nil),                // 24: comity.statistics.v1.Selection
-	(*QueryResponse)(nil),            // 25: comity.statistics.v1.QueryResponse
-	(*WatchRevisionsRequest)(nil),    // 26: comity.statistics.v1.WatchRevisionsRequest
-	(*WatchRevisionsResponse)(nil),   // 27: comity.statistics.v1.WatchRevisionsResponse
-	(*Structures)(nil),               // 28: comity.statistics.v1.Structures
-	(*Dataflow)(nil),                 // 29: comity.statistics.v1.Dataflow
-	(*Layout)(nil),                   // 30: comity.statistics.v1.Layout
-	(*v1.Block)(nil),                 // 31: comity.types.v1.Block
-	(*v1.Filter)(nil),                // 32: comity.types.v1.Filter
-	(*timestamppb.Timestamp)(nil),    // 33: google.protobuf.Timestamp
+	(*CreateStructuresRequest)(nil),    // 0: comity.statistics.v1.CreateStructuresRequest
+	(*CreateStructuresResponse)(nil),   // 1: comity.statistics.v1.CreateStructuresResponse
+	(*GetStructuresRequest)(nil),       // 2: comity.statistics.v1.GetStructuresRequest
+	(*GetStructuresResponse)(nil),      // 3: comity.statistics.v1.GetStructuresResponse
+	(*ListDataflowsRequest)(nil),       // 4: comity.statistics.v1.ListDataflowsRequest
+	(*ListDataflowsResponse)(nil),      // 5: comity.statistics.v1.ListDataflowsResponse
+	(*CreateLayoutRequest)(nil),        // 6: comity.statistics.v1.CreateLayoutRequest
+	(*CreateLayoutResponse)(nil),       // 7: comity.statistics.v1.CreateLayoutResponse
+	(*ListLayoutsRequest)(nil),         // 8: comity.statistics.v1.ListLayoutsRequest
+	(*ListLayoutsResponse)(nil),        // 9: comity.statistics.v1.ListLayoutsResponse
+	(*SubmitRequest)(nil),              // 10: comity.statistics.v1.SubmitRequest
+	(*SubmitResponse)(nil),             // 11: comity.statistics.v1.SubmitResponse
+	(*CommentFindingRequest)(nil),      // 12: comity.statistics.v1.CommentFindingRequest
+	(*CommentFindingResponse)(nil),     // 13: comity.statistics.v1.CommentFindingResponse
+	(*OverrideSubmissionRequest)(nil),  // 14: comity.statistics.v1.OverrideSubmissionRequest
+	(*OverrideSubmissionResponse)(nil), // 15: comity.statistics.v1.OverrideSubmissionResponse
+	(*GetSubmissionRequest)(nil),       // 16: comity.statistics.v1.GetSubmissionRequest
+	(*GetSubmissionResponse)(nil),      // 17: comity.statistics.v1.GetSubmissionResponse
+	(*ListSubmissionsRequest)(nil),     // 18: comity.statistics.v1.ListSubmissionsRequest
+	(*ListSubmissionsResponse)(nil),    // 19: comity.statistics.v1.ListSubmissionsResponse
+	(*QueryRequest)(nil),               // 20: comity.statistics.v1.QueryRequest
+	(*Selection)(nil),                  // 21: comity.statistics.v1.Selection
+	(*QueryResponse)(nil),              // 22: comity.statistics.v1.QueryResponse
+	(*GetAvailabilityRequest)(nil),     // 23: comity.statistics.v1.GetAvailabilityRequest
+	(*GetAvailabilityResponse)(nil),    // 24: comity.statistics.v1.GetAvailabilityResponse
+	(*AvailableDimension)(nil),         // 25: comity.statistics.v1.AvailableDimension
+	(*AvailableCode)(nil),              // 26: comity.statistics.v1.AvailableCode
+	(*CompareRevisionsRequest)(nil),    // 27: comity.statistics.v1.CompareRevisionsRequest
+	(*CompareRevisionsResponse)(nil),   // 28: comity.statistics.v1.CompareRevisionsResponse
+	(*RevisionSummary)(nil),            // 29: comity.statistics.v1.RevisionSummary
+	(*WatchRevisionsRequest)(nil),      // 30: comity.statistics.v1.WatchRevisionsRequest
+	(*WatchRevisionsResponse)(nil),     // 31: comity.statistics.v1.WatchRevisionsResponse
+	(*Structures)(nil),                 // 32: comity.statistics.v1.Structures
+	(*Dataflow)(nil),                   // 33: comity.statistics.v1.Dataflow
+	(*Layout)(nil),                     // 34: comity.statistics.v1.Layout
+	(*SubmissionHeader)(nil),           // 35: comity.statistics.v1.SubmissionHeader
+	(*v1.Block)(nil),                   // 36: comity.types.v1.Block
+	(*Submission)(nil),                 // 37: comity.statistics.v1.Submission
+	(*v1.Filter)(nil),                  // 38: comity.types.v1.Filter
+	(*timestamppb.Timestamp)(nil),      // 39: google.protobuf.Timestamp
+	(*ListStructuresRequest)(nil),      // 40: comity.statistics.v1.ListStructuresRequest
+	(*DeleteStructuresRequest)(nil),    // 41: comity.statistics.v1.DeleteStructuresRequest
+	(*SetQualityRulesRequest)(nil),     // 42: comity.statistics.v1.SetQualityRulesRequest
+	(*GetQualityRulesRequest)(nil),     // 43: comity.statistics.v1.GetQualityRulesRequest
+	(*RecordEventsRequest)(nil),        // 44: comity.statistics.v1.RecordEventsRequest
+	(*CloseEventsRequest)(nil),         // 45: comity.statistics.v1.CloseEventsRequest
+	(*CompareMirrorRequest)(nil),       // 46: comity.statistics.v1.CompareMirrorRequest
+	(*SetRetentionRequest)(nil),        // 47: comity.statistics.v1.SetRetentionRequest
+	(*ListRetentionRequest)(nil),       // 48: comity.statistics.v1.ListRetentionRequest
+	(*ListRemovalsRequest)(nil),        // 49: comity.statistics.v1.ListRemovalsRequest
+	(*ListStructuresResponse)(nil),     // 50: comity.statistics.v1.ListStructuresResponse
+	(*DeleteStructuresResponse)(nil),   // 51: comity.statistics.v1.DeleteStructuresResponse
+	(*SetQualityRulesResponse)(nil),    // 52: comity.statistics.v1.SetQualityRulesResponse
+	(*GetQualityRulesResponse)(nil),    // 53: comity.statistics.v1.GetQualityRulesResponse
+	(*RecordEventsResponse)(nil),       // 54: comity.statistics.v1.RecordEventsResponse
+	(*CloseEventsResponse)(nil),        // 55: comity.statistics.v1.CloseEventsResponse
+	(*CompareMirrorResponse)(nil),      // 56: comity.statistics.v1.CompareMirrorResponse
+	(*SetRetentionResponse)(nil),       // 57: comity.statistics.v1.SetRetentionResponse
+	(*ListRetentionResponse)(nil),      // 58: comity.statistics.v1.ListRetentionResponse
+	(*ListRemovalsResponse)(nil),       // 59: comity.statistics.v1.ListRemovalsResponse
 }
 var file_comity_statistics_v1_statistics_proto_depIdxs = []int32{
-	28, // 0: comity.statistics.v1.CreateStructuresRequest.structures:type_name -> comity.statistics.v1.Structures
-	28, // 1: comity.statistics.v1.GetStructuresResponse.structures:type_name -> comity.statistics.v1.Structures
-	29, // 2: comity.statistics.v1.ListDataflowsResponse.dataflows:type_name -> comity.statistics.v1.Dataflow
-	30, // 3: comity.statistics.v1.CreateLayoutRequest.layout:type_name -> comity.statistics.v1.Layout
-	30, // 4: comity.statistics.v1.CreateLayoutResponse.layout:type_name -> comity.statistics.v1.Layout
-	30, // 5: comity.statistics.v1.ListLayoutsResponse.layouts:type_name -> comity.statistics.v1.Layout
-	14, // 6: comity.statistics.v1.SubmitRequest.header:type_name -> comity.statistics.v1.SubmissionHeader
-	31, // 7: comity.statistics.v1.SubmitRequest.block:type_name -> comity.types.v1.Block
-	0,  // 8: comity.statistics.v1.SubmissionHeader.action:type_name -> comity.statistics.v1.SubmissionHeader.Action
-	32, // 9: comity.statistics.v1.SubmissionHeader.scope:type_name -> comity.types.v1.Filter
-	16, // 10: comity.statistics.v1.SubmitResponse.submission:type_name -> comity.statistics.v1.Submission
-	1,  // 11: comity.statistics.v1.Submission.state:type_name -> comity.statistics.v1.Submission.State
-	18, // 12: comity.statistics.v1.Submission.findings:type_name -> comity.statistics.v1.Finding
-	33, // 13: comity.statistics.v1.Submission.create_time:type_name -> google.protobuf.Timestamp
-	17, // 14: comity.statistics.v1.Submission.derivations:type_name -> comity.statistics.v1.Derivation
-	2,  // 15: comity.statistics.v1.Finding.severity:type_name -> comity.statistics.v1.Finding.Severity
-	16, // 16: comity.statistics.v1.GetSubmissionResponse.submission:type_name -> comity.statistics.v1.Submission
-	16, // 17: comity.statistics.v1.ListSubmissionsResponse.submissions:type_name -> comity.statistics.v1.Submission
-	24, // 18: comity.statistics.v1.QueryRequest.selections:type_name -> comity.statistics.v1.Selection
-	32, // 19: comity.statistics.v1.QueryRequest.filter:type_name -> comity.types.v1.Filter
-	33, // 20: comity.statistics.v1.QueryRequest.as_of:type_name -> google.protobuf.Timestamp
-	31, // 21: comity.statistics.v1.QueryResponse.block:type_name -> comity.types.v1.Block
-	33, // 22: comity.statistics.v1.QueryResponse.revision_time:type_name -> google.protobuf.Timestamp
-	33, // 23: comity.statistics.v1.WatchRevisionsResponse.commit_time:type_name -> google.protobuf.Timestamp
-	3,  // 24: comity.statistics.v1.StatisticsService.CreateStructures:input_type -> comity.statistics.v1.CreateStructuresRequest
-	5,  // 25: comity.statistics.v1.StatisticsService.GetStructures:input_type -> comity.statistics.v1.GetStructuresRequest
-	7,  // 26: comity.statistics.v1.StatisticsService.ListDataflows:input_type -> comity.statistics.v1.ListDataflowsRequest
-	9,  // 27: comity.statistics.v1.StatisticsService.CreateLayout:input_type -> comity.statistics.v1.CreateLayoutRequest
-	11, // 28: comity.statistics.v1.StatisticsService.ListLayouts:input_type -> comity.statistics.v1.ListLayoutsRequest
-	13, // 29: comity.statistics.v1.StatisticsService.Submit:input_type -> comity.statistics.v1.SubmitRequest
-	19, // 30: comity.statistics.v1.StatisticsService.GetSubmission:input_type -> comity.statistics.v1.GetSubmissionRequest
-	21, // 31: comity.statistics.v1.StatisticsService.ListSubmissions:input_type -> comity.statistics.v1.ListSubmissionsRequest
-	23, // 32: comity.statistics.v1.StatisticsService.Query:input_type -> comity.statistics.v1.QueryRequest
-	26, // 33: comity.statistics.v1.StatisticsService.WatchRevisions:input_type -> comity.statistics.v1.WatchRevisionsRequest
-	4,  // 34: comity.statistics.v1.StatisticsService.CreateStructures:output_type -> comity.statistics.v1.CreateStructuresResponse
-	6,  // 35: comity.statistics.v1.StatisticsService.GetStructures:output_type -> comity.statistics.v1.GetStructuresResponse
-	8,  // 36: comity.statistics.v1.StatisticsService.ListDataflows:output_type -> comity.statistics.v1.ListDataflowsResponse
-	10, // 37: comity.statistics.v1.StatisticsService.CreateLayout:output_type -> comity.statistics.v1.CreateLayoutResponse
-	12, // 38: comity.statistics.v1.StatisticsService.ListLayouts:output_type -> comity.statistics.v1.ListLayoutsResponse
-	15, // 39: comity.statistics.v1.StatisticsService.Submit:output_type -> comity.statistics.v1.SubmitResponse
-	20, // 40: comity.statistics.v1.StatisticsService.GetSubmission:output_type -> comity.statistics.v1.GetSubmissionResponse
-	22, // 41: comity.statistics.v1.StatisticsService.ListSubmissions:output_type -> comity.statistics.v1.ListSubmissionsResponse
-	25, // 42: comity.statistics.v1.StatisticsService.Query:output_type -> comity.statistics.v1.QueryResponse
-	27, // 43: comity.statistics.v1.StatisticsService.WatchRevisions:output_type -> comity.statistics.v1.WatchRevisionsResponse
-	34, // [34:44] is the sub-list for method output_type
-	24, // [24:34] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	32, // 0: comity.statistics.v1.CreateStructuresRequest.structures:type_name -> comity.statistics.v1.Structures
+	32, // 1: comity.statistics.v1.GetStructuresResponse.structures:type_name -> comity.statistics.v1.Structures
+	33, // 2: comity.statistics.v1.ListDataflowsResponse.dataflows:type_name -> comity.statistics.v1.Dataflow
+	34, // 3: comity.statistics.v1.CreateLayoutRequest.layout:type_name -> comity.statistics.v1.Layout
+	34, // 4: comity.statistics.v1.CreateLayoutResponse.layout:type_name -> comity.statistics.v1.Layout
+	34, // 5: comity.statistics.v1.ListLayoutsResponse.layouts:type_name -> comity.statistics.v1.Layout
+	35, // 6: comity.statistics.v1.SubmitRequest.header:type_name -> comity.statistics.v1.SubmissionHeader
+	36, // 7: comity.statistics.v1.SubmitRequest.block:type_name -> comity.types.v1.Block
+	37, // 8: comity.statistics.v1.SubmitResponse.submission:type_name -> comity.statistics.v1.Submission
+	37, // 9: comity.statistics.v1.CommentFindingResponse.submission:type_name -> comity.statistics.v1.Submission
+	37, // 10: comity.statistics.v1.OverrideSubmissionResponse.submission:type_name -> comity.statistics.v1.Submission
+	37, // 11: comity.statistics.v1.GetSubmissionResponse.submission:type_name -> comity.statistics.v1.Submission
+	37, // 12: comity.statistics.v1.ListSubmissionsResponse.submissions:type_name -> comity.statistics.v1.Submission
+	21, // 13: comity.statistics.v1.QueryRequest.selections:type_name -> comity.statistics.v1.Selection
+	38, // 14: comity.statistics.v1.QueryRequest.filter:type_name -> comity.types.v1.Filter
+	39, // 15: comity.statistics.v1.QueryRequest.as_of:type_name -> google.protobuf.Timestamp
+	39, // 16: comity.statistics.v1.QueryRequest.updated_after:type_name -> google.protobuf.Timestamp
+	36, // 17: comity.statistics.v1.QueryResponse.block:type_name -> comity.types.v1.Block
+	39, // 18: comity.statistics.v1.QueryResponse.revision_time:type_name -> google.protobuf.Timestamp
+	38, // 19: comity.statistics.v1.GetAvailabilityRequest.filter:type_name -> comity.types.v1.Filter
+	25, // 20: comity.statistics.v1.GetAvailabilityResponse.dimensions:type_name -> comity.statistics.v1.AvailableDimension
+	26, // 21: comity.statistics.v1.AvailableDimension.codes:type_name -> comity.statistics.v1.AvailableCode
+	38, // 22: comity.statistics.v1.CompareRevisionsRequest.filter:type_name -> comity.types.v1.Filter
+	36, // 23: comity.statistics.v1.CompareRevisionsResponse.block:type_name -> comity.types.v1.Block
+	29, // 24: comity.statistics.v1.CompareRevisionsResponse.summary:type_name -> comity.statistics.v1.RevisionSummary
+	39, // 25: comity.statistics.v1.WatchRevisionsResponse.commit_time:type_name -> google.protobuf.Timestamp
+	0,  // 26: comity.statistics.v1.StatisticsService.CreateStructures:input_type -> comity.statistics.v1.CreateStructuresRequest
+	2,  // 27: comity.statistics.v1.StatisticsService.GetStructures:input_type -> comity.statistics.v1.GetStructuresRequest
+	4,  // 28: comity.statistics.v1.StatisticsService.ListDataflows:input_type -> comity.statistics.v1.ListDataflowsRequest
+	40, // 29: comity.statistics.v1.StatisticsService.ListStructures:input_type -> comity.statistics.v1.ListStructuresRequest
+	41, // 30: comity.statistics.v1.StatisticsService.DeleteStructures:input_type -> comity.statistics.v1.DeleteStructuresRequest
+	6,  // 31: comity.statistics.v1.StatisticsService.CreateLayout:input_type -> comity.statistics.v1.CreateLayoutRequest
+	8,  // 32: comity.statistics.v1.StatisticsService.ListLayouts:input_type -> comity.statistics.v1.ListLayoutsRequest
+	10, // 33: comity.statistics.v1.StatisticsService.Submit:input_type -> comity.statistics.v1.SubmitRequest
+	16, // 34: comity.statistics.v1.StatisticsService.GetSubmission:input_type -> comity.statistics.v1.GetSubmissionRequest
+	18, // 35: comity.statistics.v1.StatisticsService.ListSubmissions:input_type -> comity.statistics.v1.ListSubmissionsRequest
+	12, // 36: comity.statistics.v1.StatisticsService.CommentFinding:input_type -> comity.statistics.v1.CommentFindingRequest
+	14, // 37: comity.statistics.v1.StatisticsService.OverrideSubmission:input_type -> comity.statistics.v1.OverrideSubmissionRequest
+	42, // 38: comity.statistics.v1.StatisticsService.SetQualityRules:input_type -> comity.statistics.v1.SetQualityRulesRequest
+	43, // 39: comity.statistics.v1.StatisticsService.GetQualityRules:input_type -> comity.statistics.v1.GetQualityRulesRequest
+	44, // 40: comity.statistics.v1.StatisticsService.RecordEvents:input_type -> comity.statistics.v1.RecordEventsRequest
+	45, // 41: comity.statistics.v1.StatisticsService.CloseEvents:input_type -> comity.statistics.v1.CloseEventsRequest
+	20, // 42: comity.statistics.v1.StatisticsService.Query:input_type -> comity.statistics.v1.QueryRequest
+	23, // 43: comity.statistics.v1.StatisticsService.GetAvailability:input_type -> comity.statistics.v1.GetAvailabilityRequest
+	27, // 44: comity.statistics.v1.StatisticsService.CompareRevisions:input_type -> comity.statistics.v1.CompareRevisionsRequest
+	46, // 45: comity.statistics.v1.StatisticsService.CompareMirror:input_type -> comity.statistics.v1.CompareMirrorRequest
+	47, // 46: comity.statistics.v1.StatisticsService.SetRetention:input_type -> comity.statistics.v1.SetRetentionRequest
+	48, // 47: comity.statistics.v1.StatisticsService.ListRetention:input_type -> comity.statistics.v1.ListRetentionRequest
+	49, // 48: comity.statistics.v1.StatisticsService.ListRemovals:input_type -> comity.statistics.v1.ListRemovalsRequest
+	30, // 49: comity.statistics.v1.StatisticsService.WatchRevisions:input_type -> comity.statistics.v1.WatchRevisionsRequest
+	1,  // 50: comity.statistics.v1.StatisticsService.CreateStructures:output_type -> comity.statistics.v1.CreateStructuresResponse
+	3,  // 51: comity.statistics.v1.StatisticsService.GetStructures:output_type -> comity.statistics.v1.GetStructuresResponse
+	5,  // 52: comity.statistics.v1.StatisticsService.ListDataflows:output_type -> comity.statistics.v1.ListDataflowsResponse
+	50, // 53: comity.statistics.v1.StatisticsService.ListStructures:output_type -> comity.statistics.v1.ListStructuresResponse
+	51, // 54: comity.statistics.v1.StatisticsService.DeleteStructures:output_type -> comity.statistics.v1.DeleteStructuresResponse
+	7,  // 55: comity.statistics.v1.StatisticsService.CreateLayout:output_type -> comity.statistics.v1.CreateLayoutResponse
+	9,  // 56: comity.statistics.v1.StatisticsService.ListLayouts:output_type -> comity.statistics.v1.ListLayoutsResponse
+	11, // 57: comity.statistics.v1.StatisticsService.Submit:output_type -> comity.statistics.v1.SubmitResponse
+	17, // 58: comity.statistics.v1.StatisticsService.GetSubmission:output_type -> comity.statistics.v1.GetSubmissionResponse
+	19, // 59: comity.statistics.v1.StatisticsService.ListSubmissions:output_type -> comity.statistics.v1.ListSubmissionsResponse
+	13, // 60: comity.statistics.v1.StatisticsService.CommentFinding:output_type -> comity.statistics.v1.CommentFindingResponse
+	15, // 61: comity.statistics.v1.StatisticsService.OverrideSubmission:output_type -> comity.statistics.v1.OverrideSubmissionResponse
+	52, // 62: comity.statistics.v1.StatisticsService.SetQualityRules:output_type -> comity.statistics.v1.SetQualityRulesResponse
+	53, // 63: comity.statistics.v1.StatisticsService.GetQualityRules:output_type -> comity.statistics.v1.GetQualityRulesResponse
+	54, // 64: comity.statistics.v1.StatisticsService.RecordEvents:output_type -> comity.statistics.v1.RecordEventsResponse
+	55, // 65: comity.statistics.v1.StatisticsService.CloseEvents:output_type -> comity.statistics.v1.CloseEventsResponse
+	22, // 66: comity.statistics.v1.StatisticsService.Query:output_type -> comity.statistics.v1.QueryResponse
+	24, // 67: comity.statistics.v1.StatisticsService.GetAvailability:output_type -> comity.statistics.v1.GetAvailabilityResponse
+	28, // 68: comity.statistics.v1.StatisticsService.CompareRevisions:output_type -> comity.statistics.v1.CompareRevisionsResponse
+	56, // 69: comity.statistics.v1.StatisticsService.CompareMirror:output_type -> comity.statistics.v1.CompareMirrorResponse
+	57, // 70: comity.statistics.v1.StatisticsService.SetRetention:output_type -> comity.statistics.v1.SetRetentionResponse
+	58, // 71: comity.statistics.v1.StatisticsService.ListRetention:output_type -> comity.statistics.v1.ListRetentionResponse
+	59, // 72: comity.statistics.v1.StatisticsService.ListRemovals:output_type -> comity.statistics.v1.ListRemovalsResponse
+	31, // 73: comity.statistics.v1.StatisticsService.WatchRevisions:output_type -> comity.statistics.v1.WatchRevisionsResponse
+	50, // [50:74] is the sub-list for method output_type
+	26, // [26:50] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_comity_statistics_v1_statistics_proto_init() }
@@ -2046,7 +2369,12 @@ func file_comity_statistics_v1_statistics_proto_init() {
 	if File_comity_statistics_v1_statistics_proto != nil {
 		return
 	}
+	file_comity_statistics_v1_events_proto_init()
+	file_comity_statistics_v1_mirror_proto_init()
+	file_comity_statistics_v1_quality_proto_init()
+	file_comity_statistics_v1_retention_proto_init()
 	file_comity_statistics_v1_structure_proto_init()
+	file_comity_statistics_v1_submission_proto_init()
 	file_comity_statistics_v1_statistics_proto_msgTypes[10].OneofWrappers = []any{
 		(*SubmitRequest_Header)(nil),
 		(*SubmitRequest_Data)(nil),
@@ -2057,14 +2385,13 @@ func file_comity_statistics_v1_statistics_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_comity_statistics_v1_statistics_proto_rawDesc), len(file_comity_statistics_v1_statistics_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   25,
+			NumEnums:      0,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_comity_statistics_v1_statistics_proto_goTypes,
 		DependencyIndexes: file_comity_statistics_v1_statistics_proto_depIdxs,
-		EnumInfos:         file_comity_statistics_v1_statistics_proto_enumTypes,
 		MessageInfos:      file_comity_statistics_v1_statistics_proto_msgTypes,
 	}.Build()
 	File_comity_statistics_v1_statistics_proto = out.File

@@ -19,16 +19,30 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	StatisticsService_CreateStructures_FullMethodName = "/comity.statistics.v1.StatisticsService/CreateStructures"
-	StatisticsService_GetStructures_FullMethodName    = "/comity.statistics.v1.StatisticsService/GetStructures"
-	StatisticsService_ListDataflows_FullMethodName    = "/comity.statistics.v1.StatisticsService/ListDataflows"
-	StatisticsService_CreateLayout_FullMethodName     = "/comity.statistics.v1.StatisticsService/CreateLayout"
-	StatisticsService_ListLayouts_FullMethodName      = "/comity.statistics.v1.StatisticsService/ListLayouts"
-	StatisticsService_Submit_FullMethodName           = "/comity.statistics.v1.StatisticsService/Submit"
-	StatisticsService_GetSubmission_FullMethodName    = "/comity.statistics.v1.StatisticsService/GetSubmission"
-	StatisticsService_ListSubmissions_FullMethodName  = "/comity.statistics.v1.StatisticsService/ListSubmissions"
-	StatisticsService_Query_FullMethodName            = "/comity.statistics.v1.StatisticsService/Query"
-	StatisticsService_WatchRevisions_FullMethodName   = "/comity.statistics.v1.StatisticsService/WatchRevisions"
+	StatisticsService_CreateStructures_FullMethodName   = "/comity.statistics.v1.StatisticsService/CreateStructures"
+	StatisticsService_GetStructures_FullMethodName      = "/comity.statistics.v1.StatisticsService/GetStructures"
+	StatisticsService_ListDataflows_FullMethodName      = "/comity.statistics.v1.StatisticsService/ListDataflows"
+	StatisticsService_ListStructures_FullMethodName     = "/comity.statistics.v1.StatisticsService/ListStructures"
+	StatisticsService_DeleteStructures_FullMethodName   = "/comity.statistics.v1.StatisticsService/DeleteStructures"
+	StatisticsService_CreateLayout_FullMethodName       = "/comity.statistics.v1.StatisticsService/CreateLayout"
+	StatisticsService_ListLayouts_FullMethodName        = "/comity.statistics.v1.StatisticsService/ListLayouts"
+	StatisticsService_Submit_FullMethodName             = "/comity.statistics.v1.StatisticsService/Submit"
+	StatisticsService_GetSubmission_FullMethodName      = "/comity.statistics.v1.StatisticsService/GetSubmission"
+	StatisticsService_ListSubmissions_FullMethodName    = "/comity.statistics.v1.StatisticsService/ListSubmissions"
+	StatisticsService_CommentFinding_FullMethodName     = "/comity.statistics.v1.StatisticsService/CommentFinding"
+	StatisticsService_OverrideSubmission_FullMethodName = "/comity.statistics.v1.StatisticsService/OverrideSubmission"
+	StatisticsService_SetQualityRules_FullMethodName    = "/comity.statistics.v1.StatisticsService/SetQualityRules"
+	StatisticsService_GetQualityRules_FullMethodName    = "/comity.statistics.v1.StatisticsService/GetQualityRules"
+	StatisticsService_RecordEvents_FullMethodName       = "/comity.statistics.v1.StatisticsService/RecordEvents"
+	StatisticsService_CloseEvents_FullMethodName        = "/comity.statistics.v1.StatisticsService/CloseEvents"
+	StatisticsService_Query_FullMethodName              = "/comity.statistics.v1.StatisticsService/Query"
+	StatisticsService_GetAvailability_FullMethodName    = "/comity.statistics.v1.StatisticsService/GetAvailability"
+	StatisticsService_CompareRevisions_FullMethodName   = "/comity.statistics.v1.StatisticsService/CompareRevisions"
+	StatisticsService_CompareMirror_FullMethodName      = "/comity.statistics.v1.StatisticsService/CompareMirror"
+	StatisticsService_SetRetention_FullMethodName       = "/comity.statistics.v1.StatisticsService/SetRetention"
+	StatisticsService_ListRetention_FullMethodName      = "/comity.statistics.v1.StatisticsService/ListRetention"
+	StatisticsService_ListRemovals_FullMethodName       = "/comity.statistics.v1.StatisticsService/ListRemovals"
+	StatisticsService_WatchRevisions_FullMethodName     = "/comity.statistics.v1.StatisticsService/WatchRevisions"
 )
 
 // StatisticsServiceClient is the client API for StatisticsService service.
@@ -43,6 +57,11 @@ type StatisticsServiceClient interface {
 	GetStructures(ctx context.Context, in *GetStructuresRequest, opts ...grpc.CallOption) (*GetStructuresResponse, error)
 	// ListDataflows lists the dataflows.
 	ListDataflows(ctx context.Context, in *ListDataflowsRequest, opts ...grpc.CallOption) (*ListDataflowsResponse, error)
+	// ListStructures lists structural artefacts of any kind, by agency, id and version, on request with what they refer to
+	// and what refers to them.
+	ListStructures(ctx context.Context, in *ListStructuresRequest, opts ...grpc.CallOption) (*ListStructuresResponse, error)
+	// DeleteStructures removes artefacts, all or none. What others refer to, or what holds figures, stays.
+	DeleteStructures(ctx context.Context, in *DeleteStructuresRequest, opts ...grpc.CallOption) (*DeleteStructuresResponse, error)
 	// CreateLayout stores how a national file is read. A layout of the same id is replaced.
 	CreateLayout(ctx context.Context, in *CreateLayoutRequest, opts ...grpc.CallOption) (*CreateLayoutResponse, error)
 	// ListLayouts lists the layouts.
@@ -54,8 +73,35 @@ type StatisticsServiceClient interface {
 	GetSubmission(ctx context.Context, in *GetSubmissionRequest, opts ...grpc.CallOption) (*GetSubmissionResponse, error)
 	// ListSubmissions lists submissions, the newest first, without their findings.
 	ListSubmissions(ctx context.Context, in *ListSubmissionsRequest, opts ...grpc.CallOption) (*ListSubmissionsResponse, error)
+	// CommentFinding adds the provider's comment to a finding of a quality report.
+	CommentFinding(ctx context.Context, in *CommentFindingRequest, opts ...grpc.CallOption) (*CommentFindingResponse, error)
+	// OverrideSubmission lets a rejected submission pass certain rules: the same content, submitted again, is accepted
+	// although it breaks them. Who did so, and why, stands in the new submission.
+	OverrideSubmission(ctx context.Context, in *OverrideSubmissionRequest, opts ...grpc.CallOption) (*OverrideSubmissionResponse, error)
+	// SetQualityRules stores the quality rules of a dataflow, in place of those before.
+	SetQualityRules(ctx context.Context, in *SetQualityRulesRequest, opts ...grpc.CallOption) (*SetQualityRulesResponse, error)
+	// GetQualityRules returns the quality rules that hold for a dataflow.
+	GetQualityRules(ctx context.Context, in *GetQualityRulesRequest, opts ...grpc.CallOption) (*GetQualityRulesResponse, error)
+	// RecordEvents counts a batch of event records, exactly once for each batch id. No record is kept. The first message is
+	// the header, those that follow are Blocks.
+	RecordEvents(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[RecordEventsRequest, RecordEventsResponse], error)
+	// CloseEvents turns what was counted since the last time into one revision.
+	CloseEvents(ctx context.Context, in *CloseEventsRequest, opts ...grpc.CallOption) (*CloseEventsResponse, error)
 	// Query answers Blocks in the order of keys and periods. An answer that ends with an error is not complete.
 	Query(ctx context.Context, in *QueryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[QueryResponse], error)
+	// GetAvailability tells for which codes and periods there are figures, and how many.
+	GetAvailability(ctx context.Context, in *GetAvailabilityRequest, opts ...grpc.CallOption) (*GetAvailabilityResponse, error)
+	// CompareRevisions answers with every figure that differs between two states of the data, in the order of keys and
+	// periods; the last part has the sums.
+	CompareRevisions(ctx context.Context, in *CompareRevisionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[CompareRevisionsResponse], error)
+	// CompareMirror compares what this state reports of its flows from and to a partner with what the partner reports.
+	CompareMirror(ctx context.Context, in *CompareMirrorRequest, opts ...grpc.CallOption) (*CompareMirrorResponse, error)
+	// SetRetention stores how long figures are kept, in place of the rule before for the same dataflow and provider.
+	SetRetention(ctx context.Context, in *SetRetentionRequest, opts ...grpc.CallOption) (*SetRetentionResponse, error)
+	// ListRetention lists the rules of retention.
+	ListRetention(ctx context.Context, in *ListRetentionRequest, opts ...grpc.CallOption) (*ListRetentionResponse, error)
+	// ListRemovals lists what was removed because its time was over, the newest first.
+	ListRemovals(ctx context.Context, in *ListRemovalsRequest, opts ...grpc.CallOption) (*ListRemovalsResponse, error)
 	// WatchRevisions tells of each revision in the order of commits, from a cursor on, and stays open for those to come.
 	WatchRevisions(ctx context.Context, in *WatchRevisionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchRevisionsResponse], error)
 }
@@ -92,6 +138,26 @@ func (c *statisticsServiceClient) ListDataflows(ctx context.Context, in *ListDat
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListDataflowsResponse)
 	err := c.cc.Invoke(ctx, StatisticsService_ListDataflows_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *statisticsServiceClient) ListStructures(ctx context.Context, in *ListStructuresRequest, opts ...grpc.CallOption) (*ListStructuresResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListStructuresResponse)
+	err := c.cc.Invoke(ctx, StatisticsService_ListStructures_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *statisticsServiceClient) DeleteStructures(ctx context.Context, in *DeleteStructuresRequest, opts ...grpc.CallOption) (*DeleteStructuresResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteStructuresResponse)
+	err := c.cc.Invoke(ctx, StatisticsService_DeleteStructures_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -151,9 +217,72 @@ func (c *statisticsServiceClient) ListSubmissions(ctx context.Context, in *ListS
 	return out, nil
 }
 
+func (c *statisticsServiceClient) CommentFinding(ctx context.Context, in *CommentFindingRequest, opts ...grpc.CallOption) (*CommentFindingResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CommentFindingResponse)
+	err := c.cc.Invoke(ctx, StatisticsService_CommentFinding_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *statisticsServiceClient) OverrideSubmission(ctx context.Context, in *OverrideSubmissionRequest, opts ...grpc.CallOption) (*OverrideSubmissionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(OverrideSubmissionResponse)
+	err := c.cc.Invoke(ctx, StatisticsService_OverrideSubmission_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *statisticsServiceClient) SetQualityRules(ctx context.Context, in *SetQualityRulesRequest, opts ...grpc.CallOption) (*SetQualityRulesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetQualityRulesResponse)
+	err := c.cc.Invoke(ctx, StatisticsService_SetQualityRules_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *statisticsServiceClient) GetQualityRules(ctx context.Context, in *GetQualityRulesRequest, opts ...grpc.CallOption) (*GetQualityRulesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetQualityRulesResponse)
+	err := c.cc.Invoke(ctx, StatisticsService_GetQualityRules_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *statisticsServiceClient) RecordEvents(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[RecordEventsRequest, RecordEventsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &StatisticsService_ServiceDesc.Streams[1], StatisticsService_RecordEvents_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[RecordEventsRequest, RecordEventsResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type StatisticsService_RecordEventsClient = grpc.ClientStreamingClient[RecordEventsRequest, RecordEventsResponse]
+
+func (c *statisticsServiceClient) CloseEvents(ctx context.Context, in *CloseEventsRequest, opts ...grpc.CallOption) (*CloseEventsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CloseEventsResponse)
+	err := c.cc.Invoke(ctx, StatisticsService_CloseEvents_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *statisticsServiceClient) Query(ctx context.Context, in *QueryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[QueryResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &StatisticsService_ServiceDesc.Streams[1], StatisticsService_Query_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &StatisticsService_ServiceDesc.Streams[2], StatisticsService_Query_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -170,9 +299,78 @@ func (c *statisticsServiceClient) Query(ctx context.Context, in *QueryRequest, o
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type StatisticsService_QueryClient = grpc.ServerStreamingClient[QueryResponse]
 
+func (c *statisticsServiceClient) GetAvailability(ctx context.Context, in *GetAvailabilityRequest, opts ...grpc.CallOption) (*GetAvailabilityResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetAvailabilityResponse)
+	err := c.cc.Invoke(ctx, StatisticsService_GetAvailability_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *statisticsServiceClient) CompareRevisions(ctx context.Context, in *CompareRevisionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[CompareRevisionsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &StatisticsService_ServiceDesc.Streams[3], StatisticsService_CompareRevisions_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[CompareRevisionsRequest, CompareRevisionsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type StatisticsService_CompareRevisionsClient = grpc.ServerStreamingClient[CompareRevisionsResponse]
+
+func (c *statisticsServiceClient) CompareMirror(ctx context.Context, in *CompareMirrorRequest, opts ...grpc.CallOption) (*CompareMirrorResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CompareMirrorResponse)
+	err := c.cc.Invoke(ctx, StatisticsService_CompareMirror_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *statisticsServiceClient) SetRetention(ctx context.Context, in *SetRetentionRequest, opts ...grpc.CallOption) (*SetRetentionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetRetentionResponse)
+	err := c.cc.Invoke(ctx, StatisticsService_SetRetention_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *statisticsServiceClient) ListRetention(ctx context.Context, in *ListRetentionRequest, opts ...grpc.CallOption) (*ListRetentionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListRetentionResponse)
+	err := c.cc.Invoke(ctx, StatisticsService_ListRetention_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *statisticsServiceClient) ListRemovals(ctx context.Context, in *ListRemovalsRequest, opts ...grpc.CallOption) (*ListRemovalsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListRemovalsResponse)
+	err := c.cc.Invoke(ctx, StatisticsService_ListRemovals_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *statisticsServiceClient) WatchRevisions(ctx context.Context, in *WatchRevisionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchRevisionsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &StatisticsService_ServiceDesc.Streams[2], StatisticsService_WatchRevisions_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &StatisticsService_ServiceDesc.Streams[4], StatisticsService_WatchRevisions_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -201,6 +399,11 @@ type StatisticsServiceServer interface {
 	GetStructures(context.Context, *GetStructuresRequest) (*GetStructuresResponse, error)
 	// ListDataflows lists the dataflows.
 	ListDataflows(context.Context, *ListDataflowsRequest) (*ListDataflowsResponse, error)
+	// ListStructures lists structural artefacts of any kind, by agency, id and version, on request with what they refer to
+	// and what refers to them.
+	ListStructures(context.Context, *ListStructuresRequest) (*ListStructuresResponse, error)
+	// DeleteStructures removes artefacts, all or none. What others refer to, or what holds figures, stays.
+	DeleteStructures(context.Context, *DeleteStructuresRequest) (*DeleteStructuresResponse, error)
 	// CreateLayout stores how a national file is read. A layout of the same id is replaced.
 	CreateLayout(context.Context, *CreateLayoutRequest) (*CreateLayoutResponse, error)
 	// ListLayouts lists the layouts.
@@ -212,8 +415,35 @@ type StatisticsServiceServer interface {
 	GetSubmission(context.Context, *GetSubmissionRequest) (*GetSubmissionResponse, error)
 	// ListSubmissions lists submissions, the newest first, without their findings.
 	ListSubmissions(context.Context, *ListSubmissionsRequest) (*ListSubmissionsResponse, error)
+	// CommentFinding adds the provider's comment to a finding of a quality report.
+	CommentFinding(context.Context, *CommentFindingRequest) (*CommentFindingResponse, error)
+	// OverrideSubmission lets a rejected submission pass certain rules: the same content, submitted again, is accepted
+	// although it breaks them. Who did so, and why, stands in the new submission.
+	OverrideSubmission(context.Context, *OverrideSubmissionRequest) (*OverrideSubmissionResponse, error)
+	// SetQualityRules stores the quality rules of a dataflow, in place of those before.
+	SetQualityRules(context.Context, *SetQualityRulesRequest) (*SetQualityRulesResponse, error)
+	// GetQualityRules returns the quality rules that hold for a dataflow.
+	GetQualityRules(context.Context, *GetQualityRulesRequest) (*GetQualityRulesResponse, error)
+	// RecordEvents counts a batch of event records, exactly once for each batch id. No record is kept. The first message is
+	// the header, those that follow are Blocks.
+	RecordEvents(grpc.ClientStreamingServer[RecordEventsRequest, RecordEventsResponse]) error
+	// CloseEvents turns what was counted since the last time into one revision.
+	CloseEvents(context.Context, *CloseEventsRequest) (*CloseEventsResponse, error)
 	// Query answers Blocks in the order of keys and periods. An answer that ends with an error is not complete.
 	Query(*QueryRequest, grpc.ServerStreamingServer[QueryResponse]) error
+	// GetAvailability tells for which codes and periods there are figures, and how many.
+	GetAvailability(context.Context, *GetAvailabilityRequest) (*GetAvailabilityResponse, error)
+	// CompareRevisions answers with every figure that differs between two states of the data, in the order of keys and
+	// periods; the last part has the sums.
+	CompareRevisions(*CompareRevisionsRequest, grpc.ServerStreamingServer[CompareRevisionsResponse]) error
+	// CompareMirror compares what this state reports of its flows from and to a partner with what the partner reports.
+	CompareMirror(context.Context, *CompareMirrorRequest) (*CompareMirrorResponse, error)
+	// SetRetention stores how long figures are kept, in place of the rule before for the same dataflow and provider.
+	SetRetention(context.Context, *SetRetentionRequest) (*SetRetentionResponse, error)
+	// ListRetention lists the rules of retention.
+	ListRetention(context.Context, *ListRetentionRequest) (*ListRetentionResponse, error)
+	// ListRemovals lists what was removed because its time was over, the newest first.
+	ListRemovals(context.Context, *ListRemovalsRequest) (*ListRemovalsResponse, error)
 	// WatchRevisions tells of each revision in the order of commits, from a cursor on, and stays open for those to come.
 	WatchRevisions(*WatchRevisionsRequest, grpc.ServerStreamingServer[WatchRevisionsResponse]) error
 	mustEmbedUnimplementedStatisticsServiceServer()
@@ -235,6 +465,12 @@ func (UnimplementedStatisticsServiceServer) GetStructures(context.Context, *GetS
 func (UnimplementedStatisticsServiceServer) ListDataflows(context.Context, *ListDataflowsRequest) (*ListDataflowsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListDataflows not implemented")
 }
+func (UnimplementedStatisticsServiceServer) ListStructures(context.Context, *ListStructuresRequest) (*ListStructuresResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListStructures not implemented")
+}
+func (UnimplementedStatisticsServiceServer) DeleteStructures(context.Context, *DeleteStructuresRequest) (*DeleteStructuresResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteStructures not implemented")
+}
 func (UnimplementedStatisticsServiceServer) CreateLayout(context.Context, *CreateLayoutRequest) (*CreateLayoutResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateLayout not implemented")
 }
@@ -250,8 +486,44 @@ func (UnimplementedStatisticsServiceServer) GetSubmission(context.Context, *GetS
 func (UnimplementedStatisticsServiceServer) ListSubmissions(context.Context, *ListSubmissionsRequest) (*ListSubmissionsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListSubmissions not implemented")
 }
+func (UnimplementedStatisticsServiceServer) CommentFinding(context.Context, *CommentFindingRequest) (*CommentFindingResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CommentFinding not implemented")
+}
+func (UnimplementedStatisticsServiceServer) OverrideSubmission(context.Context, *OverrideSubmissionRequest) (*OverrideSubmissionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method OverrideSubmission not implemented")
+}
+func (UnimplementedStatisticsServiceServer) SetQualityRules(context.Context, *SetQualityRulesRequest) (*SetQualityRulesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetQualityRules not implemented")
+}
+func (UnimplementedStatisticsServiceServer) GetQualityRules(context.Context, *GetQualityRulesRequest) (*GetQualityRulesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetQualityRules not implemented")
+}
+func (UnimplementedStatisticsServiceServer) RecordEvents(grpc.ClientStreamingServer[RecordEventsRequest, RecordEventsResponse]) error {
+	return status.Error(codes.Unimplemented, "method RecordEvents not implemented")
+}
+func (UnimplementedStatisticsServiceServer) CloseEvents(context.Context, *CloseEventsRequest) (*CloseEventsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CloseEvents not implemented")
+}
 func (UnimplementedStatisticsServiceServer) Query(*QueryRequest, grpc.ServerStreamingServer[QueryResponse]) error {
 	return status.Error(codes.Unimplemented, "method Query not implemented")
+}
+func (UnimplementedStatisticsServiceServer) GetAvailability(context.Context, *GetAvailabilityRequest) (*GetAvailabilityResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetAvailability not implemented")
+}
+func (UnimplementedStatisticsServiceServer) CompareRevisions(*CompareRevisionsRequest, grpc.ServerStreamingServer[CompareRevisionsResponse]) error {
+	return status.Error(codes.Unimplemented, "method CompareRevisions not implemented")
+}
+func (UnimplementedStatisticsServiceServer) CompareMirror(context.Context, *CompareMirrorRequest) (*CompareMirrorResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CompareMirror not implemented")
+}
+func (UnimplementedStatisticsServiceServer) SetRetention(context.Context, *SetRetentionRequest) (*SetRetentionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetRetention not implemented")
+}
+func (UnimplementedStatisticsServiceServer) ListRetention(context.Context, *ListRetentionRequest) (*ListRetentionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListRetention not implemented")
+}
+func (UnimplementedStatisticsServiceServer) ListRemovals(context.Context, *ListRemovalsRequest) (*ListRemovalsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListRemovals not implemented")
 }
 func (UnimplementedStatisticsServiceServer) WatchRevisions(*WatchRevisionsRequest, grpc.ServerStreamingServer[WatchRevisionsResponse]) error {
 	return status.Error(codes.Unimplemented, "method WatchRevisions not implemented")
@@ -327,6 +599,42 @@ func _StatisticsService_ListDataflows_Handler(srv interface{}, ctx context.Conte
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(StatisticsServiceServer).ListDataflows(ctx, req.(*ListDataflowsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _StatisticsService_ListStructures_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListStructuresRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StatisticsServiceServer).ListStructures(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StatisticsService_ListStructures_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StatisticsServiceServer).ListStructures(ctx, req.(*ListStructuresRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _StatisticsService_DeleteStructures_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteStructuresRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StatisticsServiceServer).DeleteStructures(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StatisticsService_DeleteStructures_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StatisticsServiceServer).DeleteStructures(ctx, req.(*DeleteStructuresRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -410,6 +718,103 @@ func _StatisticsService_ListSubmissions_Handler(srv interface{}, ctx context.Con
 	return interceptor(ctx, in, info, handler)
 }
 
+func _StatisticsService_CommentFinding_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CommentFindingRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StatisticsServiceServer).CommentFinding(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StatisticsService_CommentFinding_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StatisticsServiceServer).CommentFinding(ctx, req.(*CommentFindingRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _StatisticsService_OverrideSubmission_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(OverrideSubmissionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StatisticsServiceServer).OverrideSubmission(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StatisticsService_OverrideSubmission_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StatisticsServiceServer).OverrideSubmission(ctx, req.(*OverrideSubmissionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _StatisticsService_SetQualityRules_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetQualityRulesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StatisticsServiceServer).SetQualityRules(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StatisticsService_SetQualityRules_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StatisticsServiceServer).SetQualityRules(ctx, req.(*SetQualityRulesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _StatisticsService_GetQualityRules_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetQualityRulesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StatisticsServiceServer).GetQualityRules(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StatisticsService_GetQualityRules_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StatisticsServiceServer).GetQualityRules(ctx, req.(*GetQualityRulesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _StatisticsService_RecordEvents_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(StatisticsServiceServer).RecordEvents(&grpc.GenericServerStream[RecordEventsRequest, RecordEventsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type StatisticsService_RecordEventsServer = grpc.ClientStreamingServer[RecordEventsRequest, RecordEventsResponse]
+
+func _StatisticsService_CloseEvents_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CloseEventsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StatisticsServiceServer).CloseEvents(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StatisticsService_CloseEvents_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StatisticsServiceServer).CloseEvents(ctx, req.(*CloseEventsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _StatisticsService_Query_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(QueryRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -420,6 +825,107 @@ func _StatisticsService_Query_Handler(srv interface{}, stream grpc.ServerStream)
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type StatisticsService_QueryServer = grpc.ServerStreamingServer[QueryResponse]
+
+func _StatisticsService_GetAvailability_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetAvailabilityRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StatisticsServiceServer).GetAvailability(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StatisticsService_GetAvailability_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StatisticsServiceServer).GetAvailability(ctx, req.(*GetAvailabilityRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _StatisticsService_CompareRevisions_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(CompareRevisionsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(StatisticsServiceServer).CompareRevisions(m, &grpc.GenericServerStream[CompareRevisionsRequest, CompareRevisionsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type StatisticsService_CompareRevisionsServer = grpc.ServerStreamingServer[CompareRevisionsResponse]
+
+func _StatisticsService_CompareMirror_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CompareMirrorRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StatisticsServiceServer).CompareMirror(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StatisticsService_CompareMirror_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StatisticsServiceServer).CompareMirror(ctx, req.(*CompareMirrorRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _StatisticsService_SetRetention_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetRetentionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StatisticsServiceServer).SetRetention(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StatisticsService_SetRetention_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StatisticsServiceServer).SetRetention(ctx, req.(*SetRetentionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _StatisticsService_ListRetention_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListRetentionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StatisticsServiceServer).ListRetention(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StatisticsService_ListRetention_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StatisticsServiceServer).ListRetention(ctx, req.(*ListRetentionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _StatisticsService_ListRemovals_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListRemovalsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StatisticsServiceServer).ListRemovals(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StatisticsService_ListRemovals_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StatisticsServiceServer).ListRemovals(ctx, req.(*ListRemovalsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
 
 func _StatisticsService_WatchRevisions_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(WatchRevisionsRequest)
@@ -452,6 +958,14 @@ var StatisticsService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _StatisticsService_ListDataflows_Handler,
 		},
 		{
+			MethodName: "ListStructures",
+			Handler:    _StatisticsService_ListStructures_Handler,
+		},
+		{
+			MethodName: "DeleteStructures",
+			Handler:    _StatisticsService_DeleteStructures_Handler,
+		},
+		{
 			MethodName: "CreateLayout",
 			Handler:    _StatisticsService_CreateLayout_Handler,
 		},
@@ -467,6 +981,46 @@ var StatisticsService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "ListSubmissions",
 			Handler:    _StatisticsService_ListSubmissions_Handler,
 		},
+		{
+			MethodName: "CommentFinding",
+			Handler:    _StatisticsService_CommentFinding_Handler,
+		},
+		{
+			MethodName: "OverrideSubmission",
+			Handler:    _StatisticsService_OverrideSubmission_Handler,
+		},
+		{
+			MethodName: "SetQualityRules",
+			Handler:    _StatisticsService_SetQualityRules_Handler,
+		},
+		{
+			MethodName: "GetQualityRules",
+			Handler:    _StatisticsService_GetQualityRules_Handler,
+		},
+		{
+			MethodName: "CloseEvents",
+			Handler:    _StatisticsService_CloseEvents_Handler,
+		},
+		{
+			MethodName: "GetAvailability",
+			Handler:    _StatisticsService_GetAvailability_Handler,
+		},
+		{
+			MethodName: "CompareMirror",
+			Handler:    _StatisticsService_CompareMirror_Handler,
+		},
+		{
+			MethodName: "SetRetention",
+			Handler:    _StatisticsService_SetRetention_Handler,
+		},
+		{
+			MethodName: "ListRetention",
+			Handler:    _StatisticsService_ListRetention_Handler,
+		},
+		{
+			MethodName: "ListRemovals",
+			Handler:    _StatisticsService_ListRemovals_Handler,
+		},
 	},
 	Streams: []grpc.StreamDesc{
 		{
@@ -475,8 +1029,18 @@ var StatisticsService_ServiceDesc = grpc.ServiceDesc{
 			ClientStreams: true,
 		},
 		{
+			StreamName:    "RecordEvents",
+			Handler:       _StatisticsService_RecordEvents_Handler,
+			ClientStreams: true,
+		},
+		{
 			StreamName:    "Query",
 			Handler:       _StatisticsService_Query_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "CompareRevisions",
+			Handler:       _StatisticsService_CompareRevisions_Handler,
 			ServerStreams: true,
 		},
 		{

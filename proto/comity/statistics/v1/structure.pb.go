@@ -71,7 +71,7 @@ func (x Layout_DuplicateRule) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Layout_DuplicateRule.Descriptor instead.
 func (Layout_DuplicateRule) EnumDescriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{10, 0}
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{14, 0}
 }
 
 // Structures is a set of structural artefacts that are stored together: all of them or none.
@@ -156,6 +156,163 @@ func (x *Structures) GetStructureMaps() []*StructureMap {
 	return nil
 }
 
+// ListStructuresRequest is the request of ListStructures.
+type ListStructuresRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListStructuresRequest) Reset() {
+	*x = ListStructuresRequest{}
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListStructuresRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListStructuresRequest) ProtoMessage() {}
+
+func (x *ListStructuresRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListStructuresRequest.ProtoReflect.Descriptor instead.
+func (*ListStructuresRequest) Descriptor() ([]byte, []int) {
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{1}
+}
+
+// ListStructuresResponse is the answer of ListStructures.
+type ListStructuresResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The artefacts.
+	Structures    *Structures `protobuf:"bytes,1,opt,name=structures,proto3" json:"structures,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListStructuresResponse) Reset() {
+	*x = ListStructuresResponse{}
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListStructuresResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListStructuresResponse) ProtoMessage() {}
+
+func (x *ListStructuresResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListStructuresResponse.ProtoReflect.Descriptor instead.
+func (*ListStructuresResponse) Descriptor() ([]byte, []int) {
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *ListStructuresResponse) GetStructures() *Structures {
+	if x != nil {
+		return x.Structures
+	}
+	return nil
+}
+
+// DeleteStructuresRequest is the request of DeleteStructures.
+type DeleteStructuresRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteStructuresRequest) Reset() {
+	*x = DeleteStructuresRequest{}
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteStructuresRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteStructuresRequest) ProtoMessage() {}
+
+func (x *DeleteStructuresRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteStructuresRequest.ProtoReflect.Descriptor instead.
+func (*DeleteStructuresRequest) Descriptor() ([]byte, []int) {
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{3}
+}
+
+// DeleteStructuresResponse is the answer of DeleteStructures.
+type DeleteStructuresResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteStructuresResponse) Reset() {
+	*x = DeleteStructuresResponse{}
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteStructuresResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteStructuresResponse) ProtoMessage() {}
+
+func (x *DeleteStructuresResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteStructuresResponse.ProtoReflect.Descriptor instead.
+func (*DeleteStructuresResponse) Descriptor() ([]byte, []int) {
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{4}
+}
+
 // Codelist is an SDMX codelist with one hierarchy.
 type Codelist struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -177,7 +334,7 @@ type Codelist struct {
 
 func (x *Codelist) Reset() {
 	*x = Codelist{}
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[1]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -189,7 +346,7 @@ func (x *Codelist) String() string {
 func (*Codelist) ProtoMessage() {}
 
 func (x *Codelist) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[1]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -202,7 +359,7 @@ func (x *Codelist) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Codelist.ProtoReflect.Descriptor instead.
 func (*Codelist) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{1}
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Codelist) GetAgency() string {
@@ -266,7 +423,7 @@ type Code struct {
 
 func (x *Code) Reset() {
 	*x = Code{}
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[2]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -278,7 +435,7 @@ func (x *Code) String() string {
 func (*Code) ProtoMessage() {}
 
 func (x *Code) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[2]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -291,7 +448,7 @@ func (x *Code) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Code.ProtoReflect.Descriptor instead.
 func (*Code) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{2}
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Code) GetId() string {
@@ -350,7 +507,7 @@ type DataStructure struct {
 
 func (x *DataStructure) Reset() {
 	*x = DataStructure{}
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[3]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -362,7 +519,7 @@ func (x *DataStructure) String() string {
 func (*DataStructure) ProtoMessage() {}
 
 func (x *DataStructure) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[3]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -375,7 +532,7 @@ func (x *DataStructure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DataStructure.ProtoReflect.Descriptor instead.
 func (*DataStructure) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{3}
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *DataStructure) GetAgency() string {
@@ -435,7 +592,7 @@ type Component struct {
 
 func (x *Component) Reset() {
 	*x = Component{}
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[4]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -447,7 +604,7 @@ func (x *Component) String() string {
 func (*Component) ProtoMessage() {}
 
 func (x *Component) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[4]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -460,7 +617,7 @@ func (x *Component) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Component.ProtoReflect.Descriptor instead.
 func (*Component) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{4}
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Component) GetId() string {
@@ -503,7 +660,7 @@ type Dataflow struct {
 
 func (x *Dataflow) Reset() {
 	*x = Dataflow{}
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[5]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -515,7 +672,7 @@ func (x *Dataflow) String() string {
 func (*Dataflow) ProtoMessage() {}
 
 func (x *Dataflow) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[5]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -528,7 +685,7 @@ func (x *Dataflow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Dataflow.ProtoReflect.Descriptor instead.
 func (*Dataflow) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{5}
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Dataflow) GetAgency() string {
@@ -589,7 +746,7 @@ type RepresentationMap struct {
 
 func (x *RepresentationMap) Reset() {
 	*x = RepresentationMap{}
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[6]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -601,7 +758,7 @@ func (x *RepresentationMap) String() string {
 func (*RepresentationMap) ProtoMessage() {}
 
 func (x *RepresentationMap) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[6]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -614,7 +771,7 @@ func (x *RepresentationMap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepresentationMap.ProtoReflect.Descriptor instead.
 func (*RepresentationMap) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{6}
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *RepresentationMap) GetAgency() string {
@@ -684,7 +841,7 @@ type Mapping struct {
 
 func (x *Mapping) Reset() {
 	*x = Mapping{}
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[7]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -696,7 +853,7 @@ func (x *Mapping) String() string {
 func (*Mapping) ProtoMessage() {}
 
 func (x *Mapping) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[7]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -709,7 +866,7 @@ func (x *Mapping) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Mapping.ProtoReflect.Descriptor instead.
 func (*Mapping) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{7}
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Mapping) GetSources() []string {
@@ -763,7 +920,7 @@ type StructureMap struct {
 
 func (x *StructureMap) Reset() {
 	*x = StructureMap{}
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[8]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -775,7 +932,7 @@ func (x *StructureMap) String() string {
 func (*StructureMap) ProtoMessage() {}
 
 func (x *StructureMap) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[8]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -788,7 +945,7 @@ func (x *StructureMap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StructureMap.ProtoReflect.Descriptor instead.
 func (*StructureMap) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{8}
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *StructureMap) GetAgency() string {
@@ -857,7 +1014,7 @@ type ComponentMap struct {
 
 func (x *ComponentMap) Reset() {
 	*x = ComponentMap{}
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[9]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -869,7 +1026,7 @@ func (x *ComponentMap) String() string {
 func (*ComponentMap) ProtoMessage() {}
 
 func (x *ComponentMap) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[9]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -882,7 +1039,7 @@ func (x *ComponentMap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ComponentMap.ProtoReflect.Descriptor instead.
 func (*ComponentMap) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{9}
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ComponentMap) GetSources() []string {
@@ -942,7 +1099,7 @@ type Layout struct {
 
 func (x *Layout) Reset() {
 	*x = Layout{}
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[10]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -954,7 +1111,7 @@ func (x *Layout) String() string {
 func (*Layout) ProtoMessage() {}
 
 func (x *Layout) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[10]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -967,7 +1124,7 @@ func (x *Layout) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Layout.ProtoReflect.Descriptor instead.
 func (*Layout) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{10}
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Layout) GetId() string {
@@ -1062,7 +1219,7 @@ type LayoutColumn struct {
 
 func (x *LayoutColumn) Reset() {
 	*x = LayoutColumn{}
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[11]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1074,7 +1231,7 @@ func (x *LayoutColumn) String() string {
 func (*LayoutColumn) ProtoMessage() {}
 
 func (x *LayoutColumn) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[11]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1087,7 +1244,7 @@ func (x *LayoutColumn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LayoutColumn.ProtoReflect.Descriptor instead.
 func (*LayoutColumn) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{11}
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *LayoutColumn) GetHeader() string {
@@ -1145,7 +1302,7 @@ type LayoutNumbers struct {
 
 func (x *LayoutNumbers) Reset() {
 	*x = LayoutNumbers{}
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[12]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1157,7 +1314,7 @@ func (x *LayoutNumbers) String() string {
 func (*LayoutNumbers) ProtoMessage() {}
 
 func (x *LayoutNumbers) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[12]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1170,7 +1327,7 @@ func (x *LayoutNumbers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LayoutNumbers.ProtoReflect.Descriptor instead.
 func (*LayoutNumbers) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{12}
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *LayoutNumbers) GetDecimal() string {
@@ -1202,7 +1359,7 @@ type LayoutFilter struct {
 
 func (x *LayoutFilter) Reset() {
 	*x = LayoutFilter{}
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[13]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1214,7 +1371,7 @@ func (x *LayoutFilter) String() string {
 func (*LayoutFilter) ProtoMessage() {}
 
 func (x *LayoutFilter) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[13]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1227,7 +1384,7 @@ func (x *LayoutFilter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LayoutFilter.ProtoReflect.Descriptor instead.
 func (*LayoutFilter) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{13}
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *LayoutFilter) GetHeader() string {
@@ -1271,7 +1428,7 @@ type LayoutPeriod struct {
 
 func (x *LayoutPeriod) Reset() {
 	*x = LayoutPeriod{}
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[14]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1283,7 +1440,7 @@ func (x *LayoutPeriod) String() string {
 func (*LayoutPeriod) ProtoMessage() {}
 
 func (x *LayoutPeriod) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[14]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1296,7 +1453,7 @@ func (x *LayoutPeriod) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LayoutPeriod.ProtoReflect.Descriptor instead.
 func (*LayoutPeriod) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{14}
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *LayoutPeriod) GetHeaders() []string {
@@ -1340,7 +1497,7 @@ type LayoutPeriod_FiscalYear struct {
 
 func (x *LayoutPeriod_FiscalYear) Reset() {
 	*x = LayoutPeriod_FiscalYear{}
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[24]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1352,7 +1509,7 @@ func (x *LayoutPeriod_FiscalYear) String() string {
 func (*LayoutPeriod_FiscalYear) ProtoMessage() {}
 
 func (x *LayoutPeriod_FiscalYear) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[24]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1365,7 +1522,7 @@ func (x *LayoutPeriod_FiscalYear) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LayoutPeriod_FiscalYear.ProtoReflect.Descriptor instead.
 func (*LayoutPeriod_FiscalYear) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{14, 0}
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{18, 0}
 }
 
 func (x *LayoutPeriod_FiscalYear) GetFirstMonth() int32 {
@@ -1393,7 +1550,14 @@ const file_comity_statistics_v1_structure_proto_rawDesc = "" +
 	"\x0fdata_structures\x18\x02 \x03(\v2#.comity.statistics.v1.DataStructureR\x0edataStructures\x12<\n" +
 	"\tdataflows\x18\x03 \x03(\v2\x1e.comity.statistics.v1.DataflowR\tdataflows\x12X\n" +
 	"\x13representation_maps\x18\x04 \x03(\v2'.comity.statistics.v1.RepresentationMapR\x12representationMaps\x12I\n" +
-	"\x0estructure_maps\x18\x05 \x03(\v2\".comity.statistics.v1.StructureMapR\rstructureMaps\"\x91\x02\n" +
+	"\x0estructure_maps\x18\x05 \x03(\v2\".comity.statistics.v1.StructureMapR\rstructureMaps\"\x17\n" +
+	"\x15ListStructuresRequest\"Z\n" +
+	"\x16ListStructuresResponse\x12@\n" +
+	"\n" +
+	"structures\x18\x01 \x01(\v2 .comity.statistics.v1.StructuresR\n" +
+	"structures\"\x19\n" +
+	"\x17DeleteStructuresRequest\"\x1a\n" +
+	"\x18DeleteStructuresResponse\"\x91\x02\n" +
 	"\bCodelist\x12\x16\n" +
 	"\x06agency\x18\x01 \x01(\tR\x06agency\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x18\n" +
@@ -1549,66 +1713,71 @@ func file_comity_statistics_v1_structure_proto_rawDescGZIP() []byte {
 }
 
 var file_comity_statistics_v1_structure_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_comity_statistics_v1_structure_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_comity_statistics_v1_structure_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_comity_statistics_v1_structure_proto_goTypes = []any{
-	(Layout_DuplicateRule)(0),       // 0: comity.statistics.v1.Layout.DuplicateRule
-	(*Structures)(nil),              // 1: comity.statistics.v1.Structures
-	(*Codelist)(nil),                // 2: comity.statistics.v1.Codelist
-	(*Code)(nil),                    // 3: comity.statistics.v1.Code
-	(*DataStructure)(nil),           // 4: comity.statistics.v1.DataStructure
-	(*Component)(nil),               // 5: comity.statistics.v1.Component
-	(*Dataflow)(nil),                // 6: comity.statistics.v1.Dataflow
-	(*RepresentationMap)(nil),       // 7: comity.statistics.v1.RepresentationMap
-	(*Mapping)(nil),                 // 8: comity.statistics.v1.Mapping
-	(*StructureMap)(nil),            // 9: comity.statistics.v1.StructureMap
-	(*ComponentMap)(nil),            // 10: comity.statistics.v1.ComponentMap
-	(*Layout)(nil),                  // 11: comity.statistics.v1.Layout
-	(*LayoutColumn)(nil),            // 12: comity.statistics.v1.LayoutColumn
-	(*LayoutNumbers)(nil),           // 13: comity.statistics.v1.LayoutNumbers
-	(*LayoutFilter)(nil),            // 14: comity.statistics.v1.LayoutFilter
-	(*LayoutPeriod)(nil),            // 15: comity.statistics.v1.LayoutPeriod
-	nil,                             // 16: comity.statistics.v1.Codelist.NamesEntry
-	nil,                             // 17: comity.statistics.v1.Code.NamesEntry
-	nil,                             // 18: comity.statistics.v1.DataStructure.NamesEntry
-	nil,                             // 19: comity.statistics.v1.Component.NamesEntry
-	nil,                             // 20: comity.statistics.v1.Dataflow.NamesEntry
-	nil,                             // 21: comity.statistics.v1.RepresentationMap.NamesEntry
-	nil,                             // 22: comity.statistics.v1.StructureMap.NamesEntry
-	nil,                             // 23: comity.statistics.v1.Layout.ConstantsEntry
-	nil,                             // 24: comity.statistics.v1.LayoutColumn.ConstantsEntry
-	(*LayoutPeriod_FiscalYear)(nil), // 25: comity.statistics.v1.LayoutPeriod.FiscalYear
+	(Layout_DuplicateRule)(0),        // 0: comity.statistics.v1.Layout.DuplicateRule
+	(*Structures)(nil),               // 1: comity.statistics.v1.Structures
+	(*ListStructuresRequest)(nil),    // 2: comity.statistics.v1.ListStructuresRequest
+	(*ListStructuresResponse)(nil),   // 3: comity.statistics.v1.ListStructuresResponse
+	(*DeleteStructuresRequest)(nil),  // 4: comity.statistics.v1.DeleteStructuresRequest
+	(*DeleteStructuresResponse)(nil), // 5: comity.statistics.v1.DeleteStructuresResponse
+	(*Codelist)(nil),                 // 6: comity.statistics.v1.Codelist
+	(*Code)(nil),                     // 7: comity.statistics.v1.Code
+	(*DataStructure)(nil),            // 8: comity.statistics.v1.DataStructure
+	(*Component)(nil),                // 9: comity.statistics.v1.Component
+	(*Dataflow)(nil),                 // 10: comity.statistics.v1.Dataflow
+	(*RepresentationMap)(nil),        // 11: comity.statistics.v1.RepresentationMap
+	(*Mapping)(nil),                  // 12: comity.statistics.v1.Mapping
+	(*StructureMap)(nil),             // 13: comity.statistics.v1.StructureMap
+	(*ComponentMap)(nil),             // 14: comity.statistics.v1.ComponentMap
+	(*Layout)(nil),                   // 15: comity.statistics.v1.Layout
+	(*LayoutColumn)(nil),             // 16: comity.statistics.v1.LayoutColumn
+	(*LayoutNumbers)(nil),            // 17: comity.statistics.v1.LayoutNumbers
+	(*LayoutFilter)(nil),             // 18: comity.statistics.v1.LayoutFilter
+	(*LayoutPeriod)(nil),             // 19: comity.statistics.v1.LayoutPeriod
+	nil,                              // 20: comity.statistics.v1.Codelist.NamesEntry
+	nil,                              // 21: comity.statistics.v1.Code.NamesEntry
+	nil,                              // 22: comity.statistics.v1.DataStructure.NamesEntry
+	nil,                              // 23: comity.statistics.v1.Component.NamesEntry
+	nil,                              // 24: comity.statistics.v1.Dataflow.NamesEntry
+	nil,                              // 25: comity.statistics.v1.RepresentationMap.NamesEntry
+	nil,                              // 26: comity.statistics.v1.StructureMap.NamesEntry
+	nil,                              // 27: comity.statistics.v1.Layout.ConstantsEntry
+	nil,                              // 28: comity.statistics.v1.LayoutColumn.ConstantsEntry
+	(*LayoutPeriod_FiscalYear)(nil),  // 29: comity.statistics.v1.LayoutPeriod.FiscalYear
 }
 var file_comity_statistics_v1_structure_proto_depIdxs = []int32{
-	2,  // 0: comity.statistics.v1.Structures.codelists:type_name -> comity.statistics.v1.Codelist
-	4,  // 1: comity.statistics.v1.Structures.data_structures:type_name -> comity.statistics.v1.DataStructure
-	6,  // 2: comity.statistics.v1.Structures.dataflows:type_name -> comity.statistics.v1.Dataflow
-	7,  // 3: comity.statistics.v1.Structures.representation_maps:type_name -> comity.statistics.v1.RepresentationMap
-	9,  // 4: comity.statistics.v1.Structures.structure_maps:type_name -> comity.statistics.v1.StructureMap
-	16, // 5: comity.statistics.v1.Codelist.names:type_name -> comity.statistics.v1.Codelist.NamesEntry
-	3,  // 6: comity.statistics.v1.Codelist.codes:type_name -> comity.statistics.v1.Code
-	17, // 7: comity.statistics.v1.Code.names:type_name -> comity.statistics.v1.Code.NamesEntry
-	18, // 8: comity.statistics.v1.DataStructure.names:type_name -> comity.statistics.v1.DataStructure.NamesEntry
-	5,  // 9: comity.statistics.v1.DataStructure.dimensions:type_name -> comity.statistics.v1.Component
-	5,  // 10: comity.statistics.v1.DataStructure.attributes:type_name -> comity.statistics.v1.Component
-	19, // 11: comity.statistics.v1.Component.names:type_name -> comity.statistics.v1.Component.NamesEntry
-	20, // 12: comity.statistics.v1.Dataflow.names:type_name -> comity.statistics.v1.Dataflow.NamesEntry
-	21, // 13: comity.statistics.v1.RepresentationMap.names:type_name -> comity.statistics.v1.RepresentationMap.NamesEntry
-	8,  // 14: comity.statistics.v1.RepresentationMap.mappings:type_name -> comity.statistics.v1.Mapping
-	22, // 15: comity.statistics.v1.StructureMap.names:type_name -> comity.statistics.v1.StructureMap.NamesEntry
-	10, // 16: comity.statistics.v1.StructureMap.component_maps:type_name -> comity.statistics.v1.ComponentMap
-	12, // 17: comity.statistics.v1.Layout.columns:type_name -> comity.statistics.v1.LayoutColumn
-	23, // 18: comity.statistics.v1.Layout.constants:type_name -> comity.statistics.v1.Layout.ConstantsEntry
-	15, // 19: comity.statistics.v1.Layout.period:type_name -> comity.statistics.v1.LayoutPeriod
-	0,  // 20: comity.statistics.v1.Layout.duplicates:type_name -> comity.statistics.v1.Layout.DuplicateRule
-	13, // 21: comity.statistics.v1.Layout.numbers:type_name -> comity.statistics.v1.LayoutNumbers
-	14, // 22: comity.statistics.v1.Layout.filters:type_name -> comity.statistics.v1.LayoutFilter
-	24, // 23: comity.statistics.v1.LayoutColumn.constants:type_name -> comity.statistics.v1.LayoutColumn.ConstantsEntry
-	25, // 24: comity.statistics.v1.LayoutPeriod.fiscal_year:type_name -> comity.statistics.v1.LayoutPeriod.FiscalYear
-	25, // [25:25] is the sub-list for method output_type
-	25, // [25:25] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	6,  // 0: comity.statistics.v1.Structures.codelists:type_name -> comity.statistics.v1.Codelist
+	8,  // 1: comity.statistics.v1.Structures.data_structures:type_name -> comity.statistics.v1.DataStructure
+	10, // 2: comity.statistics.v1.Structures.dataflows:type_name -> comity.statistics.v1.Dataflow
+	11, // 3: comity.statistics.v1.Structures.representation_maps:type_name -> comity.statistics.v1.RepresentationMap
+	13, // 4: comity.statistics.v1.Structures.structure_maps:type_name -> comity.statistics.v1.StructureMap
+	1,  // 5: comity.statistics.v1.ListStructuresResponse.structures:type_name -> comity.statistics.v1.Structures
+	20, // 6: comity.statistics.v1.Codelist.names:type_name -> comity.statistics.v1.Codelist.NamesEntry
+	7,  // 7: comity.statistics.v1.Codelist.codes:type_name -> comity.statistics.v1.Code
+	21, // 8: comity.statistics.v1.Code.names:type_name -> comity.statistics.v1.Code.NamesEntry
+	22, // 9: comity.statistics.v1.DataStructure.names:type_name -> comity.statistics.v1.DataStructure.NamesEntry
+	9,  // 10: comity.statistics.v1.DataStructure.dimensions:type_name -> comity.statistics.v1.Component
+	9,  // 11: comity.statistics.v1.DataStructure.attributes:type_name -> comity.statistics.v1.Component
+	23, // 12: comity.statistics.v1.Component.names:type_name -> comity.statistics.v1.Component.NamesEntry
+	24, // 13: comity.statistics.v1.Dataflow.names:type_name -> comity.statistics.v1.Dataflow.NamesEntry
+	25, // 14: comity.statistics.v1.RepresentationMap.names:type_name -> comity.statistics.v1.RepresentationMap.NamesEntry
+	12, // 15: comity.statistics.v1.RepresentationMap.mappings:type_name -> comity.statistics.v1.Mapping
+	26, // 16: comity.statistics.v1.StructureMap.names:type_name -> comity.statistics.v1.StructureMap.NamesEntry
+	14, // 17: comity.statistics.v1.StructureMap.component_maps:type_name -> comity.statistics.v1.ComponentMap
+	16, // 18: comity.statistics.v1.Layout.columns:type_name -> comity.statistics.v1.LayoutColumn
+	27, // 19: comity.statistics.v1.Layout.constants:type_name -> comity.statistics.v1.Layout.ConstantsEntry
+	19, // 20: comity.statistics.v1.Layout.period:type_name -> comity.statistics.v1.LayoutPeriod
+	0,  // 21: comity.statistics.v1.Layout.duplicates:type_name -> comity.statistics.v1.Layout.DuplicateRule
+	17, // 22: comity.statistics.v1.Layout.numbers:type_name -> comity.statistics.v1.LayoutNumbers
+	18, // 23: comity.statistics.v1.Layout.filters:type_name -> comity.statistics.v1.LayoutFilter
+	28, // 24: comity.statistics.v1.LayoutColumn.constants:type_name -> comity.statistics.v1.LayoutColumn.ConstantsEntry
+	29, // 25: comity.statistics.v1.LayoutPeriod.fiscal_year:type_name -> comity.statistics.v1.LayoutPeriod.FiscalYear
+	26, // [26:26] is the sub-list for method output_type
+	26, // [26:26] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_comity_statistics_v1_structure_proto_init() }
@@ -1622,7 +1791,7 @@ func file_comity_statistics_v1_structure_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_comity_statistics_v1_structure_proto_rawDesc), len(file_comity_statistics_v1_structure_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   25,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
