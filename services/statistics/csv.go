@@ -1,8 +1,6 @@
 package statistics
 
 import (
-	"bufio"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
@@ -24,7 +22,9 @@ const (
 	ruleValue    = "VALUE"    // a cell does not hold what its column needs
 	rulePeriod   = "PERIOD"   // a period is not of the layout's form
 	ruleTotal    = "TOTAL_MISMATCH"
-	ruleFilter   = "FILTER" // a note: rows are left out
+	ruleFilter   = "FILTER"     // a note: rows are left out
+	ruleBreak    = "LINE_BREAK" // a note: line breaks in cells are read as spaces
+	ruleFooter   = "FOOTER"     // a note: where the table ends before the file does
 )
 
 // What a file may ask of memory, whatever it holds.
@@ -33,25 +33,24 @@ const (
 	maxRowBytes   = 1 << 20
 	maxCellBytes  = 4096
 	maxShownBytes = 80 // of a cell in a finding
-	readAhead     = 4096
+	readAhead     = 16 << 10
 	maxPeriods    = 4096 // remembered
 	maxLeftOut    = 20   // values that a note lists
+	maxNamed      = 20   // columns that a finding lists, or that have a finding of their own
 )
 
-var errRowTooLong = errors.New("row is too long")
-
-// Read reads a national CSV file (RFC 4180, the layout's encoding and delimiter, a header row; UTF-8 with or without a
-// byte order mark) into blocks of at most 4,096 rows, one for each figure. l must fit s: see [Layout.Check]. A block has
-// as coded columns the dimensions of s, TIME_PERIOD and the attributes that the layout fills, then OBS_VALUE and
-// [block.Line], the line of the file on which the row begins. A blank cell of an attribute is absent; any other blank
-// cell is what the layout says. What the layout leaves out is counted in notes at the end.
+// Read reads a national CSV file (RFC 4180, with what the layout says of its encoding, delimiter, quotes and lines) into
+// blocks of at most 4,096 rows, one for each figure. l must fit s: see [Layout.Check]. A block has as coded columns the
+// dimensions of s, TIME_PERIOD and the attributes that the layout fills, then OBS_VALUE and [block.Line], the line of the
+// file on which the row begins. A blank cell of an attribute is absent; any other blank cell is what the layout says.
+// Line breaks in a cell are read as a space. What the layout leaves out or changes is counted in notes at the end.
 //
 // What is wrong with the file goes to the report, and reading goes on with the next row where there is one, so that the
 // report is whole. The error is one of r, and ends the sequence.
 func (l Layout) Read(r io.Reader, s *DataStructure, report *Report) iter.Seq2[*block.Block, error] {
 	return func(yield func(*block.Block, error) bool) {
-		file := newFile(l, s, report, r)
-		ok, err := file.readHeader()
+		file := newFile(l, s, report)
+		ok, err := file.begin(r)
 		if err != nil {
 			yield(nil, fmt.Errorf("reading the header row: %w", err))
 			return
@@ -59,7 +58,7 @@ func (l Layout) Read(r io.Reader, s *DataStructure, report *Report) iter.Seq2[*b
 		for ok {
 			made, more, err := file.readBlock()
 			if err != nil {
-				yield(nil, fmt.Errorf("reading after line %d: %w", file.line, err))
+				yield(nil, fmt.Errorf("reading after line %d: %w", file.rows.line, err))
 				return
 			}
 			if made.Rows > 0 && !yield(made, nil) {
@@ -76,9 +75,7 @@ type file struct {
 	layout     Layout
 	structure  *DataStructure
 	report     *Report
-	bound      *boundedReader
-	csv        *csv.Reader
-	line       int // on which the last row ends
+	rows       *rowReader
 	headers    []string
 	cells      []cellSource  // for each coded column of the block but TIME_PERIOD
 	frequency  int           // position of FREQ in cells
@@ -91,15 +88,25 @@ type file struct {
 	filters    []rowFilter
 	builder    *block.Builder
 	texts      []string
+	read       []bool               // fields whose cells matter
+	broken     []int                // how many cells of a field have line breaks
+	footer     int                  // the line on which the table has ended; 0: it has not
 	periods    map[[2]string]string // what a frequency and a text make
 }
 
 // cellSource says where the value of a component comes from.
 type cellSource struct {
 	component string
-	field     int    // of the row; -1 for a constant
-	blank     string // what a blank cell, or the constant, stands for
-	optional  bool   // a blank cell may be absent
+	field     int      // of the row; -1 for a constant
+	blank     string   // what a blank cell, or the constant, stands for
+	blanks    []string // what means as much as a blank cell
+	letters   LetterCase
+	optional  bool // a blank cell may be absent
+}
+
+// isBlank reports whether the cell says nothing.
+func (s cellSource) isBlank(cell string) bool {
+	return strings.TrimSpace(cell) == "" || slices.Contains(s.blanks, cell)
 }
 
 // figureSource says where figures come from, and what they are of.
@@ -119,38 +126,39 @@ type rowFilter struct {
 	values []string // of those rows, at most maxLeftOut of them
 }
 
-func newFile(l Layout, s *DataStructure, report *Report, r io.Reader) *file {
-	bound := &boundedReader{reader: l.decode(r), left: maxRowBytes + readAhead}
-	buffered := bufio.NewReaderSize(bound, readAhead)
-	if mark, err := buffered.Peek(3); err == nil && string(mark) == "\uFEFF" {
-		_, _ = buffered.Discard(len(mark)) // it is in the buffer
-	}
-	reader := csv.NewReader(buffered)
-	reader.FieldsPerRecord = -1
-	reader.ReuseRecord = true
-	if l.Delimiter != "" {
-		reader.Comma, _ = utf8.DecodeRuneInString(l.Delimiter)
-	}
-	f := &file{layout: l, structure: s, report: report, bound: bound, csv: reader, periods: map[[2]string]string{}}
+func newFile(l Layout, s *DataStructure, report *Report) *file {
+	f := &file{layout: l, structure: s, report: report, periods: map[[2]string]string{}}
 	if !l.widePeriods() {
 		f.format, _ = newPeriodFormat(l.Period) // Check knows that it is one
 	}
 	return f
 }
 
-// boundedReader reads no more than left bytes.
-type boundedReader struct {
-	reader io.Reader
-	left   int
-}
-
-func (b *boundedReader) Read(p []byte) (int, error) {
-	if b.left <= 0 {
-		return 0, errRowTooLong
+// begin reads up to the first row. ok is false where the rows cannot be read with the layout.
+func (f *file) begin(r io.Reader) (ok bool, err error) {
+	text, err := f.layout.decode(r)
+	if err != nil {
+		f.find(ruleEncoding, 1, "", nil, "%v", err)
+		return false, nil
 	}
-	n, err := b.reader.Read(p[:min(len(p), b.left)])
-	b.left -= n
-	return n, err
+	f.rows = newRowReader(text, f.layout.delimiter(), f.layout.quote())
+	switch err := f.rows.skip(f.layout.SkipLines); {
+	case errors.Is(err, errRowTooLong):
+		f.findLong(f.rows.line + 1)
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	if !f.layout.NoHeader {
+		return f.readHeader()
+	}
+	fields := map[string]int{}
+	for i, column := range f.layout.Columns {
+		f.headers = append(f.headers, column.Header)
+		fields[column.Header] = i
+	}
+	f.place(fields)
+	return true, nil
 }
 
 // find reports a blocking finding.
@@ -160,34 +168,72 @@ func (f *file) find(rule string, line int, column string, values []string, forma
 	})
 }
 
+// findLong reports a row after which nothing more can be read as rows.
+func (f *file) findLong(line int) {
+	f.find(ruleRow, line, "", nil, "the row is longer than %d bytes; a quote that is not closed would do that", maxRowBytes)
+}
+
 // next returns the next row and the line on which it begins; row is nil where it cannot be read, which is reported. The
-// error is io.EOF at the end of the file, and errRowTooLong, reported as well, where nothing more can be read as rows.
+// error is io.EOF at the end of the table, and errRowTooLong, reported as well, where nothing more can be read as rows.
 func (f *file) next() (row []string, line int, err error) {
-	f.bound.left = maxRowBytes + readAhead
-	row, err = f.csv.Read()
-	var malformed *csv.ParseError
+	if len(f.layout.Footers) > 0 && f.rows.begins(f.layout.Footers) {
+		f.footer = f.rows.line + 1
+		return nil, 0, io.EOF
+	}
+	before := f.rows.line
+	row, err = f.rows.read()
+	var wrong *quoteError
 	switch {
 	case err == nil:
-		line, _ = f.csv.FieldPos(0)
-		f.line, _ = f.csv.FieldPos(len(row) - 1)
-		f.line += strings.Count(row[len(row)-1], "\n")
-		return row, line, nil
+		f.tidy(row)
+		return row, f.rows.start, nil
 	case errors.Is(err, errRowTooLong):
-		f.find(ruleRow, f.line+1, "", nil, "the row is longer than %d bytes; a quote that is not closed would do that", maxRowBytes)
-	case errors.As(err, &malformed):
-		f.line = malformed.Line
-		f.find(ruleRow, malformed.StartLine, "", nil, "the quotes of the row are not in order at line %d, byte %d: a cell with a quote, a line break or the separator must be quoted whole, and a quote in it doubled", malformed.Line, malformed.Column)
-		return nil, malformed.StartLine, nil
+		f.findLong(max(before+1, f.rows.start))
+	case errors.As(err, &wrong):
+		f.find(ruleRow, f.rows.start, "", nil, "%v: a cell with a quote, a line break or the separator must be quoted whole, and a quote in it doubled", err)
+		return nil, f.rows.start, nil
 	}
 	return nil, 0, err
 }
 
+// tidy takes from the cells what does not belong to them.
+func (f *file) tidy(row []string) {
+	if f.rows.spans() {
+		for i, cell := range row {
+			if !strings.ContainsAny(cell, "\r\n") {
+				continue
+			}
+			row[i] = onOneLine(cell)
+			if i < len(f.broken) {
+				f.broken[i]++
+			}
+		}
+	}
+	if f.layout.Trim {
+		for i, cell := range row {
+			row[i] = strings.TrimSpace(cell)
+		}
+	}
+}
+
+// onOneLine returns the text with a space for each line break and the blanks around it.
+func onOneLine(text string) string {
+	var lines []string
+	for line := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == '\r' || r == '\n' }) {
+		if line = strings.TrimSpace(line); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, " ")
+}
+
 // readHeader finds where each component stands. ok is false where the rows cannot be read with the layout.
 func (f *file) readHeader() (ok bool, err error) {
+	expected := f.layout.headers()
 	row, line, err := f.next()
 	switch {
 	case errors.Is(err, io.EOF):
-		f.find(ruleHeader, 1, "", nil, "the file is empty; expected a header row with %s", quotedList(f.layout.headers()))
+		f.find(ruleHeader, f.layout.SkipLines+1, "", nil, "the file is empty, or has no header row; expected one with %s", namedList(expected))
 		return false, nil
 	case errors.Is(err, errRowTooLong) || err == nil && row == nil:
 		return false, nil
@@ -195,36 +241,65 @@ func (f *file) readHeader() (ok bool, err error) {
 		return false, err
 	}
 	f.headers = slices.Clone(row)
+	known := make(map[string]bool, len(expected))
+	for _, header := range expected {
+		known[header] = true
+	}
 	fields := map[string]int{}
-	expected, ok := f.layout.headers(), true
+	var wrong headerFindings
 	for i, header := range f.headers {
-		if f.report.Full() {
-			return false, nil
-		}
 		_, twice := fields[header]
 		fields[header] = i
 		switch {
-		case !utf8.ValidString(header):
-			f.find(ruleEncoding, line, fmt.Sprintf("column %d", i+1), nil, "the header is not %s", f.layout.encoding())
-		case !slices.Contains(expected, header):
-			f.find(ruleHeader, line, shown(header), nil, "the layout knows no column %q; expected %s, separated by %q", shown(header), quotedList(expected), f.csv.Comma)
+		case !utf8.ValidString(header) || strings.ContainsRune(header, 0):
+			wrong.add(ruleEncoding, fmt.Sprintf("column %d", i+1), "the header is not text in %s", f.layout.encoding())
+		case !known[header]:
+			wrong.add(ruleHeader, shown(header), "the layout knows no column %q; expected %s, separated by %q", shown(header), namedList(expected), f.layout.delimiter())
 		case twice:
-			f.find(ruleHeader, line, header, nil, "the column %q stands twice", header)
-		default:
-			continue
+			wrong.add(ruleHeader, header, "the column %q stands twice", header)
 		}
-		ok = false
 	}
 	for _, header := range expected {
 		if _, there := fields[header]; !there {
-			f.find(ruleHeader, line, header, nil, "the column %q is missing; expected %s, separated by %q", header, quotedList(expected), f.csv.Comma)
-			ok = false
+			wrong.add(ruleHeader, header, "the column %q is missing; expected %s, separated by %q", header, namedList(expected), f.layout.delimiter())
 		}
 	}
-	if ok {
-		f.place(fields)
+	if wrong.report(f, line); wrong.count > 0 {
+		return false, nil
 	}
-	return ok, nil
+	f.place(fields)
+	return true, nil
+}
+
+// headerFindings are what is wrong with the header row. A file of another shape has very many wrong columns: the first
+// of them say so.
+type headerFindings struct {
+	kept  []Finding
+	count int
+}
+
+func (h *headerFindings) add(rule, column, format string, args ...any) {
+	if h.count++; len(h.kept) < maxNamed {
+		h.kept = append(h.kept, Finding{Rule: rule, Severity: Blocking, Column: column, Message: fmt.Sprintf(format, args...)})
+	}
+}
+
+func (h *headerFindings) report(f *file, line int) {
+	for _, finding := range h.kept {
+		finding.Line = line
+		f.report.Add(finding)
+	}
+	if rest := h.count - len(h.kept); rest > 0 {
+		f.find(ruleHeader, line, "", nil, "%d further columns are unknown, missing or there twice; the header row has %d, the layout %d", rest, len(f.headers), len(f.layout.headers()))
+	}
+}
+
+// namedList returns the first of the texts in quotes, and how many more there are.
+func namedList(texts []string) string {
+	if more := len(texts) - maxNamed; more > 0 {
+		return fmt.Sprintf("%s and %d more", quotedList(texts[:maxNamed]), more)
+	}
+	return quotedList(texts)
 }
 
 // headers returns the headers of the columns that a file must have, and no others.
@@ -243,12 +318,14 @@ func (l Layout) headers() []string {
 
 // place says for each column of the block where its values come from.
 func (f *file) place(fields map[string]int) {
+	f.read, f.broken = make([]bool, len(f.headers)), make([]int, len(f.headers))
 	filled := map[string]cellSource{}
 	for component, value := range f.layout.Constants {
 		filled[component] = cellSource{component: component, field: -1, blank: value}
 	}
 	for _, column := range f.layout.Columns {
-		source := cellSource{component: column.Component, field: fields[column.Header], blank: column.Blank}
+		source := cellSource{component: column.Component, field: fields[column.Header], blank: column.Blank, blanks: column.Blanks, letters: column.Case}
+		f.read[source.field] = f.read[source.field] || column.Component != "" || column.Total
 		figure := figureSource{cellSource: source, skipBlank: column.SkipBlank}
 		switch {
 		case column.Total:
@@ -282,10 +359,12 @@ func (f *file) place(fields map[string]int) {
 	ids = slices.Insert(ids, f.timePeriod, block.TimePeriod)
 	for _, header := range f.layout.Period.Headers {
 		f.periodAt = append(f.periodAt, fields[header])
+		f.read[fields[header]] = true
 	}
 	f.placeFigures(ids)
 	for _, filter := range f.layout.Filters {
 		f.filters = append(f.filters, rowFilter{LayoutFilter: filter, field: fields[filter.Header]})
+		f.read[fields[filter.Header]] = true
 	}
 	f.builder = block.NewBuilder(ids, []string{block.ObsValue, block.Line})
 	f.texts = make([]string, len(ids))
@@ -346,13 +425,20 @@ func (f *file) readBlock() (made *block.Block, more bool, err error) {
 // with it: every cell is looked at, so that one upload shows all that is.
 func (f *file) readRow(row []string, line int) bool {
 	if len(row) != len(f.headers) {
-		f.find(ruleRow, line, "", nil, "the row has %d cells, the header row %d", len(row), len(f.headers))
+		by := "the header row"
+		if f.layout.NoHeader {
+			by = "the layout"
+		}
+		f.find(ruleRow, line, "", nil, "the row has %d cells, %s %d", len(row), by, len(f.headers))
 		return false
 	}
 	ok := true
 	for i, cell := range row {
 		if !utf8.ValidString(cell) {
 			f.find(ruleEncoding, line, f.headers[i], nil, "the cell is not %s", f.layout.encoding())
+			ok = false
+		} else if strings.IndexByte(cell, 0) >= 0 {
+			f.find(ruleEncoding, line, f.headers[i], nil, "the cell has a character U+0000, as text in UTF-16 has where it is read as %s", f.layout.encoding())
 			ok = false
 		}
 	}
@@ -418,7 +504,7 @@ func (f *file) readFigures(row []string, line int) bool {
 
 // number returns the figure that the source has in the row; NaN where it has none, which may be fine.
 func (f *file) number(row []string, line int, source *figureSource) (float64, bool) {
-	if source.skipBlank && strings.TrimSpace(row[source.field]) == "" {
+	if source.skipBlank && source.isBlank(row[source.field]) {
 		source.skipped++
 		return math.NaN(), true
 	}
@@ -450,6 +536,14 @@ func (f *file) addNotes() {
 			note(ruleBlank, header, nil, "%d cells of %q are blank, and no figures", figure.skipped, header)
 		}
 	}
+	for field, cells := range f.broken {
+		if cells > 0 && f.read[field] {
+			note(ruleBreak, f.headers[field], nil, "%d cells of %q have line breaks, which are read as spaces", cells, f.headers[field])
+		}
+	}
+	if f.footer > 0 {
+		f.report.Add(Finding{Rule: ruleFooter, Severity: Note, Line: f.footer, Message: "the table ends before this line; nothing from here on is read"})
+	}
 }
 
 // cell returns the value that the source has in the row.
@@ -459,7 +553,7 @@ func (f *file) cell(row []string, line int, source cellSource) (string, bool) {
 	}
 	text, header := row[source.field], f.headers[source.field]
 	switch {
-	case strings.TrimSpace(text) == "":
+	case source.isBlank(text):
 		if source.blank == "" && !source.optional {
 			f.find(ruleBlank, line, header, nil, "the cell is blank; expected a value for %s", source.component)
 			return "", false
@@ -468,9 +562,13 @@ func (f *file) cell(row []string, line int, source cellSource) (string, bool) {
 	case len(text) > maxCellBytes:
 		f.find(ruleValue, line, header, []string{shown(text)}, "the cell is longer than %d bytes", maxCellBytes)
 		return "", false
-	case strings.ContainsRune(text, 0):
-		f.find(ruleEncoding, line, header, nil, "the cell has a character U+0000")
-		return "", false
+	}
+	switch source.letters {
+	case AsWritten:
+	case UpperCase:
+		text = strings.ToUpper(text)
+	case LowerCase:
+		text = strings.ToLower(text)
 	}
 	return text, true
 }

@@ -61,8 +61,8 @@ func TestRead(t *testing.T) {
 		{"it reads rows with the line they begin on", "2023-01;Nord;NO;first;x;12\n2023-02;Sund;SE;;x;-3.5\n", [][]string{
 			{"M", "Nord", "NO", "2023-01", "first", "12", "2"}, {"M", "Sund", "SE", "2023-02", "", "-3.5", "3"},
 		}},
-		{"it counts quoted line breaks and blank lines", "2023-01;\"No\nrd\";NO;;x;1\n\n2023-02;Sund;SE;\"a\n\nb\";x;2\r\n2023-03;Vest;DK;;x;3", [][]string{
-			{"M", "No\nrd", "NO", "2023-01", "", "1", "2"}, {"M", "Sund", "SE", "2023-02", "a\n\nb", "2", "5"}, {"M", "Vest", "DK", "2023-03", "", "3", "8"},
+		{"it counts quoted line breaks and blank lines", "2023-01;Nord;NO;;\"x\ny\";1\n\n2023-02;Sund;SE;;\"a\n\nb\";2\r\n2023-03;Vest;DK;;x;3", [][]string{
+			{"M", "Nord", "NO", "2023-01", "", "1", "2"}, {"M", "Sund", "SE", "2023-02", "", "2", "5"}, {"M", "Vest", "DK", "2023-03", "", "3", "8"},
 		}},
 		{"it takes a blank cell for what the layout says", "2023-01;Nord; ;;x;1\n", [][]string{{"M", "Nord", "none", "2023-01", "", "1", "2"}}},
 		{"it leaves labels as they are", "2023-01;\" N;\"\"d\";No , way ;;x;1\n", [][]string{{"M", " N;\"d", "No , way ", "2023-01", "", "1", "2"}}},
@@ -155,8 +155,8 @@ func TestReadFindings(t *testing.T) {
 			{Rule: "HEADER", Line: 1, Column: "clerk"},
 			{Rule: "HEADER", Line: 1, Column: "persons"},
 			{Rule: "HEADER", Line: 1, Column: "month"},
-		}, `separated by ';'`, 0},
-		{"it refuses UTF-16", "\xff\xfem\x00o\x00n\x00", []found{
+		}, `separated by ";"`, 0},
+		{"it refuses UTF-16 that does not say so", "m\x00o\x00n\x00", []found{
 			{Rule: "ENCODING", Line: 1, Column: "column 1"},
 			{Rule: "HEADER", Line: 1, Column: "port"},
 			{Rule: "HEADER", Line: 1, Column: "flag"},
@@ -165,7 +165,7 @@ func TestReadFindings(t *testing.T) {
 			{Rule: "HEADER", Line: 1, Column: "persons"},
 			{Rule: "HEADER", Line: 1, Column: "month"},
 		}, "UTF-8", 0},
-		{"it refuses a cell in Latin-1", ferryHeader + "2023-01;\"a\nb\";NO;;x;1\n2023-01;S\xf8r;NO;;x;1\n" + good, []found{{Rule: "ENCODING", Line: 4, Column: "port"}}, "UTF-8", 2},
+		{"it refuses a cell in Latin-1", ferryHeader + "2023-01;Nord;NO;;\"a\nb\";1\n2023-01;S\xf8r;NO;;x;1\n" + good, []found{{Rule: "ENCODING", Line: 4, Column: "port"}}, "UTF-8", 2},
 		{"it refuses a cell in Latin-1 that is not read", ferryHeader + "2023-01;Nord;NO;;\xe6;1\n" + good, []found{{Rule: "ENCODING", Line: 2, Column: "clerk"}}, "UTF-8", 1},
 		{"it refuses a cell with U+0000", ferryHeader + "2023-01;N\x00rd;NO;;x;1\n" + good, []found{{Rule: "ENCODING", Line: 2, Column: "port"}}, "U+0000", 1},
 		{"it refuses a row with too few cells, and one with too many", ferryHeader + "2023-01;Nord;NO\n" + good + "2023-01;Nord;NO;;x;1;2\n", []found{{Rule: "ROW", Line: 2}, {Rule: "ROW", Line: 4}}, "has 3 cells, the header row 6", 1},
@@ -175,7 +175,7 @@ func TestReadFindings(t *testing.T) {
 		{"it finds all that is wrong with a row", ferryHeader + "2023-13;;NO;;x;many\n", []found{{Rule: "BLANK", Line: 2, Column: "port"}, {Rule: "VALUE", Line: 2, Column: "persons", Values: []string{"many"}}, {Rule: "PERIOD", Line: 2, Column: "month", Values: []string{"2023-13"}}}, "PORT", 0},
 		{"it refuses a cell that is too long", ferryHeader + "2023-01;" + strings.Repeat("N", 4097) + ";NO;;x;1\n" + good, []found{{Rule: "VALUE", Line: 2, Column: "port", Values: []string{strings.Repeat("N", 80) + "…"}}}, "4096 bytes", 1},
 		{"it refuses a row that is too long", ferryHeader + good + strings.Repeat("x", 2<<20), []found{{Rule: "ROW", Line: 3}}, "longer than 1048576 bytes", 1},
-		{"it refuses a quote that swallows the file", ferryHeader + "2023-01;\"a\nb\";NO;;x;1\n\"" + strings.Repeat(good, 1<<17), []found{{Rule: "ROW", Line: 4}}, "a quote that is not closed", 1},
+		{"it refuses a quote that swallows the file", ferryHeader + "2023-01;Nord;NO;;\"a\nb\";1\n\"" + strings.Repeat(good, 1<<17), []found{{Rule: "ROW", Line: 4}}, "a quote that is not closed", 1},
 		{"it refuses a header row that is too long", strings.Repeat(";", 2<<20), []found{{Rule: "ROW", Line: 1}}, "longer than", 0},
 		{"it refuses rows of very many cells", ferryHeader + strings.Repeat(";", 1<<19) + "\n" + good, []found{{Rule: "ROW", Line: 2}}, "has 524289 cells", 1},
 	} {
@@ -556,7 +556,7 @@ func FuzzRead(f *testing.F) {
 		}
 		lines := strings.Count(string(file), "\n") + 1
 		for _, finding := range report.Findings() {
-			if finding.Line < 0 || finding.Line > lines || finding.Message == "" || finding.Severity != statistics.Blocking {
+			if finding.Line < 0 || finding.Line > lines || finding.Message == "" || finding.Severity != statistics.Blocking && finding.Rule != "LINE_BREAK" {
 				t.Fatalf("finding %+v in a file of %d lines", finding, lines)
 			}
 		}

@@ -1,17 +1,29 @@
 package statistics
 
 import (
+	"bufio"
+	"bytes"
+	"fmt"
 	"io"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
 // The character encodings that a file may have.
 const (
 	encodingUTF8        = "UTF-8"
+	encodingUTF16       = "UTF-16" // in the order that its byte order mark tells; without one, as UTF-16BE (RFC 2781)
+	encodingUTF16LE     = "UTF-16LE"
+	encodingUTF16BE     = "UTF-16BE"
 	encodingLatin1      = "ISO-8859-1"
 	encodingWindows1252 = "windows-1252"
 )
+
+// encodings are the names, as a layout may have them.
+func encodings() []string {
+	return []string{encodingUTF8, encodingUTF16, encodingUTF16LE, encodingUTF16BE, encodingLatin1, encodingWindows1252}
+}
 
 // windows1252 is what the bytes from 0x80 to 0x9F stand for; 0 where they stand for nothing. The others are as in
 // ISO-8859-1.
@@ -25,7 +37,7 @@ func (l Layout) encoding() string {
 	if l.Encoding == "" {
 		return encodingUTF8
 	}
-	for _, name := range []string{encodingUTF8, encodingLatin1, encodingWindows1252} {
+	for _, name := range encodings() {
 		if strings.EqualFold(l.Encoding, name) {
 			return name
 		}
@@ -33,42 +45,69 @@ func (l Layout) encoding() string {
 	return ""
 }
 
-// decode returns a reader of r as UTF-8.
-func (l Layout) decode(r io.Reader) io.Reader {
-	switch encoding := l.encoding(); encoding {
-	case encodingLatin1, encodingWindows1252:
-		return &decoder{reader: r, windows: encoding == encodingWindows1252}
+// byteOrderMark returns the mark that text begins with, and the encoding that it belongs to; "" where there is none.
+func byteOrderMark(text []byte) (mark, encoding string) {
+	for _, known := range [][2]string{{"\xef\xbb\xbf", encodingUTF8}, {"\xff\xfe", encodingUTF16LE}, {"\xfe\xff", encodingUTF16BE}} {
+		if bytes.HasPrefix(text, []byte(known[0])) {
+			return known[0], known[1]
+		}
 	}
-	return r
+	return "", ""
 }
 
-// decoder reads text with one byte for each character as UTF-8. A byte that stands for nothing stays as it is, which is
-// not UTF-8.
+// decode returns a reader of r as UTF-8 without a byte order mark. A layout that names no encoding leaves it to the mark
+// to tell UTF-8 from UTF-16. The error says that the mark is of another encoding than the layout's.
+//
+// Bytes that stand for no character come out as bytes that are not UTF-8.
+func (l Layout) decode(r io.Reader) (io.Reader, error) {
+	buffered := bufio.NewReaderSize(r, readAhead)
+	start, _ := buffered.Peek(3) // an error comes again where the rest is read
+	mark, marked := byteOrderMark(start)
+	encoding := l.encoding()
+	switch {
+	case mark == "":
+	case l.Encoding == "", encoding == encodingUTF16 && marked != encodingUTF8:
+		encoding = marked
+	case encoding != marked:
+		return nil, fmt.Errorf("the file begins with the byte order mark of %s, and the layout says that it is %s", marked, encoding)
+	}
+	_, _ = buffered.Discard(len(mark)) // it is in the buffer
+	switch encoding {
+	case encodingUTF16, encodingUTF16BE:
+		return &decoder{reader: buffered, decode: utf16Decoder(func(b []byte) uint16 { return uint16(b[0])<<8 | uint16(b[1]) })}, nil
+	case encodingUTF16LE:
+		return &decoder{reader: buffered, decode: utf16Decoder(func(b []byte) uint16 { return uint16(b[1])<<8 | uint16(b[0]) })}, nil
+	case encodingLatin1:
+		return &decoder{reader: buffered, decode: decodeLatin1}, nil
+	case encodingWindows1252:
+		return &decoder{reader: buffered, decode: decodeWindows1252}, nil
+	}
+	return buffered, nil
+}
+
+// notText is a byte that UTF-8 has nowhere.
+const notText = 0xFF
+
+// decoder reads text of another encoding as UTF-8.
 type decoder struct {
-	reader  io.Reader
-	windows bool
-	raw     [1024]byte
+	reader io.Reader
+	// decode appends what text stands for, and returns how many of its bytes it took: all of them where it is the last.
+	decode  func(to, text []byte, last bool) ([]byte, int)
+	raw     [readAhead]byte
+	kept    int // bytes at the start of raw that were not taken yet
 	buffer  []byte
 	decoded []byte // the part of buffer that is not read yet
 	err     error  // of reader, behind what is decoded
 }
 
 func (d *decoder) Read(p []byte) (int, error) {
-	if len(d.decoded) == 0 && d.err == nil {
+	for len(d.decoded) == 0 && d.err == nil {
 		var n int
-		n, d.err = d.reader.Read(d.raw[:])
-		d.buffer = d.buffer[:0]
-		for _, b := range d.raw[:n] {
-			character := rune(b)
-			if d.windows && b >= 0x80 && b < 0xA0 {
-				character = windows1252[b-0x80]
-			}
-			if character == 0 {
-				d.buffer = append(d.buffer, b)
-			} else {
-				d.buffer = utf8.AppendRune(d.buffer, character)
-			}
-		}
+		n, d.err = d.reader.Read(d.raw[d.kept:])
+		text := d.raw[:d.kept+n]
+		var taken int
+		d.buffer, taken = d.decode(d.buffer[:0], text, d.err != nil)
+		d.kept = copy(d.raw[:], text[taken:])
 		d.decoded = d.buffer
 	}
 	if len(d.decoded) == 0 {
@@ -77,4 +116,59 @@ func (d *decoder) Read(p []byte) (int, error) {
 	n := copy(p, d.decoded)
 	d.decoded = d.decoded[n:]
 	return n, nil
+}
+
+func decodeLatin1(to, text []byte, _ bool) ([]byte, int) {
+	for _, b := range text {
+		to = utf8.AppendRune(to, rune(b))
+	}
+	return to, len(text)
+}
+
+func decodeWindows1252(to, text []byte, _ bool) ([]byte, int) {
+	for _, b := range text {
+		switch {
+		case b < 0x80 || b >= 0xA0:
+			to = utf8.AppendRune(to, rune(b))
+		case windows1252[b-0x80] != 0:
+			to = utf8.AppendRune(to, windows1252[b-0x80])
+		default:
+			to = append(to, notText)
+		}
+	}
+	return to, len(text)
+}
+
+// utf16Decoder decodes units of two bytes (RFC 2781).
+func utf16Decoder(unit func([]byte) uint16) func(to, text []byte, last bool) ([]byte, int) {
+	return func(to, text []byte, last bool) ([]byte, int) {
+		at := 0
+		for at+2 <= len(text) {
+			r := rune(unit(text[at:]))
+			if !utf16.IsSurrogate(r) {
+				to = utf8.AppendRune(to, r)
+				at += 2
+				continue
+			}
+			if at+4 > len(text) && !last {
+				break
+			}
+			pair := utf8.RuneError
+			if at+4 <= len(text) {
+				pair = utf16.DecodeRune(r, rune(unit(text[at+2:])))
+			}
+			if pair == utf8.RuneError { // half a character
+				to = append(to, notText)
+				at += 2
+				continue
+			}
+			to = utf8.AppendRune(to, pair)
+			at += 4
+		}
+		if last && at < len(text) {
+			to = append(to, notText)
+			at = len(text)
+		}
+		return to, at
+	}
 }

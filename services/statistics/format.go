@@ -11,8 +11,17 @@ import (
 	"github.com/comity-federation/comity/proto/period"
 )
 
+// serialDay is the form that is no date at all.
+const serialDay = "SERIAL"
+
+// Days as spreadsheets count them. Before March 1900 some count a 29 February that there was not.
+const (
+	firstSerial = 61        // 1 March 1900
+	lastSerial  = 2_958_465 // 31 December 9999
+)
+
 // periodTokens are what a form of period is made of, the longer before those that they begin with.
-var periodTokens = []string{"MONTH", "YYYY", "MM", "M", "DD", "D", "QQ", "Q", "FF", "F", "hh", "mm", "ss", "AM"}
+var periodTokens = []string{"MONTH", "YYYY", "MM", "M", "DD", "D", "QQ", "Q", "FF", "F", "WWW", "WW", "W", "SERIAL", "hh", "mm", "ss", "AM"}
 
 // periodFormat is the form in which a file writes its periods, taken apart.
 type periodFormat struct {
@@ -42,8 +51,14 @@ func newPeriodFormat(p LayoutPeriod) (*periodFormat, error) {
 		f.tokens = append(f.tokens, token)
 		rest = strings.TrimPrefix(rest, token)
 	}
+	if f.has(serialDay) {
+		if len(f.tokens) > 1 {
+			return nil, fmt.Errorf("%q has %s beside something else", p.Format, serialDay)
+		}
+		return f, nil
+	}
 	months := 0
-	for _, ways := range [][]string{{"MONTH"}, {"MM", "M"}, {"FF", "F"}, {"QQ", "Q"}} {
+	for _, ways := range [][]string{{"MONTH"}, {"MM", "M"}, {"FF", "F"}, {"QQ", "Q"}, {"WWW", "WW", "W"}} {
 		if f.has(ways...) {
 			months++
 		}
@@ -51,9 +66,9 @@ func newPeriodFormat(p LayoutPeriod) (*periodFormat, error) {
 	switch {
 	case !f.has("YYYY"):
 		return nil, fmt.Errorf("%q has no year, YYYY", p.Format)
-	case months > 1 || f.has("MM") && f.has("M") || f.has("DD") && f.has("D") || f.has("QQ") && f.has("Q") || f.has("FF") && f.has("F"):
-		return nil, fmt.Errorf("%q says a month, quarter or day in two ways", p.Format)
-	case f.has("DD", "D") && (months == 0 || f.has("QQ", "Q")):
+	case months > 1 || f.has("MM") && f.has("M") || f.several("WWW", "WW", "W") || f.has("DD") && f.has("D") || f.has("QQ") && f.has("Q") || f.has("FF") && f.has("F"):
+		return nil, fmt.Errorf("%q says a month, quarter, week or day in two ways", p.Format)
+	case f.has("DD", "D") && (months == 0 || f.has("QQ", "Q", "WWW", "WW", "W")):
 		return nil, fmt.Errorf("%q has a day without its month", p.Format)
 	case f.has("FF", "F") && f.FiscalYear == FiscalYear{}:
 		return nil, fmt.Errorf("%q has the number of a month in the fiscal year, but when that begins is not said", p.Format)
@@ -68,12 +83,25 @@ func (f *periodFormat) has(tokens ...string) bool {
 	return slices.ContainsFunc(tokens, func(token string) bool { return slices.Contains(f.tokens, token) })
 }
 
+// several reports whether the form has more than one of the tokens.
+func (f *periodFormat) several(tokens ...string) bool {
+	n := 0
+	for _, token := range tokens {
+		if f.has(token) {
+			n++
+		}
+	}
+	return n > 1
+}
+
 // frequencies returns the codes of those that the form can tell apart: a day falls in a period of any frequency, a year
 // only in one that is a year long.
 func (f *periodFormat) frequencies() string {
 	switch {
-	case f.has("DD", "D"):
+	case f.has("DD", "D", serialDay):
 		return "AQMWD"
+	case f.has("WWW", "WW", "W"):
+		return "W"
 	case f.has("MONTH", "MM", "M", "FF", "F"):
 		return "AQM"
 	case f.has("QQ", "Q"):
@@ -110,6 +138,8 @@ func (f *periodFormat) checkFiscalYear() error {
 		return nil
 	case year.FirstMonth < 1 || year.FirstMonth > 12:
 		return fmt.Errorf("month %d is not from 1 to 12", year.FirstMonth)
+	case f.has("WWW", "WW", "W", serialDay):
+		return errors.New("weeks and days belong to no fiscal year")
 	case f.frequencies() == "A":
 		return errors.New("a fiscal year alone is no year of the calendar; the form needs a month or a quarter")
 	case f.has("QQ", "Q") && year.FirstMonth%3 != 1:
@@ -120,6 +150,9 @@ func (f *periodFormat) checkFiscalYear() error {
 
 // parse reads a text of the form as a period of the frequency.
 func (f *periodFormat) parse(text string, frequency Frequency) (Period, error) {
+	if f.has(serialDay) {
+		return f.parseSerial(text, frequency)
+	}
 	values, rest, ok := map[byte]int{'M': 1, 'D': 1}, text, true
 	for _, token := range f.tokens {
 		n := 0
@@ -129,6 +162,9 @@ func (f *periodFormat) parse(text string, frequency Frequency) (Period, error) {
 		values[token[0]] = n
 	}
 	year, month, day := values['Y'], values['M'], values['D']
+	if week := values['W']; week > 0 && ok && rest == "" {
+		return period.Parse(fmt.Sprintf("%04d-W%02d", year, week))
+	}
 	if quarter := values['Q']; quarter > 0 {
 		month = 3 * quarter
 	}
@@ -154,6 +190,16 @@ func (f *periodFormat) parse(text string, frequency Frequency) (Period, error) {
 	return period.At(frequency, date)
 }
 
+// parseSerial reads the number of a day, after which a time of day may stand as a fraction.
+func (f *periodFormat) parseSerial(text string, frequency Frequency) (Period, error) {
+	whole, fraction, timed := strings.Cut(text, ".")
+	n, rest, ok := cutNumber(whole, 1, 7, firstSerial, lastSerial)
+	if !ok || rest != "" || timed && !digits(fraction) {
+		return Period{}, fmt.Errorf("%q is no number of a day from %d to %d", shown(text), firstSerial, lastSerial)
+	}
+	return period.At(frequency, time.Date(1899, time.December, 30, 0, 0, 0, 0, time.UTC).AddDate(0, 0, n))
+}
+
 // cut reads the value of a token from the start of the text.
 func (f *periodFormat) cut(token, text string) (value int, rest string, ok bool) {
 	switch token {
@@ -177,6 +223,15 @@ func (f *periodFormat) cut(token, text string) (value int, rest string, ok bool)
 		return cutNumber(text, 1, 1, 1, 4)
 	case "Q":
 		return cutNumber(text, 1, 1, 1, 4)
+	case "WWW":
+		if text, ok = strings.CutPrefix(text, "W"); !ok {
+			return 0, text, false
+		}
+		return cutNumber(text, 2, 2, 1, 53)
+	case "WW":
+		return cutNumber(text, 2, 2, 1, 53)
+	case "W":
+		return cutNumber(text, 1, 2, 1, 53)
 	case "hh":
 		if f.has("AM") {
 			return cutNumber(text, 2, 2, 1, 12)

@@ -15,8 +15,109 @@ import (
 // frequencyID is the dimension that every data structure begins with.
 const frequencyID = "FREQ"
 
-// maxFigures is how many figures a row may have.
-const maxFigures = 512
+// What a layout may have.
+const (
+	maxColumns   = 4096
+	maxFigures   = 512 // of a row
+	maxSkipLines = 1000
+	maxFooters   = 64
+	maxFooter    = 256 // bytes
+)
+
+// Layout describes a national CSV file.
+type Layout struct {
+	ID         string
+	Dataflow   Ref
+	Delimiter  string // one character; "" is a comma
+	Columns    []LayoutColumn
+	Constants  map[string]string
+	Period     LayoutPeriod
+	Duplicates DuplicateRule
+	Encoding   string // one of encodings, in any case; "" is UTF-8, or UTF-16 where a byte order mark says so
+	Numbers    LayoutNumbers
+	Filters    []LayoutFilter // a row is read that passes all of them
+	Quote      string         // one character; "" is a double quote
+	NoQuotes   bool           // nothing is quoted: a quote is a character as any other
+	NoHeader   bool           // no header row: the columns of the file are Columns, in that order
+	SkipLines  int            // before the header row or, without one, before the first row
+	Footers    []string       // the table ends before a line that begins with one of these
+	Trim       bool           // blanks around what stands in a cell do not belong to it
+}
+
+// LayoutColumn says what one column of the file is.
+type LayoutColumn struct {
+	Header    string
+	Component string     // "": known, and not read
+	Blank     string     // what a blank cell stands for; "": it is an error, but of an attribute an absent value
+	Blanks    []string   // texts that mean as much as a blank cell
+	Case      LetterCase // in which the labels are read
+
+	// Of a column of figures: components, TIME_PERIOD among them, that all its figures have with the same value. Several
+	// columns may hold figures where each has other values of the same components.
+	Constants map[string]string
+	SkipBlank bool // of a column of figures: a blank cell is no figure
+	Total     bool // the column is no component; it must hold the sum of the row's figures
+}
+
+// LetterCase says in which letters labels are read.
+type LetterCase uint8
+
+// The letter cases.
+const (
+	AsWritten LetterCase = iota
+	UpperCase
+	LowerCase
+)
+
+// LayoutNumbers says how figures are written.
+type LayoutNumbers struct {
+	Decimal   string // the decimal mark, one character; "" is a point
+	Thousands string // the character that may stand between thousands; "": none may
+}
+
+// LayoutFilter chooses rows by the cell of one column. Only one of Keep and LeaveOut has values.
+type LayoutFilter struct {
+	Header   string
+	Keep     []string // the row is read where its cell is one of these
+	LeaveOut []string // the row is left out where its cell is one of these
+}
+
+// LayoutPeriod says how TIME_PERIOD is read: from the columns joined with a space, in a format such as "YYYY-MM". The
+// frequency is that of the row's FREQ. A format is made of
+//
+//	YYYY         the year
+//	MM DD        the month and the day in two digits; M and D: in one or two
+//	MONTH        the name of the month, one of Months
+//	Q            the number of the quarter; QQ: the same after a letter Q
+//	FF           the number of the month in the fiscal year, in two digits; F: in one or two
+//	WW           the number of the ISO week in two digits; W: in one or two; WWW: two digits after a letter W
+//	hh mm ss AM  a time of day, which does not matter
+//	SERIAL       alone: the number of a day as spreadsheets count them, 1 March 1900 being 61
+//
+// and of anything but letters, which stands for itself. A date may be any day in the period.
+type LayoutPeriod struct {
+	Headers    []string // none where the columns of figures have TIME_PERIOD as a constant
+	Format     string
+	Months     []string   // from January; upper and lower case do not differ
+	FiscalYear FiscalYear // of years and quarters; the zero FiscalYear: they are those of the calendar
+}
+
+// FiscalYear says when a fiscal year begins, and which one it is.
+type FiscalYear struct {
+	FirstMonth   int  // from 1 to 12
+	NamedByStart bool // it is called by the calendar year in which it begins, not by the one in which it ends
+}
+
+// DuplicateRule says what happens to rows that fall on one key.
+type DuplicateRule uint8
+
+// The duplicate rules. All but the first make a note of each such row.
+const (
+	RejectDuplicates DuplicateRule = iota
+	SumDuplicates
+	KeepFirst // the row that stands first counts
+	KeepLast  // the row that stands last counts
+)
 
 // Check reports every way in which l does not fit the data structure, as one fault with a violation for each field.
 // Each dimension must be filled exactly once, by a column or a constant; so must OBS_VALUE, by a column, or by several
@@ -30,17 +131,46 @@ func (l Layout) Check(s *DataStructure) error {
 		violations.add("layout.delimiter", "%q is not one character that can separate cells", l.Delimiter)
 	}
 	if l.encoding() == "" {
-		violations.add("layout.encoding", "%q is not one of %s", l.Encoding, quotedList([]string{encodingUTF8, encodingLatin1, encodingWindows1252}))
+		violations.add("layout.encoding", "%q is not one of %s", l.Encoding, quotedList(encodings()))
 	}
+	l.checkLines(&violations)
 	l.Numbers.check(&violations)
 	l.checkComponents(s, &violations)
 	l.checkFigures(&violations)
 	l.checkFilters(&violations)
 	l.checkPeriod(s, &violations)
-	if l.Duplicates > SumDuplicates {
+	if l.Duplicates > KeepLast {
 		violations.add("layout.duplicates", "rule %d is not known", l.Duplicates)
 	}
 	return violations.fault("layout " + l.ID + " does not fit the data structure " + s.Ref.String())
+}
+
+// checkLines looks at how the lines of the file become rows of cells.
+func (l Layout) checkLines(violations *violations) {
+	if l.Quote != "" {
+		switch quote, size := utf8.DecodeRuneInString(l.Quote); {
+		case size != len(l.Quote) || quote == utf8.RuneError || strings.ContainsRune("\r\n\x00", quote):
+			violations.add("layout.quote", "%q is not one character that can stand around cells", l.Quote)
+		case l.Quote == l.delimiter():
+			violations.add("layout.quote", "%q separates cells already", l.Quote)
+		case l.NoQuotes:
+			violations.add("layout.noQuotes", "cells are quoted with %q", l.Quote)
+		}
+	}
+	if l.SkipLines < 0 || l.SkipLines > maxSkipLines {
+		violations.add("layout.skipLines", "%d is not from 0 to %d", l.SkipLines, maxSkipLines)
+	}
+	if len(l.Footers) > maxFooters {
+		violations.add("layout.footers", "there are %d; at most %d may be", len(l.Footers), maxFooters)
+	}
+	for i, footer := range l.Footers {
+		if footer == "" || len(footer) > maxFooter || strings.ContainsAny(footer, "\r\n") || !utf8.ValidString(footer) {
+			violations.add(fmt.Sprintf("layout.footers[%d]", i), "is empty, longer than %d bytes, or more than one line of text", maxFooter)
+		}
+	}
+	if len(l.Columns) > maxColumns {
+		violations.add("layout.columns", "there are %d; at most %d may be", len(l.Columns), maxColumns)
+	}
 }
 
 // checkComponents looks at what the columns and constants fill.
@@ -68,6 +198,16 @@ func (l Layout) checkComponents(s *DataStructure, violations *violations) {
 			violations.add(field+".header", "%q stands twice", column.Header)
 		}
 		headers[column.Header] = true
+		if column.Case > LowerCase {
+			violations.add(field+".letterCase", "%d is not known", column.Case)
+		} else if column.Case != AsWritten && (column.Component == "" || column.Component == block.ObsValue) {
+			violations.add(field+".letterCase", "the column holds no labels")
+		}
+		for i, blank := range column.Blanks {
+			if strings.TrimSpace(blank) == "" {
+				violations.add(fmt.Sprintf("%s.blanks[%d]", field, i), "is blank itself")
+			}
+		}
 		switch column.Component {
 		case "":
 		case block.ObsValue:
@@ -206,6 +346,9 @@ func (l Layout) checkPeriod(s *DataStructure, violations *violations) {
 		violations.add("layout.period.headers", "no column holds the period")
 	}
 	for i, header := range l.Period.Headers {
+		if l.NoHeader && !slices.ContainsFunc(l.Columns, func(c LayoutColumn) bool { return c.Header == header }) {
+			violations.add(fmt.Sprintf("layout.period.headers[%d]", i), "%q is none of the columns, and there is no header row to find it in", header)
+		}
 		if header == "" || slices.Contains(l.Period.Headers[:i], header) {
 			violations.add(fmt.Sprintf("layout.period.headers[%d]", i), "%q is empty or stands twice", header)
 		}
@@ -233,6 +376,25 @@ func (l Layout) widePeriods() bool {
 
 // oneOf reports whether the code is a single letter of the letters.
 func oneOf(letters, code string) bool { return len(code) == 1 && strings.Contains(letters, code) }
+
+// delimiter returns the character that separates cells.
+func (l Layout) delimiter() string {
+	if l.Delimiter == "" {
+		return ","
+	}
+	return l.Delimiter
+}
+
+// quote returns the character that stands around cells; "" where none does.
+func (l Layout) quote() string {
+	switch {
+	case l.NoQuotes:
+		return ""
+	case l.Quote == "":
+		return `"`
+	}
+	return l.Quote
+}
 
 func validDelimiter(delimiter string) bool {
 	r, size := utf8.DecodeRuneInString(delimiter)

@@ -29,7 +29,7 @@ const (
 // loader reads blocks into a table and reports every row that does not fit the dataflow.
 type loader struct {
 	flow   *Flow
-	sum    bool // rows that fall on one key are summed; else they are faults
+	same   duplicates
 	scope  filter.Filter
 	table  *Table
 	report *Report
@@ -96,14 +96,8 @@ func (l *loader) add(b *block.Block) {
 		}
 		cell.Attributes = l.table.AttributeSet(further)
 		series := l.table.Series(codes)
-		if l.sum {
-			l.table.Sum(series, period, cell)
-		} else if !l.table.Put(series, period, cell) {
-			first := "an earlier row"
-			if other := l.table.At(series, period).Line; other > 0 {
-				first = fmt.Sprintf("line %d", other)
-			}
-			l.find("DUPLICATE_KEY", line, "", l.keyTexts(codes, period), "row %d has the same key and period as %s; each may stand once", before+row+1, first)
+		if !l.table.Put(series, period, cell) {
+			l.addDuplicate(series, period, cell, before+row+1)
 		}
 	}
 }
@@ -332,7 +326,7 @@ func load(flow *Flow, layout *Layout, header *Header, content Content) (*loader,
 	}
 	blocks := content.Blocks
 	if layout != nil {
-		l.sum = layout.Duplicates == SumDuplicates
+		l.same.rule = layout.Duplicates
 		l.bytes = true
 		content.File = io.TeeReader(content.File, digest)
 		blocks = layout.Read(content.File, flow.Structure, l.report)
@@ -351,6 +345,7 @@ func load(flow *Flow, layout *Layout, header *Header, content Content) (*loader,
 		}
 		l.report.cut = l.report.Full() && l.report.Blocking()
 	}
+	l.noteDuplicates()
 	if l.rows == 0 && (header.Action == Merge || layout != nil) && !l.report.Blocking() {
 		l.find("NO_ROWS", 0, "", nil, "the upload has no rows")
 	}

@@ -5,6 +5,9 @@ import (
 	"strings"
 )
 
+// exactDigits is how many decimal digits a float64 can hold whatever they are.
+const exactDigits = 15
+
 // parse reads a finite decimal number: an optional minus sign, digits, and digits after the decimal mark. Between
 // thousands the digits before the mark may be separated, all of them or none.
 func (n LayoutNumbers) parse(text string) (float64, bool) {
@@ -24,6 +27,16 @@ func (n LayoutNumbers) parse(text string) (float64, bool) {
 	}
 	if !digits(whole) || marked && !digits(fraction) {
 		return 0, false
+	}
+	if !marked && len(whole) <= exactDigits {
+		figure := 0
+		for i := range len(whole) {
+			figure = 10*figure + int(whole[i]-'0')
+		}
+		if sign != "" {
+			figure = -figure
+		}
+		return float64(figure), true
 	}
 	plain := sign + whole
 	if marked {
@@ -59,5 +72,10 @@ func (n LayoutNumbers) check(violations *violations) {
 }
 
 func digits(text string) bool {
-	return text != "" && strings.Trim(text, "0123456789") == ""
+	for i := range len(text) {
+		if text[i] < '0' || text[i] > '9' {
+			return false
+		}
+	}
+	return text != ""
 }

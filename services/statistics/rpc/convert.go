@@ -157,8 +157,9 @@ func layoutFromProto(p *statisticspb.Layout) (statistics.Layout, error) {
 	var r refs
 	l := statistics.Layout{
 		ID: p.GetId(), Dataflow: r.parse(p.GetDataflow()), Delimiter: p.GetDelimiter(), Constants: names(p.GetConstants()),
-		Encoding: p.GetEncoding(),
-		Numbers:  statistics.LayoutNumbers{Decimal: p.GetNumbers().GetDecimal(), Thousands: p.GetNumbers().GetThousands()},
+		Encoding: p.GetEncoding(), Quote: p.GetQuote(), NoQuotes: p.GetNoQuotes(), NoHeader: p.GetNoHeader(),
+		SkipLines: int(p.GetSkipLines()), Footers: texts(p.GetFooters()), Trim: p.GetTrim(),
+		Numbers: statistics.LayoutNumbers{Decimal: p.GetNumbers().GetDecimal(), Thousands: p.GetNumbers().GetThousands()},
 		Period: statistics.LayoutPeriod{
 			Headers: texts(p.GetPeriod().GetHeaders()), Format: p.GetPeriod().GetFormat(), Months: texts(p.GetPeriod().GetMonths()),
 			FiscalYear: statistics.FiscalYear{
@@ -168,7 +169,8 @@ func layoutFromProto(p *statisticspb.Layout) (statistics.Layout, error) {
 		},
 		Columns: convert(p.GetColumns(), func(c *statisticspb.LayoutColumn) statistics.LayoutColumn {
 			return statistics.LayoutColumn{
-				Header: c.GetHeader(), Component: c.GetComponent(), Blank: c.GetBlank(),
+				Header: c.GetHeader(), Component: c.GetComponent(), Blank: c.GetBlank(), Blanks: texts(c.GetBlanks()),
+				Case:      r.letterCase(c.GetLetterCase()),
 				Constants: names(c.GetConstants()), SkipBlank: c.GetSkipBlank(), Total: c.GetTotal(),
 			}
 		}),
@@ -181,24 +183,54 @@ func layoutFromProto(p *statisticspb.Layout) (statistics.Layout, error) {
 		l.Duplicates = statistics.RejectDuplicates
 	case statisticspb.Layout_SUM:
 		l.Duplicates = statistics.SumDuplicates
+	case statisticspb.Layout_FIRST:
+		l.Duplicates = statistics.KeepFirst
+	case statisticspb.Layout_LAST:
+		l.Duplicates = statistics.KeepLast
 	default:
 		return l, fault.InvalidField("layout.duplicates", "%d is not known", p.GetDuplicates())
 	}
 	return l, r.err
 }
 
-func layoutToProto(l statistics.Layout) *statisticspb.Layout {
-	duplicates := statisticspb.Layout_REJECT
-	if l.Duplicates == statistics.SumDuplicates {
-		duplicates = statisticspb.Layout_SUM
+// letterCase returns the case, and remembers one that is not known as an error.
+func (r *refs) letterCase(p statisticspb.LayoutColumn_LetterCase) statistics.LetterCase {
+	switch p {
+	case statisticspb.LayoutColumn_UNSPECIFIED:
+	case statisticspb.LayoutColumn_UPPER:
+		return statistics.UpperCase
+	case statisticspb.LayoutColumn_LOWER:
+		return statistics.LowerCase
+	default:
+		if r.err == nil {
+			r.err = fault.InvalidField("layout.columns.letterCase", "%d is not known", p)
+		}
 	}
+	return statistics.AsWritten
+}
+
+var duplicateRules = [...]statisticspb.Layout_DuplicateRule{
+	statistics.RejectDuplicates: statisticspb.Layout_REJECT,
+	statistics.SumDuplicates:    statisticspb.Layout_SUM,
+	statistics.KeepFirst:        statisticspb.Layout_FIRST,
+	statistics.KeepLast:         statisticspb.Layout_LAST,
+}
+
+var letterCases = [...]statisticspb.LayoutColumn_LetterCase{
+	statistics.AsWritten: statisticspb.LayoutColumn_UNSPECIFIED,
+	statistics.UpperCase: statisticspb.LayoutColumn_UPPER,
+	statistics.LowerCase: statisticspb.LayoutColumn_LOWER,
+}
+
+func layoutToProto(l statistics.Layout) *statisticspb.Layout {
 	p := &statisticspb.Layout{
-		Id: l.ID, Dataflow: refText(l.Dataflow), Delimiter: l.Delimiter, Constants: l.Constants, Duplicates: duplicates,
-		Encoding: l.Encoding,
-		Period:   &statisticspb.LayoutPeriod{Headers: l.Period.Headers, Format: l.Period.Format, Months: l.Period.Months},
+		Id: l.ID, Dataflow: refText(l.Dataflow), Delimiter: l.Delimiter, Constants: l.Constants, Duplicates: duplicateRules[l.Duplicates],
+		Encoding: l.Encoding, Quote: l.Quote, NoQuotes: l.NoQuotes, NoHeader: l.NoHeader, SkipLines: count(l.SkipLines),
+		Footers: l.Footers, Trim: l.Trim,
+		Period: &statisticspb.LayoutPeriod{Headers: l.Period.Headers, Format: l.Period.Format, Months: l.Period.Months},
 		Columns: convert(l.Columns, func(c statistics.LayoutColumn) *statisticspb.LayoutColumn {
 			return &statisticspb.LayoutColumn{
-				Header: c.Header, Component: c.Component, Blank: c.Blank,
+				Header: c.Header, Component: c.Component, Blank: c.Blank, Blanks: c.Blanks, LetterCase: letterCases[c.Case],
 				Constants: c.Constants, SkipBlank: c.SkipBlank, Total: c.Total,
 			}
 		}),

@@ -21,7 +21,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// DuplicateRule says what happens to rows that fall on one key.
+// DuplicateRule says what happens to rows that fall on one key. But for REJECT each makes a note of every such row.
 type Layout_DuplicateRule int32
 
 const (
@@ -31,6 +31,10 @@ const (
 	Layout_REJECT Layout_DuplicateRule = 1
 	// Their values are summed.
 	Layout_SUM Layout_DuplicateRule = 2
+	// The row that stands first in the file counts.
+	Layout_FIRST Layout_DuplicateRule = 3
+	// The row that stands last in the file counts.
+	Layout_LAST Layout_DuplicateRule = 4
 )
 
 // Enum value maps for Layout_DuplicateRule.
@@ -39,11 +43,15 @@ var (
 		0: "UNSPECIFIED",
 		1: "REJECT",
 		2: "SUM",
+		3: "FIRST",
+		4: "LAST",
 	}
 	Layout_DuplicateRule_value = map[string]int32{
 		"UNSPECIFIED": 0,
 		"REJECT":      1,
 		"SUM":         2,
+		"FIRST":       3,
+		"LAST":        4,
 	}
 )
 
@@ -72,6 +80,59 @@ func (x Layout_DuplicateRule) Number() protoreflect.EnumNumber {
 // Deprecated: Use Layout_DuplicateRule.Descriptor instead.
 func (Layout_DuplicateRule) EnumDescriptor() ([]byte, []int) {
 	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{14, 0}
+}
+
+// LetterCase is upper or lower case.
+type LayoutColumn_LetterCase int32
+
+const (
+	// As the file has them.
+	LayoutColumn_UNSPECIFIED LayoutColumn_LetterCase = 0
+	// In upper case.
+	LayoutColumn_UPPER LayoutColumn_LetterCase = 1
+	// In lower case.
+	LayoutColumn_LOWER LayoutColumn_LetterCase = 2
+)
+
+// Enum value maps for LayoutColumn_LetterCase.
+var (
+	LayoutColumn_LetterCase_name = map[int32]string{
+		0: "UNSPECIFIED",
+		1: "UPPER",
+		2: "LOWER",
+	}
+	LayoutColumn_LetterCase_value = map[string]int32{
+		"UNSPECIFIED": 0,
+		"UPPER":       1,
+		"LOWER":       2,
+	}
+)
+
+func (x LayoutColumn_LetterCase) Enum() *LayoutColumn_LetterCase {
+	p := new(LayoutColumn_LetterCase)
+	*p = x
+	return p
+}
+
+func (x LayoutColumn_LetterCase) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (LayoutColumn_LetterCase) Descriptor() protoreflect.EnumDescriptor {
+	return file_comity_statistics_v1_structure_proto_enumTypes[1].Descriptor()
+}
+
+func (LayoutColumn_LetterCase) Type() protoreflect.EnumType {
+	return &file_comity_statistics_v1_structure_proto_enumTypes[1]
+}
+
+func (x LayoutColumn_LetterCase) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use LayoutColumn_LetterCase.Descriptor instead.
+func (LayoutColumn_LetterCase) EnumDescriptor() ([]byte, []int) {
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{15, 0}
 }
 
 // Structures is a set of structural artefacts that are stored together: all of them or none.
@@ -1079,7 +1140,8 @@ type Layout struct {
 	Dataflow string `protobuf:"bytes,2,opt,name=dataflow,proto3" json:"dataflow,omitempty"`
 	// The separator, one character; empty: a comma.
 	Delimiter string `protobuf:"bytes,3,opt,name=delimiter,proto3" json:"delimiter,omitempty"`
-	// The columns. A column of the file that is not listed is an error, so that nothing is dropped in silence.
+	// The columns. A column of the file that is not listed is an error, so that nothing is dropped in silence. Without a
+	// header row, they stand in this order in the file.
 	Columns []*LayoutColumn `protobuf:"bytes,4,rep,name=columns,proto3" json:"columns,omitempty"`
 	// Components with the same value in every row.
 	Constants map[string]string `protobuf:"bytes,5,rep,name=constants,proto3" json:"constants,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
@@ -1087,12 +1149,25 @@ type Layout struct {
 	Period *LayoutPeriod `protobuf:"bytes,6,opt,name=period,proto3" json:"period,omitempty"`
 	// What happens to rows that fall on one key.
 	Duplicates Layout_DuplicateRule `protobuf:"varint,7,opt,name=duplicates,proto3,enum=comity.statistics.v1.Layout_DuplicateRule" json:"duplicates,omitempty"`
-	// The character encoding: "UTF-8", "ISO-8859-1" or "windows-1252"; empty: UTF-8.
+	// The character encoding: "UTF-8", "UTF-16", "UTF-16LE", "UTF-16BE", "ISO-8859-1" or "windows-1252"; empty: UTF-8, or
+	// UTF-16 where the file begins with its byte order mark.
 	Encoding string `protobuf:"bytes,8,opt,name=encoding,proto3" json:"encoding,omitempty"`
 	// How figures are written; absent: as 1204 or -3.5.
 	Numbers *LayoutNumbers `protobuf:"bytes,9,opt,name=numbers,proto3" json:"numbers,omitempty"`
 	// Which rows are read: those that pass every filter. How many are left out stands in a note of the quality report.
-	Filters       []*LayoutFilter `protobuf:"bytes,10,rep,name=filters,proto3" json:"filters,omitempty"`
+	Filters []*LayoutFilter `protobuf:"bytes,10,rep,name=filters,proto3" json:"filters,omitempty"`
+	// The character that stands around cells which hold delimiters, quotes or line breaks; empty: a double quote.
+	Quote string `protobuf:"bytes,11,opt,name=quote,proto3" json:"quote,omitempty"`
+	// Nothing is quoted: a quote is a character as any other.
+	NoQuotes bool `protobuf:"varint,12,opt,name=no_quotes,json=noQuotes,proto3" json:"no_quotes,omitempty"`
+	// The file has no header row.
+	NoHeader bool `protobuf:"varint,13,opt,name=no_header,json=noHeader,proto3" json:"no_header,omitempty"`
+	// How many lines stand before the header row or, without one, before the first row; at most 1,000.
+	SkipLines int32 `protobuf:"varint,14,opt,name=skip_lines,json=skipLines,proto3" json:"skip_lines,omitempty"`
+	// The table ends before a line that begins with one of these. On which line it does stands in a note.
+	Footers []string `protobuf:"bytes,15,rep,name=footers,proto3" json:"footers,omitempty"`
+	// Blanks around what stands in a cell do not belong to it.
+	Trim          bool `protobuf:"varint,16,opt,name=trim,proto3" json:"trim,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1197,6 +1272,48 @@ func (x *Layout) GetFilters() []*LayoutFilter {
 	return nil
 }
 
+func (x *Layout) GetQuote() string {
+	if x != nil {
+		return x.Quote
+	}
+	return ""
+}
+
+func (x *Layout) GetNoQuotes() bool {
+	if x != nil {
+		return x.NoQuotes
+	}
+	return false
+}
+
+func (x *Layout) GetNoHeader() bool {
+	if x != nil {
+		return x.NoHeader
+	}
+	return false
+}
+
+func (x *Layout) GetSkipLines() int32 {
+	if x != nil {
+		return x.SkipLines
+	}
+	return 0
+}
+
+func (x *Layout) GetFooters() []string {
+	if x != nil {
+		return x.Footers
+	}
+	return nil
+}
+
+func (x *Layout) GetTrim() bool {
+	if x != nil {
+		return x.Trim
+	}
+	return false
+}
+
 // LayoutColumn says what one column of the file is.
 type LayoutColumn struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1212,7 +1329,11 @@ type LayoutColumn struct {
 	// Of a column of figures: a blank cell is no figure. How many there are stands in a note of the quality report.
 	SkipBlank bool `protobuf:"varint,5,opt,name=skip_blank,json=skipBlank,proto3" json:"skip_blank,omitempty"`
 	// The column is not read as a component, but must hold the sum of the row's figures.
-	Total         bool `protobuf:"varint,6,opt,name=total,proto3" json:"total,omitempty"`
+	Total bool `protobuf:"varint,6,opt,name=total,proto3" json:"total,omitempty"`
+	// Texts that mean as much as a blank cell, such as "-" or "n/a".
+	Blanks []string `protobuf:"bytes,7,rep,name=blanks,proto3" json:"blanks,omitempty"`
+	// The letters in which labels are read, so that labels that differ in nothing else become one.
+	LetterCase    LayoutColumn_LetterCase `protobuf:"varint,8,opt,name=letter_case,json=letterCase,proto3,enum=comity.statistics.v1.LayoutColumn_LetterCase" json:"letter_case,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1287,6 +1408,20 @@ func (x *LayoutColumn) GetTotal() bool {
 		return x.Total
 	}
 	return false
+}
+
+func (x *LayoutColumn) GetBlanks() []string {
+	if x != nil {
+		return x.Blanks
+	}
+	return nil
+}
+
+func (x *LayoutColumn) GetLetterCase() LayoutColumn_LetterCase {
+	if x != nil {
+		return x.LetterCase
+	}
+	return LayoutColumn_UNSPECIFIED
 }
 
 // LayoutNumbers says how figures are written.
@@ -1415,8 +1550,9 @@ type LayoutPeriod struct {
 	Headers []string `protobuf:"bytes,1,rep,name=headers,proto3" json:"headers,omitempty"`
 	// Its form, such as "YYYY-MM", "YYYY Q" or "MM/DD/YYYY hh:mm:ss AM"; a date may be any day in the period. YYYY is the
 	// year, MM the month and DD the day in two digits, M and D in one or two; MONTH is the name of the month; Q is the
-	// number of the quarter, QQ the same after a letter Q; FF and F are the number of the month in the fiscal year; hh, mm,
-	// ss and AM are a time of day, which does not matter. All else but letters stands for itself.
+	// number of the quarter, QQ the same after a letter Q; FF and F are the number of the month in the fiscal year; WW and W
+	// are the number of the ISO week, WWW its two digits after a letter W; hh, mm, ss and AM are a time of day, which does
+	// not matter. All else but letters stands for itself. SERIAL, alone, is the number of a day as spreadsheets count them.
 	Format string `protobuf:"bytes,2,opt,name=format,proto3" json:"format,omitempty"`
 	// The names of the twelve months from January, for MONTH. Upper and lower case do not differ.
 	Months []string `protobuf:"bytes,3,rep,name=months,proto3" json:"months,omitempty"`
@@ -1646,7 +1782,7 @@ const file_comity_statistics_v1_structure_proto_rawDesc = "" +
 	"\asources\x18\x01 \x03(\tR\asources\x12\x18\n" +
 	"\atargets\x18\x02 \x03(\tR\atargets\x12-\n" +
 	"\x12representation_map\x18\x03 \x01(\tR\x11representationMap\x12\x1a\n" +
-	"\bconstant\x18\x04 \x01(\tR\bconstant\"\xf1\x04\n" +
+	"\bconstant\x18\x04 \x01(\tR\bconstant\"\xa3\x06\n" +
 	"\x06Layout\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
 	"\bdataflow\x18\x02 \x01(\tR\bdataflow\x12\x1c\n" +
@@ -1660,15 +1796,24 @@ const file_comity_statistics_v1_structure_proto_rawDesc = "" +
 	"\bencoding\x18\b \x01(\tR\bencoding\x12=\n" +
 	"\anumbers\x18\t \x01(\v2#.comity.statistics.v1.LayoutNumbersR\anumbers\x12<\n" +
 	"\afilters\x18\n" +
-	" \x03(\v2\".comity.statistics.v1.LayoutFilterR\afilters\x1a<\n" +
+	" \x03(\v2\".comity.statistics.v1.LayoutFilterR\afilters\x12\x14\n" +
+	"\x05quote\x18\v \x01(\tR\x05quote\x12\x1b\n" +
+	"\tno_quotes\x18\f \x01(\bR\bnoQuotes\x12\x1b\n" +
+	"\tno_header\x18\r \x01(\bR\bnoHeader\x12\x1d\n" +
+	"\n" +
+	"skip_lines\x18\x0e \x01(\x05R\tskipLines\x12\x18\n" +
+	"\afooters\x18\x0f \x03(\tR\afooters\x12\x12\n" +
+	"\x04trim\x18\x10 \x01(\bR\x04trim\x1a<\n" +
 	"\x0eConstantsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"5\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"J\n" +
 	"\rDuplicateRule\x12\x0f\n" +
 	"\vUNSPECIFIED\x10\x00\x12\n" +
 	"\n" +
 	"\x06REJECT\x10\x01\x12\a\n" +
-	"\x03SUM\x10\x02\"\x9e\x02\n" +
+	"\x03SUM\x10\x02\x12\t\n" +
+	"\x05FIRST\x10\x03\x12\b\n" +
+	"\x04LAST\x10\x04\"\xbb\x03\n" +
 	"\fLayoutColumn\x12\x16\n" +
 	"\x06header\x18\x01 \x01(\tR\x06header\x12\x1c\n" +
 	"\tcomponent\x18\x02 \x01(\tR\tcomponent\x12\x14\n" +
@@ -1676,10 +1821,18 @@ const file_comity_statistics_v1_structure_proto_rawDesc = "" +
 	"\tconstants\x18\x04 \x03(\v21.comity.statistics.v1.LayoutColumn.ConstantsEntryR\tconstants\x12\x1d\n" +
 	"\n" +
 	"skip_blank\x18\x05 \x01(\bR\tskipBlank\x12\x14\n" +
-	"\x05total\x18\x06 \x01(\bR\x05total\x1a<\n" +
+	"\x05total\x18\x06 \x01(\bR\x05total\x12\x16\n" +
+	"\x06blanks\x18\a \x03(\tR\x06blanks\x12N\n" +
+	"\vletter_case\x18\b \x01(\x0e2-.comity.statistics.v1.LayoutColumn.LetterCaseR\n" +
+	"letterCase\x1a<\n" +
 	"\x0eConstantsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"G\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"3\n" +
+	"\n" +
+	"LetterCase\x12\x0f\n" +
+	"\vUNSPECIFIED\x10\x00\x12\t\n" +
+	"\x05UPPER\x10\x01\x12\t\n" +
+	"\x05LOWER\x10\x02\"G\n" +
 	"\rLayoutNumbers\x12\x18\n" +
 	"\adecimal\x18\x01 \x01(\tR\adecimal\x12\x1c\n" +
 	"\tthousands\x18\x02 \x01(\tR\tthousands\"W\n" +
@@ -1712,72 +1865,74 @@ func file_comity_statistics_v1_structure_proto_rawDescGZIP() []byte {
 	return file_comity_statistics_v1_structure_proto_rawDescData
 }
 
-var file_comity_statistics_v1_structure_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_comity_statistics_v1_structure_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
 var file_comity_statistics_v1_structure_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_comity_statistics_v1_structure_proto_goTypes = []any{
 	(Layout_DuplicateRule)(0),        // 0: comity.statistics.v1.Layout.DuplicateRule
-	(*Structures)(nil),               // 1: comity.statistics.v1.Structures
-	(*ListStructuresRequest)(nil),    // 2: comity.statistics.v1.ListStructuresRequest
-	(*ListStructuresResponse)(nil),   // 3: comity.statistics.v1.ListStructuresResponse
-	(*DeleteStructuresRequest)(nil),  // 4: comity.statistics.v1.DeleteStructuresRequest
-	(*DeleteStructuresResponse)(nil), // 5: comity.statistics.v1.DeleteStructuresResponse
-	(*Codelist)(nil),                 // 6: comity.statistics.v1.Codelist
-	(*Code)(nil),                     // 7: comity.statistics.v1.Code
-	(*DataStructure)(nil),            // 8: comity.statistics.v1.DataStructure
-	(*Component)(nil),                // 9: comity.statistics.v1.Component
-	(*Dataflow)(nil),                 // 10: comity.statistics.v1.Dataflow
-	(*RepresentationMap)(nil),        // 11: comity.statistics.v1.RepresentationMap
-	(*Mapping)(nil),                  // 12: comity.statistics.v1.Mapping
-	(*StructureMap)(nil),             // 13: comity.statistics.v1.StructureMap
-	(*ComponentMap)(nil),             // 14: comity.statistics.v1.ComponentMap
-	(*Layout)(nil),                   // 15: comity.statistics.v1.Layout
-	(*LayoutColumn)(nil),             // 16: comity.statistics.v1.LayoutColumn
-	(*LayoutNumbers)(nil),            // 17: comity.statistics.v1.LayoutNumbers
-	(*LayoutFilter)(nil),             // 18: comity.statistics.v1.LayoutFilter
-	(*LayoutPeriod)(nil),             // 19: comity.statistics.v1.LayoutPeriod
-	nil,                              // 20: comity.statistics.v1.Codelist.NamesEntry
-	nil,                              // 21: comity.statistics.v1.Code.NamesEntry
-	nil,                              // 22: comity.statistics.v1.DataStructure.NamesEntry
-	nil,                              // 23: comity.statistics.v1.Component.NamesEntry
-	nil,                              // 24: comity.statistics.v1.Dataflow.NamesEntry
-	nil,                              // 25: comity.statistics.v1.RepresentationMap.NamesEntry
-	nil,                              // 26: comity.statistics.v1.StructureMap.NamesEntry
-	nil,                              // 27: comity.statistics.v1.Layout.ConstantsEntry
-	nil,                              // 28: comity.statistics.v1.LayoutColumn.ConstantsEntry
-	(*LayoutPeriod_FiscalYear)(nil),  // 29: comity.statistics.v1.LayoutPeriod.FiscalYear
+	(LayoutColumn_LetterCase)(0),     // 1: comity.statistics.v1.LayoutColumn.LetterCase
+	(*Structures)(nil),               // 2: comity.statistics.v1.Structures
+	(*ListStructuresRequest)(nil),    // 3: comity.statistics.v1.ListStructuresRequest
+	(*ListStructuresResponse)(nil),   // 4: comity.statistics.v1.ListStructuresResponse
+	(*DeleteStructuresRequest)(nil),  // 5: comity.statistics.v1.DeleteStructuresRequest
+	(*DeleteStructuresResponse)(nil), // 6: comity.statistics.v1.DeleteStructuresResponse
+	(*Codelist)(nil),                 // 7: comity.statistics.v1.Codelist
+	(*Code)(nil),                     // 8: comity.statistics.v1.Code
+	(*DataStructure)(nil),            // 9: comity.statistics.v1.DataStructure
+	(*Component)(nil),                // 10: comity.statistics.v1.Component
+	(*Dataflow)(nil),                 // 11: comity.statistics.v1.Dataflow
+	(*RepresentationMap)(nil),        // 12: comity.statistics.v1.RepresentationMap
+	(*Mapping)(nil),                  // 13: comity.statistics.v1.Mapping
+	(*StructureMap)(nil),             // 14: comity.statistics.v1.StructureMap
+	(*ComponentMap)(nil),             // 15: comity.statistics.v1.ComponentMap
+	(*Layout)(nil),                   // 16: comity.statistics.v1.Layout
+	(*LayoutColumn)(nil),             // 17: comity.statistics.v1.LayoutColumn
+	(*LayoutNumbers)(nil),            // 18: comity.statistics.v1.LayoutNumbers
+	(*LayoutFilter)(nil),             // 19: comity.statistics.v1.LayoutFilter
+	(*LayoutPeriod)(nil),             // 20: comity.statistics.v1.LayoutPeriod
+	nil,                              // 21: comity.statistics.v1.Codelist.NamesEntry
+	nil,                              // 22: comity.statistics.v1.Code.NamesEntry
+	nil,                              // 23: comity.statistics.v1.DataStructure.NamesEntry
+	nil,                              // 24: comity.statistics.v1.Component.NamesEntry
+	nil,                              // 25: comity.statistics.v1.Dataflow.NamesEntry
+	nil,                              // 26: comity.statistics.v1.RepresentationMap.NamesEntry
+	nil,                              // 27: comity.statistics.v1.StructureMap.NamesEntry
+	nil,                              // 28: comity.statistics.v1.Layout.ConstantsEntry
+	nil,                              // 29: comity.statistics.v1.LayoutColumn.ConstantsEntry
+	(*LayoutPeriod_FiscalYear)(nil),  // 30: comity.statistics.v1.LayoutPeriod.FiscalYear
 }
 var file_comity_statistics_v1_structure_proto_depIdxs = []int32{
-	6,  // 0: comity.statistics.v1.Structures.codelists:type_name -> comity.statistics.v1.Codelist
-	8,  // 1: comity.statistics.v1.Structures.data_structures:type_name -> comity.statistics.v1.DataStructure
-	10, // 2: comity.statistics.v1.Structures.dataflows:type_name -> comity.statistics.v1.Dataflow
-	11, // 3: comity.statistics.v1.Structures.representation_maps:type_name -> comity.statistics.v1.RepresentationMap
-	13, // 4: comity.statistics.v1.Structures.structure_maps:type_name -> comity.statistics.v1.StructureMap
-	1,  // 5: comity.statistics.v1.ListStructuresResponse.structures:type_name -> comity.statistics.v1.Structures
-	20, // 6: comity.statistics.v1.Codelist.names:type_name -> comity.statistics.v1.Codelist.NamesEntry
-	7,  // 7: comity.statistics.v1.Codelist.codes:type_name -> comity.statistics.v1.Code
-	21, // 8: comity.statistics.v1.Code.names:type_name -> comity.statistics.v1.Code.NamesEntry
-	22, // 9: comity.statistics.v1.DataStructure.names:type_name -> comity.statistics.v1.DataStructure.NamesEntry
-	9,  // 10: comity.statistics.v1.DataStructure.dimensions:type_name -> comity.statistics.v1.Component
-	9,  // 11: comity.statistics.v1.DataStructure.attributes:type_name -> comity.statistics.v1.Component
-	23, // 12: comity.statistics.v1.Component.names:type_name -> comity.statistics.v1.Component.NamesEntry
-	24, // 13: comity.statistics.v1.Dataflow.names:type_name -> comity.statistics.v1.Dataflow.NamesEntry
-	25, // 14: comity.statistics.v1.RepresentationMap.names:type_name -> comity.statistics.v1.RepresentationMap.NamesEntry
-	12, // 15: comity.statistics.v1.RepresentationMap.mappings:type_name -> comity.statistics.v1.Mapping
-	26, // 16: comity.statistics.v1.StructureMap.names:type_name -> comity.statistics.v1.StructureMap.NamesEntry
-	14, // 17: comity.statistics.v1.StructureMap.component_maps:type_name -> comity.statistics.v1.ComponentMap
-	16, // 18: comity.statistics.v1.Layout.columns:type_name -> comity.statistics.v1.LayoutColumn
-	27, // 19: comity.statistics.v1.Layout.constants:type_name -> comity.statistics.v1.Layout.ConstantsEntry
-	19, // 20: comity.statistics.v1.Layout.period:type_name -> comity.statistics.v1.LayoutPeriod
+	7,  // 0: comity.statistics.v1.Structures.codelists:type_name -> comity.statistics.v1.Codelist
+	9,  // 1: comity.statistics.v1.Structures.data_structures:type_name -> comity.statistics.v1.DataStructure
+	11, // 2: comity.statistics.v1.Structures.dataflows:type_name -> comity.statistics.v1.Dataflow
+	12, // 3: comity.statistics.v1.Structures.representation_maps:type_name -> comity.statistics.v1.RepresentationMap
+	14, // 4: comity.statistics.v1.Structures.structure_maps:type_name -> comity.statistics.v1.StructureMap
+	2,  // 5: comity.statistics.v1.ListStructuresResponse.structures:type_name -> comity.statistics.v1.Structures
+	21, // 6: comity.statistics.v1.Codelist.names:type_name -> comity.statistics.v1.Codelist.NamesEntry
+	8,  // 7: comity.statistics.v1.Codelist.codes:type_name -> comity.statistics.v1.Code
+	22, // 8: comity.statistics.v1.Code.names:type_name -> comity.statistics.v1.Code.NamesEntry
+	23, // 9: comity.statistics.v1.DataStructure.names:type_name -> comity.statistics.v1.DataStructure.NamesEntry
+	10, // 10: comity.statistics.v1.DataStructure.dimensions:type_name -> comity.statistics.v1.Component
+	10, // 11: comity.statistics.v1.DataStructure.attributes:type_name -> comity.statistics.v1.Component
+	24, // 12: comity.statistics.v1.Component.names:type_name -> comity.statistics.v1.Component.NamesEntry
+	25, // 13: comity.statistics.v1.Dataflow.names:type_name -> comity.statistics.v1.Dataflow.NamesEntry
+	26, // 14: comity.statistics.v1.RepresentationMap.names:type_name -> comity.statistics.v1.RepresentationMap.NamesEntry
+	13, // 15: comity.statistics.v1.RepresentationMap.mappings:type_name -> comity.statistics.v1.Mapping
+	27, // 16: comity.statistics.v1.StructureMap.names:type_name -> comity.statistics.v1.StructureMap.NamesEntry
+	15, // 17: comity.statistics.v1.StructureMap.component_maps:type_name -> comity.statistics.v1.ComponentMap
+	17, // 18: comity.statistics.v1.Layout.columns:type_name -> comity.statistics.v1.LayoutColumn
+	28, // 19: comity.statistics.v1.Layout.constants:type_name -> comity.statistics.v1.Layout.ConstantsEntry
+	20, // 20: comity.statistics.v1.Layout.period:type_name -> comity.statistics.v1.LayoutPeriod
 	0,  // 21: comity.statistics.v1.Layout.duplicates:type_name -> comity.statistics.v1.Layout.DuplicateRule
-	17, // 22: comity.statistics.v1.Layout.numbers:type_name -> comity.statistics.v1.LayoutNumbers
-	18, // 23: comity.statistics.v1.Layout.filters:type_name -> comity.statistics.v1.LayoutFilter
-	28, // 24: comity.statistics.v1.LayoutColumn.constants:type_name -> comity.statistics.v1.LayoutColumn.ConstantsEntry
-	29, // 25: comity.statistics.v1.LayoutPeriod.fiscal_year:type_name -> comity.statistics.v1.LayoutPeriod.FiscalYear
-	26, // [26:26] is the sub-list for method output_type
-	26, // [26:26] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	18, // 22: comity.statistics.v1.Layout.numbers:type_name -> comity.statistics.v1.LayoutNumbers
+	19, // 23: comity.statistics.v1.Layout.filters:type_name -> comity.statistics.v1.LayoutFilter
+	29, // 24: comity.statistics.v1.LayoutColumn.constants:type_name -> comity.statistics.v1.LayoutColumn.ConstantsEntry
+	1,  // 25: comity.statistics.v1.LayoutColumn.letter_case:type_name -> comity.statistics.v1.LayoutColumn.LetterCase
+	30, // 26: comity.statistics.v1.LayoutPeriod.fiscal_year:type_name -> comity.statistics.v1.LayoutPeriod.FiscalYear
+	27, // [27:27] is the sub-list for method output_type
+	27, // [27:27] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_comity_statistics_v1_structure_proto_init() }
@@ -1790,7 +1945,7 @@ func file_comity_statistics_v1_structure_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_comity_statistics_v1_structure_proto_rawDesc), len(file_comity_statistics_v1_structure_proto_rawDesc)),
-			NumEnums:      1,
+			NumEnums:      2,
 			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   0,
