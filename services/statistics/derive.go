@@ -14,6 +14,9 @@ import (
 // ruleUnmapped is the rule of the finding about a label that no map knows.
 const ruleUnmapped = "UNMAPPED_LABEL"
 
+// ruleLeftOut is the rule of the note about a label that a map leaves out.
+const ruleLeftOut = "LEFT_OUT"
+
 // Deriver derives the figures of one dataflow from blocks of another, as a structure map says. Source figures that fall
 // on one key and period of the target are summed. A target dimension or attribute that no component map fills is copied
 // from the source's of the same id; FREQ, TIME_PERIOD and OBS_VALUE always are. A copied value that is no code of the
@@ -34,12 +37,13 @@ type fill struct {
 	optional bool // an absent source value makes an absent target value
 }
 
-// Unmapped is a label, or a tuple of labels, that no mapping knows.
+// Unmapped is a label, or a tuple of labels, that no mapping knows, or that one leaves out.
 type Unmapped struct {
 	Map        Ref      // the zero Ref where the value was to be copied
 	Components []string // of the source
 	Labels     []string // one for each of the components
-	Targets    []string // what the map makes of what it does not know; nil: the rows are left out
+	Known      bool     // a mapping says that the rows are left out
+	Targets    []string // what the map makes of what it does not know; none: the rows are left out
 	Rows       int
 	Value      float64 // the sum of OBS_VALUE
 	Line       int     // of the first such row; 0 where unknown
@@ -177,7 +181,8 @@ func (s *DataStructure) component(id string) (Component, bool) {
 // Table returns what was derived so far.
 func (d *Deriver) Table() *Table { return d.table }
 
-// LeftOut returns how many source rows had a label that no map knows and could not be derived.
+// LeftOut returns how many source rows were not derived: those with a label that no map knows and counts to something
+// else, or that a map leaves out.
 func (d *Deriver) LeftOut() int { return d.leftOut }
 
 // Add derives the rows of a block of the source: the dimensions, TIME_PERIOD, OBS_VALUE, the attributes that are there,
@@ -205,7 +210,7 @@ type sourceRows struct {
 	periods  []Period // by code of time
 	values   []float64
 	lines    []float64 // nil where unknown
-	dropped  []bool    // rows with a label that no map knows, and nothing to count them to
+	dropped  []bool    // rows with a label that is left out
 	unmapped []Unmapped
 }
 
@@ -271,18 +276,18 @@ func (r *sourceRows) fill(f fill, made map[string]*block.Column) error {
 		}
 		targets, known := f.mapper.apply(labels, r.period(row))
 		outcomes[group] = targets
-		if !known {
+		if !known || len(targets) == 0 {
 			if unknown == nil {
 				unknown = map[uint32]int{}
 			}
 			unknown[uint32(group)] = len(r.unmapped)
-			r.unmapped = append(r.unmapped, Unmapped{Map: f.mapper.ref, Components: f.sources, Labels: labels, Targets: targets})
+			r.unmapped = append(r.unmapped, Unmapped{Map: f.mapper.ref, Components: f.sources, Labels: labels, Known: known, Targets: targets})
 		}
 	}
 	for i, target := range f.targets {
 		column := &block.Column{Component: target, Dictionary: make([]string, len(first)), Codes: ids}
 		for group, outcome := range outcomes {
-			if outcome != nil {
+			if len(outcome) > 0 {
 				column.Dictionary[group] = outcome[i]
 			}
 		}
@@ -294,7 +299,7 @@ func (r *sourceRows) fill(f fill, made map[string]*block.Column) error {
 	return nil
 }
 
-// count adds up the rows with an unknown label, and marks those that are left out.
+// count adds up the rows with a label that is unknown or left out, and marks those that are left out.
 func (r *sourceRows) count(ids []uint32, unknown map[uint32]int, outcomes [][]string) {
 	for row, group := range ids {
 		at, ok := unknown[group]
@@ -307,7 +312,7 @@ func (r *sourceRows) count(ids []uint32, unknown map[uint32]int, outcomes [][]st
 		if r.lines != nil {
 			u.Line = earlier(u.Line, int(r.lines[row]))
 		}
-		if outcomes[group] == nil {
+		if len(outcomes[group]) == 0 {
 			r.dropped[row] = true
 		}
 	}
@@ -437,10 +442,17 @@ func (d *Deriver) note(r *sourceRows) {
 }
 
 // Unmapped returns the labels that no map knows, by component and label.
-func (d *Deriver) Unmapped() []Unmapped {
+func (d *Deriver) Unmapped() []Unmapped { return d.labels(false) }
+
+// LeftOutLabels returns the labels that a map leaves out, by component and label.
+func (d *Deriver) LeftOutLabels() []Unmapped { return d.labels(true) }
+
+func (d *Deriver) labels(known bool) []Unmapped {
 	labels := make([]Unmapped, 0, len(d.unmapped))
 	for _, u := range d.unmapped {
-		labels = append(labels, *u)
+		if u.Known == known {
+			labels = append(labels, *u)
+		}
 	}
 	slices.SortFunc(labels, func(a, b Unmapped) int {
 		if c := slices.Compare(a.Components, b.Components); c != 0 {
@@ -451,30 +463,43 @@ func (d *Deriver) Unmapped() []Unmapped {
 	return labels
 }
 
-// Report adds a warning UNMAPPED_LABEL for each label that no map knows, with how many rows and what sum it stands for.
+// Report adds a warning UNMAPPED_LABEL for each label that no map knows, and a note LEFT_OUT for each that a map leaves
+// out, with how many rows and what sum it stands for.
 func (d *Deriver) Report(report *Report) {
 	for _, u := range d.Unmapped() {
-		quoted := make([]string, len(u.Labels))
-		for i, label := range u.Labels {
-			quoted[i] = strconv.Quote(shown(label))
-		}
 		by := u.Map.String()
 		if u.Map == (Ref{}) {
 			by = "the target's codelist"
 		}
 		fate := "left out"
-		if u.Targets != nil {
+		if len(u.Targets) > 0 {
 			fate = "counted as " + strings.Join(u.Targets, ", ")
 		}
-		rows := "1 row"
-		if u.Rows != 1 {
-			rows = strconv.Itoa(u.Rows) + " rows"
-		}
-		report.Add(Finding{
-			Rule: ruleUnmapped, Severity: Warning, Line: u.Line, Column: strings.Join(u.Components, ", "), Values: u.Labels,
-			Message: fmt.Sprintf("%s is not known to %s: %s with a sum of %s, %s", strings.Join(quoted, ", "), by, rows, figureText(u.Value), fate),
-		})
+		u.report(report, ruleUnmapped, Warning, fmt.Sprintf("is not known to %s: %s, %s", by, u.extent(), fate))
 	}
+	for _, u := range d.LeftOutLabels() {
+		u.report(report, ruleLeftOut, Note, fmt.Sprintf("is left out by %s: %s", u.Map, u.extent()))
+	}
+}
+
+func (u Unmapped) report(report *Report, rule string, severity Severity, what string) {
+	quoted := make([]string, len(u.Labels))
+	for i, label := range u.Labels {
+		quoted[i] = strconv.Quote(shown(label))
+	}
+	report.Add(Finding{
+		Rule: rule, Severity: severity, Line: u.Line, Column: strings.Join(u.Components, ", "), Values: u.Labels,
+		Message: strings.Join(quoted, ", ") + " " + what,
+	})
+}
+
+// extent says how many rows have the label, and what they sum to.
+func (u Unmapped) extent() string {
+	rows := "1 row"
+	if u.Rows != 1 {
+		rows = strconv.Itoa(u.Rows) + " rows"
+	}
+	return fmt.Sprintf("%s with a sum of %s", rows, figureText(u.Value))
 }
 
 // figureText writes a figure as short as it can be without an exponent.

@@ -44,6 +44,9 @@ func newMapper(m RepresentationMap, sources int, targets []*Codelist, violations
 		codes[i] = codelist.set()
 	}
 	checkTargets := func(field string, values []string) {
+		if len(values) == 0 {
+			return // left out
+		}
 		if len(values) != len(targets) {
 			violations.add(field, "has %d values, the component map %d targets", len(values), len(targets))
 			return
@@ -110,7 +113,7 @@ func newSpan(field string, m Mapping, violations *violations) (made span) {
 	return made
 }
 
-// apply returns what the source values become in the period: nil where they are left out. known is false where no
+// apply returns what the source values become in the period: none where they are left out. known is false where no
 // mapping fits and they are no codes of the target either.
 func (m *mapper) apply(sources []string, period Period) (targets []string, known bool) {
 	exact := m.exact[joined(sources)]

@@ -110,9 +110,9 @@ type RepresentationMap struct {
 // ValidTo, which may be of any frequency.
 type Mapping struct {
 	Sources   []string // "*" fits any value
-	Targets   []string
-	ValidFrom string // "" is from the start
-	ValidTo   string // "" is to the end
+	Targets   []string // none: what it fits is left out, and a note says so
+	ValidFrom string   // "" is from the start
+	ValidTo   string   // "" is to the end
 }
 
 // StructureMap derives one dataflow from another. Source figures that fall on one target key are summed.

@@ -889,7 +889,8 @@ type Mapping struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The source values, in the order of the component map's sources. "*" fits any value.
 	Sources []string `protobuf:"bytes,1,rep,name=sources,proto3" json:"sources,omitempty"`
-	// The target codes, in the order of the component map's targets.
+	// The target codes, in the order of the component map's targets; none: figures with these source values are left out of
+	// what is derived, and a note of the quality report says how many.
 	Targets []string `protobuf:"bytes,2,rep,name=targets,proto3" json:"targets,omitempty"`
 	// The first period for which it holds, for example "2021-10"; empty: always. It holds for no period that is only in
 	// part after its start.
