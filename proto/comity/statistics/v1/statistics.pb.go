@@ -75,7 +75,11 @@ type CreateStructuresResponse struct {
 	// How many artefacts are new.
 	Created int32 `protobuf:"varint,1,opt,name=created,proto3" json:"created,omitempty"`
 	// How many were there already, the same.
-	Unchanged     int32 `protobuf:"varint,2,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
+	Unchanged int32 `protobuf:"varint,2,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
+	// How many drafts were stored anew with another content.
+	Updated int32 `protobuf:"varint,3,opt,name=updated,proto3" json:"updated,omitempty"`
+	// Notes on what was stored, such as a map of several codes to one.
+	Findings      []*Finding `protobuf:"bytes,4,rep,name=findings,proto3" json:"findings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -122,6 +126,20 @@ func (x *CreateStructuresResponse) GetUnchanged() int32 {
 		return x.Unchanged
 	}
 	return 0
+}
+
+func (x *CreateStructuresResponse) GetUpdated() int32 {
+	if x != nil {
+		return x.Updated
+	}
+	return 0
+}
+
+func (x *CreateStructuresResponse) GetFindings() []*Finding {
+	if x != nil {
+		return x.Findings
+	}
+	return nil
 }
 
 // GetStructuresRequest is the request of GetStructures.
@@ -173,7 +191,8 @@ func (x *GetStructuresRequest) GetDataflow() string {
 // GetStructuresResponse is the answer of GetStructures.
 type GetStructuresResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// One dataflow, its data structure, and the codelists of its components.
+	// One dataflow, its data structure, and the codelists and concept schemes of its components. References among them name
+	// versions, and components have the names and codelists of their concepts.
 	Structures    *Structures `protobuf:"bytes,1,opt,name=structures,proto3" json:"structures,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2036,10 +2055,12 @@ const file_comity_statistics_v1_statistics_proto_rawDesc = "" +
 	"\x17CreateStructuresRequest\x12@\n" +
 	"\n" +
 	"structures\x18\x01 \x01(\v2 .comity.statistics.v1.StructuresR\n" +
-	"structures\"R\n" +
+	"structures\"\xa7\x01\n" +
 	"\x18CreateStructuresResponse\x12\x18\n" +
 	"\acreated\x18\x01 \x01(\x05R\acreated\x12\x1c\n" +
-	"\tunchanged\x18\x02 \x01(\x05R\tunchanged\"2\n" +
+	"\tunchanged\x18\x02 \x01(\x05R\tunchanged\x12\x18\n" +
+	"\aupdated\x18\x03 \x01(\x05R\aupdated\x129\n" +
+	"\bfindings\x18\x04 \x03(\v2\x1d.comity.statistics.v1.FindingR\bfindings\"2\n" +
 	"\x14GetStructuresRequest\x12\x1a\n" +
 	"\bdataflow\x18\x01 \x01(\tR\bdataflow\"Y\n" +
 	"\x15GetStructuresResponse\x12@\n" +
@@ -2254,114 +2275,116 @@ var file_comity_statistics_v1_statistics_proto_goTypes = []any{
 	(*WatchRevisionsRequest)(nil),      // 30: comity.statistics.v1.WatchRevisionsRequest
 	(*WatchRevisionsResponse)(nil),     // 31: comity.statistics.v1.WatchRevisionsResponse
 	(*Structures)(nil),                 // 32: comity.statistics.v1.Structures
-	(*Dataflow)(nil),                   // 33: comity.statistics.v1.Dataflow
-	(*Layout)(nil),                     // 34: comity.statistics.v1.Layout
-	(*SubmissionHeader)(nil),           // 35: comity.statistics.v1.SubmissionHeader
-	(*v1.Block)(nil),                   // 36: comity.types.v1.Block
-	(*Submission)(nil),                 // 37: comity.statistics.v1.Submission
-	(*v1.Filter)(nil),                  // 38: comity.types.v1.Filter
-	(*timestamppb.Timestamp)(nil),      // 39: google.protobuf.Timestamp
-	(*ListStructuresRequest)(nil),      // 40: comity.statistics.v1.ListStructuresRequest
-	(*DeleteStructuresRequest)(nil),    // 41: comity.statistics.v1.DeleteStructuresRequest
-	(*SetQualityRulesRequest)(nil),     // 42: comity.statistics.v1.SetQualityRulesRequest
-	(*GetQualityRulesRequest)(nil),     // 43: comity.statistics.v1.GetQualityRulesRequest
-	(*RecordEventsRequest)(nil),        // 44: comity.statistics.v1.RecordEventsRequest
-	(*CloseEventsRequest)(nil),         // 45: comity.statistics.v1.CloseEventsRequest
-	(*CompareMirrorRequest)(nil),       // 46: comity.statistics.v1.CompareMirrorRequest
-	(*SetRetentionRequest)(nil),        // 47: comity.statistics.v1.SetRetentionRequest
-	(*ListRetentionRequest)(nil),       // 48: comity.statistics.v1.ListRetentionRequest
-	(*ListRemovalsRequest)(nil),        // 49: comity.statistics.v1.ListRemovalsRequest
-	(*ListStructuresResponse)(nil),     // 50: comity.statistics.v1.ListStructuresResponse
-	(*DeleteStructuresResponse)(nil),   // 51: comity.statistics.v1.DeleteStructuresResponse
-	(*SetQualityRulesResponse)(nil),    // 52: comity.statistics.v1.SetQualityRulesResponse
-	(*GetQualityRulesResponse)(nil),    // 53: comity.statistics.v1.GetQualityRulesResponse
-	(*RecordEventsResponse)(nil),       // 54: comity.statistics.v1.RecordEventsResponse
-	(*CloseEventsResponse)(nil),        // 55: comity.statistics.v1.CloseEventsResponse
-	(*CompareMirrorResponse)(nil),      // 56: comity.statistics.v1.CompareMirrorResponse
-	(*SetRetentionResponse)(nil),       // 57: comity.statistics.v1.SetRetentionResponse
-	(*ListRetentionResponse)(nil),      // 58: comity.statistics.v1.ListRetentionResponse
-	(*ListRemovalsResponse)(nil),       // 59: comity.statistics.v1.ListRemovalsResponse
+	(*Finding)(nil),                    // 33: comity.statistics.v1.Finding
+	(*Dataflow)(nil),                   // 34: comity.statistics.v1.Dataflow
+	(*Layout)(nil),                     // 35: comity.statistics.v1.Layout
+	(*SubmissionHeader)(nil),           // 36: comity.statistics.v1.SubmissionHeader
+	(*v1.Block)(nil),                   // 37: comity.types.v1.Block
+	(*Submission)(nil),                 // 38: comity.statistics.v1.Submission
+	(*v1.Filter)(nil),                  // 39: comity.types.v1.Filter
+	(*timestamppb.Timestamp)(nil),      // 40: google.protobuf.Timestamp
+	(*ListStructuresRequest)(nil),      // 41: comity.statistics.v1.ListStructuresRequest
+	(*DeleteStructuresRequest)(nil),    // 42: comity.statistics.v1.DeleteStructuresRequest
+	(*SetQualityRulesRequest)(nil),     // 43: comity.statistics.v1.SetQualityRulesRequest
+	(*GetQualityRulesRequest)(nil),     // 44: comity.statistics.v1.GetQualityRulesRequest
+	(*RecordEventsRequest)(nil),        // 45: comity.statistics.v1.RecordEventsRequest
+	(*CloseEventsRequest)(nil),         // 46: comity.statistics.v1.CloseEventsRequest
+	(*CompareMirrorRequest)(nil),       // 47: comity.statistics.v1.CompareMirrorRequest
+	(*SetRetentionRequest)(nil),        // 48: comity.statistics.v1.SetRetentionRequest
+	(*ListRetentionRequest)(nil),       // 49: comity.statistics.v1.ListRetentionRequest
+	(*ListRemovalsRequest)(nil),        // 50: comity.statistics.v1.ListRemovalsRequest
+	(*ListStructuresResponse)(nil),     // 51: comity.statistics.v1.ListStructuresResponse
+	(*DeleteStructuresResponse)(nil),   // 52: comity.statistics.v1.DeleteStructuresResponse
+	(*SetQualityRulesResponse)(nil),    // 53: comity.statistics.v1.SetQualityRulesResponse
+	(*GetQualityRulesResponse)(nil),    // 54: comity.statistics.v1.GetQualityRulesResponse
+	(*RecordEventsResponse)(nil),       // 55: comity.statistics.v1.RecordEventsResponse
+	(*CloseEventsResponse)(nil),        // 56: comity.statistics.v1.CloseEventsResponse
+	(*CompareMirrorResponse)(nil),      // 57: comity.statistics.v1.CompareMirrorResponse
+	(*SetRetentionResponse)(nil),       // 58: comity.statistics.v1.SetRetentionResponse
+	(*ListRetentionResponse)(nil),      // 59: comity.statistics.v1.ListRetentionResponse
+	(*ListRemovalsResponse)(nil),       // 60: comity.statistics.v1.ListRemovalsResponse
 }
 var file_comity_statistics_v1_statistics_proto_depIdxs = []int32{
 	32, // 0: comity.statistics.v1.CreateStructuresRequest.structures:type_name -> comity.statistics.v1.Structures
-	32, // 1: comity.statistics.v1.GetStructuresResponse.structures:type_name -> comity.statistics.v1.Structures
-	33, // 2: comity.statistics.v1.ListDataflowsResponse.dataflows:type_name -> comity.statistics.v1.Dataflow
-	34, // 3: comity.statistics.v1.CreateLayoutRequest.layout:type_name -> comity.statistics.v1.Layout
-	34, // 4: comity.statistics.v1.CreateLayoutResponse.layout:type_name -> comity.statistics.v1.Layout
-	34, // 5: comity.statistics.v1.ListLayoutsResponse.layouts:type_name -> comity.statistics.v1.Layout
-	35, // 6: comity.statistics.v1.SubmitRequest.header:type_name -> comity.statistics.v1.SubmissionHeader
-	36, // 7: comity.statistics.v1.SubmitRequest.block:type_name -> comity.types.v1.Block
-	37, // 8: comity.statistics.v1.SubmitResponse.submission:type_name -> comity.statistics.v1.Submission
-	37, // 9: comity.statistics.v1.CommentFindingResponse.submission:type_name -> comity.statistics.v1.Submission
-	37, // 10: comity.statistics.v1.OverrideSubmissionResponse.submission:type_name -> comity.statistics.v1.Submission
-	37, // 11: comity.statistics.v1.GetSubmissionResponse.submission:type_name -> comity.statistics.v1.Submission
-	37, // 12: comity.statistics.v1.ListSubmissionsResponse.submissions:type_name -> comity.statistics.v1.Submission
-	21, // 13: comity.statistics.v1.QueryRequest.selections:type_name -> comity.statistics.v1.Selection
-	38, // 14: comity.statistics.v1.QueryRequest.filter:type_name -> comity.types.v1.Filter
-	39, // 15: comity.statistics.v1.QueryRequest.as_of:type_name -> google.protobuf.Timestamp
-	39, // 16: comity.statistics.v1.QueryRequest.updated_after:type_name -> google.protobuf.Timestamp
-	36, // 17: comity.statistics.v1.QueryResponse.block:type_name -> comity.types.v1.Block
-	39, // 18: comity.statistics.v1.QueryResponse.revision_time:type_name -> google.protobuf.Timestamp
-	38, // 19: comity.statistics.v1.GetAvailabilityRequest.filter:type_name -> comity.types.v1.Filter
-	25, // 20: comity.statistics.v1.GetAvailabilityResponse.dimensions:type_name -> comity.statistics.v1.AvailableDimension
-	26, // 21: comity.statistics.v1.AvailableDimension.codes:type_name -> comity.statistics.v1.AvailableCode
-	38, // 22: comity.statistics.v1.CompareRevisionsRequest.filter:type_name -> comity.types.v1.Filter
-	36, // 23: comity.statistics.v1.CompareRevisionsResponse.block:type_name -> comity.types.v1.Block
-	29, // 24: comity.statistics.v1.CompareRevisionsResponse.summary:type_name -> comity.statistics.v1.RevisionSummary
-	39, // 25: comity.statistics.v1.WatchRevisionsResponse.commit_time:type_name -> google.protobuf.Timestamp
-	0,  // 26: comity.statistics.v1.StatisticsService.CreateStructures:input_type -> comity.statistics.v1.CreateStructuresRequest
-	2,  // 27: comity.statistics.v1.StatisticsService.GetStructures:input_type -> comity.statistics.v1.GetStructuresRequest
-	4,  // 28: comity.statistics.v1.StatisticsService.ListDataflows:input_type -> comity.statistics.v1.ListDataflowsRequest
-	40, // 29: comity.statistics.v1.StatisticsService.ListStructures:input_type -> comity.statistics.v1.ListStructuresRequest
-	41, // 30: comity.statistics.v1.StatisticsService.DeleteStructures:input_type -> comity.statistics.v1.DeleteStructuresRequest
-	6,  // 31: comity.statistics.v1.StatisticsService.CreateLayout:input_type -> comity.statistics.v1.CreateLayoutRequest
-	8,  // 32: comity.statistics.v1.StatisticsService.ListLayouts:input_type -> comity.statistics.v1.ListLayoutsRequest
-	10, // 33: comity.statistics.v1.StatisticsService.Submit:input_type -> comity.statistics.v1.SubmitRequest
-	16, // 34: comity.statistics.v1.StatisticsService.GetSubmission:input_type -> comity.statistics.v1.GetSubmissionRequest
-	18, // 35: comity.statistics.v1.StatisticsService.ListSubmissions:input_type -> comity.statistics.v1.ListSubmissionsRequest
-	12, // 36: comity.statistics.v1.StatisticsService.CommentFinding:input_type -> comity.statistics.v1.CommentFindingRequest
-	14, // 37: comity.statistics.v1.StatisticsService.OverrideSubmission:input_type -> comity.statistics.v1.OverrideSubmissionRequest
-	42, // 38: comity.statistics.v1.StatisticsService.SetQualityRules:input_type -> comity.statistics.v1.SetQualityRulesRequest
-	43, // 39: comity.statistics.v1.StatisticsService.GetQualityRules:input_type -> comity.statistics.v1.GetQualityRulesRequest
-	44, // 40: comity.statistics.v1.StatisticsService.RecordEvents:input_type -> comity.statistics.v1.RecordEventsRequest
-	45, // 41: comity.statistics.v1.StatisticsService.CloseEvents:input_type -> comity.statistics.v1.CloseEventsRequest
-	20, // 42: comity.statistics.v1.StatisticsService.Query:input_type -> comity.statistics.v1.QueryRequest
-	23, // 43: comity.statistics.v1.StatisticsService.GetAvailability:input_type -> comity.statistics.v1.GetAvailabilityRequest
-	27, // 44: comity.statistics.v1.StatisticsService.CompareRevisions:input_type -> comity.statistics.v1.CompareRevisionsRequest
-	46, // 45: comity.statistics.v1.StatisticsService.CompareMirror:input_type -> comity.statistics.v1.CompareMirrorRequest
-	47, // 46: comity.statistics.v1.StatisticsService.SetRetention:input_type -> comity.statistics.v1.SetRetentionRequest
-	48, // 47: comity.statistics.v1.StatisticsService.ListRetention:input_type -> comity.statistics.v1.ListRetentionRequest
-	49, // 48: comity.statistics.v1.StatisticsService.ListRemovals:input_type -> comity.statistics.v1.ListRemovalsRequest
-	30, // 49: comity.statistics.v1.StatisticsService.WatchRevisions:input_type -> comity.statistics.v1.WatchRevisionsRequest
-	1,  // 50: comity.statistics.v1.StatisticsService.CreateStructures:output_type -> comity.statistics.v1.CreateStructuresResponse
-	3,  // 51: comity.statistics.v1.StatisticsService.GetStructures:output_type -> comity.statistics.v1.GetStructuresResponse
-	5,  // 52: comity.statistics.v1.StatisticsService.ListDataflows:output_type -> comity.statistics.v1.ListDataflowsResponse
-	50, // 53: comity.statistics.v1.StatisticsService.ListStructures:output_type -> comity.statistics.v1.ListStructuresResponse
-	51, // 54: comity.statistics.v1.StatisticsService.DeleteStructures:output_type -> comity.statistics.v1.DeleteStructuresResponse
-	7,  // 55: comity.statistics.v1.StatisticsService.CreateLayout:output_type -> comity.statistics.v1.CreateLayoutResponse
-	9,  // 56: comity.statistics.v1.StatisticsService.ListLayouts:output_type -> comity.statistics.v1.ListLayoutsResponse
-	11, // 57: comity.statistics.v1.StatisticsService.Submit:output_type -> comity.statistics.v1.SubmitResponse
-	17, // 58: comity.statistics.v1.StatisticsService.GetSubmission:output_type -> comity.statistics.v1.GetSubmissionResponse
-	19, // 59: comity.statistics.v1.StatisticsService.ListSubmissions:output_type -> comity.statistics.v1.ListSubmissionsResponse
-	13, // 60: comity.statistics.v1.StatisticsService.CommentFinding:output_type -> comity.statistics.v1.CommentFindingResponse
-	15, // 61: comity.statistics.v1.StatisticsService.OverrideSubmission:output_type -> comity.statistics.v1.OverrideSubmissionResponse
-	52, // 62: comity.statistics.v1.StatisticsService.SetQualityRules:output_type -> comity.statistics.v1.SetQualityRulesResponse
-	53, // 63: comity.statistics.v1.StatisticsService.GetQualityRules:output_type -> comity.statistics.v1.GetQualityRulesResponse
-	54, // 64: comity.statistics.v1.StatisticsService.RecordEvents:output_type -> comity.statistics.v1.RecordEventsResponse
-	55, // 65: comity.statistics.v1.StatisticsService.CloseEvents:output_type -> comity.statistics.v1.CloseEventsResponse
-	22, // 66: comity.statistics.v1.StatisticsService.Query:output_type -> comity.statistics.v1.QueryResponse
-	24, // 67: comity.statistics.v1.StatisticsService.GetAvailability:output_type -> comity.statistics.v1.GetAvailabilityResponse
-	28, // 68: comity.statistics.v1.StatisticsService.CompareRevisions:output_type -> comity.statistics.v1.CompareRevisionsResponse
-	56, // 69: comity.statistics.v1.StatisticsService.CompareMirror:output_type -> comity.statistics.v1.CompareMirrorResponse
-	57, // 70: comity.statistics.v1.StatisticsService.SetRetention:output_type -> comity.statistics.v1.SetRetentionResponse
-	58, // 71: comity.statistics.v1.StatisticsService.ListRetention:output_type -> comity.statistics.v1.ListRetentionResponse
-	59, // 72: comity.statistics.v1.StatisticsService.ListRemovals:output_type -> comity.statistics.v1.ListRemovalsResponse
-	31, // 73: comity.statistics.v1.StatisticsService.WatchRevisions:output_type -> comity.statistics.v1.WatchRevisionsResponse
-	50, // [50:74] is the sub-list for method output_type
-	26, // [26:50] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	33, // 1: comity.statistics.v1.CreateStructuresResponse.findings:type_name -> comity.statistics.v1.Finding
+	32, // 2: comity.statistics.v1.GetStructuresResponse.structures:type_name -> comity.statistics.v1.Structures
+	34, // 3: comity.statistics.v1.ListDataflowsResponse.dataflows:type_name -> comity.statistics.v1.Dataflow
+	35, // 4: comity.statistics.v1.CreateLayoutRequest.layout:type_name -> comity.statistics.v1.Layout
+	35, // 5: comity.statistics.v1.CreateLayoutResponse.layout:type_name -> comity.statistics.v1.Layout
+	35, // 6: comity.statistics.v1.ListLayoutsResponse.layouts:type_name -> comity.statistics.v1.Layout
+	36, // 7: comity.statistics.v1.SubmitRequest.header:type_name -> comity.statistics.v1.SubmissionHeader
+	37, // 8: comity.statistics.v1.SubmitRequest.block:type_name -> comity.types.v1.Block
+	38, // 9: comity.statistics.v1.SubmitResponse.submission:type_name -> comity.statistics.v1.Submission
+	38, // 10: comity.statistics.v1.CommentFindingResponse.submission:type_name -> comity.statistics.v1.Submission
+	38, // 11: comity.statistics.v1.OverrideSubmissionResponse.submission:type_name -> comity.statistics.v1.Submission
+	38, // 12: comity.statistics.v1.GetSubmissionResponse.submission:type_name -> comity.statistics.v1.Submission
+	38, // 13: comity.statistics.v1.ListSubmissionsResponse.submissions:type_name -> comity.statistics.v1.Submission
+	21, // 14: comity.statistics.v1.QueryRequest.selections:type_name -> comity.statistics.v1.Selection
+	39, // 15: comity.statistics.v1.QueryRequest.filter:type_name -> comity.types.v1.Filter
+	40, // 16: comity.statistics.v1.QueryRequest.as_of:type_name -> google.protobuf.Timestamp
+	40, // 17: comity.statistics.v1.QueryRequest.updated_after:type_name -> google.protobuf.Timestamp
+	37, // 18: comity.statistics.v1.QueryResponse.block:type_name -> comity.types.v1.Block
+	40, // 19: comity.statistics.v1.QueryResponse.revision_time:type_name -> google.protobuf.Timestamp
+	39, // 20: comity.statistics.v1.GetAvailabilityRequest.filter:type_name -> comity.types.v1.Filter
+	25, // 21: comity.statistics.v1.GetAvailabilityResponse.dimensions:type_name -> comity.statistics.v1.AvailableDimension
+	26, // 22: comity.statistics.v1.AvailableDimension.codes:type_name -> comity.statistics.v1.AvailableCode
+	39, // 23: comity.statistics.v1.CompareRevisionsRequest.filter:type_name -> comity.types.v1.Filter
+	37, // 24: comity.statistics.v1.CompareRevisionsResponse.block:type_name -> comity.types.v1.Block
+	29, // 25: comity.statistics.v1.CompareRevisionsResponse.summary:type_name -> comity.statistics.v1.RevisionSummary
+	40, // 26: comity.statistics.v1.WatchRevisionsResponse.commit_time:type_name -> google.protobuf.Timestamp
+	0,  // 27: comity.statistics.v1.StatisticsService.CreateStructures:input_type -> comity.statistics.v1.CreateStructuresRequest
+	2,  // 28: comity.statistics.v1.StatisticsService.GetStructures:input_type -> comity.statistics.v1.GetStructuresRequest
+	4,  // 29: comity.statistics.v1.StatisticsService.ListDataflows:input_type -> comity.statistics.v1.ListDataflowsRequest
+	41, // 30: comity.statistics.v1.StatisticsService.ListStructures:input_type -> comity.statistics.v1.ListStructuresRequest
+	42, // 31: comity.statistics.v1.StatisticsService.DeleteStructures:input_type -> comity.statistics.v1.DeleteStructuresRequest
+	6,  // 32: comity.statistics.v1.StatisticsService.CreateLayout:input_type -> comity.statistics.v1.CreateLayoutRequest
+	8,  // 33: comity.statistics.v1.StatisticsService.ListLayouts:input_type -> comity.statistics.v1.ListLayoutsRequest
+	10, // 34: comity.statistics.v1.StatisticsService.Submit:input_type -> comity.statistics.v1.SubmitRequest
+	16, // 35: comity.statistics.v1.StatisticsService.GetSubmission:input_type -> comity.statistics.v1.GetSubmissionRequest
+	18, // 36: comity.statistics.v1.StatisticsService.ListSubmissions:input_type -> comity.statistics.v1.ListSubmissionsRequest
+	12, // 37: comity.statistics.v1.StatisticsService.CommentFinding:input_type -> comity.statistics.v1.CommentFindingRequest
+	14, // 38: comity.statistics.v1.StatisticsService.OverrideSubmission:input_type -> comity.statistics.v1.OverrideSubmissionRequest
+	43, // 39: comity.statistics.v1.StatisticsService.SetQualityRules:input_type -> comity.statistics.v1.SetQualityRulesRequest
+	44, // 40: comity.statistics.v1.StatisticsService.GetQualityRules:input_type -> comity.statistics.v1.GetQualityRulesRequest
+	45, // 41: comity.statistics.v1.StatisticsService.RecordEvents:input_type -> comity.statistics.v1.RecordEventsRequest
+	46, // 42: comity.statistics.v1.StatisticsService.CloseEvents:input_type -> comity.statistics.v1.CloseEventsRequest
+	20, // 43: comity.statistics.v1.StatisticsService.Query:input_type -> comity.statistics.v1.QueryRequest
+	23, // 44: comity.statistics.v1.StatisticsService.GetAvailability:input_type -> comity.statistics.v1.GetAvailabilityRequest
+	27, // 45: comity.statistics.v1.StatisticsService.CompareRevisions:input_type -> comity.statistics.v1.CompareRevisionsRequest
+	47, // 46: comity.statistics.v1.StatisticsService.CompareMirror:input_type -> comity.statistics.v1.CompareMirrorRequest
+	48, // 47: comity.statistics.v1.StatisticsService.SetRetention:input_type -> comity.statistics.v1.SetRetentionRequest
+	49, // 48: comity.statistics.v1.StatisticsService.ListRetention:input_type -> comity.statistics.v1.ListRetentionRequest
+	50, // 49: comity.statistics.v1.StatisticsService.ListRemovals:input_type -> comity.statistics.v1.ListRemovalsRequest
+	30, // 50: comity.statistics.v1.StatisticsService.WatchRevisions:input_type -> comity.statistics.v1.WatchRevisionsRequest
+	1,  // 51: comity.statistics.v1.StatisticsService.CreateStructures:output_type -> comity.statistics.v1.CreateStructuresResponse
+	3,  // 52: comity.statistics.v1.StatisticsService.GetStructures:output_type -> comity.statistics.v1.GetStructuresResponse
+	5,  // 53: comity.statistics.v1.StatisticsService.ListDataflows:output_type -> comity.statistics.v1.ListDataflowsResponse
+	51, // 54: comity.statistics.v1.StatisticsService.ListStructures:output_type -> comity.statistics.v1.ListStructuresResponse
+	52, // 55: comity.statistics.v1.StatisticsService.DeleteStructures:output_type -> comity.statistics.v1.DeleteStructuresResponse
+	7,  // 56: comity.statistics.v1.StatisticsService.CreateLayout:output_type -> comity.statistics.v1.CreateLayoutResponse
+	9,  // 57: comity.statistics.v1.StatisticsService.ListLayouts:output_type -> comity.statistics.v1.ListLayoutsResponse
+	11, // 58: comity.statistics.v1.StatisticsService.Submit:output_type -> comity.statistics.v1.SubmitResponse
+	17, // 59: comity.statistics.v1.StatisticsService.GetSubmission:output_type -> comity.statistics.v1.GetSubmissionResponse
+	19, // 60: comity.statistics.v1.StatisticsService.ListSubmissions:output_type -> comity.statistics.v1.ListSubmissionsResponse
+	13, // 61: comity.statistics.v1.StatisticsService.CommentFinding:output_type -> comity.statistics.v1.CommentFindingResponse
+	15, // 62: comity.statistics.v1.StatisticsService.OverrideSubmission:output_type -> comity.statistics.v1.OverrideSubmissionResponse
+	53, // 63: comity.statistics.v1.StatisticsService.SetQualityRules:output_type -> comity.statistics.v1.SetQualityRulesResponse
+	54, // 64: comity.statistics.v1.StatisticsService.GetQualityRules:output_type -> comity.statistics.v1.GetQualityRulesResponse
+	55, // 65: comity.statistics.v1.StatisticsService.RecordEvents:output_type -> comity.statistics.v1.RecordEventsResponse
+	56, // 66: comity.statistics.v1.StatisticsService.CloseEvents:output_type -> comity.statistics.v1.CloseEventsResponse
+	22, // 67: comity.statistics.v1.StatisticsService.Query:output_type -> comity.statistics.v1.QueryResponse
+	24, // 68: comity.statistics.v1.StatisticsService.GetAvailability:output_type -> comity.statistics.v1.GetAvailabilityResponse
+	28, // 69: comity.statistics.v1.StatisticsService.CompareRevisions:output_type -> comity.statistics.v1.CompareRevisionsResponse
+	57, // 70: comity.statistics.v1.StatisticsService.CompareMirror:output_type -> comity.statistics.v1.CompareMirrorResponse
+	58, // 71: comity.statistics.v1.StatisticsService.SetRetention:output_type -> comity.statistics.v1.SetRetentionResponse
+	59, // 72: comity.statistics.v1.StatisticsService.ListRetention:output_type -> comity.statistics.v1.ListRetentionResponse
+	60, // 73: comity.statistics.v1.StatisticsService.ListRemovals:output_type -> comity.statistics.v1.ListRemovalsResponse
+	31, // 74: comity.statistics.v1.StatisticsService.WatchRevisions:output_type -> comity.statistics.v1.WatchRevisionsResponse
+	51, // [51:75] is the sub-list for method output_type
+	27, // [27:51] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_comity_statistics_v1_statistics_proto_init() }

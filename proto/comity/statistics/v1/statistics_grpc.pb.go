@@ -51,7 +51,8 @@ const (
 //
 // StatisticsService holds a nation's observations, their structures and maps, their history, and what partners sent.
 type StatisticsServiceClient interface {
-	// CreateStructures stores structural artefacts, all or none. Storing the same again changes nothing.
+	// CreateStructures stores structural artefacts, all or none. Storing the same again changes nothing. What is stored already
+	// with another content is refused, but for drafts.
 	CreateStructures(ctx context.Context, in *CreateStructuresRequest, opts ...grpc.CallOption) (*CreateStructuresResponse, error)
 	// GetStructures returns a dataflow with its data structure and every codelist of it.
 	GetStructures(ctx context.Context, in *GetStructuresRequest, opts ...grpc.CallOption) (*GetStructuresResponse, error)
@@ -393,7 +394,8 @@ type StatisticsService_WatchRevisionsClient = grpc.ServerStreamingClient[WatchRe
 //
 // StatisticsService holds a nation's observations, their structures and maps, their history, and what partners sent.
 type StatisticsServiceServer interface {
-	// CreateStructures stores structural artefacts, all or none. Storing the same again changes nothing.
+	// CreateStructures stores structural artefacts, all or none. Storing the same again changes nothing. What is stored already
+	// with another content is refused, but for drafts.
 	CreateStructures(context.Context, *CreateStructuresRequest) (*CreateStructuresResponse, error)
 	// GetStructures returns a dataflow with its data structure and every codelist of it.
 	GetStructures(context.Context, *GetStructuresRequest) (*GetStructuresResponse, error)

@@ -21,6 +21,340 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Kind says what an artefact is.
+type Artefact_Kind int32
+
+const (
+	// Nothing was said.
+	Artefact_UNSPECIFIED Artefact_Kind = 0
+	// A Codelist.
+	Artefact_CODELIST Artefact_Kind = 1
+	// A ConceptScheme.
+	Artefact_CONCEPT_SCHEME Artefact_Kind = 2
+	// A DataStructure.
+	Artefact_DATA_STRUCTURE Artefact_Kind = 3
+	// A Dataflow.
+	Artefact_DATAFLOW Artefact_Kind = 4
+	// A ContentConstraint, "DataConstraint" in SDMX 3.
+	Artefact_CONTENT_CONSTRAINT Artefact_Kind = 5
+	// A ProvisionAgreement.
+	Artefact_PROVISION_AGREEMENT Artefact_Kind = 6
+	// A RepresentationMap.
+	Artefact_REPRESENTATION_MAP Artefact_Kind = 7
+	// A StructureMap.
+	Artefact_STRUCTURE_MAP Artefact_Kind = 8
+	// A scheme of agencies.
+	Artefact_AGENCY_SCHEME Artefact_Kind = 9
+	// A scheme of data providers.
+	Artefact_DATA_PROVIDER_SCHEME Artefact_Kind = 10
+)
+
+// Enum value maps for Artefact_Kind.
+var (
+	Artefact_Kind_name = map[int32]string{
+		0:  "UNSPECIFIED",
+		1:  "CODELIST",
+		2:  "CONCEPT_SCHEME",
+		3:  "DATA_STRUCTURE",
+		4:  "DATAFLOW",
+		5:  "CONTENT_CONSTRAINT",
+		6:  "PROVISION_AGREEMENT",
+		7:  "REPRESENTATION_MAP",
+		8:  "STRUCTURE_MAP",
+		9:  "AGENCY_SCHEME",
+		10: "DATA_PROVIDER_SCHEME",
+	}
+	Artefact_Kind_value = map[string]int32{
+		"UNSPECIFIED":          0,
+		"CODELIST":             1,
+		"CONCEPT_SCHEME":       2,
+		"DATA_STRUCTURE":       3,
+		"DATAFLOW":             4,
+		"CONTENT_CONSTRAINT":   5,
+		"PROVISION_AGREEMENT":  6,
+		"REPRESENTATION_MAP":   7,
+		"STRUCTURE_MAP":        8,
+		"AGENCY_SCHEME":        9,
+		"DATA_PROVIDER_SCHEME": 10,
+	}
+)
+
+func (x Artefact_Kind) Enum() *Artefact_Kind {
+	p := new(Artefact_Kind)
+	*p = x
+	return p
+}
+
+func (x Artefact_Kind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Artefact_Kind) Descriptor() protoreflect.EnumDescriptor {
+	return file_comity_statistics_v1_structure_proto_enumTypes[0].Descriptor()
+}
+
+func (Artefact_Kind) Type() protoreflect.EnumType {
+	return &file_comity_statistics_v1_structure_proto_enumTypes[0]
+}
+
+func (x Artefact_Kind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Artefact_Kind.Descriptor instead.
+func (Artefact_Kind) EnumDescriptor() ([]byte, []int) {
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{1, 0}
+}
+
+// References says which artefacts are added to those that are chosen.
+type ListStructuresRequest_References int32
+
+const (
+	// As NONE.
+	ListStructuresRequest_UNSPECIFIED ListStructuresRequest_References = 0
+	// None.
+	ListStructuresRequest_NONE ListStructuresRequest_References = 1
+	// Those that refer to a chosen one.
+	ListStructuresRequest_PARENTS ListStructuresRequest_References = 2
+	// Those, and what they refer to.
+	ListStructuresRequest_PARENTS_AND_SIBLINGS ListStructuresRequest_References = 3
+	// Those that refer to a chosen one, at any distance.
+	ListStructuresRequest_ANCESTORS ListStructuresRequest_References = 4
+	// What a chosen one refers to.
+	ListStructuresRequest_CHILDREN ListStructuresRequest_References = 5
+	// What a chosen one refers to, at any distance.
+	ListStructuresRequest_DESCENDANTS ListStructuresRequest_References = 6
+	// PARENTS_AND_SIBLINGS and DESCENDANTS.
+	ListStructuresRequest_ALL ListStructuresRequest_References = 7
+)
+
+// Enum value maps for ListStructuresRequest_References.
+var (
+	ListStructuresRequest_References_name = map[int32]string{
+		0: "UNSPECIFIED",
+		1: "NONE",
+		2: "PARENTS",
+		3: "PARENTS_AND_SIBLINGS",
+		4: "ANCESTORS",
+		5: "CHILDREN",
+		6: "DESCENDANTS",
+		7: "ALL",
+	}
+	ListStructuresRequest_References_value = map[string]int32{
+		"UNSPECIFIED":          0,
+		"NONE":                 1,
+		"PARENTS":              2,
+		"PARENTS_AND_SIBLINGS": 3,
+		"ANCESTORS":            4,
+		"CHILDREN":             5,
+		"DESCENDANTS":          6,
+		"ALL":                  7,
+	}
+)
+
+func (x ListStructuresRequest_References) Enum() *ListStructuresRequest_References {
+	p := new(ListStructuresRequest_References)
+	*p = x
+	return p
+}
+
+func (x ListStructuresRequest_References) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ListStructuresRequest_References) Descriptor() protoreflect.EnumDescriptor {
+	return file_comity_statistics_v1_structure_proto_enumTypes[1].Descriptor()
+}
+
+func (ListStructuresRequest_References) Type() protoreflect.EnumType {
+	return &file_comity_statistics_v1_structure_proto_enumTypes[1]
+}
+
+func (x ListStructuresRequest_References) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ListStructuresRequest_References.Descriptor instead.
+func (ListStructuresRequest_References) EnumDescriptor() ([]byte, []int) {
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{2, 0}
+}
+
+// Level says how much is told.
+type ArtefactDetail_Level int32
+
+const (
+	// As FULL.
+	ArtefactDetail_UNSPECIFIED ArtefactDetail_Level = 0
+	// Everything.
+	ArtefactDetail_FULL ArtefactDetail_Level = 1
+	// Of every artefact only how it is named.
+	ArtefactDetail_ALL_STUBS ArtefactDetail_Level = 2
+	// Of those that references add only how they are named.
+	ArtefactDetail_REFERENCE_STUBS ArtefactDetail_Level = 3
+	// Of every artefact only how it is named, its descriptions and annotations.
+	ArtefactDetail_ALL_COMPLETE_STUBS ArtefactDetail_Level = 4
+	// Of those that references add only how they are named, their descriptions and annotations.
+	ArtefactDetail_REFERENCE_COMPLETE_STUBS ArtefactDetail_Level = 5
+	// Of item schemes that references add, only the items that the chosen ones use, and what those are parts of. Of a codelist
+	// that is what constraints of the chosen dataflows leave.
+	ArtefactDetail_REFERENCE_PARTIAL ArtefactDetail_Level = 6
+)
+
+// Enum value maps for ArtefactDetail_Level.
+var (
+	ArtefactDetail_Level_name = map[int32]string{
+		0: "UNSPECIFIED",
+		1: "FULL",
+		2: "ALL_STUBS",
+		3: "REFERENCE_STUBS",
+		4: "ALL_COMPLETE_STUBS",
+		5: "REFERENCE_COMPLETE_STUBS",
+		6: "REFERENCE_PARTIAL",
+	}
+	ArtefactDetail_Level_value = map[string]int32{
+		"UNSPECIFIED":              0,
+		"FULL":                     1,
+		"ALL_STUBS":                2,
+		"REFERENCE_STUBS":          3,
+		"ALL_COMPLETE_STUBS":       4,
+		"REFERENCE_COMPLETE_STUBS": 5,
+		"REFERENCE_PARTIAL":        6,
+	}
+)
+
+func (x ArtefactDetail_Level) Enum() *ArtefactDetail_Level {
+	p := new(ArtefactDetail_Level)
+	*p = x
+	return p
+}
+
+func (x ArtefactDetail_Level) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ArtefactDetail_Level) Descriptor() protoreflect.EnumDescriptor {
+	return file_comity_statistics_v1_structure_proto_enumTypes[2].Descriptor()
+}
+
+func (ArtefactDetail_Level) Type() protoreflect.EnumType {
+	return &file_comity_statistics_v1_structure_proto_enumTypes[2]
+}
+
+func (x ArtefactDetail_Level) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ArtefactDetail_Level.Descriptor instead.
+func (ArtefactDetail_Level) EnumDescriptor() ([]byte, []int) {
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{3, 0}
+}
+
+// Role says what a constraint tells.
+type ContentConstraint_Role int32
+
+const (
+	// As ALLOWED.
+	ContentConstraint_UNSPECIFIED ContentConstraint_Role = 0
+	// What there may be.
+	ContentConstraint_ALLOWED ContentConstraint_Role = 1
+	// What there is; nothing is checked by it.
+	ContentConstraint_ACTUAL ContentConstraint_Role = 2
+)
+
+// Enum value maps for ContentConstraint_Role.
+var (
+	ContentConstraint_Role_name = map[int32]string{
+		0: "UNSPECIFIED",
+		1: "ALLOWED",
+		2: "ACTUAL",
+	}
+	ContentConstraint_Role_value = map[string]int32{
+		"UNSPECIFIED": 0,
+		"ALLOWED":     1,
+		"ACTUAL":      2,
+	}
+)
+
+func (x ContentConstraint_Role) Enum() *ContentConstraint_Role {
+	p := new(ContentConstraint_Role)
+	*p = x
+	return p
+}
+
+func (x ContentConstraint_Role) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ContentConstraint_Role) Descriptor() protoreflect.EnumDescriptor {
+	return file_comity_statistics_v1_structure_proto_enumTypes[3].Descriptor()
+}
+
+func (ContentConstraint_Role) Type() protoreflect.EnumType {
+	return &file_comity_statistics_v1_structure_proto_enumTypes[3]
+}
+
+func (x ContentConstraint_Role) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ContentConstraint_Role.Descriptor instead.
+func (ContentConstraint_Role) EnumDescriptor() ([]byte, []int) {
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{18, 0}
+}
+
+// Cascade says what a code stands for besides itself.
+type CubeRegionValue_Cascade int32
+
+const (
+	// Nothing.
+	CubeRegionValue_UNSPECIFIED CubeRegionValue_Cascade = 0
+	// All codes below it.
+	CubeRegionValue_DESCENDANTS CubeRegionValue_Cascade = 1
+	// All codes below it, and not itself.
+	CubeRegionValue_ONLY_DESCENDANTS CubeRegionValue_Cascade = 2
+)
+
+// Enum value maps for CubeRegionValue_Cascade.
+var (
+	CubeRegionValue_Cascade_name = map[int32]string{
+		0: "UNSPECIFIED",
+		1: "DESCENDANTS",
+		2: "ONLY_DESCENDANTS",
+	}
+	CubeRegionValue_Cascade_value = map[string]int32{
+		"UNSPECIFIED":      0,
+		"DESCENDANTS":      1,
+		"ONLY_DESCENDANTS": 2,
+	}
+)
+
+func (x CubeRegionValue_Cascade) Enum() *CubeRegionValue_Cascade {
+	p := new(CubeRegionValue_Cascade)
+	*p = x
+	return p
+}
+
+func (x CubeRegionValue_Cascade) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (CubeRegionValue_Cascade) Descriptor() protoreflect.EnumDescriptor {
+	return file_comity_statistics_v1_structure_proto_enumTypes[4].Descriptor()
+}
+
+func (CubeRegionValue_Cascade) Type() protoreflect.EnumType {
+	return &file_comity_statistics_v1_structure_proto_enumTypes[4]
+}
+
+func (x CubeRegionValue_Cascade) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use CubeRegionValue_Cascade.Descriptor instead.
+func (CubeRegionValue_Cascade) EnumDescriptor() ([]byte, []int) {
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{21, 0}
+}
+
 // DuplicateRule says what happens to rows that fall on one key. But for REJECT each makes a note of every such row.
 type Layout_DuplicateRule int32
 
@@ -66,11 +400,11 @@ func (x Layout_DuplicateRule) String() string {
 }
 
 func (Layout_DuplicateRule) Descriptor() protoreflect.EnumDescriptor {
-	return file_comity_statistics_v1_structure_proto_enumTypes[0].Descriptor()
+	return file_comity_statistics_v1_structure_proto_enumTypes[5].Descriptor()
 }
 
 func (Layout_DuplicateRule) Type() protoreflect.EnumType {
-	return &file_comity_statistics_v1_structure_proto_enumTypes[0]
+	return &file_comity_statistics_v1_structure_proto_enumTypes[5]
 }
 
 func (x Layout_DuplicateRule) Number() protoreflect.EnumNumber {
@@ -79,7 +413,7 @@ func (x Layout_DuplicateRule) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Layout_DuplicateRule.Descriptor instead.
 func (Layout_DuplicateRule) EnumDescriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{14, 0}
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{29, 0}
 }
 
 // LetterCase is upper or lower case.
@@ -119,11 +453,11 @@ func (x LayoutColumn_LetterCase) String() string {
 }
 
 func (LayoutColumn_LetterCase) Descriptor() protoreflect.EnumDescriptor {
-	return file_comity_statistics_v1_structure_proto_enumTypes[1].Descriptor()
+	return file_comity_statistics_v1_structure_proto_enumTypes[6].Descriptor()
 }
 
 func (LayoutColumn_LetterCase) Type() protoreflect.EnumType {
-	return &file_comity_statistics_v1_structure_proto_enumTypes[1]
+	return &file_comity_statistics_v1_structure_proto_enumTypes[6]
 }
 
 func (x LayoutColumn_LetterCase) Number() protoreflect.EnumNumber {
@@ -132,10 +466,19 @@ func (x LayoutColumn_LetterCase) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LayoutColumn_LetterCase.Descriptor instead.
 func (LayoutColumn_LetterCase) EnumDescriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{15, 0}
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{30, 0}
 }
 
 // Structures is a set of structural artefacts that are stored together: all of them or none.
+//
+// Each artefact is named by its agency, id and version, written "AGENCY:ID(VERSION)". A version is MAJOR.MINOR.PATCH, with an
+// extension such as "1.2.0-draft" where it is not final yet; MAJOR or MAJOR.MINOR alone are taken as well. A version with an
+// extension, or with the major part 0, is a draft: it may be stored again with another content. Every other version stays as it
+// is, and refers to no draft. Agency schemes and data provider schemes, which SDMX holds at version 1.0, may change.
+//
+// The version of a reference among artefacts may have a "+" after one of its parts, for the latest version from there on:
+// "2.3+.1" is the latest that is at least 2.3.1 and below 3.0.0, "2.3.1+" is below 2.4.0, "2+.3.1" has no bound. Without a
+// version a reference means the latest. A draft is meant only by drafts, or where there is nothing else.
 type Structures struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Lists of codes.
@@ -148,8 +491,18 @@ type Structures struct {
 	RepresentationMaps []*RepresentationMap `protobuf:"bytes,4,rep,name=representation_maps,json=representationMaps,proto3" json:"representation_maps,omitempty"`
 	// Maps from one dataflow to another.
 	StructureMaps []*StructureMap `protobuf:"bytes,5,rep,name=structure_maps,json=structureMaps,proto3" json:"structure_maps,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Schemes of concepts: what components mean.
+	ConceptSchemes []*ConceptScheme `protobuf:"bytes,6,rep,name=concept_schemes,json=conceptSchemes,proto3" json:"concept_schemes,omitempty"`
+	// Constraints: which codes, keys and times there may be.
+	ContentConstraints []*ContentConstraint `protobuf:"bytes,7,rep,name=content_constraints,json=contentConstraints,proto3" json:"content_constraints,omitempty"`
+	// Provision agreements: which provider reports to which dataflow.
+	ProvisionAgreements []*ProvisionAgreement `protobuf:"bytes,8,rep,name=provision_agreements,json=provisionAgreements,proto3" json:"provision_agreements,omitempty"`
+	// Schemes of agencies, which maintain artefacts.
+	AgencySchemes []*OrganisationScheme `protobuf:"bytes,9,rep,name=agency_schemes,json=agencySchemes,proto3" json:"agency_schemes,omitempty"`
+	// Schemes of data providers.
+	DataProviderSchemes []*OrganisationScheme `protobuf:"bytes,10,rep,name=data_provider_schemes,json=dataProviderSchemes,proto3" json:"data_provider_schemes,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *Structures) Reset() {
@@ -217,16 +570,105 @@ func (x *Structures) GetStructureMaps() []*StructureMap {
 	return nil
 }
 
-// ListStructuresRequest is the request of ListStructures.
-type ListStructuresRequest struct {
+func (x *Structures) GetConceptSchemes() []*ConceptScheme {
+	if x != nil {
+		return x.ConceptSchemes
+	}
+	return nil
+}
+
+func (x *Structures) GetContentConstraints() []*ContentConstraint {
+	if x != nil {
+		return x.ContentConstraints
+	}
+	return nil
+}
+
+func (x *Structures) GetProvisionAgreements() []*ProvisionAgreement {
+	if x != nil {
+		return x.ProvisionAgreements
+	}
+	return nil
+}
+
+func (x *Structures) GetAgencySchemes() []*OrganisationScheme {
+	if x != nil {
+		return x.AgencySchemes
+	}
+	return nil
+}
+
+func (x *Structures) GetDataProviderSchemes() []*OrganisationScheme {
+	if x != nil {
+		return x.DataProviderSchemes
+	}
+	return nil
+}
+
+// Artefact is what there is of structural artefacts.
+type Artefact struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Artefact) Reset() {
+	*x = Artefact{}
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Artefact) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Artefact) ProtoMessage() {}
+
+func (x *Artefact) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Artefact.ProtoReflect.Descriptor instead.
+func (*Artefact) Descriptor() ([]byte, []int) {
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{1}
+}
+
+// ListStructuresRequest chooses artefacts: those that fit each of the lists that are not empty.
+type ListStructuresRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The kinds.
+	Kinds []Artefact_Kind `protobuf:"varint,1,rep,packed,name=kinds,proto3,enum=comity.statistics.v1.Artefact_Kind" json:"kinds,omitempty"`
+	// The maintenance agencies.
+	Agencies []string `protobuf:"bytes,2,rep,name=agencies,proto3" json:"agencies,omitempty"`
+	// The ids.
+	Ids []string `protobuf:"bytes,3,rep,name=ids,proto3" json:"ids,omitempty"`
+	// The versions, each as in queries of SDMX: a version, "+" for the latest that is no draft, "~" for the latest, "*" for
+	// all, or a version with one of these marks after a part, such as "2.3+.1", "1.0.0~" or "1.*.0". Empty: all.
+	Versions []string `protobuf:"bytes,4,rep,name=versions,proto3" json:"versions,omitempty"`
+	// Which artefacts are added because of references.
+	References ListStructuresRequest_References `protobuf:"varint,5,opt,name=references,proto3,enum=comity.statistics.v1.ListStructuresRequest_References" json:"references,omitempty"`
+	// Of those that references add, only these kinds; empty: all.
+	ReferenceKinds []Artefact_Kind `protobuf:"varint,6,rep,packed,name=reference_kinds,json=referenceKinds,proto3,enum=comity.statistics.v1.Artefact_Kind" json:"reference_kinds,omitempty"`
+	// How much is told of each artefact.
+	Detail ArtefactDetail_Level `protobuf:"varint,7,opt,name=detail,proto3,enum=comity.statistics.v1.ArtefactDetail_Level" json:"detail,omitempty"`
+	// Of item schemes that are chosen, only the items with these ids; empty: all.
+	Items         []string `protobuf:"bytes,8,rep,name=items,proto3" json:"items,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListStructuresRequest) Reset() {
 	*x = ListStructuresRequest{}
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[1]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -238,7 +680,7 @@ func (x *ListStructuresRequest) String() string {
 func (*ListStructuresRequest) ProtoMessage() {}
 
 func (x *ListStructuresRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[1]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -251,13 +693,106 @@ func (x *ListStructuresRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListStructuresRequest.ProtoReflect.Descriptor instead.
 func (*ListStructuresRequest) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{1}
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *ListStructuresRequest) GetKinds() []Artefact_Kind {
+	if x != nil {
+		return x.Kinds
+	}
+	return nil
+}
+
+func (x *ListStructuresRequest) GetAgencies() []string {
+	if x != nil {
+		return x.Agencies
+	}
+	return nil
+}
+
+func (x *ListStructuresRequest) GetIds() []string {
+	if x != nil {
+		return x.Ids
+	}
+	return nil
+}
+
+func (x *ListStructuresRequest) GetVersions() []string {
+	if x != nil {
+		return x.Versions
+	}
+	return nil
+}
+
+func (x *ListStructuresRequest) GetReferences() ListStructuresRequest_References {
+	if x != nil {
+		return x.References
+	}
+	return ListStructuresRequest_UNSPECIFIED
+}
+
+func (x *ListStructuresRequest) GetReferenceKinds() []Artefact_Kind {
+	if x != nil {
+		return x.ReferenceKinds
+	}
+	return nil
+}
+
+func (x *ListStructuresRequest) GetDetail() ArtefactDetail_Level {
+	if x != nil {
+		return x.Detail
+	}
+	return ArtefactDetail_UNSPECIFIED
+}
+
+func (x *ListStructuresRequest) GetItems() []string {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+// ArtefactDetail is how much an answer tells of an artefact.
+type ArtefactDetail struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ArtefactDetail) Reset() {
+	*x = ArtefactDetail{}
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ArtefactDetail) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ArtefactDetail) ProtoMessage() {}
+
+func (x *ArtefactDetail) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ArtefactDetail.ProtoReflect.Descriptor instead.
+func (*ArtefactDetail) Descriptor() ([]byte, []int) {
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{3}
 }
 
 // ListStructuresResponse is the answer of ListStructures.
 type ListStructuresResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The artefacts.
+	// The artefacts, as they are stored, by agency, id and version.
 	Structures    *Structures `protobuf:"bytes,1,opt,name=structures,proto3" json:"structures,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -265,7 +800,7 @@ type ListStructuresResponse struct {
 
 func (x *ListStructuresResponse) Reset() {
 	*x = ListStructuresResponse{}
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[2]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -277,7 +812,7 @@ func (x *ListStructuresResponse) String() string {
 func (*ListStructuresResponse) ProtoMessage() {}
 
 func (x *ListStructuresResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[2]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -290,7 +825,7 @@ func (x *ListStructuresResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListStructuresResponse.ProtoReflect.Descriptor instead.
 func (*ListStructuresResponse) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{2}
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ListStructuresResponse) GetStructures() *Structures {
@@ -300,16 +835,20 @@ func (x *ListStructuresResponse) GetStructures() *Structures {
 	return nil
 }
 
-// DeleteStructuresRequest is the request of DeleteStructures.
+// DeleteStructuresRequest names artefacts to be removed.
 type DeleteStructuresRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Their names, as in URNs of SDMX: "Codelist=AGENCY:ID(VERSION)". The classes are Codelist, ConceptScheme, DataStructure,
+	// Dataflow, DataConstraint, ProvisionAgreement, RepresentationMap, StructureMap, AgencyScheme and DataProviderScheme. A
+	// whole URN is taken as well.
+	Artefacts     []string `protobuf:"bytes,1,rep,name=artefacts,proto3" json:"artefacts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DeleteStructuresRequest) Reset() {
 	*x = DeleteStructuresRequest{}
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[3]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -321,7 +860,7 @@ func (x *DeleteStructuresRequest) String() string {
 func (*DeleteStructuresRequest) ProtoMessage() {}
 
 func (x *DeleteStructuresRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[3]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -334,19 +873,28 @@ func (x *DeleteStructuresRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteStructuresRequest.ProtoReflect.Descriptor instead.
 func (*DeleteStructuresRequest) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{3}
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *DeleteStructuresRequest) GetArtefacts() []string {
+	if x != nil {
+		return x.Artefacts
+	}
+	return nil
 }
 
 // DeleteStructuresResponse is the answer of DeleteStructures.
 type DeleteStructuresResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many artefacts were removed.
+	Deleted       int32 `protobuf:"varint,1,opt,name=deleted,proto3" json:"deleted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DeleteStructuresResponse) Reset() {
 	*x = DeleteStructuresResponse{}
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[4]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -358,7 +906,7 @@ func (x *DeleteStructuresResponse) String() string {
 func (*DeleteStructuresResponse) ProtoMessage() {}
 
 func (x *DeleteStructuresResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[4]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -371,7 +919,105 @@ func (x *DeleteStructuresResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteStructuresResponse.ProtoReflect.Descriptor instead.
 func (*DeleteStructuresResponse) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{4}
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *DeleteStructuresResponse) GetDeleted() int32 {
+	if x != nil {
+		return x.Deleted
+	}
+	return 0
+}
+
+// Annotation is a remark that goes with an artefact or an item, for people or for programs.
+type Annotation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id; empty: none.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The title.
+	Title string `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
+	// What kind of remark it is, for example "CHANGELOG".
+	Type string `protobuf:"bytes,3,opt,name=type,proto3" json:"type,omitempty"`
+	// Its value, where it is not in a language.
+	Value string `protobuf:"bytes,4,opt,name=value,proto3" json:"value,omitempty"`
+	// Its text by language tag.
+	Texts map[string]string `protobuf:"bytes,5,rep,name=texts,proto3" json:"texts,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Where more stands about it.
+	Url           string `protobuf:"bytes,6,opt,name=url,proto3" json:"url,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Annotation) Reset() {
+	*x = Annotation{}
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Annotation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Annotation) ProtoMessage() {}
+
+func (x *Annotation) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Annotation.ProtoReflect.Descriptor instead.
+func (*Annotation) Descriptor() ([]byte, []int) {
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Annotation) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Annotation) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *Annotation) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *Annotation) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+func (x *Annotation) GetTexts() map[string]string {
+	if x != nil {
+		return x.Texts
+	}
+	return nil
+}
+
+func (x *Annotation) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
 }
 
 // Codelist is an SDMX codelist with one hierarchy.
@@ -385,17 +1031,21 @@ type Codelist struct {
 	Version string `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
 	// Names by language tag.
 	Names map[string]string `protobuf:"bytes,4,rep,name=names,proto3" json:"names,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// The codes, parents before children.
+	// The codes. They are stored in their order, but for parents, which come before their children.
 	Codes []*Code `protobuf:"bytes,5,rep,name=codes,proto3" json:"codes,omitempty"`
 	// The names of the levels of the hierarchy, from the coarsest to the finest.
-	Levels        []string `protobuf:"bytes,6,rep,name=levels,proto3" json:"levels,omitempty"`
+	Levels []string `protobuf:"bytes,6,rep,name=levels,proto3" json:"levels,omitempty"`
+	// Descriptions by language tag.
+	Descriptions map[string]string `protobuf:"bytes,7,rep,name=descriptions,proto3" json:"descriptions,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Remarks.
+	Annotations   []*Annotation `protobuf:"bytes,8,rep,name=annotations,proto3" json:"annotations,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Codelist) Reset() {
 	*x = Codelist{}
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[5]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -407,7 +1057,7 @@ func (x *Codelist) String() string {
 func (*Codelist) ProtoMessage() {}
 
 func (x *Codelist) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[5]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -420,7 +1070,7 @@ func (x *Codelist) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Codelist.ProtoReflect.Descriptor instead.
 func (*Codelist) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{5}
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Codelist) GetAgency() string {
@@ -465,6 +1115,20 @@ func (x *Codelist) GetLevels() []string {
 	return nil
 }
 
+func (x *Codelist) GetDescriptions() map[string]string {
+	if x != nil {
+		return x.Descriptions
+	}
+	return nil
+}
+
+func (x *Codelist) GetAnnotations() []*Annotation {
+	if x != nil {
+		return x.Annotations
+	}
+	return nil
+}
+
 // Code is an item of a codelist.
 type Code struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -477,14 +1141,18 @@ type Code struct {
 	// The level of the hierarchy that it stands on, one of the codelist's levels.
 	Level string `protobuf:"bytes,4,opt,name=level,proto3" json:"level,omitempty"`
 	// Siblings that this code contains wholly, such as Y_LT14 in Y_LT18. They are never summed together with it.
-	Covers        []string `protobuf:"bytes,5,rep,name=covers,proto3" json:"covers,omitempty"`
+	Covers []string `protobuf:"bytes,5,rep,name=covers,proto3" json:"covers,omitempty"`
+	// Descriptions by language tag.
+	Descriptions map[string]string `protobuf:"bytes,6,rep,name=descriptions,proto3" json:"descriptions,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Remarks.
+	Annotations   []*Annotation `protobuf:"bytes,7,rep,name=annotations,proto3" json:"annotations,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Code) Reset() {
 	*x = Code{}
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[6]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -496,7 +1164,7 @@ func (x *Code) String() string {
 func (*Code) ProtoMessage() {}
 
 func (x *Code) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[6]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -509,7 +1177,7 @@ func (x *Code) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Code.ProtoReflect.Descriptor instead.
 func (*Code) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{6}
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Code) GetId() string {
@@ -547,6 +1215,385 @@ func (x *Code) GetCovers() []string {
 	return nil
 }
 
+func (x *Code) GetDescriptions() map[string]string {
+	if x != nil {
+		return x.Descriptions
+	}
+	return nil
+}
+
+func (x *Code) GetAnnotations() []*Annotation {
+	if x != nil {
+		return x.Annotations
+	}
+	return nil
+}
+
+// ConceptScheme is an SDMX concept scheme: what components mean, for several data structures.
+type ConceptScheme struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The maintenance agency.
+	Agency string `protobuf:"bytes,1,opt,name=agency,proto3" json:"agency,omitempty"`
+	// The id, unique in the agency.
+	Id string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// The semantic version.
+	Version string `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
+	// Names by language tag.
+	Names map[string]string `protobuf:"bytes,4,rep,name=names,proto3" json:"names,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// The concepts. They are stored in their order, but for parents, which come before their children.
+	Concepts []*Concept `protobuf:"bytes,5,rep,name=concepts,proto3" json:"concepts,omitempty"`
+	// Descriptions by language tag.
+	Descriptions map[string]string `protobuf:"bytes,6,rep,name=descriptions,proto3" json:"descriptions,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Remarks.
+	Annotations   []*Annotation `protobuf:"bytes,7,rep,name=annotations,proto3" json:"annotations,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConceptScheme) Reset() {
+	*x = ConceptScheme{}
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConceptScheme) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConceptScheme) ProtoMessage() {}
+
+func (x *ConceptScheme) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConceptScheme.ProtoReflect.Descriptor instead.
+func (*ConceptScheme) Descriptor() ([]byte, []int) {
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ConceptScheme) GetAgency() string {
+	if x != nil {
+		return x.Agency
+	}
+	return ""
+}
+
+func (x *ConceptScheme) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ConceptScheme) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *ConceptScheme) GetNames() map[string]string {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
+
+func (x *ConceptScheme) GetConcepts() []*Concept {
+	if x != nil {
+		return x.Concepts
+	}
+	return nil
+}
+
+func (x *ConceptScheme) GetDescriptions() map[string]string {
+	if x != nil {
+		return x.Descriptions
+	}
+	return nil
+}
+
+func (x *ConceptScheme) GetAnnotations() []*Annotation {
+	if x != nil {
+		return x.Annotations
+	}
+	return nil
+}
+
+// Concept is what a component means.
+type Concept struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id, unique in the scheme.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The concept that this one specialises; empty for a root.
+	Parent string `protobuf:"bytes,2,opt,name=parent,proto3" json:"parent,omitempty"`
+	// Names by language tag.
+	Names map[string]string `protobuf:"bytes,3,rep,name=names,proto3" json:"names,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Its core representation: the codelist, as "AGENCY:ID(VERSION)"; empty where any text may stand.
+	Codelist string `protobuf:"bytes,4,opt,name=codelist,proto3" json:"codelist,omitempty"`
+	// Descriptions by language tag.
+	Descriptions map[string]string `protobuf:"bytes,5,rep,name=descriptions,proto3" json:"descriptions,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Remarks.
+	Annotations   []*Annotation `protobuf:"bytes,6,rep,name=annotations,proto3" json:"annotations,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Concept) Reset() {
+	*x = Concept{}
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Concept) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Concept) ProtoMessage() {}
+
+func (x *Concept) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Concept.ProtoReflect.Descriptor instead.
+func (*Concept) Descriptor() ([]byte, []int) {
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Concept) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Concept) GetParent() string {
+	if x != nil {
+		return x.Parent
+	}
+	return ""
+}
+
+func (x *Concept) GetNames() map[string]string {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
+
+func (x *Concept) GetCodelist() string {
+	if x != nil {
+		return x.Codelist
+	}
+	return ""
+}
+
+func (x *Concept) GetDescriptions() map[string]string {
+	if x != nil {
+		return x.Descriptions
+	}
+	return nil
+}
+
+func (x *Concept) GetAnnotations() []*Annotation {
+	if x != nil {
+		return x.Annotations
+	}
+	return nil
+}
+
+// OrganisationScheme is a scheme of agencies or of data providers. Its version is "1.0", and SDMX fixes its id: "AGENCIES" or
+// "DATA_PROVIDERS".
+type OrganisationScheme struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The maintenance agency.
+	Agency string `protobuf:"bytes,1,opt,name=agency,proto3" json:"agency,omitempty"`
+	// The id, unique in the agency.
+	Id string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// The version.
+	Version string `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
+	// Names by language tag.
+	Names map[string]string `protobuf:"bytes,4,rep,name=names,proto3" json:"names,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// The organisations.
+	Organisations []*Organisation `protobuf:"bytes,5,rep,name=organisations,proto3" json:"organisations,omitempty"`
+	// Descriptions by language tag.
+	Descriptions map[string]string `protobuf:"bytes,6,rep,name=descriptions,proto3" json:"descriptions,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Remarks.
+	Annotations   []*Annotation `protobuf:"bytes,7,rep,name=annotations,proto3" json:"annotations,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OrganisationScheme) Reset() {
+	*x = OrganisationScheme{}
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrganisationScheme) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrganisationScheme) ProtoMessage() {}
+
+func (x *OrganisationScheme) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrganisationScheme.ProtoReflect.Descriptor instead.
+func (*OrganisationScheme) Descriptor() ([]byte, []int) {
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *OrganisationScheme) GetAgency() string {
+	if x != nil {
+		return x.Agency
+	}
+	return ""
+}
+
+func (x *OrganisationScheme) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *OrganisationScheme) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *OrganisationScheme) GetNames() map[string]string {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
+
+func (x *OrganisationScheme) GetOrganisations() []*Organisation {
+	if x != nil {
+		return x.Organisations
+	}
+	return nil
+}
+
+func (x *OrganisationScheme) GetDescriptions() map[string]string {
+	if x != nil {
+		return x.Descriptions
+	}
+	return nil
+}
+
+func (x *OrganisationScheme) GetAnnotations() []*Annotation {
+	if x != nil {
+		return x.Annotations
+	}
+	return nil
+}
+
+// Organisation is an agency or a data provider.
+type Organisation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id, unique in the scheme: of an agency that by which artefacts name it, of a data provider that by which figures do.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Names by language tag.
+	Names map[string]string `protobuf:"bytes,2,rep,name=names,proto3" json:"names,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Descriptions by language tag.
+	Descriptions map[string]string `protobuf:"bytes,3,rep,name=descriptions,proto3" json:"descriptions,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Remarks.
+	Annotations   []*Annotation `protobuf:"bytes,4,rep,name=annotations,proto3" json:"annotations,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Organisation) Reset() {
+	*x = Organisation{}
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Organisation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Organisation) ProtoMessage() {}
+
+func (x *Organisation) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Organisation.ProtoReflect.Descriptor instead.
+func (*Organisation) Descriptor() ([]byte, []int) {
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Organisation) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Organisation) GetNames() map[string]string {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
+
+func (x *Organisation) GetDescriptions() map[string]string {
+	if x != nil {
+		return x.Descriptions
+	}
+	return nil
+}
+
+func (x *Organisation) GetAnnotations() []*Annotation {
+	if x != nil {
+		return x.Annotations
+	}
+	return nil
+}
+
 // DataStructure says which components a figure has. TIME_PERIOD and OBS_VALUE always belong to it.
 type DataStructure struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -561,14 +1608,18 @@ type DataStructure struct {
 	// The dimensions in key order, TIME_PERIOD left out. The first is FREQ.
 	Dimensions []*Component `protobuf:"bytes,5,rep,name=dimensions,proto3" json:"dimensions,omitempty"`
 	// The attributes of an observation.
-	Attributes    []*Component `protobuf:"bytes,6,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	Attributes []*Component `protobuf:"bytes,6,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	// Descriptions by language tag.
+	Descriptions map[string]string `protobuf:"bytes,7,rep,name=descriptions,proto3" json:"descriptions,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Remarks.
+	Annotations   []*Annotation `protobuf:"bytes,8,rep,name=annotations,proto3" json:"annotations,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DataStructure) Reset() {
 	*x = DataStructure{}
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[7]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -580,7 +1631,7 @@ func (x *DataStructure) String() string {
 func (*DataStructure) ProtoMessage() {}
 
 func (x *DataStructure) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[7]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -593,7 +1644,7 @@ func (x *DataStructure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DataStructure.ProtoReflect.Descriptor instead.
 func (*DataStructure) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{7}
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *DataStructure) GetAgency() string {
@@ -638,22 +1689,38 @@ func (x *DataStructure) GetAttributes() []*Component {
 	return nil
 }
 
+func (x *DataStructure) GetDescriptions() map[string]string {
+	if x != nil {
+		return x.Descriptions
+	}
+	return nil
+}
+
+func (x *DataStructure) GetAnnotations() []*Annotation {
+	if x != nil {
+		return x.Annotations
+	}
+	return nil
+}
+
 // Component is a dimension or an attribute.
 type Component struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The id, for example "CITIZENSHIP".
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// The codelist, as "AGENCY:ID(VERSION)"; empty where any text may stand.
+	// The codelist, as "AGENCY:ID(VERSION)"; empty: that of the concept, and without one any text may stand.
 	Codelist string `protobuf:"bytes,2,opt,name=codelist,proto3" json:"codelist,omitempty"`
-	// Names by language tag.
-	Names         map[string]string `protobuf:"bytes,3,rep,name=names,proto3" json:"names,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Names by language tag; none: those of the concept.
+	Names map[string]string `protobuf:"bytes,3,rep,name=names,proto3" json:"names,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// What it means, as "AGENCY:SCHEME(VERSION).CONCEPT"; empty where no concept scheme has it.
+	Concept       string `protobuf:"bytes,4,opt,name=concept,proto3" json:"concept,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Component) Reset() {
 	*x = Component{}
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[8]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -665,7 +1732,7 @@ func (x *Component) String() string {
 func (*Component) ProtoMessage() {}
 
 func (x *Component) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[8]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -678,7 +1745,7 @@ func (x *Component) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Component.ProtoReflect.Descriptor instead.
 func (*Component) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{8}
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Component) GetId() string {
@@ -702,6 +1769,13 @@ func (x *Component) GetNames() map[string]string {
 	return nil
 }
 
+func (x *Component) GetConcept() string {
+	if x != nil {
+		return x.Concept
+	}
+	return ""
+}
+
 // Dataflow is a collection of figures under a data structure.
 type Dataflow struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -714,14 +1788,18 @@ type Dataflow struct {
 	// Names by language tag.
 	Names map[string]string `protobuf:"bytes,4,rep,name=names,proto3" json:"names,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// The data structure, as "AGENCY:ID(VERSION)".
-	Structure     string `protobuf:"bytes,5,opt,name=structure,proto3" json:"structure,omitempty"`
+	Structure string `protobuf:"bytes,5,opt,name=structure,proto3" json:"structure,omitempty"`
+	// Descriptions by language tag.
+	Descriptions map[string]string `protobuf:"bytes,6,rep,name=descriptions,proto3" json:"descriptions,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Remarks.
+	Annotations   []*Annotation `protobuf:"bytes,7,rep,name=annotations,proto3" json:"annotations,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Dataflow) Reset() {
 	*x = Dataflow{}
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[9]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -733,7 +1811,7 @@ func (x *Dataflow) String() string {
 func (*Dataflow) ProtoMessage() {}
 
 func (x *Dataflow) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[9]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -746,7 +1824,7 @@ func (x *Dataflow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Dataflow.ProtoReflect.Descriptor instead.
 func (*Dataflow) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{9}
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Dataflow) GetAgency() string {
@@ -784,7 +1862,619 @@ func (x *Dataflow) GetStructure() string {
 	return ""
 }
 
-// RepresentationMap maps tuples of codes or labels to tuples of codes.
+func (x *Dataflow) GetDescriptions() map[string]string {
+	if x != nil {
+		return x.Descriptions
+	}
+	return nil
+}
+
+func (x *Dataflow) GetAnnotations() []*Annotation {
+	if x != nil {
+		return x.Annotations
+	}
+	return nil
+}
+
+// ProvisionAgreement says that a provider reports to a dataflow.
+type ProvisionAgreement struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The maintenance agency.
+	Agency string `protobuf:"bytes,1,opt,name=agency,proto3" json:"agency,omitempty"`
+	// The id, unique in the agency.
+	Id string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// The semantic version.
+	Version string `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
+	// Names by language tag.
+	Names map[string]string `protobuf:"bytes,4,rep,name=names,proto3" json:"names,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// The dataflow, as "AGENCY:ID(VERSION)".
+	Dataflow string `protobuf:"bytes,5,opt,name=dataflow,proto3" json:"dataflow,omitempty"`
+	// The data provider, as "AGENCY:DATA_PROVIDERS(1.0).PROVIDER"; PROVIDER is that of its figures, such as "us".
+	DataProvider string `protobuf:"bytes,6,opt,name=data_provider,json=dataProvider,proto3" json:"data_provider,omitempty"`
+	// Descriptions by language tag.
+	Descriptions map[string]string `protobuf:"bytes,7,rep,name=descriptions,proto3" json:"descriptions,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Remarks.
+	Annotations   []*Annotation `protobuf:"bytes,8,rep,name=annotations,proto3" json:"annotations,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProvisionAgreement) Reset() {
+	*x = ProvisionAgreement{}
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProvisionAgreement) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProvisionAgreement) ProtoMessage() {}
+
+func (x *ProvisionAgreement) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProvisionAgreement.ProtoReflect.Descriptor instead.
+func (*ProvisionAgreement) Descriptor() ([]byte, []int) {
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ProvisionAgreement) GetAgency() string {
+	if x != nil {
+		return x.Agency
+	}
+	return ""
+}
+
+func (x *ProvisionAgreement) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ProvisionAgreement) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *ProvisionAgreement) GetNames() map[string]string {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
+
+func (x *ProvisionAgreement) GetDataflow() string {
+	if x != nil {
+		return x.Dataflow
+	}
+	return ""
+}
+
+func (x *ProvisionAgreement) GetDataProvider() string {
+	if x != nil {
+		return x.DataProvider
+	}
+	return ""
+}
+
+func (x *ProvisionAgreement) GetDescriptions() map[string]string {
+	if x != nil {
+		return x.Descriptions
+	}
+	return nil
+}
+
+func (x *ProvisionAgreement) GetAnnotations() []*Annotation {
+	if x != nil {
+		return x.Annotations
+	}
+	return nil
+}
+
+// ContentConstraint says which codes, keys and times there may be, or are, in what it is attached to. A row of a submission has
+// to fit every constraint of role ALLOWED of its dataflow, of its data structure, and of the provision agreement of its provider.
+//
+// It fits a constraint that fits one of the regions and key sets that include, where there are any, and none of those that
+// exclude.
+type ContentConstraint struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The maintenance agency.
+	Agency string `protobuf:"bytes,1,opt,name=agency,proto3" json:"agency,omitempty"`
+	// The id, unique in the agency.
+	Id string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// The semantic version.
+	Version string `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
+	// Names by language tag.
+	Names map[string]string `protobuf:"bytes,4,rep,name=names,proto3" json:"names,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// What it tells.
+	Role ContentConstraint_Role `protobuf:"varint,5,opt,name=role,proto3,enum=comity.statistics.v1.ContentConstraint_Role" json:"role,omitempty"`
+	// The data structures that it is attached to, each as "AGENCY:ID(VERSION)". What it is attached to is of one kind.
+	DataStructures []string `protobuf:"bytes,6,rep,name=data_structures,json=dataStructures,proto3" json:"data_structures,omitempty"`
+	// The dataflows that it is attached to.
+	Dataflows []string `protobuf:"bytes,7,rep,name=dataflows,proto3" json:"dataflows,omitempty"`
+	// The provision agreements that it is attached to.
+	ProvisionAgreements []string `protobuf:"bytes,8,rep,name=provision_agreements,json=provisionAgreements,proto3" json:"provision_agreements,omitempty"`
+	// Regions of the cube.
+	CubeRegions []*CubeRegion `protobuf:"bytes,9,rep,name=cube_regions,json=cubeRegions,proto3" json:"cube_regions,omitempty"`
+	// Sets of keys.
+	KeySets []*DataKeySet `protobuf:"bytes,10,rep,name=key_sets,json=keySets,proto3" json:"key_sets,omitempty"`
+	// Descriptions by language tag.
+	Descriptions map[string]string `protobuf:"bytes,11,rep,name=descriptions,proto3" json:"descriptions,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Remarks.
+	Annotations   []*Annotation `protobuf:"bytes,12,rep,name=annotations,proto3" json:"annotations,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ContentConstraint) Reset() {
+	*x = ContentConstraint{}
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ContentConstraint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ContentConstraint) ProtoMessage() {}
+
+func (x *ContentConstraint) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ContentConstraint.ProtoReflect.Descriptor instead.
+func (*ContentConstraint) Descriptor() ([]byte, []int) {
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ContentConstraint) GetAgency() string {
+	if x != nil {
+		return x.Agency
+	}
+	return ""
+}
+
+func (x *ContentConstraint) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ContentConstraint) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *ContentConstraint) GetNames() map[string]string {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
+
+func (x *ContentConstraint) GetRole() ContentConstraint_Role {
+	if x != nil {
+		return x.Role
+	}
+	return ContentConstraint_UNSPECIFIED
+}
+
+func (x *ContentConstraint) GetDataStructures() []string {
+	if x != nil {
+		return x.DataStructures
+	}
+	return nil
+}
+
+func (x *ContentConstraint) GetDataflows() []string {
+	if x != nil {
+		return x.Dataflows
+	}
+	return nil
+}
+
+func (x *ContentConstraint) GetProvisionAgreements() []string {
+	if x != nil {
+		return x.ProvisionAgreements
+	}
+	return nil
+}
+
+func (x *ContentConstraint) GetCubeRegions() []*CubeRegion {
+	if x != nil {
+		return x.CubeRegions
+	}
+	return nil
+}
+
+func (x *ContentConstraint) GetKeySets() []*DataKeySet {
+	if x != nil {
+		return x.KeySets
+	}
+	return nil
+}
+
+func (x *ContentConstraint) GetDescriptions() map[string]string {
+	if x != nil {
+		return x.Descriptions
+	}
+	return nil
+}
+
+func (x *ContentConstraint) GetAnnotations() []*Annotation {
+	if x != nil {
+		return x.Annotations
+	}
+	return nil
+}
+
+// CubeRegion is the part of a cube in which each of some components has one of some values.
+type CubeRegion struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What is in the region is excluded; false: included.
+	Exclude bool `protobuf:"varint,1,opt,name=exclude,proto3" json:"exclude,omitempty"`
+	// The components that it is bounded in, each once.
+	Keys          []*CubeRegionKey `protobuf:"bytes,2,rep,name=keys,proto3" json:"keys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CubeRegion) Reset() {
+	*x = CubeRegion{}
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CubeRegion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CubeRegion) ProtoMessage() {}
+
+func (x *CubeRegion) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CubeRegion.ProtoReflect.Descriptor instead.
+func (*CubeRegion) Descriptor() ([]byte, []int) {
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *CubeRegion) GetExclude() bool {
+	if x != nil {
+		return x.Exclude
+	}
+	return false
+}
+
+func (x *CubeRegion) GetKeys() []*CubeRegionKey {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+// CubeRegionKey bounds a region in one component.
+type CubeRegionKey struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id of a dimension or an attribute, or TIME_PERIOD.
+	Component string `protobuf:"bytes,1,opt,name=component,proto3" json:"component,omitempty"`
+	// The values; of TIME_PERIOD none.
+	Values []*CubeRegionValue `protobuf:"bytes,2,rep,name=values,proto3" json:"values,omitempty"`
+	// The values are those that the component does not have in the region.
+	Exclude bool `protobuf:"varint,3,opt,name=exclude,proto3" json:"exclude,omitempty"`
+	// Of TIME_PERIOD: the periods.
+	TimeRange     *TimeRange `protobuf:"bytes,4,opt,name=time_range,json=timeRange,proto3" json:"time_range,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CubeRegionKey) Reset() {
+	*x = CubeRegionKey{}
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CubeRegionKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CubeRegionKey) ProtoMessage() {}
+
+func (x *CubeRegionKey) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CubeRegionKey.ProtoReflect.Descriptor instead.
+func (*CubeRegionKey) Descriptor() ([]byte, []int) {
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *CubeRegionKey) GetComponent() string {
+	if x != nil {
+		return x.Component
+	}
+	return ""
+}
+
+func (x *CubeRegionKey) GetValues() []*CubeRegionValue {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
+func (x *CubeRegionKey) GetExclude() bool {
+	if x != nil {
+		return x.Exclude
+	}
+	return false
+}
+
+func (x *CubeRegionKey) GetTimeRange() *TimeRange {
+	if x != nil {
+		return x.TimeRange
+	}
+	return nil
+}
+
+// CubeRegionValue is a value, or a part of a hierarchy.
+type CubeRegionValue struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The value, a code where the component has a codelist.
+	Value string `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`
+	// What else it stands for.
+	Cascade       CubeRegionValue_Cascade `protobuf:"varint,2,opt,name=cascade,proto3,enum=comity.statistics.v1.CubeRegionValue_Cascade" json:"cascade,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CubeRegionValue) Reset() {
+	*x = CubeRegionValue{}
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CubeRegionValue) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CubeRegionValue) ProtoMessage() {}
+
+func (x *CubeRegionValue) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CubeRegionValue.ProtoReflect.Descriptor instead.
+func (*CubeRegionValue) Descriptor() ([]byte, []int) {
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *CubeRegionValue) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+func (x *CubeRegionValue) GetCascade() CubeRegionValue_Cascade {
+	if x != nil {
+		return x.Cascade
+	}
+	return CubeRegionValue_UNSPECIFIED
+}
+
+// TimeRange is a run of periods. A period is in it that lies wholly between the start of the first and the end of the last.
+type TimeRange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The first period, for example "2023-01" or "2023"; empty: from the start.
+	StartPeriod string `protobuf:"bytes,1,opt,name=start_period,json=startPeriod,proto3" json:"start_period,omitempty"`
+	// The last period; empty: to the end.
+	EndPeriod     string `protobuf:"bytes,2,opt,name=end_period,json=endPeriod,proto3" json:"end_period,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TimeRange) Reset() {
+	*x = TimeRange{}
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TimeRange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TimeRange) ProtoMessage() {}
+
+func (x *TimeRange) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TimeRange.ProtoReflect.Descriptor instead.
+func (*TimeRange) Descriptor() ([]byte, []int) {
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *TimeRange) GetStartPeriod() string {
+	if x != nil {
+		return x.StartPeriod
+	}
+	return ""
+}
+
+func (x *TimeRange) GetEndPeriod() string {
+	if x != nil {
+		return x.EndPeriod
+	}
+	return ""
+}
+
+// DataKeySet is a set of keys.
+type DataKeySet struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The keys are excluded; false: included.
+	Exclude bool `protobuf:"varint,1,opt,name=exclude,proto3" json:"exclude,omitempty"`
+	// The keys.
+	Keys          []*DataKey `protobuf:"bytes,2,rep,name=keys,proto3" json:"keys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DataKeySet) Reset() {
+	*x = DataKeySet{}
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DataKeySet) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DataKeySet) ProtoMessage() {}
+
+func (x *DataKeySet) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DataKeySet.ProtoReflect.Descriptor instead.
+func (*DataKeySet) Descriptor() ([]byte, []int) {
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *DataKeySet) GetExclude() bool {
+	if x != nil {
+		return x.Exclude
+	}
+	return false
+}
+
+func (x *DataKeySet) GetKeys() []*DataKey {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+// DataKey is a whole key or a part of one.
+type DataKey struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Values by dimension; a dimension that is not named may have any.
+	Values        map[string]string `protobuf:"bytes,1,rep,name=values,proto3" json:"values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DataKey) Reset() {
+	*x = DataKey{}
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DataKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DataKey) ProtoMessage() {}
+
+func (x *DataKey) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DataKey.ProtoReflect.Descriptor instead.
+func (*DataKey) Descriptor() ([]byte, []int) {
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *DataKey) GetValues() map[string]string {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
+// RepresentationMap maps tuples of codes or labels to tuples of codes. One tuple is mapped to one other in each period; several
+// may be mapped to the same.
 type RepresentationMap struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The maintenance agency.
@@ -800,14 +2490,22 @@ type RepresentationMap struct {
 	// What a tuple that no mapping fits becomes; empty: it is not mapped. Either way it is reported.
 	Otherwise []string `protobuf:"bytes,6,rep,name=otherwise,proto3" json:"otherwise,omitempty"`
 	// True: a value that is already a code of the target's codelist and that no mapping names stays as it is.
-	Identity      bool `protobuf:"varint,7,opt,name=identity,proto3" json:"identity,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Identity bool `protobuf:"varint,7,opt,name=identity,proto3" json:"identity,omitempty"`
+	// Descriptions by language tag.
+	Descriptions map[string]string `protobuf:"bytes,8,rep,name=descriptions,proto3" json:"descriptions,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Remarks.
+	Annotations []*Annotation `protobuf:"bytes,9,rep,name=annotations,proto3" json:"annotations,omitempty"`
+	// The codelists of the sources, each as "AGENCY:ID(VERSION)" or empty for any text; none: any text in all of them.
+	SourceCodelists []string `protobuf:"bytes,10,rep,name=source_codelists,json=sourceCodelists,proto3" json:"source_codelists,omitempty"`
+	// The codelists of the targets, likewise.
+	TargetCodelists []string `protobuf:"bytes,11,rep,name=target_codelists,json=targetCodelists,proto3" json:"target_codelists,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *RepresentationMap) Reset() {
 	*x = RepresentationMap{}
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[10]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -819,7 +2517,7 @@ func (x *RepresentationMap) String() string {
 func (*RepresentationMap) ProtoMessage() {}
 
 func (x *RepresentationMap) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[10]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -832,7 +2530,7 @@ func (x *RepresentationMap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepresentationMap.ProtoReflect.Descriptor instead.
 func (*RepresentationMap) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{10}
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RepresentationMap) GetAgency() string {
@@ -884,6 +2582,34 @@ func (x *RepresentationMap) GetIdentity() bool {
 	return false
 }
 
+func (x *RepresentationMap) GetDescriptions() map[string]string {
+	if x != nil {
+		return x.Descriptions
+	}
+	return nil
+}
+
+func (x *RepresentationMap) GetAnnotations() []*Annotation {
+	if x != nil {
+		return x.Annotations
+	}
+	return nil
+}
+
+func (x *RepresentationMap) GetSourceCodelists() []string {
+	if x != nil {
+		return x.SourceCodelists
+	}
+	return nil
+}
+
+func (x *RepresentationMap) GetTargetCodelists() []string {
+	if x != nil {
+		return x.TargetCodelists
+	}
+	return nil
+}
+
 // Mapping maps one tuple to another.
 type Mapping struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -903,7 +2629,7 @@ type Mapping struct {
 
 func (x *Mapping) Reset() {
 	*x = Mapping{}
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[11]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -915,7 +2641,7 @@ func (x *Mapping) String() string {
 func (*Mapping) ProtoMessage() {}
 
 func (x *Mapping) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[11]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -928,7 +2654,7 @@ func (x *Mapping) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Mapping.ProtoReflect.Descriptor instead.
 func (*Mapping) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{11}
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Mapping) GetSources() []string {
@@ -976,13 +2702,17 @@ type StructureMap struct {
 	Target string `protobuf:"bytes,6,opt,name=target,proto3" json:"target,omitempty"`
 	// How each target component comes about. A target dimension with no map is taken from the source's of the same id.
 	ComponentMaps []*ComponentMap `protobuf:"bytes,7,rep,name=component_maps,json=componentMaps,proto3" json:"component_maps,omitempty"`
+	// Descriptions by language tag.
+	Descriptions map[string]string `protobuf:"bytes,8,rep,name=descriptions,proto3" json:"descriptions,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Remarks.
+	Annotations   []*Annotation `protobuf:"bytes,9,rep,name=annotations,proto3" json:"annotations,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StructureMap) Reset() {
 	*x = StructureMap{}
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[12]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -994,7 +2724,7 @@ func (x *StructureMap) String() string {
 func (*StructureMap) ProtoMessage() {}
 
 func (x *StructureMap) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[12]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1007,7 +2737,7 @@ func (x *StructureMap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StructureMap.ProtoReflect.Descriptor instead.
 func (*StructureMap) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{12}
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *StructureMap) GetAgency() string {
@@ -1059,6 +2789,20 @@ func (x *StructureMap) GetComponentMaps() []*ComponentMap {
 	return nil
 }
 
+func (x *StructureMap) GetDescriptions() map[string]string {
+	if x != nil {
+		return x.Descriptions
+	}
+	return nil
+}
+
+func (x *StructureMap) GetAnnotations() []*Annotation {
+	if x != nil {
+		return x.Annotations
+	}
+	return nil
+}
+
 // ComponentMap fills one or more target components, from source components or with a constant.
 type ComponentMap struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1076,7 +2820,7 @@ type ComponentMap struct {
 
 func (x *ComponentMap) Reset() {
 	*x = ComponentMap{}
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[13]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1088,7 +2832,7 @@ func (x *ComponentMap) String() string {
 func (*ComponentMap) ProtoMessage() {}
 
 func (x *ComponentMap) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[13]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1101,7 +2845,7 @@ func (x *ComponentMap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ComponentMap.ProtoReflect.Descriptor instead.
 func (*ComponentMap) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{13}
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ComponentMap) GetSources() []string {
@@ -1175,7 +2919,7 @@ type Layout struct {
 
 func (x *Layout) Reset() {
 	*x = Layout{}
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[14]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1187,7 +2931,7 @@ func (x *Layout) String() string {
 func (*Layout) ProtoMessage() {}
 
 func (x *Layout) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[14]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1200,7 +2944,7 @@ func (x *Layout) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Layout.ProtoReflect.Descriptor instead.
 func (*Layout) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{14}
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Layout) GetId() string {
@@ -1341,7 +3085,7 @@ type LayoutColumn struct {
 
 func (x *LayoutColumn) Reset() {
 	*x = LayoutColumn{}
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[15]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1353,7 +3097,7 @@ func (x *LayoutColumn) String() string {
 func (*LayoutColumn) ProtoMessage() {}
 
 func (x *LayoutColumn) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[15]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1366,7 +3110,7 @@ func (x *LayoutColumn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LayoutColumn.ProtoReflect.Descriptor instead.
 func (*LayoutColumn) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{15}
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *LayoutColumn) GetHeader() string {
@@ -1438,7 +3182,7 @@ type LayoutNumbers struct {
 
 func (x *LayoutNumbers) Reset() {
 	*x = LayoutNumbers{}
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[16]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1450,7 +3194,7 @@ func (x *LayoutNumbers) String() string {
 func (*LayoutNumbers) ProtoMessage() {}
 
 func (x *LayoutNumbers) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[16]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1463,7 +3207,7 @@ func (x *LayoutNumbers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LayoutNumbers.ProtoReflect.Descriptor instead.
 func (*LayoutNumbers) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{16}
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *LayoutNumbers) GetDecimal() string {
@@ -1495,7 +3239,7 @@ type LayoutFilter struct {
 
 func (x *LayoutFilter) Reset() {
 	*x = LayoutFilter{}
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[17]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1507,7 +3251,7 @@ func (x *LayoutFilter) String() string {
 func (*LayoutFilter) ProtoMessage() {}
 
 func (x *LayoutFilter) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[17]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1520,7 +3264,7 @@ func (x *LayoutFilter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LayoutFilter.ProtoReflect.Descriptor instead.
 func (*LayoutFilter) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{17}
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *LayoutFilter) GetHeader() string {
@@ -1565,7 +3309,7 @@ type LayoutPeriod struct {
 
 func (x *LayoutPeriod) Reset() {
 	*x = LayoutPeriod{}
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[18]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1577,7 +3321,7 @@ func (x *LayoutPeriod) String() string {
 func (*LayoutPeriod) ProtoMessage() {}
 
 func (x *LayoutPeriod) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[18]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1590,7 +3334,7 @@ func (x *LayoutPeriod) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LayoutPeriod.ProtoReflect.Descriptor instead.
 func (*LayoutPeriod) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{18}
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *LayoutPeriod) GetHeaders() []string {
@@ -1634,7 +3378,7 @@ type LayoutPeriod_FiscalYear struct {
 
 func (x *LayoutPeriod_FiscalYear) Reset() {
 	*x = LayoutPeriod_FiscalYear{}
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[28]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1646,7 +3390,7 @@ func (x *LayoutPeriod_FiscalYear) String() string {
 func (*LayoutPeriod_FiscalYear) ProtoMessage() {}
 
 func (x *LayoutPeriod_FiscalYear) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_structure_proto_msgTypes[28]
+	mi := &file_comity_statistics_v1_structure_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1659,7 +3403,7 @@ func (x *LayoutPeriod_FiscalYear) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LayoutPeriod_FiscalYear.ProtoReflect.Descriptor instead.
 func (*LayoutPeriod_FiscalYear) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{18, 0}
+	return file_comity_statistics_v1_structure_proto_rawDescGZIP(), []int{33, 0}
 }
 
 func (x *LayoutPeriod_FiscalYear) GetFirstMonth() int32 {
@@ -1680,42 +3424,171 @@ var File_comity_statistics_v1_structure_proto protoreflect.FileDescriptor
 
 const file_comity_statistics_v1_structure_proto_rawDesc = "" +
 	"\n" +
-	"$comity/statistics/v1/structure.proto\x12\x14comity.statistics.v1\"\xfb\x02\n" +
+	"$comity/statistics/v1/structure.proto\x12\x14comity.statistics.v1\"\xaf\x06\n" +
 	"\n" +
 	"Structures\x12<\n" +
 	"\tcodelists\x18\x01 \x03(\v2\x1e.comity.statistics.v1.CodelistR\tcodelists\x12L\n" +
 	"\x0fdata_structures\x18\x02 \x03(\v2#.comity.statistics.v1.DataStructureR\x0edataStructures\x12<\n" +
 	"\tdataflows\x18\x03 \x03(\v2\x1e.comity.statistics.v1.DataflowR\tdataflows\x12X\n" +
 	"\x13representation_maps\x18\x04 \x03(\v2'.comity.statistics.v1.RepresentationMapR\x12representationMaps\x12I\n" +
-	"\x0estructure_maps\x18\x05 \x03(\v2\".comity.statistics.v1.StructureMapR\rstructureMaps\"\x17\n" +
-	"\x15ListStructuresRequest\"Z\n" +
+	"\x0estructure_maps\x18\x05 \x03(\v2\".comity.statistics.v1.StructureMapR\rstructureMaps\x12L\n" +
+	"\x0fconcept_schemes\x18\x06 \x03(\v2#.comity.statistics.v1.ConceptSchemeR\x0econceptSchemes\x12X\n" +
+	"\x13content_constraints\x18\a \x03(\v2'.comity.statistics.v1.ContentConstraintR\x12contentConstraints\x12[\n" +
+	"\x14provision_agreements\x18\b \x03(\v2(.comity.statistics.v1.ProvisionAgreementR\x13provisionAgreements\x12O\n" +
+	"\x0eagency_schemes\x18\t \x03(\v2(.comity.statistics.v1.OrganisationSchemeR\ragencySchemes\x12\\\n" +
+	"\x15data_provider_schemes\x18\n" +
+	" \x03(\v2(.comity.statistics.v1.OrganisationSchemeR\x13dataProviderSchemes\"\xf1\x01\n" +
+	"\bArtefact\"\xe4\x01\n" +
+	"\x04Kind\x12\x0f\n" +
+	"\vUNSPECIFIED\x10\x00\x12\f\n" +
+	"\bCODELIST\x10\x01\x12\x12\n" +
+	"\x0eCONCEPT_SCHEME\x10\x02\x12\x12\n" +
+	"\x0eDATA_STRUCTURE\x10\x03\x12\f\n" +
+	"\bDATAFLOW\x10\x04\x12\x16\n" +
+	"\x12CONTENT_CONSTRAINT\x10\x05\x12\x17\n" +
+	"\x13PROVISION_AGREEMENT\x10\x06\x12\x16\n" +
+	"\x12REPRESENTATION_MAP\x10\a\x12\x11\n" +
+	"\rSTRUCTURE_MAP\x10\b\x12\x11\n" +
+	"\rAGENCY_SCHEME\x10\t\x12\x18\n" +
+	"\x14DATA_PROVIDER_SCHEME\x10\n" +
+	"\"\xa4\x04\n" +
+	"\x15ListStructuresRequest\x129\n" +
+	"\x05kinds\x18\x01 \x03(\x0e2#.comity.statistics.v1.Artefact.KindR\x05kinds\x12\x1a\n" +
+	"\bagencies\x18\x02 \x03(\tR\bagencies\x12\x10\n" +
+	"\x03ids\x18\x03 \x03(\tR\x03ids\x12\x1a\n" +
+	"\bversions\x18\x04 \x03(\tR\bversions\x12V\n" +
+	"\n" +
+	"references\x18\x05 \x01(\x0e26.comity.statistics.v1.ListStructuresRequest.ReferencesR\n" +
+	"references\x12L\n" +
+	"\x0freference_kinds\x18\x06 \x03(\x0e2#.comity.statistics.v1.Artefact.KindR\x0ereferenceKinds\x12B\n" +
+	"\x06detail\x18\a \x01(\x0e2*.comity.statistics.v1.ArtefactDetail.LevelR\x06detail\x12\x14\n" +
+	"\x05items\x18\b \x03(\tR\x05items\"\x85\x01\n" +
+	"\n" +
+	"References\x12\x0f\n" +
+	"\vUNSPECIFIED\x10\x00\x12\b\n" +
+	"\x04NONE\x10\x01\x12\v\n" +
+	"\aPARENTS\x10\x02\x12\x18\n" +
+	"\x14PARENTS_AND_SIBLINGS\x10\x03\x12\r\n" +
+	"\tANCESTORS\x10\x04\x12\f\n" +
+	"\bCHILDREN\x10\x05\x12\x0f\n" +
+	"\vDESCENDANTS\x10\x06\x12\a\n" +
+	"\x03ALL\x10\a\"\xa6\x01\n" +
+	"\x0eArtefactDetail\"\x93\x01\n" +
+	"\x05Level\x12\x0f\n" +
+	"\vUNSPECIFIED\x10\x00\x12\b\n" +
+	"\x04FULL\x10\x01\x12\r\n" +
+	"\tALL_STUBS\x10\x02\x12\x13\n" +
+	"\x0fREFERENCE_STUBS\x10\x03\x12\x16\n" +
+	"\x12ALL_COMPLETE_STUBS\x10\x04\x12\x1c\n" +
+	"\x18REFERENCE_COMPLETE_STUBS\x10\x05\x12\x15\n" +
+	"\x11REFERENCE_PARTIAL\x10\x06\"Z\n" +
 	"\x16ListStructuresResponse\x12@\n" +
 	"\n" +
 	"structures\x18\x01 \x01(\v2 .comity.statistics.v1.StructuresR\n" +
-	"structures\"\x19\n" +
-	"\x17DeleteStructuresRequest\"\x1a\n" +
-	"\x18DeleteStructuresResponse\"\x91\x02\n" +
+	"structures\"7\n" +
+	"\x17DeleteStructuresRequest\x12\x1c\n" +
+	"\tartefacts\x18\x01 \x03(\tR\tartefacts\"4\n" +
+	"\x18DeleteStructuresResponse\x12\x18\n" +
+	"\adeleted\x18\x01 \x01(\x05R\adeleted\"\xeb\x01\n" +
+	"\n" +
+	"Annotation\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\x05title\x18\x02 \x01(\tR\x05title\x12\x12\n" +
+	"\x04type\x18\x03 \x01(\tR\x04type\x12\x14\n" +
+	"\x05value\x18\x04 \x01(\tR\x05value\x12A\n" +
+	"\x05texts\x18\x05 \x03(\v2+.comity.statistics.v1.Annotation.TextsEntryR\x05texts\x12\x10\n" +
+	"\x03url\x18\x06 \x01(\tR\x03url\x1a8\n" +
+	"\n" +
+	"TextsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xec\x03\n" +
 	"\bCodelist\x12\x16\n" +
 	"\x06agency\x18\x01 \x01(\tR\x06agency\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\tR\aversion\x12?\n" +
 	"\x05names\x18\x04 \x03(\v2).comity.statistics.v1.Codelist.NamesEntryR\x05names\x120\n" +
 	"\x05codes\x18\x05 \x03(\v2\x1a.comity.statistics.v1.CodeR\x05codes\x12\x16\n" +
-	"\x06levels\x18\x06 \x03(\tR\x06levels\x1a8\n" +
+	"\x06levels\x18\x06 \x03(\tR\x06levels\x12T\n" +
+	"\fdescriptions\x18\a \x03(\v20.comity.statistics.v1.Codelist.DescriptionsEntryR\fdescriptions\x12B\n" +
+	"\vannotations\x18\b \x03(\v2 .comity.statistics.v1.AnnotationR\vannotations\x1a8\n" +
 	"\n" +
 	"NamesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd3\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a?\n" +
+	"\x11DescriptionsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xaa\x03\n" +
 	"\x04Code\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06parent\x18\x02 \x01(\tR\x06parent\x12;\n" +
 	"\x05names\x18\x03 \x03(\v2%.comity.statistics.v1.Code.NamesEntryR\x05names\x12\x14\n" +
 	"\x05level\x18\x04 \x01(\tR\x05level\x12\x16\n" +
-	"\x06covers\x18\x05 \x03(\tR\x06covers\x1a8\n" +
+	"\x06covers\x18\x05 \x03(\tR\x06covers\x12P\n" +
+	"\fdescriptions\x18\x06 \x03(\v2,.comity.statistics.v1.Code.DescriptionsEntryR\fdescriptions\x12B\n" +
+	"\vannotations\x18\a \x03(\v2 .comity.statistics.v1.AnnotationR\vannotations\x1a8\n" +
 	"\n" +
 	"NamesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd3\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a?\n" +
+	"\x11DescriptionsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xec\x03\n" +
+	"\rConceptScheme\x12\x16\n" +
+	"\x06agency\x18\x01 \x01(\tR\x06agency\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\tR\aversion\x12D\n" +
+	"\x05names\x18\x04 \x03(\v2..comity.statistics.v1.ConceptScheme.NamesEntryR\x05names\x129\n" +
+	"\bconcepts\x18\x05 \x03(\v2\x1d.comity.statistics.v1.ConceptR\bconcepts\x12Y\n" +
+	"\fdescriptions\x18\x06 \x03(\v25.comity.statistics.v1.ConceptScheme.DescriptionsEntryR\fdescriptions\x12B\n" +
+	"\vannotations\x18\a \x03(\v2 .comity.statistics.v1.AnnotationR\vannotations\x1a8\n" +
+	"\n" +
+	"NamesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a?\n" +
+	"\x11DescriptionsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa1\x03\n" +
+	"\aConcept\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x06parent\x18\x02 \x01(\tR\x06parent\x12>\n" +
+	"\x05names\x18\x03 \x03(\v2(.comity.statistics.v1.Concept.NamesEntryR\x05names\x12\x1a\n" +
+	"\bcodelist\x18\x04 \x01(\tR\bcodelist\x12S\n" +
+	"\fdescriptions\x18\x05 \x03(\v2/.comity.statistics.v1.Concept.DescriptionsEntryR\fdescriptions\x12B\n" +
+	"\vannotations\x18\x06 \x03(\v2 .comity.statistics.v1.AnnotationR\vannotations\x1a8\n" +
+	"\n" +
+	"NamesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a?\n" +
+	"\x11DescriptionsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8a\x04\n" +
+	"\x12OrganisationScheme\x12\x16\n" +
+	"\x06agency\x18\x01 \x01(\tR\x06agency\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\tR\aversion\x12I\n" +
+	"\x05names\x18\x04 \x03(\v23.comity.statistics.v1.OrganisationScheme.NamesEntryR\x05names\x12H\n" +
+	"\rorganisations\x18\x05 \x03(\v2\".comity.statistics.v1.OrganisationR\rorganisations\x12^\n" +
+	"\fdescriptions\x18\x06 \x03(\v2:.comity.statistics.v1.OrganisationScheme.DescriptionsEntryR\fdescriptions\x12B\n" +
+	"\vannotations\x18\a \x03(\v2 .comity.statistics.v1.AnnotationR\vannotations\x1a8\n" +
+	"\n" +
+	"NamesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a?\n" +
+	"\x11DescriptionsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xfc\x02\n" +
+	"\fOrganisation\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12C\n" +
+	"\x05names\x18\x02 \x03(\v2-.comity.statistics.v1.Organisation.NamesEntryR\x05names\x12X\n" +
+	"\fdescriptions\x18\x03 \x03(\v24.comity.statistics.v1.Organisation.DescriptionsEntryR\fdescriptions\x12B\n" +
+	"\vannotations\x18\x04 \x03(\v2 .comity.statistics.v1.AnnotationR\vannotations\x1a8\n" +
+	"\n" +
+	"NamesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a?\n" +
+	"\x11DescriptionsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb3\x04\n" +
 	"\rDataStructure\x12\x16\n" +
 	"\x06agency\x18\x01 \x01(\tR\x06agency\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x18\n" +
@@ -1726,29 +3599,112 @@ const file_comity_statistics_v1_structure_proto_rawDesc = "" +
 	"dimensions\x12?\n" +
 	"\n" +
 	"attributes\x18\x06 \x03(\v2\x1f.comity.statistics.v1.ComponentR\n" +
-	"attributes\x1a8\n" +
+	"attributes\x12Y\n" +
+	"\fdescriptions\x18\a \x03(\v25.comity.statistics.v1.DataStructure.DescriptionsEntryR\fdescriptions\x12B\n" +
+	"\vannotations\x18\b \x03(\v2 .comity.statistics.v1.AnnotationR\vannotations\x1a8\n" +
 	"\n" +
 	"NamesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb3\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a?\n" +
+	"\x11DescriptionsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xcd\x01\n" +
 	"\tComponent\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
 	"\bcodelist\x18\x02 \x01(\tR\bcodelist\x12@\n" +
-	"\x05names\x18\x03 \x03(\v2*.comity.statistics.v1.Component.NamesEntryR\x05names\x1a8\n" +
+	"\x05names\x18\x03 \x03(\v2*.comity.statistics.v1.Component.NamesEntryR\x05names\x12\x18\n" +
+	"\aconcept\x18\x04 \x01(\tR\aconcept\x1a8\n" +
 	"\n" +
 	"NamesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xe5\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xc0\x03\n" +
 	"\bDataflow\x12\x16\n" +
 	"\x06agency\x18\x01 \x01(\tR\x06agency\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\tR\aversion\x12?\n" +
 	"\x05names\x18\x04 \x03(\v2).comity.statistics.v1.Dataflow.NamesEntryR\x05names\x12\x1c\n" +
-	"\tstructure\x18\x05 \x01(\tR\tstructure\x1a8\n" +
+	"\tstructure\x18\x05 \x01(\tR\tstructure\x12T\n" +
+	"\fdescriptions\x18\x06 \x03(\v20.comity.statistics.v1.Dataflow.DescriptionsEntryR\fdescriptions\x12B\n" +
+	"\vannotations\x18\a \x03(\v2 .comity.statistics.v1.AnnotationR\vannotations\x1a8\n" +
 	"\n" +
 	"NamesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xce\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a?\n" +
+	"\x11DescriptionsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x81\x04\n" +
+	"\x12ProvisionAgreement\x12\x16\n" +
+	"\x06agency\x18\x01 \x01(\tR\x06agency\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\tR\aversion\x12I\n" +
+	"\x05names\x18\x04 \x03(\v23.comity.statistics.v1.ProvisionAgreement.NamesEntryR\x05names\x12\x1a\n" +
+	"\bdataflow\x18\x05 \x01(\tR\bdataflow\x12#\n" +
+	"\rdata_provider\x18\x06 \x01(\tR\fdataProvider\x12^\n" +
+	"\fdescriptions\x18\a \x03(\v2:.comity.statistics.v1.ProvisionAgreement.DescriptionsEntryR\fdescriptions\x12B\n" +
+	"\vannotations\x18\b \x03(\v2 .comity.statistics.v1.AnnotationR\vannotations\x1a8\n" +
+	"\n" +
+	"NamesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a?\n" +
+	"\x11DescriptionsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xad\x06\n" +
+	"\x11ContentConstraint\x12\x16\n" +
+	"\x06agency\x18\x01 \x01(\tR\x06agency\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\tR\aversion\x12H\n" +
+	"\x05names\x18\x04 \x03(\v22.comity.statistics.v1.ContentConstraint.NamesEntryR\x05names\x12@\n" +
+	"\x04role\x18\x05 \x01(\x0e2,.comity.statistics.v1.ContentConstraint.RoleR\x04role\x12'\n" +
+	"\x0fdata_structures\x18\x06 \x03(\tR\x0edataStructures\x12\x1c\n" +
+	"\tdataflows\x18\a \x03(\tR\tdataflows\x121\n" +
+	"\x14provision_agreements\x18\b \x03(\tR\x13provisionAgreements\x12C\n" +
+	"\fcube_regions\x18\t \x03(\v2 .comity.statistics.v1.CubeRegionR\vcubeRegions\x12;\n" +
+	"\bkey_sets\x18\n" +
+	" \x03(\v2 .comity.statistics.v1.DataKeySetR\akeySets\x12]\n" +
+	"\fdescriptions\x18\v \x03(\v29.comity.statistics.v1.ContentConstraint.DescriptionsEntryR\fdescriptions\x12B\n" +
+	"\vannotations\x18\f \x03(\v2 .comity.statistics.v1.AnnotationR\vannotations\x1a8\n" +
+	"\n" +
+	"NamesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a?\n" +
+	"\x11DescriptionsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"0\n" +
+	"\x04Role\x12\x0f\n" +
+	"\vUNSPECIFIED\x10\x00\x12\v\n" +
+	"\aALLOWED\x10\x01\x12\n" +
+	"\n" +
+	"\x06ACTUAL\x10\x02\"_\n" +
+	"\n" +
+	"CubeRegion\x12\x18\n" +
+	"\aexclude\x18\x01 \x01(\bR\aexclude\x127\n" +
+	"\x04keys\x18\x02 \x03(\v2#.comity.statistics.v1.CubeRegionKeyR\x04keys\"\xc6\x01\n" +
+	"\rCubeRegionKey\x12\x1c\n" +
+	"\tcomponent\x18\x01 \x01(\tR\tcomponent\x12=\n" +
+	"\x06values\x18\x02 \x03(\v2%.comity.statistics.v1.CubeRegionValueR\x06values\x12\x18\n" +
+	"\aexclude\x18\x03 \x01(\bR\aexclude\x12>\n" +
+	"\n" +
+	"time_range\x18\x04 \x01(\v2\x1f.comity.statistics.v1.TimeRangeR\ttimeRange\"\xb3\x01\n" +
+	"\x0fCubeRegionValue\x12\x14\n" +
+	"\x05value\x18\x01 \x01(\tR\x05value\x12G\n" +
+	"\acascade\x18\x02 \x01(\x0e2-.comity.statistics.v1.CubeRegionValue.CascadeR\acascade\"A\n" +
+	"\aCascade\x12\x0f\n" +
+	"\vUNSPECIFIED\x10\x00\x12\x0f\n" +
+	"\vDESCENDANTS\x10\x01\x12\x14\n" +
+	"\x10ONLY_DESCENDANTS\x10\x02\"M\n" +
+	"\tTimeRange\x12!\n" +
+	"\fstart_period\x18\x01 \x01(\tR\vstartPeriod\x12\x1d\n" +
+	"\n" +
+	"end_period\x18\x02 \x01(\tR\tendPeriod\"Y\n" +
+	"\n" +
+	"DataKeySet\x12\x18\n" +
+	"\aexclude\x18\x01 \x01(\bR\aexclude\x121\n" +
+	"\x04keys\x18\x02 \x03(\v2\x1d.comity.statistics.v1.DataKeyR\x04keys\"\x87\x01\n" +
+	"\aDataKey\x12A\n" +
+	"\x06values\x18\x01 \x03(\v2).comity.statistics.v1.DataKey.ValuesEntryR\x06values\x1a9\n" +
+	"\vValuesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x88\x05\n" +
 	"\x11RepresentationMap\x12\x16\n" +
 	"\x06agency\x18\x01 \x01(\tR\x06agency\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x18\n" +
@@ -1756,9 +3712,17 @@ const file_comity_statistics_v1_structure_proto_rawDesc = "" +
 	"\x05names\x18\x04 \x03(\v22.comity.statistics.v1.RepresentationMap.NamesEntryR\x05names\x129\n" +
 	"\bmappings\x18\x05 \x03(\v2\x1d.comity.statistics.v1.MappingR\bmappings\x12\x1c\n" +
 	"\totherwise\x18\x06 \x03(\tR\totherwise\x12\x1a\n" +
-	"\bidentity\x18\a \x01(\bR\bidentity\x1a8\n" +
+	"\bidentity\x18\a \x01(\bR\bidentity\x12]\n" +
+	"\fdescriptions\x18\b \x03(\v29.comity.statistics.v1.RepresentationMap.DescriptionsEntryR\fdescriptions\x12B\n" +
+	"\vannotations\x18\t \x03(\v2 .comity.statistics.v1.AnnotationR\vannotations\x12)\n" +
+	"\x10source_codelists\x18\n" +
+	" \x03(\tR\x0fsourceCodelists\x12)\n" +
+	"\x10target_codelists\x18\v \x03(\tR\x0ftargetCodelists\x1a8\n" +
 	"\n" +
 	"NamesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a?\n" +
+	"\x11DescriptionsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"w\n" +
 	"\aMapping\x12\x18\n" +
@@ -1766,7 +3730,7 @@ const file_comity_statistics_v1_structure_proto_rawDesc = "" +
 	"\atargets\x18\x02 \x03(\tR\atargets\x12\x1d\n" +
 	"\n" +
 	"valid_from\x18\x03 \x01(\tR\tvalidFrom\x12\x19\n" +
-	"\bvalid_to\x18\x04 \x01(\tR\avalidTo\"\xca\x02\n" +
+	"\bvalid_to\x18\x04 \x01(\tR\avalidTo\"\xa9\x04\n" +
 	"\fStructureMap\x12\x16\n" +
 	"\x06agency\x18\x01 \x01(\tR\x06agency\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x18\n" +
@@ -1774,9 +3738,14 @@ const file_comity_statistics_v1_structure_proto_rawDesc = "" +
 	"\x05names\x18\x04 \x03(\v2-.comity.statistics.v1.StructureMap.NamesEntryR\x05names\x12\x16\n" +
 	"\x06source\x18\x05 \x01(\tR\x06source\x12\x16\n" +
 	"\x06target\x18\x06 \x01(\tR\x06target\x12I\n" +
-	"\x0ecomponent_maps\x18\a \x03(\v2\".comity.statistics.v1.ComponentMapR\rcomponentMaps\x1a8\n" +
+	"\x0ecomponent_maps\x18\a \x03(\v2\".comity.statistics.v1.ComponentMapR\rcomponentMaps\x12X\n" +
+	"\fdescriptions\x18\b \x03(\v24.comity.statistics.v1.StructureMap.DescriptionsEntryR\fdescriptions\x12B\n" +
+	"\vannotations\x18\t \x03(\v2 .comity.statistics.v1.AnnotationR\vannotations\x1a8\n" +
 	"\n" +
 	"NamesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a?\n" +
+	"\x11DescriptionsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8d\x01\n" +
 	"\fComponentMap\x12\x18\n" +
@@ -1866,74 +3835,165 @@ func file_comity_statistics_v1_structure_proto_rawDescGZIP() []byte {
 	return file_comity_statistics_v1_structure_proto_rawDescData
 }
 
-var file_comity_statistics_v1_structure_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_comity_statistics_v1_structure_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_comity_statistics_v1_structure_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
+var file_comity_statistics_v1_structure_proto_msgTypes = make([]protoimpl.MessageInfo, 64)
 var file_comity_statistics_v1_structure_proto_goTypes = []any{
-	(Layout_DuplicateRule)(0),        // 0: comity.statistics.v1.Layout.DuplicateRule
-	(LayoutColumn_LetterCase)(0),     // 1: comity.statistics.v1.LayoutColumn.LetterCase
-	(*Structures)(nil),               // 2: comity.statistics.v1.Structures
-	(*ListStructuresRequest)(nil),    // 3: comity.statistics.v1.ListStructuresRequest
-	(*ListStructuresResponse)(nil),   // 4: comity.statistics.v1.ListStructuresResponse
-	(*DeleteStructuresRequest)(nil),  // 5: comity.statistics.v1.DeleteStructuresRequest
-	(*DeleteStructuresResponse)(nil), // 6: comity.statistics.v1.DeleteStructuresResponse
-	(*Codelist)(nil),                 // 7: comity.statistics.v1.Codelist
-	(*Code)(nil),                     // 8: comity.statistics.v1.Code
-	(*DataStructure)(nil),            // 9: comity.statistics.v1.DataStructure
-	(*Component)(nil),                // 10: comity.statistics.v1.Component
-	(*Dataflow)(nil),                 // 11: comity.statistics.v1.Dataflow
-	(*RepresentationMap)(nil),        // 12: comity.statistics.v1.RepresentationMap
-	(*Mapping)(nil),                  // 13: comity.statistics.v1.Mapping
-	(*StructureMap)(nil),             // 14: comity.statistics.v1.StructureMap
-	(*ComponentMap)(nil),             // 15: comity.statistics.v1.ComponentMap
-	(*Layout)(nil),                   // 16: comity.statistics.v1.Layout
-	(*LayoutColumn)(nil),             // 17: comity.statistics.v1.LayoutColumn
-	(*LayoutNumbers)(nil),            // 18: comity.statistics.v1.LayoutNumbers
-	(*LayoutFilter)(nil),             // 19: comity.statistics.v1.LayoutFilter
-	(*LayoutPeriod)(nil),             // 20: comity.statistics.v1.LayoutPeriod
-	nil,                              // 21: comity.statistics.v1.Codelist.NamesEntry
-	nil,                              // 22: comity.statistics.v1.Code.NamesEntry
-	nil,                              // 23: comity.statistics.v1.DataStructure.NamesEntry
-	nil,                              // 24: comity.statistics.v1.Component.NamesEntry
-	nil,                              // 25: comity.statistics.v1.Dataflow.NamesEntry
-	nil,                              // 26: comity.statistics.v1.RepresentationMap.NamesEntry
-	nil,                              // 27: comity.statistics.v1.StructureMap.NamesEntry
-	nil,                              // 28: comity.statistics.v1.Layout.ConstantsEntry
-	nil,                              // 29: comity.statistics.v1.LayoutColumn.ConstantsEntry
-	(*LayoutPeriod_FiscalYear)(nil),  // 30: comity.statistics.v1.LayoutPeriod.FiscalYear
+	(Artefact_Kind)(0),                    // 0: comity.statistics.v1.Artefact.Kind
+	(ListStructuresRequest_References)(0), // 1: comity.statistics.v1.ListStructuresRequest.References
+	(ArtefactDetail_Level)(0),             // 2: comity.statistics.v1.ArtefactDetail.Level
+	(ContentConstraint_Role)(0),           // 3: comity.statistics.v1.ContentConstraint.Role
+	(CubeRegionValue_Cascade)(0),          // 4: comity.statistics.v1.CubeRegionValue.Cascade
+	(Layout_DuplicateRule)(0),             // 5: comity.statistics.v1.Layout.DuplicateRule
+	(LayoutColumn_LetterCase)(0),          // 6: comity.statistics.v1.LayoutColumn.LetterCase
+	(*Structures)(nil),                    // 7: comity.statistics.v1.Structures
+	(*Artefact)(nil),                      // 8: comity.statistics.v1.Artefact
+	(*ListStructuresRequest)(nil),         // 9: comity.statistics.v1.ListStructuresRequest
+	(*ArtefactDetail)(nil),                // 10: comity.statistics.v1.ArtefactDetail
+	(*ListStructuresResponse)(nil),        // 11: comity.statistics.v1.ListStructuresResponse
+	(*DeleteStructuresRequest)(nil),       // 12: comity.statistics.v1.DeleteStructuresRequest
+	(*DeleteStructuresResponse)(nil),      // 13: comity.statistics.v1.DeleteStructuresResponse
+	(*Annotation)(nil),                    // 14: comity.statistics.v1.Annotation
+	(*Codelist)(nil),                      // 15: comity.statistics.v1.Codelist
+	(*Code)(nil),                          // 16: comity.statistics.v1.Code
+	(*ConceptScheme)(nil),                 // 17: comity.statistics.v1.ConceptScheme
+	(*Concept)(nil),                       // 18: comity.statistics.v1.Concept
+	(*OrganisationScheme)(nil),            // 19: comity.statistics.v1.OrganisationScheme
+	(*Organisation)(nil),                  // 20: comity.statistics.v1.Organisation
+	(*DataStructure)(nil),                 // 21: comity.statistics.v1.DataStructure
+	(*Component)(nil),                     // 22: comity.statistics.v1.Component
+	(*Dataflow)(nil),                      // 23: comity.statistics.v1.Dataflow
+	(*ProvisionAgreement)(nil),            // 24: comity.statistics.v1.ProvisionAgreement
+	(*ContentConstraint)(nil),             // 25: comity.statistics.v1.ContentConstraint
+	(*CubeRegion)(nil),                    // 26: comity.statistics.v1.CubeRegion
+	(*CubeRegionKey)(nil),                 // 27: comity.statistics.v1.CubeRegionKey
+	(*CubeRegionValue)(nil),               // 28: comity.statistics.v1.CubeRegionValue
+	(*TimeRange)(nil),                     // 29: comity.statistics.v1.TimeRange
+	(*DataKeySet)(nil),                    // 30: comity.statistics.v1.DataKeySet
+	(*DataKey)(nil),                       // 31: comity.statistics.v1.DataKey
+	(*RepresentationMap)(nil),             // 32: comity.statistics.v1.RepresentationMap
+	(*Mapping)(nil),                       // 33: comity.statistics.v1.Mapping
+	(*StructureMap)(nil),                  // 34: comity.statistics.v1.StructureMap
+	(*ComponentMap)(nil),                  // 35: comity.statistics.v1.ComponentMap
+	(*Layout)(nil),                        // 36: comity.statistics.v1.Layout
+	(*LayoutColumn)(nil),                  // 37: comity.statistics.v1.LayoutColumn
+	(*LayoutNumbers)(nil),                 // 38: comity.statistics.v1.LayoutNumbers
+	(*LayoutFilter)(nil),                  // 39: comity.statistics.v1.LayoutFilter
+	(*LayoutPeriod)(nil),                  // 40: comity.statistics.v1.LayoutPeriod
+	nil,                                   // 41: comity.statistics.v1.Annotation.TextsEntry
+	nil,                                   // 42: comity.statistics.v1.Codelist.NamesEntry
+	nil,                                   // 43: comity.statistics.v1.Codelist.DescriptionsEntry
+	nil,                                   // 44: comity.statistics.v1.Code.NamesEntry
+	nil,                                   // 45: comity.statistics.v1.Code.DescriptionsEntry
+	nil,                                   // 46: comity.statistics.v1.ConceptScheme.NamesEntry
+	nil,                                   // 47: comity.statistics.v1.ConceptScheme.DescriptionsEntry
+	nil,                                   // 48: comity.statistics.v1.Concept.NamesEntry
+	nil,                                   // 49: comity.statistics.v1.Concept.DescriptionsEntry
+	nil,                                   // 50: comity.statistics.v1.OrganisationScheme.NamesEntry
+	nil,                                   // 51: comity.statistics.v1.OrganisationScheme.DescriptionsEntry
+	nil,                                   // 52: comity.statistics.v1.Organisation.NamesEntry
+	nil,                                   // 53: comity.statistics.v1.Organisation.DescriptionsEntry
+	nil,                                   // 54: comity.statistics.v1.DataStructure.NamesEntry
+	nil,                                   // 55: comity.statistics.v1.DataStructure.DescriptionsEntry
+	nil,                                   // 56: comity.statistics.v1.Component.NamesEntry
+	nil,                                   // 57: comity.statistics.v1.Dataflow.NamesEntry
+	nil,                                   // 58: comity.statistics.v1.Dataflow.DescriptionsEntry
+	nil,                                   // 59: comity.statistics.v1.ProvisionAgreement.NamesEntry
+	nil,                                   // 60: comity.statistics.v1.ProvisionAgreement.DescriptionsEntry
+	nil,                                   // 61: comity.statistics.v1.ContentConstraint.NamesEntry
+	nil,                                   // 62: comity.statistics.v1.ContentConstraint.DescriptionsEntry
+	nil,                                   // 63: comity.statistics.v1.DataKey.ValuesEntry
+	nil,                                   // 64: comity.statistics.v1.RepresentationMap.NamesEntry
+	nil,                                   // 65: comity.statistics.v1.RepresentationMap.DescriptionsEntry
+	nil,                                   // 66: comity.statistics.v1.StructureMap.NamesEntry
+	nil,                                   // 67: comity.statistics.v1.StructureMap.DescriptionsEntry
+	nil,                                   // 68: comity.statistics.v1.Layout.ConstantsEntry
+	nil,                                   // 69: comity.statistics.v1.LayoutColumn.ConstantsEntry
+	(*LayoutPeriod_FiscalYear)(nil),       // 70: comity.statistics.v1.LayoutPeriod.FiscalYear
 }
 var file_comity_statistics_v1_structure_proto_depIdxs = []int32{
-	7,  // 0: comity.statistics.v1.Structures.codelists:type_name -> comity.statistics.v1.Codelist
-	9,  // 1: comity.statistics.v1.Structures.data_structures:type_name -> comity.statistics.v1.DataStructure
-	11, // 2: comity.statistics.v1.Structures.dataflows:type_name -> comity.statistics.v1.Dataflow
-	12, // 3: comity.statistics.v1.Structures.representation_maps:type_name -> comity.statistics.v1.RepresentationMap
-	14, // 4: comity.statistics.v1.Structures.structure_maps:type_name -> comity.statistics.v1.StructureMap
-	2,  // 5: comity.statistics.v1.ListStructuresResponse.structures:type_name -> comity.statistics.v1.Structures
-	21, // 6: comity.statistics.v1.Codelist.names:type_name -> comity.statistics.v1.Codelist.NamesEntry
-	8,  // 7: comity.statistics.v1.Codelist.codes:type_name -> comity.statistics.v1.Code
-	22, // 8: comity.statistics.v1.Code.names:type_name -> comity.statistics.v1.Code.NamesEntry
-	23, // 9: comity.statistics.v1.DataStructure.names:type_name -> comity.statistics.v1.DataStructure.NamesEntry
-	10, // 10: comity.statistics.v1.DataStructure.dimensions:type_name -> comity.statistics.v1.Component
-	10, // 11: comity.statistics.v1.DataStructure.attributes:type_name -> comity.statistics.v1.Component
-	24, // 12: comity.statistics.v1.Component.names:type_name -> comity.statistics.v1.Component.NamesEntry
-	25, // 13: comity.statistics.v1.Dataflow.names:type_name -> comity.statistics.v1.Dataflow.NamesEntry
-	26, // 14: comity.statistics.v1.RepresentationMap.names:type_name -> comity.statistics.v1.RepresentationMap.NamesEntry
-	13, // 15: comity.statistics.v1.RepresentationMap.mappings:type_name -> comity.statistics.v1.Mapping
-	27, // 16: comity.statistics.v1.StructureMap.names:type_name -> comity.statistics.v1.StructureMap.NamesEntry
-	15, // 17: comity.statistics.v1.StructureMap.component_maps:type_name -> comity.statistics.v1.ComponentMap
-	17, // 18: comity.statistics.v1.Layout.columns:type_name -> comity.statistics.v1.LayoutColumn
-	28, // 19: comity.statistics.v1.Layout.constants:type_name -> comity.statistics.v1.Layout.ConstantsEntry
-	20, // 20: comity.statistics.v1.Layout.period:type_name -> comity.statistics.v1.LayoutPeriod
-	0,  // 21: comity.statistics.v1.Layout.duplicates:type_name -> comity.statistics.v1.Layout.DuplicateRule
-	18, // 22: comity.statistics.v1.Layout.numbers:type_name -> comity.statistics.v1.LayoutNumbers
-	19, // 23: comity.statistics.v1.Layout.filters:type_name -> comity.statistics.v1.LayoutFilter
-	29, // 24: comity.statistics.v1.LayoutColumn.constants:type_name -> comity.statistics.v1.LayoutColumn.ConstantsEntry
-	1,  // 25: comity.statistics.v1.LayoutColumn.letter_case:type_name -> comity.statistics.v1.LayoutColumn.LetterCase
-	30, // 26: comity.statistics.v1.LayoutPeriod.fiscal_year:type_name -> comity.statistics.v1.LayoutPeriod.FiscalYear
-	27, // [27:27] is the sub-list for method output_type
-	27, // [27:27] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	15, // 0: comity.statistics.v1.Structures.codelists:type_name -> comity.statistics.v1.Codelist
+	21, // 1: comity.statistics.v1.Structures.data_structures:type_name -> comity.statistics.v1.DataStructure
+	23, // 2: comity.statistics.v1.Structures.dataflows:type_name -> comity.statistics.v1.Dataflow
+	32, // 3: comity.statistics.v1.Structures.representation_maps:type_name -> comity.statistics.v1.RepresentationMap
+	34, // 4: comity.statistics.v1.Structures.structure_maps:type_name -> comity.statistics.v1.StructureMap
+	17, // 5: comity.statistics.v1.Structures.concept_schemes:type_name -> comity.statistics.v1.ConceptScheme
+	25, // 6: comity.statistics.v1.Structures.content_constraints:type_name -> comity.statistics.v1.ContentConstraint
+	24, // 7: comity.statistics.v1.Structures.provision_agreements:type_name -> comity.statistics.v1.ProvisionAgreement
+	19, // 8: comity.statistics.v1.Structures.agency_schemes:type_name -> comity.statistics.v1.OrganisationScheme
+	19, // 9: comity.statistics.v1.Structures.data_provider_schemes:type_name -> comity.statistics.v1.OrganisationScheme
+	0,  // 10: comity.statistics.v1.ListStructuresRequest.kinds:type_name -> comity.statistics.v1.Artefact.Kind
+	1,  // 11: comity.statistics.v1.ListStructuresRequest.references:type_name -> comity.statistics.v1.ListStructuresRequest.References
+	0,  // 12: comity.statistics.v1.ListStructuresRequest.reference_kinds:type_name -> comity.statistics.v1.Artefact.Kind
+	2,  // 13: comity.statistics.v1.ListStructuresRequest.detail:type_name -> comity.statistics.v1.ArtefactDetail.Level
+	7,  // 14: comity.statistics.v1.ListStructuresResponse.structures:type_name -> comity.statistics.v1.Structures
+	41, // 15: comity.statistics.v1.Annotation.texts:type_name -> comity.statistics.v1.Annotation.TextsEntry
+	42, // 16: comity.statistics.v1.Codelist.names:type_name -> comity.statistics.v1.Codelist.NamesEntry
+	16, // 17: comity.statistics.v1.Codelist.codes:type_name -> comity.statistics.v1.Code
+	43, // 18: comity.statistics.v1.Codelist.descriptions:type_name -> comity.statistics.v1.Codelist.DescriptionsEntry
+	14, // 19: comity.statistics.v1.Codelist.annotations:type_name -> comity.statistics.v1.Annotation
+	44, // 20: comity.statistics.v1.Code.names:type_name -> comity.statistics.v1.Code.NamesEntry
+	45, // 21: comity.statistics.v1.Code.descriptions:type_name -> comity.statistics.v1.Code.DescriptionsEntry
+	14, // 22: comity.statistics.v1.Code.annotations:type_name -> comity.statistics.v1.Annotation
+	46, // 23: comity.statistics.v1.ConceptScheme.names:type_name -> comity.statistics.v1.ConceptScheme.NamesEntry
+	18, // 24: comity.statistics.v1.ConceptScheme.concepts:type_name -> comity.statistics.v1.Concept
+	47, // 25: comity.statistics.v1.ConceptScheme.descriptions:type_name -> comity.statistics.v1.ConceptScheme.DescriptionsEntry
+	14, // 26: comity.statistics.v1.ConceptScheme.annotations:type_name -> comity.statistics.v1.Annotation
+	48, // 27: comity.statistics.v1.Concept.names:type_name -> comity.statistics.v1.Concept.NamesEntry
+	49, // 28: comity.statistics.v1.Concept.descriptions:type_name -> comity.statistics.v1.Concept.DescriptionsEntry
+	14, // 29: comity.statistics.v1.Concept.annotations:type_name -> comity.statistics.v1.Annotation
+	50, // 30: comity.statistics.v1.OrganisationScheme.names:type_name -> comity.statistics.v1.OrganisationScheme.NamesEntry
+	20, // 31: comity.statistics.v1.OrganisationScheme.organisations:type_name -> comity.statistics.v1.Organisation
+	51, // 32: comity.statistics.v1.OrganisationScheme.descriptions:type_name -> comity.statistics.v1.OrganisationScheme.DescriptionsEntry
+	14, // 33: comity.statistics.v1.OrganisationScheme.annotations:type_name -> comity.statistics.v1.Annotation
+	52, // 34: comity.statistics.v1.Organisation.names:type_name -> comity.statistics.v1.Organisation.NamesEntry
+	53, // 35: comity.statistics.v1.Organisation.descriptions:type_name -> comity.statistics.v1.Organisation.DescriptionsEntry
+	14, // 36: comity.statistics.v1.Organisation.annotations:type_name -> comity.statistics.v1.Annotation
+	54, // 37: comity.statistics.v1.DataStructure.names:type_name -> comity.statistics.v1.DataStructure.NamesEntry
+	22, // 38: comity.statistics.v1.DataStructure.dimensions:type_name -> comity.statistics.v1.Component
+	22, // 39: comity.statistics.v1.DataStructure.attributes:type_name -> comity.statistics.v1.Component
+	55, // 40: comity.statistics.v1.DataStructure.descriptions:type_name -> comity.statistics.v1.DataStructure.DescriptionsEntry
+	14, // 41: comity.statistics.v1.DataStructure.annotations:type_name -> comity.statistics.v1.Annotation
+	56, // 42: comity.statistics.v1.Component.names:type_name -> comity.statistics.v1.Component.NamesEntry
+	57, // 43: comity.statistics.v1.Dataflow.names:type_name -> comity.statistics.v1.Dataflow.NamesEntry
+	58, // 44: comity.statistics.v1.Dataflow.descriptions:type_name -> comity.statistics.v1.Dataflow.DescriptionsEntry
+	14, // 45: comity.statistics.v1.Dataflow.annotations:type_name -> comity.statistics.v1.Annotation
+	59, // 46: comity.statistics.v1.ProvisionAgreement.names:type_name -> comity.statistics.v1.ProvisionAgreement.NamesEntry
+	60, // 47: comity.statistics.v1.ProvisionAgreement.descriptions:type_name -> comity.statistics.v1.ProvisionAgreement.DescriptionsEntry
+	14, // 48: comity.statistics.v1.ProvisionAgreement.annotations:type_name -> comity.statistics.v1.Annotation
+	61, // 49: comity.statistics.v1.ContentConstraint.names:type_name -> comity.statistics.v1.ContentConstraint.NamesEntry
+	3,  // 50: comity.statistics.v1.ContentConstraint.role:type_name -> comity.statistics.v1.ContentConstraint.Role
+	26, // 51: comity.statistics.v1.ContentConstraint.cube_regions:type_name -> comity.statistics.v1.CubeRegion
+	30, // 52: comity.statistics.v1.ContentConstraint.key_sets:type_name -> comity.statistics.v1.DataKeySet
+	62, // 53: comity.statistics.v1.ContentConstraint.descriptions:type_name -> comity.statistics.v1.ContentConstraint.DescriptionsEntry
+	14, // 54: comity.statistics.v1.ContentConstraint.annotations:type_name -> comity.statistics.v1.Annotation
+	27, // 55: comity.statistics.v1.CubeRegion.keys:type_name -> comity.statistics.v1.CubeRegionKey
+	28, // 56: comity.statistics.v1.CubeRegionKey.values:type_name -> comity.statistics.v1.CubeRegionValue
+	29, // 57: comity.statistics.v1.CubeRegionKey.time_range:type_name -> comity.statistics.v1.TimeRange
+	4,  // 58: comity.statistics.v1.CubeRegionValue.cascade:type_name -> comity.statistics.v1.CubeRegionValue.Cascade
+	31, // 59: comity.statistics.v1.DataKeySet.keys:type_name -> comity.statistics.v1.DataKey
+	63, // 60: comity.statistics.v1.DataKey.values:type_name -> comity.statistics.v1.DataKey.ValuesEntry
+	64, // 61: comity.statistics.v1.RepresentationMap.names:type_name -> comity.statistics.v1.RepresentationMap.NamesEntry
+	33, // 62: comity.statistics.v1.RepresentationMap.mappings:type_name -> comity.statistics.v1.Mapping
+	65, // 63: comity.statistics.v1.RepresentationMap.descriptions:type_name -> comity.statistics.v1.RepresentationMap.DescriptionsEntry
+	14, // 64: comity.statistics.v1.RepresentationMap.annotations:type_name -> comity.statistics.v1.Annotation
+	66, // 65: comity.statistics.v1.StructureMap.names:type_name -> comity.statistics.v1.StructureMap.NamesEntry
+	35, // 66: comity.statistics.v1.StructureMap.component_maps:type_name -> comity.statistics.v1.ComponentMap
+	67, // 67: comity.statistics.v1.StructureMap.descriptions:type_name -> comity.statistics.v1.StructureMap.DescriptionsEntry
+	14, // 68: comity.statistics.v1.StructureMap.annotations:type_name -> comity.statistics.v1.Annotation
+	37, // 69: comity.statistics.v1.Layout.columns:type_name -> comity.statistics.v1.LayoutColumn
+	68, // 70: comity.statistics.v1.Layout.constants:type_name -> comity.statistics.v1.Layout.ConstantsEntry
+	40, // 71: comity.statistics.v1.Layout.period:type_name -> comity.statistics.v1.LayoutPeriod
+	5,  // 72: comity.statistics.v1.Layout.duplicates:type_name -> comity.statistics.v1.Layout.DuplicateRule
+	38, // 73: comity.statistics.v1.Layout.numbers:type_name -> comity.statistics.v1.LayoutNumbers
+	39, // 74: comity.statistics.v1.Layout.filters:type_name -> comity.statistics.v1.LayoutFilter
+	69, // 75: comity.statistics.v1.LayoutColumn.constants:type_name -> comity.statistics.v1.LayoutColumn.ConstantsEntry
+	6,  // 76: comity.statistics.v1.LayoutColumn.letter_case:type_name -> comity.statistics.v1.LayoutColumn.LetterCase
+	70, // 77: comity.statistics.v1.LayoutPeriod.fiscal_year:type_name -> comity.statistics.v1.LayoutPeriod.FiscalYear
+	78, // [78:78] is the sub-list for method output_type
+	78, // [78:78] is the sub-list for method input_type
+	78, // [78:78] is the sub-list for extension type_name
+	78, // [78:78] is the sub-list for extension extendee
+	0,  // [0:78] is the sub-list for field type_name
 }
 
 func init() { file_comity_statistics_v1_structure_proto_init() }
@@ -1946,8 +4006,8 @@ func file_comity_statistics_v1_structure_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_comity_statistics_v1_structure_proto_rawDesc), len(file_comity_statistics_v1_structure_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   29,
+			NumEnums:      7,
+			NumMessages:   64,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
