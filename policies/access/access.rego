@@ -24,7 +24,7 @@ exchange := "comity.exchange.v1.ExchangeService"
 
 # METADATA
 # description: What anybody may call through the gateway; the services show such a caller what is published, nothing else.
-anonymous := {statistics: {"GetStructures", "ListDataflows", "Query"}}
+anonymous := {statistics: {"GetStructures", "ListDataflows", "ListStructures", "Query"}}
 
 # METADATA
 # description: What the services of a node need of each other.
@@ -46,7 +46,7 @@ diagnostics := {
 }
 
 analyst := {
-	statistics: {"GetStructures", "ListDataflows", "Query"},
+	statistics: {"GetStructures", "ListDataflows", "ListStructures", "Query"},
 	risk: {"CreateAssumption", "GetAssumption", "JudgeAssumption", "ListAssumptions"},
 	methods: {"JudgeRate"},
 	sharing: {
@@ -69,10 +69,12 @@ roles := {
 		statistics: {
 			"CreateLayout",
 			"CreateStructures",
+			"DeleteStructures",
 			"GetStructures",
 			"GetSubmission",
 			"ListDataflows",
 			"ListLayouts",
+			"ListStructures",
 			"ListSubmissions",
 			"Query",
 			"Submit",
@@ -85,13 +87,29 @@ roles := {
 		{sharing: (analyst[sharing] | {"CreateAgreement", "SignAgreement", "TerminateAgreement"})},
 	),
 	"auditor": {
-		statistics: {"GetStructures", "GetSubmission", "ListDataflows", "ListLayouts", "ListSubmissions", "Query"},
+		statistics: {
+			"GetStructures",
+			"GetSubmission",
+			"ListDataflows",
+			"ListLayouts",
+			"ListStructures",
+			"ListSubmissions",
+			"Query",
+		},
 		risk: {"GetAssumption", "ListAssumptions"},
 		methods: {"JudgeRate"},
 		sharing: (analyst[sharing] | {"ListLogEntries"}),
 	},
 	"admin": {
-		statistics: {"CreateLayout", "CreateStructures", "GetStructures", "ListDataflows", "ListLayouts"},
+		statistics: {
+			"CreateLayout",
+			"CreateStructures",
+			"DeleteStructures",
+			"GetStructures",
+			"ListDataflows",
+			"ListLayouts",
+			"ListStructures",
+		},
 		sharing: {"ListPartners"},
 	},
 }

@@ -7,10 +7,12 @@ persons := {
 	access.statistics: {
 		"CreateLayout": {"statistician", "admin"},
 		"CreateStructures": {"statistician", "admin"},
+		"DeleteStructures": {"statistician", "admin"},
 		"GetStructures": {"statistician", "analyst", "officer", "auditor", "admin"},
 		"GetSubmission": {"statistician", "auditor"},
 		"ListDataflows": {"statistician", "analyst", "officer", "auditor", "admin"},
 		"ListLayouts": {"statistician", "auditor", "admin"},
+		"ListStructures": {"statistician", "analyst", "officer", "auditor", "admin"},
 		"ListSubmissions": {"statistician", "auditor"},
 		"Query": {"statistician", "analyst", "officer", "auditor"},
 		"Submit": {"statistician"},
@@ -107,12 +109,12 @@ test_a_person_without_a_known_role_may_nothing[json.marshal(roles)] if {
 }
 
 test_anybody_may_ask_for_what_is_published[method] if {
-	some method in ["GetStructures", "ListDataflows", "Query"]
+	some method in ["GetStructures", "ListDataflows", "ListStructures", "Query"]
 	access.allow with input as call(own("gateway"), null, access.statistics, method)
 }
 
 test_without_a_token_nothing_else_can_be_called[sprintf("%s/%s", [service, method])] if {
-	some [service, method] in (every_method - {[access.statistics, name] | some name in ["GetStructures", "ListDataflows", "Query"]})
+	some [service, method] in (every_method - {[access.statistics, name] | some name in ["GetStructures", "ListDataflows", "ListStructures", "Query"]})
 	not access.allow with input as call(own("gateway"), null, service, method)
 }
 

@@ -1,13 +1,11 @@
 package statistics
 
 import (
-	"cmp"
-	"encoding/json"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
+	"github.com/comity-federation/comity/proto/block"
 	"github.com/comity-federation/comity/services/fault"
 )
 
@@ -17,8 +15,11 @@ const MaxDimensions = 16
 // Catalogue holds every structural artefact of a node, checked and ready for looking up. It does not change: a change of
 // the structures makes a new one.
 type Catalogue struct {
-	artefacts      *Structures
-	change         int64 // the store's number of the change that it is of
+	artefacts map[ArtefactID]Artefact
+	change    int64 // the store's number of the change that it is of
+	graph     graph
+
+	// As artefacts mean them: references name versions, and components have what their concepts say.
 	hierarchies    map[Ref]*Hierarchy
 	structures     map[Ref]*DataStructure
 	flows          map[Ref]*Flow
@@ -32,131 +33,305 @@ type Flow struct {
 	Structure  *DataStructure
 	Dimensions []*Hierarchy          // in key order; nil where any text may stand
 	Attributes map[string]*Hierarchy // of the attributes that have a codelist
+
+	allowed   []*restriction            // what all providers may report
+	allowedTo map[string][]*restriction // what else bounds a provider
 }
 
-// NewCatalogue checks the artefacts and what they refer to. What is wrong with them is a fault of kind Invalid.
+const misfit = "the structures do not fit together"
+
+// NewCatalogue checks the artefacts and what they refer to. What is wrong with them is a fault of kind Invalid. They must
+// not be changed afterwards.
 func NewCatalogue(s *Structures) (*Catalogue, error) {
 	c := &Catalogue{
-		artefacts:   s,
+		artefacts:   map[ArtefactID]Artefact{},
 		hierarchies: map[Ref]*Hierarchy{}, structures: map[Ref]*DataStructure{}, flows: map[Ref]*Flow{},
 		representation: map[Ref]*RepresentationMap{}, structureMaps: map[Ref]*StructureMap{},
 	}
 	var wrong violations
-	for i := range s.Codelists {
-		list := &s.Codelists[i]
-		checkRef(list.Ref, "codelists", &wrong)
-		h, err := NewHierarchy(list)
-		if err != nil {
-			wrong.add("codelists", "%v", err)
-			continue
+	for a := range s.All() {
+		id := a.Name()
+		checkName(id, &wrong)
+		if _, twice := c.artefacts[id]; twice {
+			wrong.add(id.Kind.field(), "%s stands twice", id.Ref)
 		}
-		c.hierarchies[list.Ref] = h
+		c.artefacts[id] = a
+	}
+	if err := wrong.fault(misfit); err != nil {
+		return nil, err
+	}
+	c.checkItems(s, &wrong)
+	c.graph = newGraph(c.artefacts, &wrong)
+	if err := wrong.fault(misfit); err != nil {
+		return nil, err
+	}
+	for i := range s.DataStructures {
+		c.addStructure(&s.DataStructures[i])
+	}
+	for i := range s.Dataflows {
+		c.addFlow(&s.Dataflows[i])
 	}
 	for i := range s.RepresentationMaps {
 		m := &s.RepresentationMaps[i]
-		checkRef(m.Ref, "representationMaps", &wrong)
+		c.checkRepresentationMap(m, &wrong)
 		c.representation[m.Ref] = m
 	}
-	for i := range s.DataStructures {
-		structure := &s.DataStructures[i]
-		c.checkStructure(structure, &wrong)
-		c.structures[structure.Ref] = structure
-	}
-	for i := range s.Dataflows {
-		c.addFlow(&s.Dataflows[i], &wrong)
-	}
-	if err := wrong.fault("the structures do not fit together"); err != nil {
+	c.addConstraints(&wrong)
+	if err := wrong.fault(misfit); err != nil {
 		return nil, err
 	}
 	for i := range s.StructureMaps {
-		m := &s.StructureMaps[i]
-		checkRef(m.Ref, "structureMaps", &wrong)
-		c.structureMaps[m.Ref] = m
+		c.addStructureMap(&s.StructureMaps[i])
 	}
 	c.checkStructureMaps(&wrong)
-	return c, wrong.fault("the structures do not fit together")
+	return c, wrong.fault(misfit)
 }
 
-// checkRef wants a whole reference whose parts cannot be mistaken for the marks between them.
-func checkRef(ref Ref, field string, wrong *violations) {
-	for _, part := range []string{ref.Agency, ref.ID, ref.Version} {
-		if part == "" || strings.ContainsFunc(part, func(r rune) bool {
-			return r > '~' || r <= ' ' || strings.ContainsRune(":()/,+*", r)
-		}) {
-			wrong.add(field, "%q needs an agency, an id and a version without blanks or marks", ref)
-			return
-		}
-	}
-}
-
-func (c *Catalogue) checkStructure(s *DataStructure, wrong *violations) {
-	checkRef(s.Ref, "dataStructures", wrong)
-	if len(s.Dimensions) == 0 || s.Dimensions[0].ID != frequencyID {
-		wrong.add("dataStructures", "the first dimension of %s is not %s", s.Ref, frequencyID)
-	}
-	if len(s.Dimensions) > MaxDimensions {
-		wrong.add("dataStructures", "%s has %d dimensions, at most %d are allowed", s.Ref, len(s.Dimensions), MaxDimensions)
-	}
-	seen := map[string]bool{"TIME_PERIOD": true, "OBS_VALUE": true}
-	for _, component := range slices.Concat(s.Dimensions, s.Attributes) {
-		if component.ID == "" || strings.HasPrefix(component.ID, "_") || seen[component.ID] {
-			wrong.add("dataStructures", "%s: component %q is empty, begins with _, or stands twice", s.Ref, component.ID)
-		}
-		seen[component.ID] = true
-		if component.Codelist == (Ref{}) {
-			continue
-		}
-		if _, ok := resolve(c.hierarchies, component.Codelist); !ok {
-			wrong.add("dataStructures", "%s: there is no codelist %s for %s", s.Ref, component.Codelist, component.ID)
-		}
-	}
-}
-
-func (c *Catalogue) addFlow(d *Dataflow, wrong *violations) {
-	checkRef(d.Ref, "dataflows", wrong)
-	structure, ok := resolve(c.structures, d.Structure)
-	if !ok {
-		wrong.add("dataflows", "there is no data structure %s for %s", d.Structure, d.Ref)
+// checkName wants a whole name, as SDMX has them.
+func checkName(id ArtefactID, wrong *violations) {
+	field := id.Kind.field()
+	if !agencyPattern.MatchString(id.Ref.Agency) || !idPattern.MatchString(id.Ref.ID) || len(id.Ref.String()) > maxTextLength {
+		wrong.add(field, "%q needs an agency, an id and a version without blanks or marks", shown(id.Ref.String()))
 		return
 	}
-	flow := &Flow{Dataflow: *d, Structure: structure, Attributes: map[string]*Hierarchy{}}
+	if _, err := ParseVersion(id.Ref.Version); err != nil {
+		wrong.add(field, "%s: %v", id.Ref, err)
+	}
+	for kind, only := range map[Kind]string{KindAgencyScheme: "AGENCIES", KindDataProviderScheme: "DATA_PROVIDERS"} {
+		if id.Kind == kind && (id.Ref.ID != only || id.Ref.Version != "1.0") {
+			wrong.add(field, "%s: such a scheme is called %s(1.0)", id.Ref, only)
+		}
+	}
+}
+
+// checkItems checks what stands in artefacts by itself, and makes the hierarchies.
+func (c *Catalogue) checkItems(s *Structures, wrong *violations) {
+	for i := range s.Codelists {
+		list := &s.Codelists[i]
+		h, err := NewHierarchy(list)
+		if err != nil {
+			wrong.add(KindCodelist.field(), "%v", err)
+			continue
+		}
+		checkItemIDs(list.Name(), list.Codes, func(code *Code) string { return code.ID }, wrong)
+		c.hierarchies[list.Ref] = h
+	}
+	for i := range s.ConceptSchemes {
+		scheme := &s.ConceptSchemes[i]
+		checkItemIDs(scheme.Name(), scheme.Concepts, func(concept *Concept) string { return concept.ID }, wrong)
+		if around := conceptCircle(scheme.Concepts); around != nil {
+			wrong.add(KindConceptScheme.field(), "%s: concepts specialise each other in a circle: %s", scheme.Ref, shownCircle(around))
+		}
+		ids := make(map[string]bool, len(scheme.Concepts))
+		for _, concept := range scheme.Concepts {
+			ids[concept.ID] = true
+		}
+		for _, concept := range scheme.Concepts {
+			if concept.Parent != "" && !ids[concept.Parent] {
+				wrong.add(KindConceptScheme.field(), "%s: there is no concept %q for %s to specialise", scheme.Ref, concept.Parent, concept.ID)
+			}
+		}
+	}
+	for i := range s.AgencySchemes {
+		scheme := agencies{&s.AgencySchemes[i]}
+		checkItemIDs(scheme.Name(), scheme.Organisations, func(o *Organisation) string { return o.ID }, wrong)
+	}
+	for i := range s.DataProviderSchemes {
+		scheme := providers{&s.DataProviderSchemes[i]}
+		checkItemIDs(scheme.Name(), scheme.Organisations, func(o *Organisation) string { return o.ID }, wrong)
+	}
+	for i := range s.DataStructures {
+		checkComponents(&s.DataStructures[i], wrong)
+	}
+}
+
+func checkItemIDs[T any](of ArtefactID, items []T, id func(*T) string, wrong *violations) {
+	seen := make(map[string]bool, len(items))
+	for i := range items {
+		item := id(&items[i])
+		if seen[item] || !idPattern.MatchString(item) {
+			wrong.add(of.Kind.field(), "%s: the id %q stands twice, or has other signs than letters, digits and _ - @ $", of.Ref, shown(item))
+		}
+		seen[item] = true
+	}
+}
+
+func checkComponents(s *DataStructure, wrong *violations) {
+	field := KindDataStructure.field()
+	if len(s.Dimensions) == 0 || s.Dimensions[0].ID != frequencyID {
+		wrong.add(field, "the first dimension of %s is not %s", s.Ref, frequencyID)
+	}
+	if len(s.Dimensions) > MaxDimensions {
+		wrong.add(field, "%s has %d dimensions, at most %d are allowed", s.Ref, len(s.Dimensions), MaxDimensions)
+	}
+	seen := map[string]bool{block.TimePeriod: true, block.ObsValue: true}
+	for _, component := range slices.Concat(s.Dimensions, s.Attributes) {
+		if !idPattern.MatchString(component.ID) || strings.HasPrefix(component.ID, "_") || seen[component.ID] {
+			wrong.add(field, "%s: component %q is empty, begins with _, stands twice, or has other signs than letters, digits and _ - @ $", s.Ref, shown(component.ID))
+		}
+		seen[component.ID] = true
+	}
+}
+
+// addStructure adds the data structure as it is meant.
+func (c *Catalogue) addStructure(s *DataStructure) {
+	meant := *s
+	drafts := isDraft(s.Ref)
+	mean := func(components []Component) []Component {
+		components = slices.Clone(components)
+		for i := range components {
+			component := &components[i]
+			if component.Concept != (ItemRef{}) {
+				id, _ := c.graph.resolve(KindConceptScheme, component.Concept.Scheme, drafts)
+				component.Concept.Scheme = id.Ref
+				concept := c.artefacts[id].(*ConceptScheme).concept(component.Concept.Item) //nolint:errcheck,forcetypeassert // the id says what it is
+				if len(component.Names) == 0 {
+					component.Names = concept.Names
+				}
+				if component.Codelist == (Ref{}) && concept.Codelist != (Ref{}) {
+					list, _ := c.graph.resolve(KindCodelist, concept.Codelist, isDraft(id.Ref))
+					component.Codelist = list.Ref
+					continue
+				}
+			}
+			if component.Codelist != (Ref{}) {
+				list, _ := c.graph.resolve(KindCodelist, component.Codelist, drafts)
+				component.Codelist = list.Ref
+			}
+		}
+		return components
+	}
+	meant.Dimensions, meant.Attributes = mean(s.Dimensions), mean(s.Attributes)
+	c.structures[s.Ref] = &meant
+}
+
+// concept returns the concept with the id; the zero Concept where there is none.
+func (c *ConceptScheme) concept(id string) Concept {
+	i := slices.IndexFunc(c.Concepts, func(concept Concept) bool { return concept.ID == id })
+	if i < 0 {
+		return Concept{}
+	}
+	return c.Concepts[i]
+}
+
+func (c *Catalogue) addFlow(d *Dataflow) {
+	id, _ := c.graph.resolve(KindDataStructure, d.Structure, isDraft(d.Ref))
+	c.flows[d.Ref] = c.newFlow(*d, c.structures[id.Ref])
+}
+
+func (c *Catalogue) newFlow(d Dataflow, structure *DataStructure) *Flow {
+	flow := &Flow{Dataflow: d, Structure: structure, Attributes: map[string]*Hierarchy{}}
 	for _, component := range structure.Dimensions {
-		h, _ := resolve(c.hierarchies, component.Codelist)
-		flow.Dimensions = append(flow.Dimensions, h)
+		flow.Dimensions = append(flow.Dimensions, c.hierarchies[component.Codelist])
 	}
 	for _, component := range structure.Attributes {
-		if h, ok := resolve(c.hierarchies, component.Codelist); ok {
+		if h, ok := c.hierarchies[component.Codelist]; ok {
 			flow.Attributes[component.ID] = h
 		}
 	}
-	c.flows[d.Ref] = flow
+	return flow
+}
+
+// addConstraints checks the constraints, and lets those of role AllowedContent bound dataflows: of each the latest version
+// that is no draft.
+func (c *Catalogue) addConstraints(wrong *violations) {
+	inForce := map[Ref]bool{}
+	constraints := map[Ref]*ContentConstraint{}
+	for id, a := range c.artefacts {
+		if id.Kind != KindContentConstraint {
+			continue
+		}
+		constraints[id.Ref] = a.(*ContentConstraint) //nolint:errcheck,forcetypeassert // the id says what it is
+		if latest, ok := c.graph.resolve(id.Kind, Ref{Agency: id.Ref.Agency, ID: id.Ref.ID}, false); ok && !isDraft(latest.Ref) {
+			inForce[latest.Ref] = true
+		}
+	}
+	for _, ref := range slices.SortedFunc(maps.Keys(constraints), compareRefs) {
+		constraint := constraints[ref]
+		c.checkConstraint(constraint, wrong)
+		for _, attached := range c.graph.children[constraint.Name()] {
+			enforced := inForce[ref] && constraint.Role == AllowedContent
+			switch attached.Kind {
+			case KindDataStructure:
+				restrict(constraint, c.newFlow(Dataflow{}, c.structures[attached.Ref]), wrong)
+				for _, flow := range c.flows {
+					if enforced && flow.Structure.Ref == attached.Ref {
+						flow.allowed = append(flow.allowed, restrict(constraint, flow, &violations{}))
+					}
+				}
+			case KindDataflow:
+				flow := c.flows[attached.Ref]
+				if made := restrict(constraint, flow, wrong); enforced {
+					flow.allowed = append(flow.allowed, made)
+				}
+			case KindProvisionAgreement:
+				agreement := c.artefacts[attached].(*ProvisionAgreement) //nolint:errcheck,forcetypeassert // the id says what it is
+				id, _ := c.graph.resolve(KindDataflow, agreement.Dataflow, isDraft(attached.Ref))
+				flow, provider := c.flows[id.Ref], agreement.Provider.Item
+				if made := restrict(constraint, flow, wrong); enforced {
+					if flow.allowedTo == nil {
+						flow.allowedTo = map[string][]*restriction{}
+					}
+					flow.allowedTo[provider] = append(flow.allowedTo[provider], made)
+				}
+			}
+		}
+	}
+}
+
+// addStructureMap adds the map as it is meant.
+func (c *Catalogue) addStructureMap(m *StructureMap) {
+	meant := *m
+	drafts := isDraft(m.Ref)
+	mean := func(kind Kind, ref *Ref) {
+		if *ref != (Ref{}) {
+			id, _ := c.graph.resolve(kind, *ref, drafts)
+			*ref = id.Ref
+		}
+	}
+	mean(KindDataflow, &meant.Source)
+	mean(KindDataflow, &meant.Target)
+	meant.Components = slices.Clone(m.Components)
+	for i := range meant.Components {
+		mean(KindRepresentationMap, &meant.Components[i].RepresentationMap)
+	}
+	c.structureMaps[m.Ref] = &meant
 }
 
 // checkStructureMaps wants maps that work, and no dataflow that is derived from a derived one.
 func (c *Catalogue) checkStructureMaps(wrong *violations) {
-	derived := map[Ref]Ref{}
-	for _, m := range c.structureMaps {
-		if target, ok := resolve(c.flows, m.Target); ok {
-			derived[target.Ref] = m.Ref
-		}
-	}
+	derived := map[Ref]Ref{} // the map by its target
+	next := map[Ref][]Ref{}  // targets by their source
+	var by []Ref
 	for _, ref := range slices.SortedFunc(maps.Keys(c.structureMaps), compareRefs) {
 		m := c.structureMaps[ref]
-		d, err := c.derivation(m)
+		by = append(by, ref)
+		derived[m.Target] = ref
+		next[m.Source] = append(next[m.Source], m.Target)
+	}
+	sources := slices.SortedFunc(maps.Keys(next), compareRefs)
+	around := circle(sources, func(flow Ref) []Ref { return next[flow] })
+	if around != nil {
+		wrong.add(KindStructureMap.field(), "dataflows are derived from each other in a circle: %s", shownCircle(around))
+	}
+	for _, ref := range by {
+		d, err := c.derivation(c.structureMaps[ref])
 		if err != nil {
-			wrong.add("structureMaps", "%v", err)
+			wrong.add(KindStructureMap.field(), "%v", err)
 			continue
 		}
-		if by, ok := derived[d.source.Ref]; ok {
-			wrong.add("structureMaps", "%s: its source %s is itself derived, by %s", ref, d.source.Ref, by)
+		if other, ok := derived[d.source.Ref]; ok && around == nil {
+			wrong.add(KindStructureMap.field(), "%s: its source %s is itself derived, by %s; derive %s from where %s comes from",
+				ref, d.source.Ref, other, d.target.Ref, d.source.Ref)
 		}
 		if _, err := d.deriver(); err != nil {
-			wrong.add("structureMaps", "%s: %v", ref, err)
+			wrong.add(KindStructureMap.field(), "%s: %v", ref, err)
 		}
 	}
 }
 
-// Flow returns the dataflow; the latest version where ref names none. It is a fault of kind NotFound where there is none.
+// Flow returns the dataflow that ref means: without a version, the latest that is no draft. It is a fault of kind NotFound
+// where there is none.
 func (c *Catalogue) Flow(ref Ref) (*Flow, error) {
 	flow, ok := resolve(c.flows, ref)
 	if !ok {
@@ -174,79 +349,127 @@ func (c *Catalogue) Dataflows() []Dataflow {
 	return dataflows
 }
 
-// Structures returns a dataflow with its data structure and the codelists of it. References among them name versions,
-// also where those that are stored mean the latest.
+// Structures returns a dataflow with its data structure and the codelists and concept schemes of it. References among them
+// name versions, also where those that are stored mean the latest, and components say what their concepts do.
 func (c *Catalogue) Structures(flow *Flow) Structures {
-	dataflow, structure := flow.Dataflow, *flow.Structure
-	dataflow.Structure = structure.Ref
-	s := Structures{Dataflows: []Dataflow{dataflow}}
-	seen := map[Ref]bool{}
-	whole := func(components []Component) []Component {
-		components = slices.Clone(components)
-		for i := range components {
-			h, ok := resolve(c.hierarchies, components[i].Codelist)
-			if !ok {
-				continue
-			}
-			components[i].Codelist = h.list.Ref
-			if !seen[h.list.Ref] {
-				seen[h.list.Ref] = true
-				s.Codelists = append(s.Codelists, *h.list)
-			}
+	dataflow := flow.Dataflow
+	dataflow.Structure = flow.Structure.Ref
+	s := Structures{Dataflows: []Dataflow{dataflow}, DataStructures: []DataStructure{*flow.Structure}}
+	seen := map[ArtefactID]bool{}
+	add := func(id ArtefactID) {
+		if a, ok := c.artefacts[id]; ok && !seen[id] {
+			seen[id] = true
+			s.Add(a)
 		}
-		return components
 	}
-	structure.Dimensions, structure.Attributes = whole(structure.Dimensions), whole(structure.Attributes)
-	s.DataStructures = []DataStructure{structure}
+	for _, component := range slices.Concat(flow.Structure.Dimensions, flow.Structure.Attributes) {
+		add(ArtefactID{KindCodelist, component.Codelist})
+		add(ArtefactID{KindConceptScheme, component.Concept.Scheme})
+	}
 	return s
 }
 
-// resolve looks up what ref names: without a version, the latest.
+// resolve looks up what ref means.
 func resolve[T any](from map[Ref]T, ref Ref) (found T, ok bool) {
-	if ref.Version != "" {
-		found, ok = from[ref]
+	if found, ok = from[ref]; ok {
 		return found, ok
 	}
-	latest := Ref{}
+	var versions []Version
 	for candidate := range from {
-		if candidate.Agency == ref.Agency && candidate.ID == ref.ID && (!ok || compareRefs(candidate, latest) > 0) {
-			latest, ok = candidate, true
+		if candidate.Agency != ref.Agency || candidate.ID != ref.ID {
+			continue
+		}
+		if v, err := ParseVersion(candidate.Version); err == nil {
+			versions = append(versions, v)
 		}
 	}
-	return from[latest], ok
+	v, ok := resolveVersion(ref.Version, versions, false)
+	return from[Ref{Agency: ref.Agency, ID: ref.ID, Version: v.String()}], ok
 }
 
-// compareRefs orders by agency, id and semantic version; a version with an extension comes before the one without.
-func compareRefs(a, b Ref) int {
-	return cmp.Or(cmp.Compare(a.Agency, b.Agency), cmp.Compare(a.ID, b.ID), compareVersions(a.Version, b.Version))
+// graph says which artefacts refer to which.
+type graph struct {
+	versions map[ArtefactID][]Version    // by the artefact without its version
+	children map[ArtefactID][]ArtefactID // what it refers to, each once
+	parents  map[ArtefactID][]ArtefactID // what refers to it, each once
 }
 
-func compareVersions(a, b string) int {
-	baseA, extensionA, _ := strings.Cut(a, "-")
-	baseB, extensionB, _ := strings.Cut(b, "-")
-	numbers := func(version string) []int {
-		var all []int
-		for part := range strings.SplitSeq(version, ".") {
-			n, err := strconv.Atoi(part)
-			if err != nil {
-				n = -1
-			}
-			all = append(all, n)
+// newGraph resolves every reference, and wants all of them to lead to something. What is fixed refers to no draft.
+func newGraph(artefacts map[ArtefactID]Artefact, wrong *violations) graph {
+	g := graph{versions: map[ArtefactID][]Version{}, children: map[ArtefactID][]ArtefactID{}, parents: map[ArtefactID][]ArtefactID{}}
+	for id := range artefacts {
+		if v, err := ParseVersion(id.Ref.Version); err == nil {
+			key := ArtefactID{id.Kind, Ref{Agency: id.Ref.Agency, ID: id.Ref.ID}}
+			g.versions[key] = append(g.versions[key], v)
 		}
-		return all
 	}
-	if order := slices.Compare(numbers(baseA), numbers(baseB)); order != 0 {
-		return order
+	for _, id := range slices.SortedFunc(maps.Keys(artefacts), compareIDs) {
+		for r := range artefacts[id].references() {
+			g.add(id, r, artefacts, wrong)
+		}
 	}
-	if (extensionA == "") != (extensionB == "") {
-		return cmp.Compare(extensionB, extensionA)
-	}
-	return cmp.Compare(extensionA, extensionB)
+	return g
 }
 
-// sameArtefact reports whether two artefacts say the same.
-func sameArtefact(a, b any) bool {
-	textA, errA := json.Marshal(a)
-	textB, errB := json.Marshal(b)
-	return errA == nil && errB == nil && string(textA) == string(textB)
+func (g *graph) add(id ArtefactID, r reference, artefacts map[ArtefactID]Artefact, wrong *violations) {
+	whose := id.Ref.String()
+	if r.from != "" {
+		whose = r.from + " of " + whose
+	}
+	if strings.ContainsAny(r.ref.Version, "~*") {
+		wrong.add(id.Kind.field(), "%s refers to %s: only + may stand in a reference", whose, r.ref)
+		return
+	}
+	to, ok := g.resolve(r.kind, r.ref, isDraft(id.Ref))
+	if !ok {
+		wrong.add(id.Kind.field(), "there is no %s %s for %s", strings.ReplaceAll(string(r.kind), "_", " "), r.ref, whose)
+		return
+	}
+	if isFixed(id) && isDraft(to.Ref) {
+		wrong.add(id.Kind.field(), "%s is no draft, and must not refer to the draft %s", whose, to.Ref)
+		return
+	}
+	if r.item != "" && !hasItem(artefacts[to], r.item) {
+		wrong.add(id.Kind.field(), "there is no %q in %s for %s", r.item, to.Ref, whose)
+		return
+	}
+	if !slices.Contains(g.children[id], to) {
+		g.children[id] = append(g.children[id], to)
+		g.parents[to] = append(g.parents[to], id)
+	}
+}
+
+// resolve returns the artefact that a reference means. What refers may be a draft, which drafts lets it mean.
+func (g *graph) resolve(kind Kind, ref Ref, drafts bool) (ArtefactID, bool) {
+	v, ok := resolveVersion(ref.Version, g.versions[ArtefactID{kind, Ref{Agency: ref.Agency, ID: ref.ID}}], drafts)
+	return ArtefactID{kind, Ref{Agency: ref.Agency, ID: ref.ID, Version: v.String()}}, ok
+}
+
+// hasItem reports whether a scheme has the item.
+func hasItem(a Artefact, id string) bool {
+	var organisations []Organisation
+	switch a := a.(type) {
+	case *ConceptScheme:
+		return a.concept(id).ID != ""
+	case agencies:
+		organisations = a.Organisations
+	case providers:
+		organisations = a.Organisations
+	}
+	return slices.ContainsFunc(organisations, func(o Organisation) bool { return o.ID == id })
+}
+
+// checkConstraint wants a constraint that is attached to something, and says something.
+func (c *Catalogue) checkConstraint(constraint *ContentConstraint, wrong *violations) {
+	attached := constraint.attachments()
+	if len(attached) == 0 || slices.ContainsFunc(attached, func(id ArtefactID) bool { return id.Kind != attached[0].Kind }) {
+		wrong.add(KindContentConstraint.field(), "%s is attached to nothing, or to things of several kinds", constraint.Ref)
+	}
+	keys := 0
+	for _, set := range constraint.KeySets {
+		keys += len(set.Keys)
+	}
+	if len(constraint.Regions)+keys == 0 {
+		wrong.add(KindContentConstraint.field(), "%s says nothing: it has neither a region nor a key", constraint.Ref)
+	}
 }

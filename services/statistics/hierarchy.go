@@ -25,6 +25,10 @@ func NewHierarchy(c *Codelist) (*Hierarchy, error) {
 		parents: make([]int, len(c.Codes)), children: make([][]int, len(c.Codes)),
 		coverers: make([][]int, len(c.Codes)), levels: make([]int, len(c.Codes)),
 	}
+	levels := make(map[string]int, len(c.Levels))
+	for i, level := range c.Levels {
+		levels[level] = i
+	}
 	for i, code := range c.Codes {
 		if _, twice := h.positions[code.ID]; twice || code.ID == "" {
 			return nil, fmt.Errorf("codelist %s: code %q stands twice or is empty", c.Ref, code.ID)
@@ -34,6 +38,9 @@ func NewHierarchy(c *Codelist) (*Hierarchy, error) {
 		if code.Parent != "" {
 			parent, ok := h.positions[code.Parent]
 			if !ok || parent == i {
+				if around := codeCircle(c.Codes); around != nil {
+					return nil, fmt.Errorf("codelist %s: codes are parts of each other in a circle: %s", c.Ref, shownCircle(around))
+				}
 				return nil, fmt.Errorf("codelist %s: the parent %q of code %q does not stand before it", c.Ref, code.Parent, code.ID)
 			}
 			h.parents[i] = parent
@@ -41,7 +48,8 @@ func NewHierarchy(c *Codelist) (*Hierarchy, error) {
 			h.levels[i] = h.levels[parent] + 1
 		}
 		if code.Level != "" {
-			if h.levels[i] = slices.Index(c.Levels, code.Level); h.levels[i] < 0 {
+			level, ok := levels[code.Level]
+			if h.levels[i] = level; !ok {
 				return nil, fmt.Errorf("codelist %s: code %q is on the level %q, which the codelist does not have", c.Ref, code.ID, code.Level)
 			}
 		}

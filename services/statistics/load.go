@@ -34,8 +34,10 @@ type loader struct {
 	table  *Table
 	report *Report
 	rows   int
-	digest hash.Hash
-	bytes  bool // the bytes of the file are hashed, not the rows
+
+	restrictions []*restriction // of the dataflow and provider
+	digest       hash.Hash
+	bytes        bool // the bytes of the file are hashed, not the rows
 }
 
 // loadedColumn is a coded column of a block while it is being read. It knows of each value what it is in the table.
@@ -66,6 +68,7 @@ func (l *loader) add(b *block.Block) {
 	periods := l.periods(b.Column(block.TimePeriod))
 	values := b.Column(block.ObsValue).Numbers
 	lines := b.Column(block.Line)
+	allowed := newGuard(l.restrictions, b, periods)
 	dimensions := len(l.flow.Structure.Dimensions)
 	codes, further := make([]uint32, dimensions), make([]string, len(l.table.further))
 	for row := range b.Rows {
@@ -75,7 +78,7 @@ func (l *loader) add(b *block.Block) {
 		}
 		good := l.checkRow(columns, row, line)
 		period, periodOK := l.checkPeriod(columns[0], periods, b.Column(block.TimePeriod), row, line)
-		if !l.checkValue(values[row], line) || !periodOK || !good || !l.inScope(b, row, line) {
+		if !l.checkValue(values[row], line) || !periodOK || !good || !l.inScope(b, row, line) || !l.checkAllowed(allowed, row, line) {
 			continue
 		}
 		for i := range dimensions {
@@ -320,7 +323,7 @@ func load(flow *Flow, layout *Layout, header *Header, content Content) (*loader,
 	if err := json.NewEncoder(digest).Encode([]any{flow.Ref, header.Layout, header.Action, header.Scope}); err != nil {
 		return nil, fmt.Errorf("hashing the header: %w", err)
 	}
-	l := &loader{flow: flow, table: NewTable(flow.Structure), report: &Report{}, digest: digest}
+	l := &loader{flow: flow, table: NewTable(flow.Structure), report: &Report{}, digest: digest, restrictions: flow.restrictions(header.Provider)}
 	if header.Action == Replace {
 		l.scope = header.Scope
 	}

@@ -12,7 +12,6 @@ package statistics
 
 import (
 	"context"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -133,73 +132,6 @@ func (s *Service) Submission(ctx context.Context, id string) (Submission, error)
 // id; "": from the newest.
 func (s *Service) Submissions(ctx context.Context, limit int, after string) ([]Submission, error) {
 	return s.store.Submissions(ctx, limit, after)
-}
-
-// CreateStructures stores artefacts, all or none, and derives anew what a changed map makes otherwise. What is stored
-// already with the same content stays; with another content it is a fault of kind Exists, since versions do not change.
-func (s *Service) CreateStructures(ctx context.Context, add *Structures) (created, unchanged int, err error) {
-	before, err := s.Catalogue(ctx)
-	if err != nil {
-		return 0, 0, err
-	}
-	fresh, together := &Structures{}, *before.artefacts
-	merges := []error{
-		merge(&together.Codelists, &fresh.Codelists, add.Codelists, func(c Codelist) Ref { return c.Ref }, &unchanged),
-		merge(&together.DataStructures, &fresh.DataStructures, add.DataStructures, func(d DataStructure) Ref { return d.Ref }, &unchanged),
-		merge(&together.Dataflows, &fresh.Dataflows, add.Dataflows, func(d Dataflow) Ref { return d.Ref }, &unchanged),
-		merge(&together.RepresentationMaps, &fresh.RepresentationMaps, add.RepresentationMaps, func(m RepresentationMap) Ref { return m.Ref }, &unchanged),
-		merge(&together.StructureMaps, &fresh.StructureMaps, add.StructureMaps, func(m StructureMap) Ref { return m.Ref }, &unchanged),
-	}
-	for _, err := range merges {
-		if err != nil {
-			return 0, 0, err
-		}
-	}
-	created = len(fresh.Codelists) + len(fresh.DataStructures) + len(fresh.Dataflows) + len(fresh.RepresentationMaps) + len(fresh.StructureMaps)
-	if created == 0 {
-		return 0, unchanged, nil
-	}
-	after, err := NewCatalogue(&together)
-	if err != nil {
-		return 0, 0, err
-	}
-	err = s.store.Update(ctx, func(ctx context.Context, tx Transaction) error {
-		if err := hold(ctx, tx, before, true); err != nil {
-			return err
-		}
-		if err := tx.PutStructures(ctx, fresh); err != nil {
-			return err
-		}
-		return s.rederive(ctx, tx, before, after)
-	})
-	if err != nil {
-		return 0, 0, err
-	}
-	return created, unchanged, nil
-}
-
-// merge adds to all and fresh what of add is not in all yet. all is not changed in place.
-func merge[T any](all, fresh *[]T, add []T, ref func(T) Ref, unchanged *int) error {
-	known := make(map[Ref]T, len(*all))
-	for _, artefact := range *all {
-		known[ref(artefact)] = artefact
-	}
-	merged := slices.Clone(*all)
-	for _, artefact := range add {
-		before, ok := known[ref(artefact)]
-		switch {
-		case !ok:
-			known[ref(artefact)] = artefact
-			merged, *fresh = append(merged, artefact), append(*fresh, artefact)
-		case sameArtefact(before, artefact):
-			*unchanged++
-		default:
-			return fault.New(fault.Exists, "ALREADY_EXISTS", "%s is stored with another content: give the new one a new version", ref(artefact)).
-				With("artefact", ref(artefact).String())
-		}
-	}
-	*all = merged
-	return nil
 }
 
 // isPublished reports whether the provider stands for what was published, not for a state.

@@ -2,6 +2,7 @@ package statistics
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -9,26 +10,34 @@ import (
 	"github.com/comity-federation/comity/services/fault"
 )
 
-// Ref names a structural artefact: "AGENCY:ID(VERSION)". Without a version it names the latest.
+// Ref names a structural artefact: "AGENCY:ID(VERSION)". The version may be a query for one, see [VersionQuery]. Without a
+// version it names the latest.
 type Ref struct {
 	Agency  string
 	ID      string
 	Version string
 }
 
+var (
+	agencyPattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]*(?:\.[A-Za-z][A-Za-z0-9_-]*)*$`)
+	idPattern     = regexp.MustCompile(`^[A-Za-z0-9_@$-]+$`) // of artefacts and of items
+)
+
 // ParseRef reads "AGENCY:ID(VERSION)" or "AGENCY:ID".
 func ParseRef(text string) (Ref, error) {
 	agency, rest, ok := strings.Cut(text, ":")
 	id, version := rest, ""
 	if open := strings.IndexByte(rest, '('); ok && open >= 0 {
-		if !strings.HasSuffix(rest, ")") {
-			ok = false
-		} else {
-			id, version = rest[:open], rest[open+1:len(rest)-1]
-		}
+		id, version, ok = rest[:open], strings.TrimSuffix(rest[open+1:], ")"), strings.HasSuffix(rest, ")")
+		ok = ok && version != ""
 	}
-	if !ok || agency == "" || id == "" {
-		return Ref{}, fault.InvalidField("dataflow", "%q is not of the form AGENCY:ID(VERSION)", text)
+	if !ok || len(text) > maxTextLength || !agencyPattern.MatchString(agency) || !idPattern.MatchString(id) {
+		return Ref{}, fault.InvalidField("reference", "%q is not of the form AGENCY:ID(VERSION)", shown(text))
+	}
+	if version != "" {
+		if _, err := ParseVersionQuery(version); err != nil {
+			return Ref{}, fault.InvalidField("reference", "%q: %v", shown(text), err)
+		}
 	}
 	return Ref{Agency: agency, ID: id, Version: version}, nil
 }
@@ -55,55 +64,160 @@ func (r *Ref) UnmarshalText(text []byte) error {
 	return err
 }
 
-// Names are the names of a thing by language tag.
+// ItemRef names an item of a scheme: "AGENCY:ID(VERSION).ITEM".
+type ItemRef struct {
+	Scheme Ref
+	Item   string
+}
+
+// ParseItemRef reads "AGENCY:ID(VERSION).ITEM".
+func ParseItemRef(text string) (ItemRef, error) {
+	end := strings.LastIndex(text, ").")
+	if end < 0 || !idPattern.MatchString(text[end+2:]) {
+		return ItemRef{}, fault.InvalidField("reference", "%q is not of the form AGENCY:ID(VERSION).ITEM", shown(text))
+	}
+	scheme, err := ParseRef(text[:end+1])
+	return ItemRef{Scheme: scheme, Item: text[end+2:]}, err
+}
+
+// String returns "AGENCY:ID(VERSION).ITEM".
+func (r ItemRef) String() string { return r.Scheme.String() + "." + r.Item }
+
+// MarshalText and UnmarshalText store an ItemRef as its text.
+func (r ItemRef) MarshalText() ([]byte, error) {
+	if r == (ItemRef{}) {
+		return nil, nil
+	}
+	return []byte(r.String()), nil
+}
+
+// UnmarshalText reads what MarshalText wrote; the empty text is the zero ItemRef.
+func (r *ItemRef) UnmarshalText(text []byte) (err error) {
+	*r = ItemRef{}
+	if len(text) > 0 {
+		*r, err = ParseItemRef(string(text))
+	}
+	return err
+}
+
+// Names are the names of a thing by language tag. So are descriptions.
 type Names map[string]string
+
+// Annotation is a remark that goes with an artefact or an item.
+type Annotation struct {
+	ID    string // "": none
+	Title string
+	Type  string // what kind of remark it is, such as "CHANGELOG"
+	Value string // not in a language
+	Texts Names
+	URL   string
+}
 
 // Codelist is an SDMX codelist with one hierarchy.
 type Codelist struct {
-	Ref    Ref
-	Names  Names
-	Codes  []Code   // parents before children
-	Levels []string // of the hierarchy, from the coarsest to the finest
+	Ref          Ref
+	Names        Names
+	Descriptions Names
+	Annotations  []Annotation
+	Codes        []Code   // parents before children
+	Levels       []string // of the hierarchy, from the coarsest to the finest
 }
 
 // Code is an item of a codelist.
 type Code struct {
-	ID     string
-	Parent string // "" for a root
-	Names  Names
-	Level  string   // one of the codelist's levels
-	Covers []string // siblings that this code contains wholly; never summed together with it
+	ID           string
+	Parent       string // "" for a root
+	Names        Names
+	Descriptions Names
+	Annotations  []Annotation
+	Level        string   // one of the codelist's levels
+	Covers       []string // siblings that this code contains wholly; never summed together with it
+}
+
+// ConceptScheme says what components mean.
+type ConceptScheme struct {
+	Ref          Ref
+	Names        Names
+	Descriptions Names
+	Annotations  []Annotation
+	Concepts     []Concept // parents before children
+}
+
+// Concept is an item of a concept scheme.
+type Concept struct {
+	ID           string
+	Parent       string // the concept that this one specialises; "" for a root
+	Names        Names
+	Descriptions Names
+	Annotations  []Annotation
+	Codelist     Ref // the core representation; the zero Ref where any text may stand
+}
+
+// OrganisationScheme is a scheme of agencies or of data providers.
+type OrganisationScheme struct {
+	Ref           Ref
+	Names         Names
+	Descriptions  Names
+	Annotations   []Annotation
+	Organisations []Organisation
+}
+
+// Organisation is an agency or a data provider.
+type Organisation struct {
+	ID           string // of a data provider that of [Part.Provider]
+	Names        Names
+	Descriptions Names
+	Annotations  []Annotation
 }
 
 // DataStructure says which components a figure has. TIME_PERIOD and OBS_VALUE always belong to it.
 type DataStructure struct {
-	Ref        Ref
-	Names      Names
-	Dimensions []Component // in key order, FREQ first, TIME_PERIOD left out
-	Attributes []Component
+	Ref          Ref
+	Names        Names
+	Descriptions Names
+	Annotations  []Annotation
+	Dimensions   []Component // in key order, FREQ first, TIME_PERIOD left out
+	Attributes   []Component
 }
 
-// Component is a dimension or an attribute.
+// Component is a dimension or an attribute. What it does not say itself, its concept says.
 type Component struct {
 	ID       string
 	Codelist Ref // the zero Ref where any text may stand
 	Names    Names
+	Concept  ItemRef // the zero ItemRef: none
 }
 
 // Dataflow is a collection of figures under a data structure.
 type Dataflow struct {
-	Ref       Ref
-	Names     Names
-	Structure Ref
+	Ref          Ref
+	Names        Names
+	Descriptions Names
+	Annotations  []Annotation
+	Structure    Ref
+}
+
+// ProvisionAgreement says that a provider reports to a dataflow.
+type ProvisionAgreement struct {
+	Ref          Ref
+	Names        Names
+	Descriptions Names
+	Annotations  []Annotation
+	Dataflow     Ref
+	Provider     ItemRef // a data provider
 }
 
 // RepresentationMap maps tuples of codes or labels to tuples of codes. Of two mappings that fit, the first counts.
 type RepresentationMap struct {
-	Ref       Ref
-	Names     Names
-	Mappings  []Mapping
-	Otherwise []string // what an unknown tuple becomes; nil: it is not mapped
-	Identity  bool     // a value that is already a code of the target stays as it is
+	Ref             Ref
+	Names           Names
+	Descriptions    Names
+	Annotations     []Annotation
+	Mappings        []Mapping
+	Otherwise       []string // what an unknown tuple becomes; nil: it is not mapped
+	Identity        bool     // a value that is already a code of the target stays as it is
+	SourceCodelists []Ref    // one for each source, the zero Ref for any text; nil: any text in all of them
+	TargetCodelists []Ref    // likewise
 }
 
 // Mapping maps one tuple to another, for the periods that lie wholly between the start of ValidFrom and the end of
@@ -117,11 +231,13 @@ type Mapping struct {
 
 // StructureMap derives one dataflow from another. Source figures that fall on one target key are summed.
 type StructureMap struct {
-	Ref        Ref
-	Names      Names
-	Source     Ref
-	Target     Ref
-	Components []ComponentMap
+	Ref          Ref
+	Names        Names
+	Descriptions Names
+	Annotations  []Annotation
+	Source       Ref
+	Target       Ref
+	Components   []ComponentMap
 }
 
 // ComponentMap fills target components from source components or with a constant.
@@ -130,15 +246,6 @@ type ComponentMap struct {
 	Targets           []string
 	RepresentationMap Ref // the zero Ref: the one source value is copied
 	Constant          string
-}
-
-// Structures is a set of artefacts that are stored together.
-type Structures struct {
-	Codelists          []Codelist
-	DataStructures     []DataStructure
-	Dataflows          []Dataflow
-	RepresentationMaps []RepresentationMap
-	StructureMaps      []StructureMap
 }
 
 // Severity says what follows from a finding.

@@ -159,15 +159,19 @@ type Transaction interface {
 	Publish(ctx context.Context, submission string, parts []Part) (number int64, err error)
 	// PutSubmission stores a submission.
 	PutSubmission(ctx context.Context, s *Submission) error
-	// PutStructures stores artefacts that are new.
-	PutStructures(ctx context.Context, s *Structures) error
+	// PutStructures stores artefacts, in place of those with their names.
+	PutStructures(ctx context.Context, artefacts []Artefact) error
+	// DeleteStructures removes artefacts.
+	DeleteStructures(ctx context.Context, ids []ArtefactID) error
+	// HoldFigures returns those of the dataflows that hold figures, or held some before, in their order.
+	HoldFigures(ctx context.Context, dataflows []Ref) ([]Ref, error)
 }
 
 // Store keeps structures, submissions and figures.
 type Store interface {
 	// Structures returns every artefact.
 	Structures(ctx context.Context) (*Structures, error)
-	// StructuresChange returns a number that grows with every change of the structures.
+	// StructuresChange returns a number that grows with every change of the structures. It is read before them.
 	StructuresChange(ctx context.Context) (int64, error)
 	// Layouts returns every layout, by id.
 	Layouts(ctx context.Context) ([]Layout, error)

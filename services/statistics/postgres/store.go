@@ -38,10 +38,11 @@ const newsChannel = "comity_statistics_news"
 
 // Store is a statistics.Store.
 type Store struct {
-	pool  *pgxpool.Pool
-	codes dictionaries
-	bell  bell
-	views chan struct{} // holds an element for each view that is open
+	pool      *pgxpool.Pool
+	codes     dictionaries
+	artefacts artefacts
+	bell      bell
+	views     chan struct{} // holds an element for each view that is open
 }
 
 var _ statistics.Store = (*Store)(nil)

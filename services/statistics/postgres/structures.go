@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"sync"
 
 	"github.com/jackc/pgx/v5"
 
@@ -12,14 +15,11 @@ import (
 	"github.com/comity-federation/comity/services/statistics"
 )
 
-// The kinds of artefacts.
-const (
-	kindCodelist          = "codelist"
-	kindDataStructure     = "data_structure"
-	kindDataflow          = "dataflow"
-	kindRepresentationMap = "representation_map"
-	kindStructureMap      = "structure_map"
-)
+// artefacts remembers those that were read last, by their serial. A serial is of one content for ever.
+type artefacts struct {
+	mu    sync.Mutex
+	known map[int64]statistics.Artefact
+}
 
 // StructuresChange returns the number of the last change.
 func (s *Store) StructuresChange(ctx context.Context) (int64, error) {
@@ -35,49 +35,46 @@ type querier interface {
 }
 
 func structuresChange(ctx context.Context, q querier) (change int64, err error) {
-	err = q.QueryRow(ctx, `SELECT coalesce(max(serial), 0) FROM artefact`).Scan(&change)
+	err = q.QueryRow(ctx, `SELECT change FROM artefact_change`).Scan(&change)
 	return change, err
 }
 
-// Structures returns every artefact.
+// Structures returns every artefact. Those that were read before are not read again: a codelist may be large, and each
+// change of any artefact asks for all of them.
 func (s *Store) Structures(ctx context.Context) (*statistics.Structures, error) {
+	s.artefacts.mu.Lock()
+	known := s.artefacts.known
+	s.artefacts.mu.Unlock()
 	rows, err := s.pool.Query(ctx, `
-		SELECT kind, content
+		SELECT kind, serial, CASE WHEN serial = ANY(@known) THEN NULL ELSE content END
 		FROM artefact
-		ORDER BY serial`)
+		ORDER BY serial`,
+		pgx.NamedArgs{"known": slices.Collect(maps.Keys(known))})
 	if err != nil {
 		return nil, fmt.Errorf("reading the structures: %w", err)
 	}
-	all := &statistics.Structures{}
-	var kind string
+	all, now := &statistics.Structures{}, map[int64]statistics.Artefact{}
+	var kind statistics.Kind
+	var serial int64
 	var content []byte
-	_, err = pgx.ForEachRow(rows, []any{&kind, &content}, func() error {
-		switch kind {
-		case kindCodelist:
-			return appendArtefact(&all.Codelists, content)
-		case kindDataStructure:
-			return appendArtefact(&all.DataStructures, content)
-		case kindDataflow:
-			return appendArtefact(&all.Dataflows, content)
-		case kindRepresentationMap:
-			return appendArtefact(&all.RepresentationMaps, content)
-		default:
-			return appendArtefact(&all.StructureMaps, content)
+	_, err = pgx.ForEachRow(rows, []any{&kind, &serial, &content}, func() error {
+		artefact, ok := known[serial]
+		if !ok {
+			if artefact, err = statistics.DecodeArtefact(kind, content); err != nil {
+				return err
+			}
 		}
+		now[serial] = artefact
+		all.Add(artefact)
+		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("reading the structures: %w", err)
 	}
+	s.artefacts.mu.Lock()
+	s.artefacts.known = now
+	s.artefacts.mu.Unlock()
 	return all, nil
-}
-
-func appendArtefact[T any](to *[]T, content []byte) error {
-	var artefact T
-	if err := json.Unmarshal(content, &artefact); err != nil {
-		return err
-	}
-	*to = append(*to, artefact)
-	return nil
 }
 
 // HoldStructures keeps the structures as they are until the transaction ends.
@@ -96,37 +93,75 @@ func (t *transaction) HoldStructures(ctx context.Context, forChange bool) (int64
 	return change, nil
 }
 
-// PutStructures stores artefacts that are new.
-func (t *transaction) PutStructures(ctx context.Context, s *statistics.Structures) error {
+// PutStructures stores artefacts, in place of those with their names.
+func (t *transaction) PutStructures(ctx context.Context, artefacts []statistics.Artefact) error {
 	batch := &pgx.Batch{}
-	var failed error
-	put := func(kind string, ref statistics.Ref, artefact any) {
+	for _, artefact := range artefacts {
+		id := artefact.Name()
 		content, err := json.Marshal(artefact)
-		failed = errors.Join(failed, err)
+		if err != nil {
+			return fmt.Errorf("storing %s: %w", id, err)
+		}
 		batch.Queue(`
 			INSERT INTO artefact (kind, agency, id, version, content)
-			VALUES (@kind, @agency, @id, @version, @content)`,
-			pgx.NamedArgs{"kind": kind, "agency": ref.Agency, "id": ref.ID, "version": ref.Version, "content": content})
+			VALUES (@kind, @agency, @id, @version, @content)
+			ON CONFLICT (kind, agency, id, version)
+			DO UPDATE SET content = excluded.content, serial = DEFAULT`,
+			pgx.NamedArgs{"kind": id.Kind, "agency": id.Ref.Agency, "id": id.Ref.ID, "version": id.Ref.Version, "content": content})
 	}
-	for i := range s.Codelists {
-		put(kindCodelist, s.Codelists[i].Ref, &s.Codelists[i])
-	}
-	for i := range s.DataStructures {
-		put(kindDataStructure, s.DataStructures[i].Ref, &s.DataStructures[i])
-	}
-	for i := range s.Dataflows {
-		put(kindDataflow, s.Dataflows[i].Ref, &s.Dataflows[i])
-	}
-	for i := range s.RepresentationMaps {
-		put(kindRepresentationMap, s.RepresentationMaps[i].Ref, &s.RepresentationMaps[i])
-	}
-	for i := range s.StructureMaps {
-		put(kindStructureMap, s.StructureMaps[i].Ref, &s.StructureMaps[i])
-	}
-	if err := errors.Join(failed, t.tx.SendBatch(ctx, batch).Close()); err != nil {
+	batch.Queue(countChange)
+	if err := t.tx.SendBatch(ctx, batch).Close(); err != nil {
 		return fmt.Errorf("storing the structures: %w", err)
 	}
 	return nil
+}
+
+const countChange = `UPDATE artefact_change SET change = change + 1`
+
+// DeleteStructures removes artefacts.
+func (t *transaction) DeleteStructures(ctx context.Context, ids []statistics.ArtefactID) error {
+	batch := &pgx.Batch{}
+	for _, id := range ids {
+		batch.Queue(`
+			DELETE FROM artefact
+			WHERE kind = @kind
+			  AND agency = @agency
+			  AND id = @id
+			  AND version = @version`,
+			pgx.NamedArgs{"kind": id.Kind, "agency": id.Ref.Agency, "id": id.Ref.ID, "version": id.Ref.Version})
+	}
+	batch.Queue(countChange)
+	if err := t.tx.SendBatch(ctx, batch).Close(); err != nil {
+		return fmt.Errorf("removing structures: %w", err)
+	}
+	return nil
+}
+
+// HoldFigures returns those of the dataflows that hold figures, or held some before.
+func (t *transaction) HoldFigures(ctx context.Context, dataflows []statistics.Ref) ([]statistics.Ref, error) {
+	names := make([]string, len(dataflows))
+	for i, ref := range dataflows {
+		names[i] = ref.String()
+	}
+	rows, err := t.tx.Query(ctx, `
+		SELECT array_position(@names::text[], dataflow.ref)
+		FROM dataflow
+		WHERE ref = ANY(@names)
+		  AND EXISTS (SELECT FROM part JOIN revision ON revision.part = part.id WHERE part.dataflow = dataflow.id)
+		ORDER BY 1`,
+		pgx.NamedArgs{"names": names})
+	if err != nil {
+		return nil, fmt.Errorf("looking for figures: %w", err)
+	}
+	positions, err := pgx.CollectRows(rows, pgx.RowTo[int])
+	if err != nil {
+		return nil, fmt.Errorf("looking for figures: %w", err)
+	}
+	holding := make([]statistics.Ref, len(positions))
+	for i, position := range positions {
+		holding[i] = dataflows[position-1]
+	}
+	return holding, nil
 }
 
 // Layouts returns every layout, by id.

@@ -61,98 +61,6 @@ func texts(of []string) []string {
 	return of
 }
 
-func structuresFromProto(p *statisticspb.Structures) (*statistics.Structures, error) {
-	var r refs
-	s := &statistics.Structures{
-		Codelists: convert(p.GetCodelists(), codelistFromProto),
-		DataStructures: convert(p.GetDataStructures(), func(d *statisticspb.DataStructure) statistics.DataStructure {
-			return statistics.DataStructure{
-				Ref: statistics.Ref{Agency: d.GetAgency(), ID: d.GetId(), Version: d.GetVersion()}, Names: names(d.GetNames()),
-				Dimensions: convert(d.GetDimensions(), r.component), Attributes: convert(d.GetAttributes(), r.component),
-			}
-		}),
-		Dataflows: convert(p.GetDataflows(), func(d *statisticspb.Dataflow) statistics.Dataflow {
-			return statistics.Dataflow{
-				Ref: statistics.Ref{Agency: d.GetAgency(), ID: d.GetId(), Version: d.GetVersion()}, Names: names(d.GetNames()),
-				Structure: r.parse(d.GetStructure()),
-			}
-		}),
-		RepresentationMaps: convert(p.GetRepresentationMaps(), representationMapFromProto),
-		StructureMaps:      convert(p.GetStructureMaps(), r.structureMap),
-	}
-	return s, r.err
-}
-
-func codelistFromProto(c *statisticspb.Codelist) statistics.Codelist {
-	return statistics.Codelist{
-		Ref: statistics.Ref{Agency: c.GetAgency(), ID: c.GetId(), Version: c.GetVersion()}, Names: names(c.GetNames()),
-		Levels: texts(c.GetLevels()),
-		Codes: convert(c.GetCodes(), func(code *statisticspb.Code) statistics.Code {
-			return statistics.Code{
-				ID: code.GetId(), Parent: code.GetParent(), Names: names(code.GetNames()), Level: code.GetLevel(), Covers: texts(code.GetCovers()),
-			}
-		}),
-	}
-}
-
-func (r *refs) component(c *statisticspb.Component) statistics.Component {
-	return statistics.Component{ID: c.GetId(), Codelist: r.parse(c.GetCodelist()), Names: names(c.GetNames())}
-}
-
-func representationMapFromProto(m *statisticspb.RepresentationMap) statistics.RepresentationMap {
-	return statistics.RepresentationMap{
-		Ref: statistics.Ref{Agency: m.GetAgency(), ID: m.GetId(), Version: m.GetVersion()}, Names: names(m.GetNames()),
-		Otherwise: texts(m.GetOtherwise()), Identity: m.GetIdentity(),
-		Mappings: convert(m.GetMappings(), func(mapping *statisticspb.Mapping) statistics.Mapping {
-			return statistics.Mapping{
-				Sources: texts(mapping.GetSources()), Targets: texts(mapping.GetTargets()),
-				ValidFrom: mapping.GetValidFrom(), ValidTo: mapping.GetValidTo(),
-			}
-		}),
-	}
-}
-
-func (r *refs) structureMap(m *statisticspb.StructureMap) statistics.StructureMap {
-	return statistics.StructureMap{
-		Ref: statistics.Ref{Agency: m.GetAgency(), ID: m.GetId(), Version: m.GetVersion()}, Names: names(m.GetNames()),
-		Source: r.parse(m.GetSource()), Target: r.parse(m.GetTarget()),
-		Components: convert(m.GetComponentMaps(), func(c *statisticspb.ComponentMap) statistics.ComponentMap {
-			return statistics.ComponentMap{
-				Sources: texts(c.GetSources()), Targets: texts(c.GetTargets()),
-				RepresentationMap: r.parse(c.GetRepresentationMap()), Constant: c.GetConstant(),
-			}
-		}),
-	}
-}
-
-func structuresToProto(s *statistics.Structures) *statisticspb.Structures {
-	return &statisticspb.Structures{
-		Codelists: convert(s.Codelists, func(c statistics.Codelist) *statisticspb.Codelist {
-			return &statisticspb.Codelist{
-				Agency: c.Ref.Agency, Id: c.Ref.ID, Version: c.Ref.Version, Names: c.Names, Levels: c.Levels,
-				Codes: convert(c.Codes, func(code statistics.Code) *statisticspb.Code {
-					return &statisticspb.Code{Id: code.ID, Parent: code.Parent, Names: code.Names, Level: code.Level, Covers: code.Covers}
-				}),
-			}
-		}),
-		DataStructures: convert(s.DataStructures, func(d statistics.DataStructure) *statisticspb.DataStructure {
-			return &statisticspb.DataStructure{
-				Agency: d.Ref.Agency, Id: d.Ref.ID, Version: d.Ref.Version, Names: d.Names,
-				Dimensions: convert(d.Dimensions, componentToProto), Attributes: convert(d.Attributes, componentToProto),
-			}
-		}),
-		Dataflows: convert(s.Dataflows, dataflowToProto),
-	}
-}
-
-func componentToProto(c statistics.Component) *statisticspb.Component {
-	return &statisticspb.Component{Id: c.ID, Codelist: refText(c.Codelist), Names: c.Names}
-}
-
-func dataflowToProto(d statistics.Dataflow) *statisticspb.Dataflow {
-	return &statisticspb.Dataflow{Agency: d.Ref.Agency, Id: d.Ref.ID, Version: d.Ref.Version, Names: d.Names, Structure: refText(d.Structure)}
-}
-
 func layoutFromProto(p *statisticspb.Layout) (statistics.Layout, error) {
 	var r refs
 	l := statistics.Layout{
@@ -278,12 +186,7 @@ func submissionToProto(s *statistics.Submission) *statisticspb.Submission {
 		Name: submissionPrefix + s.ID, State: state, Dataflow: s.Dataflow.String(), Layout: s.Layout, Provider: s.Provider,
 		Rows: count(s.Rows), Observations: count(s.Observations), Revision: s.Revision,
 		CreateTime: timestamppb.New(s.CreateTime), Submitter: s.Submitter, IdempotencyKey: s.IdempotencyKey,
-		Findings: convert(s.Findings, func(f statistics.Finding) *statisticspb.Finding {
-			return &statisticspb.Finding{
-				Rule: f.Rule, Severity: severities[f.Severity], Line: count(f.Line), Column: f.Column,
-				Message: f.Message, Values: convert(f.Values, valid),
-			}
-		}),
+		Findings: convert(s.Findings, findingToProto),
 		Derivations: convert(s.Derivations, func(d statistics.Derivation) *statisticspb.Derivation {
 			return &statisticspb.Derivation{
 				StructureMap: d.StructureMap.String(), Dataflow: d.Dataflow.String(), Observations: count(d.Observations),

@@ -26,41 +26,6 @@ type Server struct {
 // NewServer returns a server of the service. Its errors are faults; internal/rpc turns them into statuses.
 func NewServer(service *statistics.Service) *Server { return &Server{service: service} }
 
-// CreateStructures stores structural artefacts.
-func (s *Server) CreateStructures(ctx context.Context, request *statisticspb.CreateStructuresRequest) (*statisticspb.CreateStructuresResponse, error) {
-	structures, err := structuresFromProto(request.GetStructures())
-	if err != nil {
-		return nil, err
-	}
-	created, unchanged, err := s.service.CreateStructures(ctx, structures)
-	if err != nil {
-		return nil, err
-	}
-	return &statisticspb.CreateStructuresResponse{Created: count(created), Unchanged: count(unchanged)}, nil
-}
-
-// GetStructures returns a dataflow with what belongs to it.
-func (s *Server) GetStructures(ctx context.Context, request *statisticspb.GetStructuresRequest) (*statisticspb.GetStructuresResponse, error) {
-	ref, err := statistics.ParseRef(request.GetDataflow())
-	if err != nil {
-		return nil, err
-	}
-	structures, err := s.service.Structures(ctx, ref)
-	if err != nil {
-		return nil, err
-	}
-	return &statisticspb.GetStructuresResponse{Structures: structuresToProto(&structures)}, nil
-}
-
-// ListDataflows lists the dataflows.
-func (s *Server) ListDataflows(ctx context.Context, _ *statisticspb.ListDataflowsRequest) (*statisticspb.ListDataflowsResponse, error) {
-	dataflows, err := s.service.Dataflows(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return &statisticspb.ListDataflowsResponse{Dataflows: convert(dataflows, dataflowToProto)}, nil
-}
-
 // CreateLayout stores how a national file is read.
 func (s *Server) CreateLayout(ctx context.Context, request *statisticspb.CreateLayoutRequest) (*statisticspb.CreateLayoutResponse, error) {
 	layout, err := layoutFromProto(request.GetLayout())
