@@ -404,11 +404,11 @@ func (m *StructureMap) stub(complete bool) Artefact {
 }
 
 func (a agencies) stub(complete bool) Artefact {
-	return agencies{a.OrganisationScheme.without(complete)}
+	return agencies{a.without(complete)}
 }
 
 func (p providers) stub(complete bool) Artefact {
-	return providers{p.OrganisationScheme.without(complete)}
+	return providers{p.without(complete)}
 }
 
 func (o *OrganisationScheme) without(complete bool) *OrganisationScheme {

@@ -184,7 +184,7 @@ func (c *Catalogue) addStructure(s *DataStructure) {
 			if component.Concept != (ItemRef{}) {
 				id, _ := c.graph.resolve(KindConceptScheme, component.Concept.Scheme, drafts)
 				component.Concept.Scheme = id.Ref
-				concept := c.artefacts[id].(*ConceptScheme).concept(component.Concept.Item) //nolint:errcheck,forcetypeassert // the id says what it is
+				concept := c.artefacts[id].(*ConceptScheme).concept(component.Concept.Item)
 				if len(component.Names) == 0 {
 					component.Names = concept.Names
 				}
@@ -241,7 +241,7 @@ func (c *Catalogue) addConstraints(wrong *violations) {
 		if id.Kind != KindContentConstraint {
 			continue
 		}
-		constraints[id.Ref] = a.(*ContentConstraint) //nolint:errcheck,forcetypeassert // the id says what it is
+		constraints[id.Ref] = a.(*ContentConstraint)
 		if latest, ok := c.graph.resolve(id.Kind, Ref{Agency: id.Ref.Agency, ID: id.Ref.ID}, false); ok && !isDraft(latest.Ref) {
 			inForce[latest.Ref] = true
 		}
@@ -265,7 +265,7 @@ func (c *Catalogue) addConstraints(wrong *violations) {
 					flow.allowed = append(flow.allowed, made)
 				}
 			case KindProvisionAgreement:
-				agreement := c.artefacts[attached].(*ProvisionAgreement) //nolint:errcheck,forcetypeassert // the id says what it is
+				agreement := c.artefacts[attached].(*ProvisionAgreement)
 				id, _ := c.graph.resolve(KindDataflow, agreement.Dataflow, isDraft(attached.Ref))
 				flow, provider := c.flows[id.Ref], agreement.Provider.Item
 				if made := restrict(constraint, flow, wrong); enforced {

@@ -34,15 +34,15 @@ func (s *Service) CreateStructures(ctx context.Context, add *Structures) (Stored
 	if err != nil {
 		return Stored{}, err
 	}
+	if err := s.keepLayouts(ctx, before, after); err != nil {
+		return Stored{}, err
+	}
 	stored.Findings = after.notes(put)
 	err = s.store.Update(ctx, func(ctx context.Context, tx Transaction) error {
 		if err := hold(ctx, tx, before, true); err != nil {
 			return err
 		}
 		if err := keepFigures(ctx, tx, before, after); err != nil {
-			return err
-		}
-		if err := s.keepLayouts(ctx, before, after); err != nil {
 			return err
 		}
 		if err := tx.PutStructures(ctx, put); err != nil {
@@ -164,14 +164,14 @@ func (s *Service) DeleteStructures(ctx context.Context, ids []ArtefactID) (int, 
 	if err != nil {
 		return 0, err
 	}
+	if err := s.keepLayouts(ctx, before, after); err != nil {
+		return 0, err
+	}
 	err = s.store.Update(ctx, func(ctx context.Context, tx Transaction) error {
 		if err := hold(ctx, tx, before, true); err != nil {
 			return err
 		}
 		if err := keepFigures(ctx, tx, before, after); err != nil {
-			return err
-		}
-		if err := s.keepLayouts(ctx, before, after); err != nil {
 			return err
 		}
 		if err := tx.DeleteStructures(ctx, ids); err != nil {
@@ -222,28 +222,39 @@ func told(texts []string) string {
 	return strings.Join(texts, ", ")
 }
 
-// keepFigures refuses a change that takes from figures what they are of: their dataflow, a component, or a code.
+// keepFigures refuses a change that takes from figures what they are of: their dataflow, a component, or a code; or the
+// map that derives others from them.
 func keepFigures(ctx context.Context, tx Transaction, before, after *Catalogue) error {
-	var touched []Ref
-	for ref, flow := range before.flows {
-		if now, ok := after.flows[ref]; !ok || now.lacks(flow) != "" {
-			touched = append(touched, ref)
+	takes := map[Ref]error{} // by dataflow: why the change is refused where it holds figures
+	for ref, was := range before.flows {
+		id := ArtefactID{KindDataflow, ref}
+		if now, ok := after.flows[ref]; !ok {
+			takes[ref] = inUse(id, "it holds figures")
+		} else if lacks := now.lacks(was); lacks != "" {
+			takes[ref] = inUse(id, "it holds figures, and %s", lacks)
 		}
 	}
-	if len(touched) == 0 {
+	was, err := before.derivations()
+	if err != nil {
+		return err
+	}
+	is, err := after.derivations()
+	if err != nil {
+		return err
+	}
+	for id, d := range was {
+		if is[id] == nil && takes[d.source.Ref] == nil {
+			takes[d.source.Ref] = inUse(ArtefactID{KindStructureMap, d.structureMap.Ref}, "it derives figures of %s", d.source.Ref)
+		}
+	}
+	if len(takes) == 0 {
 		return nil
 	}
-	slices.SortFunc(touched, compareRefs)
-	holding, err := tx.HoldFigures(ctx, touched)
+	holding, err := tx.HoldFigures(ctx, slices.SortedFunc(maps.Keys(takes), compareRefs))
 	if err != nil || len(holding) == 0 {
 		return err
 	}
-	ref := holding[0]
-	lacks := "it would be gone"
-	if now, ok := after.flows[ref]; ok {
-		lacks = now.lacks(before.flows[ref])
-	}
-	return inUse(ArtefactID{KindDataflow, ref}, "it holds figures, and %s", lacks)
+	return takes[holding[0]]
 }
 
 // lacks says what figures of the flow as it was would miss in the flow as it is, "" where they miss nothing.
