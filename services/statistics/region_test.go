@@ -277,7 +277,11 @@ func (s *stateFiles) read(t *testing.T, path string, report *statistics.Report) 
 
 func (s *stateFiles) deriver(t *testing.T, blocks []*block.Block) *statistics.Deriver {
 	t.Helper()
-	m := s.structures.StructureMaps[0]
+	at := slices.IndexFunc(s.structures.StructureMaps, func(m statistics.StructureMap) bool { return m.Source == s.layout.Dataflow })
+	if at < 0 {
+		t.Fatalf("no structure map is of %s", s.layout.Dataflow)
+	}
+	m := s.structures.StructureMaps[at]
 	representation := map[statistics.Ref]statistics.RepresentationMap{}
 	for _, r := range s.structures.RepresentationMaps {
 		representation[r.Ref] = r
@@ -381,12 +385,14 @@ func newLayout(t *testing.T, m *statisticspb.Layout) statistics.Layout {
 	p := m.GetPeriod()
 	l := statistics.Layout{
 		ID: m.GetId(), Dataflow: parseRef(t, m.GetDataflow()), Delimiter: m.GetDelimiter(), Constants: maps.Clone(m.GetConstants()),
+		Encoding: m.GetEncoding(), Quote: m.GetQuote(), NoQuotes: m.GetNoQuotes(), NoHeader: m.GetNoHeader(),
+		SkipLines: int(m.GetSkipLines()), Footers: m.GetFooters(), Trim: m.GetTrim(),
 		Period:  statistics.LayoutPeriod{Headers: p.GetHeaders(), Format: p.GetFormat(), Months: p.GetMonths()},
 		Numbers: statistics.LayoutNumbers{Decimal: m.GetNumbers().GetDecimal(), Thousands: m.GetNumbers().GetThousands()},
 	}
 	for _, c := range m.GetColumns() {
 		l.Columns = append(l.Columns, statistics.LayoutColumn{
-			Header: c.GetHeader(), Component: c.GetComponent(), Blank: c.GetBlank(),
+			Header: c.GetHeader(), Component: c.GetComponent(), Blank: c.GetBlank(), Blanks: c.GetBlanks(),
 			Constants: maps.Clone(c.GetConstants()), SkipBlank: c.GetSkipBlank(), Total: c.GetTotal(),
 		})
 	}
