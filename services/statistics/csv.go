@@ -55,8 +55,12 @@ func (l Layout) Read(r io.Reader, s *DataStructure, report *Report) iter.Seq2[*b
 			yield(nil, fmt.Errorf("reading the header row: %w", err))
 			return
 		}
-		for ok {
-			made, more, err := file.readBlock()
+		if !ok {
+			return
+		}
+		for more := true; more; {
+			var made *block.Block
+			made, more, err = file.readBlock()
 			if err != nil {
 				yield(nil, fmt.Errorf("reading after line %d: %w", file.rows.line, err))
 				return
@@ -64,7 +68,6 @@ func (l Layout) Read(r io.Reader, s *DataStructure, report *Report) iter.Seq2[*b
 			if made.Rows > 0 && !yield(made, nil) {
 				return
 			}
-			ok = more
 		}
 		file.addNotes()
 	}
@@ -141,7 +144,7 @@ func (f *file) begin(r io.Reader) (ok bool, err error) {
 		f.find(ruleEncoding, 1, "", nil, "%v", err)
 		return false, nil
 	}
-	f.rows = newRowReader(text, f.layout.delimiter(), f.layout.quote())
+	f.rows = newRowReader(text, f.layout.delimiter(), f.layout.quote(), f.layout.Footers)
 	switch err := f.rows.skip(f.layout.SkipLines); {
 	case errors.Is(err, errRowTooLong):
 		f.findLong(f.rows.line + 1)
@@ -176,10 +179,6 @@ func (f *file) findLong(line int) {
 // next returns the next row and the line on which it begins; row is nil where it cannot be read, which is reported. The
 // error is io.EOF at the end of the table, and errRowTooLong, reported as well, where nothing more can be read as rows.
 func (f *file) next() (row []string, line int, err error) {
-	if len(f.layout.Footers) > 0 && f.rows.begins(f.layout.Footers) {
-		f.footer = f.rows.line + 1
-		return nil, 0, io.EOF
-	}
 	before := f.rows.line
 	row, err = f.rows.read()
 	var wrong *quoteError
@@ -541,8 +540,8 @@ func (f *file) addNotes() {
 			note(ruleBreak, f.headers[field], nil, "%d cells of %q have line breaks, which are read as spaces", cells, f.headers[field])
 		}
 	}
-	if f.footer > 0 {
-		f.report.Add(Finding{Rule: ruleFooter, Severity: Note, Line: f.footer, Message: "the table ends before this line; nothing from here on is read"})
+	if f.rows.footer > 0 {
+		f.report.Add(Finding{Rule: ruleFooter, Severity: Note, Line: f.rows.footer, Message: "the table ends before this line; nothing from here on is read"})
 	}
 }
 

@@ -214,6 +214,36 @@ func TestDeriveUnmapped(t *testing.T) {
 	})
 }
 
+// TestDeriveLeavesOut derives with a map that leaves labels out.
+func TestDeriveLeavesOut(t *testing.T) {
+	t.Parallel()
+	s := newTolls()
+	m := s.maps[named("NATION_NATION")]
+	m.Mappings = append([]statistics.Mapping{{Sources: []string{"SWE"}, ValidFrom: "2023"}}, m.Mappings...)
+	s.maps[named("NATION_NATION")] = m
+	d, err := s.deriver()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Add(tollBlock("Nord bus SWE F 2022 1", "Nord bus SWE F 2023 2", "Nord bus DNK F 2023 4", "Sund bike SWE F 2024 8")); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"A NO N ROAD DNK F 2023 A F PERSONS  4", "A NO N ROAD SWE F 2022 A F PERSONS  1"}
+	if diff := cmp.Diff(want, cells(t, d.Table())); diff != "" {
+		t.Errorf("the cells differ (-want +got):\n%s", diff)
+	}
+	if left := d.LeftOutLabels(); len(left) != 1 || left[0].Value != 10 || left[0].Rows != 2 || d.LeftOut() != 2 || len(d.Unmapped()) > 0 {
+		t.Errorf("left out: %v, %d rows; not mapped: %v", left, d.LeftOut(), d.Unmapped())
+	}
+	var report statistics.Report
+	d.Report(&report)
+	message := `"SWE" is left out by XX:NATION_NATION(1.0.0): 2 rows with a sum of 10`
+	wanted := []statistics.Finding{{Rule: "LEFT_OUT", Severity: statistics.Note, Line: 3, Column: "NATION", Values: []string{"SWE"}, Message: message}}
+	if diff := cmp.Diff(wanted, report.Findings()); diff != "" {
+		t.Errorf("the findings differ (-want +got):\n%s", diff)
+	}
+}
+
 func TestDeriveRefusesBlocks(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(*block.Block){

@@ -21,6 +21,9 @@ func (l *loader) addDuplicate(series int, period int32, cell Cell, row int) {
 		severity, fate = Blocking, "each may stand once"
 	case SumDuplicates:
 		l.table.Sum(series, period, cell)
+		sum := l.table.At(series, period)
+		sum.Line = before.Line // where the key stands first
+		l.table.Set(series, period, sum)
 		fate = "they are summed"
 	case KeepFirst:
 		fate = "the first is kept"

@@ -119,6 +119,27 @@ func TestLayoutCheck(t *testing.T) {
 		{"it refuses a filter that keeps and leaves out", func(l *statistics.Layout) {
 			l.Filters = []statistics.LayoutFilter{{Header: "port", Keep: []string{"a"}, LeaveOut: []string{"b"}}}
 		}, []string{"layout.filters[0]"}},
+		{"it accepts a file without a header", withoutHeader, nil},
+		{"it refuses a period that is nowhere", func(l *statistics.Layout) { l.NoHeader = true }, []string{"layout.period.headers[0]"}},
+		{"it accepts another quote", func(l *statistics.Layout) { l.Quote = "'" }, nil},
+		{"it refuses a quote of two characters", func(l *statistics.Layout) { l.Quote = "''" }, []string{"layout.quote"}},
+		{"it refuses a quote that separates", func(l *statistics.Layout) { l.Quote = ";" }, []string{"layout.quote"}},
+		{"it refuses a quote where there are none", func(l *statistics.Layout) { l.Quote, l.NoQuotes = "'", true }, []string{"layout.noQuotes"}},
+		{"it refuses to skip very many lines", func(l *statistics.Layout) { l.SkipLines = 1001 }, []string{"layout.skipLines"}},
+		{"it refuses to skip less than nothing", func(l *statistics.Layout) { l.SkipLines = -1 }, []string{"layout.skipLines"}},
+		{"it refuses a footer that every line begins with", func(l *statistics.Layout) { l.Footers = []string{"Source", ""} }, []string{"layout.footers[1]"}},
+		{"it refuses a footer of two lines", func(l *statistics.Layout) { l.Footers = []string{"a\nb"} }, []string{"layout.footers[0]"}},
+		{"it refuses very many footers", func(l *statistics.Layout) { l.Footers = slices.Repeat([]string{"x"}, 65) }, []string{"layout.footers"}},
+		{"it refuses very many columns", func(l *statistics.Layout) {
+			for i := range 4096 {
+				l.Columns = append(l.Columns, statistics.LayoutColumn{Header: fmt.Sprint(i)})
+			}
+		}, []string{"layout.columns"}},
+		{"it refuses letters of figures", func(l *statistics.Layout) { l.Columns[4].Case = statistics.UpperCase }, []string{"layout.columns[4].letterCase"}},
+		{"it refuses an unknown case of letters", func(l *statistics.Layout) { l.Columns[0].Case = 9 }, []string{"layout.columns[0].letterCase"}},
+		{"it refuses a blank that is blank", func(l *statistics.Layout) { l.Columns[0].Blanks = []string{"-", " "} }, []string{"layout.columns[0].blanks[1]"}},
+		{"it accepts every duplicate rule", func(l *statistics.Layout) { l.Duplicates = statistics.KeepLast }, nil},
+		{"it refuses an unknown duplicate rule", func(l *statistics.Layout) { l.Duplicates = 4 }, []string{"layout.duplicates"}},
 		{"it shows everything that is wrong at once", func(l *statistics.Layout) { l.ID, l.Delimiter, l.Period.Format = "", "\n", "" }, []string{"layout.id", "layout.delimiter", "layout.period.format"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -173,6 +194,13 @@ func TestLayoutCheckPeriod(t *testing.T) {
 		{"it refuses a day of a quarter", statistics.LayoutPeriod{Format: "YYYY QQ DD"}, "layout.period.format"},
 		{"it refuses AM without hours", statistics.LayoutPeriod{Format: "YYYY-MM AM"}, "layout.period.format"},
 		{"it refuses a fiscal month without a fiscal year", statistics.LayoutPeriod{Format: "YYYY-FF"}, "layout.period.format"},
+		{"it refuses years of weeks", statistics.LayoutPeriod{Format: "YYYY-WWW"}, "layout.constants.FREQ"},
+		{"it refuses a day of a week", statistics.LayoutPeriod{Format: "YYYY-WW-D"}, "layout.period.format"},
+		{"it refuses a week and a month", statistics.LayoutPeriod{Format: "YYYY-MM W"}, "layout.period.format"},
+		{"it refuses a week in two ways", statistics.LayoutPeriod{Format: "YYYY-WWW W"}, "layout.period.format"},
+		{"it refuses fiscal numbers of days", statistics.LayoutPeriod{Format: "SERIAL", FiscalYear: fiscal}, "layout.period.fiscalYear"},
+		{"it accepts numbers of days", statistics.LayoutPeriod{Format: "SERIAL"}, ""},
+		{"it refuses a number of a day beside a year", statistics.LayoutPeriod{Format: "SERIAL YYYY"}, "layout.period.format"},
 		{"it refuses a year of less than twelve months", statistics.LayoutPeriod{Format: "YYYY MONTH", Months: months[:11]}, "layout.period.months"},
 		{"it refuses two months of one name", statistics.LayoutPeriod{Format: "YYYY MONTH", Months: append([]string{"JUN"}, months[1:]...)}, "layout.period.months"},
 		{"it refuses names that it does not need", statistics.LayoutPeriod{Format: "YYYY-MM", Months: months}, "layout.period.months"},

@@ -320,13 +320,17 @@ func sum(t *testing.T, blocks []*block.Block, start, end string, f filter.Filter
 	for _, b := range blocks {
 		periods := b.Column(block.TimePeriod)
 		values := b.Column(block.ObsValue)
-		for row := range b.Rows {
-			p, err := period.Parse(periods.Text(row))
+		inside := make([]bool, len(periods.Dictionary))
+		for i, text := range periods.Dictionary {
+			p, err := period.Parse(text)
 			if err != nil {
 				t.Fatal(err)
 			}
 			month := p.Start().Format("2006-01")
-			if month >= start && month <= end && f.Match(func(id string) string { return b.Column(id).Text(row) }) {
+			inside[i] = month >= start && month <= end
+		}
+		for row := range b.Rows {
+			if inside[periods.Codes[row]] && f.Match(func(id string) string { return b.Column(id).Text(row) }) {
 				total += values.Numbers[row]
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -31,6 +32,8 @@ type rowReader struct {
 	reader    *bufio.Reader
 	delimiter []byte
 	quote     []byte // empty: nothing is quoted
+	footers   []string
+	footer    int    // the line on which the table has ended, since it begins with one of footers; 0: it has not
 	line      int    // how many lines were begun
 	start     int    // the line on which the last row begins
 	left      int    // how many bytes the row may still have
@@ -40,8 +43,9 @@ type rowReader struct {
 	cells     []string
 }
 
-func newRowReader(r io.Reader, delimiter, quote string) *rowReader {
-	return &rowReader{reader: bufio.NewReaderSize(r, readAhead), delimiter: []byte(delimiter), quote: []byte(quote)}
+// newRowReader returns a reader of the rows of r, which end before a line that begins with one of the footers.
+func newRowReader(r io.Reader, delimiter, quote string, footers []string) *rowReader {
+	return &rowReader{reader: bufio.NewReaderSize(r, readAhead), delimiter: []byte(delimiter), quote: []byte(quote), footers: footers}
 }
 
 // skip reads lines that are no rows, whatever they hold. There may be fewer.
@@ -58,7 +62,7 @@ func (r *rowReader) skip(lines int) error {
 }
 
 // read returns the next row; it is valid until the next call. The error is a [quoteError], after which reading goes on
-// with the next line, errRowTooLong, after which it cannot, or one of the reader's, such as io.EOF at the end.
+// with the next line, errRowTooLong, after which it cannot, io.EOF at the end of the table, or one of the reader's.
 func (r *rowReader) read() ([]string, error) {
 	var line []byte
 	for len(line) == 0 {
@@ -69,6 +73,10 @@ func (r *rowReader) read() ([]string, error) {
 		}
 	}
 	r.start = r.line
+	if slices.ContainsFunc(r.footers, func(footer string) bool { return len(line) >= len(footer) && string(line[:len(footer)]) == footer }) {
+		r.footer = r.line
+		return nil, io.EOF
+	}
 	if len(r.quote) > 0 && bytes.Contains(line, r.quote) {
 		return r.readQuoted(line)
 	}
@@ -82,16 +90,6 @@ func (r *rowReader) read() ([]string, error) {
 		}
 		rest = after
 	}
-}
-
-// begins reports whether the next line begins with one of the texts.
-func (r *rowReader) begins(texts []string) bool {
-	for _, text := range texts {
-		if ahead, _ := r.reader.Peek(len(text)); string(ahead) == text {
-			return true
-		}
-	}
-	return false
 }
 
 // spans reports whether the last row has line ends in its cells.
