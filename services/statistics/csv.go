@@ -93,7 +93,6 @@ type file struct {
 	texts      []string
 	read       []bool               // fields whose cells matter
 	broken     []int                // how many cells of a field have line breaks
-	footer     int                  // the line on which the table has ended; 0: it has not
 	periods    map[[2]string]string // what a frequency and a text make
 }
 

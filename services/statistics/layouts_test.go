@@ -101,7 +101,7 @@ func TestLayouts(t *testing.T) {
 		t.Run(test.layout, func(t *testing.T) {
 			t.Parallel()
 			path := filepath.Join(shared(t), "data", test.file)
-			s := loadLayout(t, "testdata/layouts", test.layout)
+			s := loadLayout(t, test.layout)
 			var report statistics.Report
 			blocks := s.read(t, path, &report)
 			if report.Blocking() {
@@ -157,10 +157,10 @@ func TestFiscalMonths(t *testing.T) {
 	}
 }
 
-// loadLayout reads a layout of a region with the structures of its state.
-func loadLayout(t *testing.T, directory, id string) *stateFiles {
+// loadLayout reads the layout of a national file with the structures of its state.
+func loadLayout(t *testing.T, id string) *stateFiles {
 	t.Helper()
-	r, err := region.Load(directory)
+	r, err := region.Load("testdata/layouts")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,9 +16,6 @@ import (
 	"github.com/comity-federation/comity/services/statistics"
 )
 
-// layouts is the directory of a region with the layouts and maps of all national files.
-const layouts = "testdata/layouts"
-
 // TestTraps reads what the files have that is easily read wrong.
 func TestTraps(t *testing.T) {
 	t.Parallel()
@@ -29,7 +26,7 @@ func TestTraps(t *testing.T) {
 	// harmonised reads a file, and returns its own figures and those derived of them.
 	harmonised := func(t *testing.T, layout, file string) (native, derived []*block.Block) {
 		t.Helper()
-		s := loadLayout(t, layouts, layout)
+		s := loadLayout(t, layout)
 		var report statistics.Report
 		native = s.read(t, data(t, file), &report)
 		if report.Blocking() {
@@ -69,7 +66,7 @@ func TestTraps(t *testing.T) {
 			for _, span := range [][2]string{{always, "2021-09"}, {"2021-10", forever}} {
 				want(t, "minors from "+span[0], derived, span[0], span[1], filter.Eq("AGE", "Y_LT18"), sum(t, native, span[0], span[1], minors))
 			}
-			s := loadLayout(t, layouts, "us-encounters")
+			s := loadLayout(t, "us-encounters")
 			late := filter.Eq("DEMOGRAPHIC", "UC / Single Minors")
 			for _, b := range native { // as if the old label came back
 				relabel(b, "DEMOGRAPHIC", "UAC", "UC / Single Minors")
@@ -82,7 +79,7 @@ func TestTraps(t *testing.T) {
 	})
 	t.Run("Frontex: a blank citizenship became XKX", func(t *testing.T) {
 		t.Parallel()
-		s := loadLayout(t, layouts, "eu-detections")
+		s := loadLayout(t, "eu-detections")
 		var report statistics.Report
 		s.read(t, data(t, "vintages/frontex__2025-02-07_c32d10c.csv.gz"), &report)
 		blank := report.Findings()
@@ -94,7 +91,7 @@ func TestTraps(t *testing.T) {
 	})
 	t.Run("Frontex: releases differ in 699, 18, 115, 0 cells", func(t *testing.T) {
 		t.Parallel()
-		s := loadLayout(t, layouts, "eu-detections")
+		s := loadLayout(t, "eu-detections")
 		for i, column := range s.layout.Columns {
 			if column.Header == "nat" {
 				s.layout.Columns[i].Blank = "(blank)" // to be able to read the first release
@@ -179,7 +176,7 @@ func TestTraps(t *testing.T) {
 	}
 	t.Run("BTS: quoted line breaks", func(t *testing.T) {
 		t.Parallel()
-		s := loadLayout(t, layouts, "us-crossings")
+		s := loadLayout(t, "us-crossings")
 		structure := *s.structure(t, s.layout.Dataflow)
 		structure.Attributes = append(structure.Attributes, statistics.Component{ID: "LOCATION"})
 		for i, column := range s.layout.Columns {
@@ -197,7 +194,7 @@ func TestTraps(t *testing.T) {
 	})
 	t.Run("BTS: 3,137 is a number", func(t *testing.T) {
 		t.Parallel()
-		s := loadLayout(t, layouts, "us-crossings")
+		s := loadLayout(t, "us-crossings")
 		structure := s.structure(t, s.layout.Dataflow)
 		const file = "Port Name,State Abbreviation,Port Code,Border,Date,Measure,Value,Location\n" +
 			"Eastport,ID,3302,US-Canada Border,01/01/1999 12:00:00 AM,Truck Containers Full,\"3,137\",x\n"
@@ -212,7 +209,7 @@ func TestTraps(t *testing.T) {
 	})
 	t.Run("BTS: one duplicate key, Eastport twice, persons mixed with vehicles", func(t *testing.T) {
 		t.Parallel()
-		s := loadLayout(t, layouts, "us-crossings")
+		s := loadLayout(t, "us-crossings")
 		s.layout.Filters = []statistics.LayoutFilter{{Header: "Port Code", Keep: []string{"103", "3302", "2406"}}}
 		var report statistics.Report
 		native := s.read(t, data(t, "us_bts_border_crossing/Border_Crossing_Entry_Data.csv.gz"), &report)

@@ -223,7 +223,7 @@ func TestLongLine(t *testing.T) { //nolint:paralleltest // see above
 		if f := s.GetFindings(); len(f) != 1 || f[0].GetRule() != "ROW" || !strings.Contains(f[0].GetMessage(), "longer than") {
 			t.Errorf("%s: the findings are %v", test.name, f)
 		}
-		if grown := int64(<-most) - int64(before.HeapAlloc); grown > limit { //nolint:gosec // a size of memory
+		if grown := int64(<-most) - int64(before.HeapAlloc); grown > limit {
 			t.Errorf("%s: the memory in use grows by %d MiB", test.name, grown>>20)
 		}
 	}

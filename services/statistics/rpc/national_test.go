@@ -53,7 +53,7 @@ func TestNationalFiles(t *testing.T) {
 		decisions, disputes, appeals   = "GB:BOAT_DECISIONS(1.0.0)", "GB:AGE_DISPUTES(1.0.0)", "GB:APPEALS(1.0.0)"
 		dublin, stocks                 = "GB:DUBLIN(1.0.0)", "UN:STOCKS(1.0.0)"
 	)
-	any, none := filter.True(), filter.False()
+	all, none := filter.True(), filter.False()
 	eq := filter.Eq
 	both := func(component, code string, others ...filter.Filter) filter.Filter {
 		return filter.And(append(others, eq(component, code))...)
@@ -73,8 +73,8 @@ func TestNationalFiles(t *testing.T) {
 			"colombia",
 			[]national{{dataflow: entries, layout: "co-entries", file: "colombia_entradas/Entradas_de_extranjeros_a_Colombia.csv", notes: 3}},
 			[]known{
-				{"2016", entries, "2016", "2016", any, any, 2_699_257},
-				{"2017", entries, "2017", "2017", any, any, 3_344_816},
+				{"2016", entries, "2016", "2016", all, all, 2_699_257},
+				{"2017", entries, "2017", "2017", all, all, 3_344_816},
 				{"Venezuelans, 2016", entries, "2016", "2016", eq("NATIONALITY", "Venezuela"), eq("CITIZENSHIP", "VEN"), 378_965},
 				{"Venezuelans, 2017", entries, "2017", "2017", eq("NATIONALITY", "Venezuela"), eq("CITIZENSHIP", "VEN"), 796_234},
 				{"of unknown nationality, November 2016", entries, "2016-11", "2016-11", eq("NATIONALITY", "Desconocido"), eq("CITIZENSHIP", "XXX"), 265},
@@ -84,8 +84,8 @@ func TestNationalFiles(t *testing.T) {
 			"texas",
 			[]national{{dataflow: bridges, layout: "tx-crossings", file: "tx_mx_crossings/monthly_crossings_2008_2025.csv.gz", of: "MODE", left: []string{"Railcars"}}},
 			[]known{
-				{"February 2020", bridges, "2020-02", "2020-02", any, any, 4_499_709},
-				{"April 2020", bridges, "2020-04", "2020-04", any, any, 1_667_890},
+				{"February 2020", bridges, "2020-02", "2020-02", all, all, 4_499_709},
+				{"April 2020", bridges, "2020-04", "2020-04", all, all, 1_667_890},
 			},
 		},
 		{
@@ -98,19 +98,19 @@ func TestNationalFiles(t *testing.T) {
 				},
 			},
 			[]known{
-				{"everything met", encounters, "2017", "2025", any, encountered, 11_086_194},
-				{"fiscal 2021", encounters, "2020-10", "2021-09", any, encountered, 1_734_686},
-				{"fiscal 2022", encounters, "2021-10", "2022-09", any, encountered, 2_378_944},
-				{"fiscal 2023", encounters, "2022-10", "2023-09", any, encountered, 2_475_669},
-				{"fiscal 2024", encounters, "2023-10", "2024-09", any, encountered, 2_135_005},
-				{"calendar 2023", encounters, "2023", "2023", any, encountered, 2_541_959},
-				{"December 2023", encounters, "2023-12", "2023-12", any, encountered, 301_981},
-				{"January 2024", encounters, "2024-01", "2024-01", any, encountered, 176_195},
-				{"January 2025", encounters, "2025-01", "2025-01", any, encountered, 61_449},
-				{"February 2025", encounters, "2025-02", "2025-02", any, encountered, 11_710},
+				{"everything met", encounters, "2017", "2025", all, encountered, 11_086_194},
+				{"fiscal 2021", encounters, "2020-10", "2021-09", all, encountered, 1_734_686},
+				{"fiscal 2022", encounters, "2021-10", "2022-09", all, encountered, 2_378_944},
+				{"fiscal 2023", encounters, "2022-10", "2023-09", all, encountered, 2_475_669},
+				{"fiscal 2024", encounters, "2023-10", "2024-09", all, encountered, 2_135_005},
+				{"calendar 2023", encounters, "2023", "2023", all, encountered, 2_541_959},
+				{"December 2023", encounters, "2023-12", "2023-12", all, encountered, 301_981},
+				{"January 2024", encounters, "2024-01", "2024-01", all, encountered, 176_195},
+				{"January 2025", encounters, "2025-01", "2025-01", all, encountered, 61_449},
+				{"February 2025", encounters, "2025-02", "2025-02", all, encountered, 11_710},
 				{"fiscal 2023, Border Patrol", encounters, "2022-10", "2023-09", eq("COMPONENT", "U.S. Border Patrol"), patrol, 2_045_838},
 				{"fiscal 2023, ports", encounters, "2022-10", "2023-09", eq("COMPONENT", "Office of Field Operations"), ports, 429_831},
-				{"all measures, 2018", crossings, "2018", "2018", any, filter.In("INDICATOR", "PAX_IN", "VEH_IN"), 379_226_556},
+				{"all measures, 2018", crossings, "2018", "2018", all, filter.In("INDICATOR", "PAX_IN", "VEH_IN"), 379_226_556},
 				{"persons, 2018", crossings, "2018", "2018", passengers, eq("INDICATOR", "PAX_IN"), 247_014_952},
 			},
 		},
@@ -135,10 +135,10 @@ func TestNationalFiles(t *testing.T) {
 				{dataflow: referrals, layout: "gb-nrm-2023-q4", file: "uk_home_office/nrm_referrals_government_2023_q4.csv.gz", notes: 5},
 			},
 			[]known{
-				{"everything detected", irregular, "2018", "2023", any, detected, 174_977},
-				{"2021", irregular, "2021", "2021", any, detected, 36_813},
-				{"2022", irregular, "2022", "2022", any, detected, 54_702},
-				{"2023", irregular, "2023", "2023", any, detected, 36_704},
+				{"everything detected", irregular, "2018", "2023", all, detected, 174_977},
+				{"2021", irregular, "2021", "2021", all, detected, 36_813},
+				{"2022", irregular, "2022", "2022", all, detected, 54_702},
+				{"2023", irregular, "2023", "2023", all, detected, 36_704},
 				{"2022, small boats", irregular, "2022", "2022", eq("METHOD", "Small boat arrivals"), patrol, 45_774},
 				{"2022, ports", irregular, "2022", "2022", eq("METHOD", "Recorded detections at UK ports"), eq("INDICATOR", "1B"), 310},
 				{"2022, in the country", irregular, "2022", "2022", eq("METHOD", "Recorded detections in the UK"), eq("INDICATOR", "3"), 3_488},
@@ -149,15 +149,15 @@ func TestNationalFiles(t *testing.T) {
 				{"Albanians by boat, 2022-Q2", irregular, "2022-Q2", "2022-Q2", boats, boatsBorder, 2_194},
 				{"Albanians by boat, 2022-Q3", irregular, "2022-Q3", "2022-Q3", boats, boatsBorder, 9_044},
 				{"Albanians by boat, 2022-Q4", irregular, "2022-Q4", "2022-Q4", boats, boatsBorder, 1_185},
-				{"returns", returns, "2004", "2025", any, filter.In("INDICATOR", "4", "7B"), 1_084_931},
-				{"age disputes", disputes, "2010", "2025", any, none, 32_208},
-				{"appeals", appeals, "2010", "2025", any, none, 121_044},
-				{"transfers under the Dublin Regulation", dublin, "2015", "2025", any, none, 48_166},
-				{"referrals of small boat arrivals", boatReferrals, "2018", "2025", any, both("BORDER_TYPE", "SEA", eq("INDICATOR", "THB")), 91_918},
-				{"applications of small boat arrivals", applications, "2018", "2025", any, eq("INDICATOR", "5"), 91_918},
-				{"decisions on small boat arrivals", decisions, "2018", "2025", any, none, 84_637},
-				{"referrals, 2023-Q1", referrals, "2023-Q1", "2023-Q1", any, both("BORDER_TYPE", "_T", eq("INDICATOR", "THB")), 2_374},
-				{"referrals, 2023-Q4", referrals, "2023-Q4", "2023-Q4", any, both("BORDER_TYPE", "_T", eq("INDICATOR", "THB")), 1_908},
+				{"returns", returns, "2004", "2025", all, filter.In("INDICATOR", "4", "7B"), 1_084_931},
+				{"age disputes", disputes, "2010", "2025", all, none, 32_208},
+				{"appeals", appeals, "2010", "2025", all, none, 121_044},
+				{"transfers under the Dublin Regulation", dublin, "2015", "2025", all, none, 48_166},
+				{"referrals of small boat arrivals", boatReferrals, "2018", "2025", all, both("BORDER_TYPE", "SEA", eq("INDICATOR", "THB")), 91_918},
+				{"applications of small boat arrivals", applications, "2018", "2025", all, eq("INDICATOR", "5"), 91_918},
+				{"decisions on small boat arrivals", decisions, "2018", "2025", all, none, 84_637},
+				{"referrals, 2023-Q1", referrals, "2023-Q1", "2023-Q1", all, both("BORDER_TYPE", "_T", eq("INDICATOR", "THB")), 2_374},
+				{"referrals, 2023-Q4", referrals, "2023-Q4", "2023-Q4", all, both("BORDER_TYPE", "_T", eq("INDICATOR", "THB")), 1_908},
 			},
 		},
 		{
@@ -172,12 +172,12 @@ func TestNationalFiles(t *testing.T) {
 				{dataflow: mirror, layout: "eu-mirror", file: "mirror_migmod/mig_data_2010_2014.csv", notes: 2},
 			},
 			[]known{
-				{"everything detected", detections, "2009", "2025", any, patrol, 4_966_869},
-				{"2015", detections, "2015", "2015", any, patrol, 1_822_102},
-				{"2016", detections, "2016", "2016", any, patrol, 511_047},
-				{"2020", detections, "2020", "2020", any, patrol, 126_310},
-				{"2023", detections, "2023", "2023", any, patrol, 381_319},
-				{"2024", detections, "2024", "2024", any, patrol, 240_021},
+				{"everything detected", detections, "2009", "2025", all, patrol, 4_966_869},
+				{"2015", detections, "2015", "2015", all, patrol, 1_822_102},
+				{"2016", detections, "2016", "2016", all, patrol, 511_047},
+				{"2020", detections, "2020", "2020", all, patrol, 126_310},
+				{"2023", detections, "2023", "2023", all, patrol, 381_319},
+				{"2024", detections, "2024", "2024", all, patrol, 240_021},
 				{"Eastern Mediterranean, October 2015", detections, "2015-10", "2015-10", eq("ROUTE", "Eastern Mediterranean Route"), eq("SECTION", "EU_EMED"), 216_260},
 				{"Eastern Mediterranean, March 2016", detections, "2016-03", "2016-03", eq("ROUTE", "Eastern Mediterranean Route"), eq("SECTION", "EU_EMED"), 27_343},
 				{"Eastern Mediterranean, April 2016", detections, "2016-04", "2016-04", eq("ROUTE", "Eastern Mediterranean Route"), eq("SECTION", "EU_EMED"), 4_324},
@@ -189,7 +189,7 @@ func TestNationalFiles(t *testing.T) {
 		{
 			"un",
 			[]national{{dataflow: stocks, layout: "un-stocks", file: "iom_gdidata/undesa_stocks.csv.gz"}},
-			[]known{{"everything", stocks, "1990", "2024", any, none, 1_734_815_195}},
+			[]known{{"everything", stocks, "1990", "2024", all, none, 1_734_815_195}},
 		},
 	} {
 		t.Run(test.state, func(t *testing.T) {
