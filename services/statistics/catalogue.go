@@ -42,8 +42,13 @@ const misfit = "the structures do not fit together"
 
 // NewCatalogue checks the artefacts and what they refer to. What is wrong with them is a fault of kind Invalid. They must
 // not be changed afterwards.
-func NewCatalogue(s *Structures) (*Catalogue, error) {
-	c := &Catalogue{
+func NewCatalogue(s *Structures) (*Catalogue, error) { return new(Catalogue).Renew(s) }
+
+// Renew returns the catalogue of other artefacts, as [NewCatalogue] does. It does not look again at the codes of codelists
+// that both have.
+func (c *Catalogue) Renew(s *Structures) (*Catalogue, error) {
+	before := c
+	c = &Catalogue{
 		artefacts:   map[ArtefactID]Artefact{},
 		hierarchies: map[Ref]*Hierarchy{}, structures: map[Ref]*DataStructure{}, flows: map[Ref]*Flow{},
 		representation: map[Ref]*RepresentationMap{}, structureMaps: map[Ref]*StructureMap{},
@@ -60,7 +65,7 @@ func NewCatalogue(s *Structures) (*Catalogue, error) {
 	if err := wrong.fault(misfit); err != nil {
 		return nil, err
 	}
-	c.checkItems(s, &wrong)
+	c.checkItems(s, before, &wrong)
 	c.graph = newGraph(c.artefacts, &wrong)
 	if err := wrong.fault(misfit); err != nil {
 		return nil, err
@@ -105,9 +110,13 @@ func checkName(id ArtefactID, wrong *violations) {
 }
 
 // checkItems checks what stands in artefacts by itself, and makes the hierarchies.
-func (c *Catalogue) checkItems(s *Structures, wrong *violations) {
+func (c *Catalogue) checkItems(s *Structures, before *Catalogue, wrong *violations) {
 	for i := range s.Codelists {
 		list := &s.Codelists[i]
+		if h := before.hierarchies[list.Ref]; h != nil && sameArtefact(h.list, list) {
+			c.hierarchies[list.Ref] = h
+			continue
+		}
 		h, err := NewHierarchy(list)
 		if err != nil {
 			wrong.add(KindCodelist.field(), "%v", err)

@@ -242,7 +242,7 @@ func (c *Catalogue) usedBy(chosen []ArtefactID) usage {
 	inSchemes := c.agencies()
 	left := map[ArtefactID]bool{} // codelists of which some flow uses all
 	for _, id := range c.reachable(chosen) {
-		if scheme, ok := inSchemes[id.Ref.Agency]; ok {
+		if scheme, ok := inSchemes[id.Ref.Agency]; ok && scheme != id {
 			name := id.Ref.Agency
 			if scheme.Ref.Agency != "SDMX" {
 				name = name[len(scheme.Ref.Agency)+1:]

@@ -61,7 +61,11 @@ func (s *Service) Catalogue(ctx context.Context) (*Catalogue, error) {
 	if err != nil {
 		return nil, err
 	}
-	catalogue, err := NewCatalogue(artefacts)
+	before := s.catalogue
+	if before == nil {
+		before = new(Catalogue)
+	}
+	catalogue, err := before.Renew(artefacts)
 	if err != nil {
 		return nil, err
 	}

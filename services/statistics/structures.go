@@ -30,7 +30,7 @@ func (s *Service) CreateStructures(ctx context.Context, add *Structures) (Stored
 	if err != nil || len(put) == 0 {
 		return stored, err
 	}
-	after, err := NewCatalogue(together)
+	after, err := before.Renew(together)
 	if err != nil {
 		return Stored{}, err
 	}
@@ -160,7 +160,7 @@ func (s *Service) DeleteStructures(ctx context.Context, ids []ArtefactID) (int, 
 	if err != nil || len(ids) == 0 {
 		return 0, err
 	}
-	after, err := NewCatalogue(rest)
+	after, err := before.Renew(rest)
 	if err != nil {
 		return 0, err
 	}

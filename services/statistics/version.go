@@ -20,7 +20,7 @@ type Version struct {
 }
 
 var (
-	versionPattern   = regexp.MustCompile(`^(0|[1-9][0-9]*)(?:\.(0|[1-9][0-9]*))?(?:\.(0|[1-9][0-9]*)(?:-([0-9A-Za-z.-]+))?)?$`)
+	versionPattern   = regexp.MustCompile(`^(0|[1-9][0-9]*)(?:\.(0|[1-9][0-9]*)(?:\.(0|[1-9][0-9]*)(?:-([0-9A-Za-z.-]+))?)?)?$`)
 	extensionPattern = regexp.MustCompile(`^(?:0|[1-9][0-9]*|[0-9]*[A-Za-z-][0-9A-Za-z-]*)$`) // one part of it
 )
 
