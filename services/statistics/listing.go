@@ -244,7 +244,7 @@ func (c *Catalogue) usedBy(chosen []ArtefactID) usage {
 	for _, id := range c.reachable(chosen) {
 		if scheme, ok := inSchemes[id.Ref.Agency]; ok && scheme != id {
 			name := id.Ref.Agency
-			if scheme.Ref.Agency != "SDMX" {
+			if scheme.Ref.Agency != topAgency {
 				name = name[len(scheme.Ref.Agency)+1:]
 			}
 			use(scheme, name)

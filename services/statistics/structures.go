@@ -119,7 +119,7 @@ func (c *Catalogue) notes(put []Artefact) []Finding {
 				report.Add(finding)
 			}
 		}
-		if agency := a.Name().Ref.Agency; len(known) > 0 && known[agency] == (ArtefactID{}) && !unknown[agency] {
+		if agency := a.Name().Ref.Agency; agency != topAgency && len(known) > 0 && known[agency] == (ArtefactID{}) && !unknown[agency] {
 			unknown[agency] = true
 			report.Add(Finding{
 				Rule: "UNKNOWN_AGENCY", Severity: Note, Values: []string{agency}, Message: fmt.Sprintf("no agency scheme has %s, the agency of %s", agency, a.Name().Ref),
@@ -129,7 +129,10 @@ func (c *Catalogue) notes(put []Artefact) []Finding {
 	return report.Findings()
 }
 
-// agencies returns the agency scheme in which each agency stands. An agency of another than SDMX goes by both names.
+// topAgency is the agency whose scheme has the agencies that are no part of another.
+const topAgency = "SDMX"
+
+// agencies returns the agency scheme in which each agency stands. A part of an agency goes by both names, "COMITY.NORTH".
 func (c *Catalogue) agencies() map[string]ArtefactID {
 	all := map[string]ArtefactID{}
 	for id, a := range c.artefacts {
@@ -139,7 +142,7 @@ func (c *Catalogue) agencies() map[string]ArtefactID {
 		}
 		for _, agency := range scheme.Organisations {
 			name := agency.ID
-			if id.Ref.Agency != "SDMX" {
+			if id.Ref.Agency != topAgency {
 				name = id.Ref.Agency + "." + agency.ID
 			}
 			all[name] = id

@@ -33,7 +33,9 @@ func everything() *statistics.Structures {
 				Ref: ref("X:CL_SEX(1.0.0)"), Names: names, Descriptions: described, Annotations: remarks, Levels: []string{"total", "sex"},
 				Codes: []statistics.Code{
 					{ID: "_T", Level: "total", Names: names, Descriptions: described, Annotations: remarks},
-					{ID: "F", Parent: "_T", Level: "sex"}, {ID: "M", Parent: "_T", Level: "sex"}, {ID: "A", Parent: "_T", Level: "sex", Covers: []string{"F", "M"}},
+					{ID: "F", Parent: "_T", Level: "sex"},
+					{ID: "M", Parent: "_T", Level: "sex"},
+					{ID: "A", Parent: "_T", Level: "sex", Covers: []string{"F", "M"}},
 				},
 			},
 			{Ref: ref("X:CL_FREQ(1.0.0)"), Codes: []statistics.Code{{ID: "A"}, {ID: "M"}}},
@@ -42,7 +44,8 @@ func everything() *statistics.Structures {
 			Ref: ref("X:CS(1.0.0)"), Names: names, Descriptions: described, Annotations: remarks,
 			Concepts: []statistics.Concept{
 				{ID: "SEX", Names: statistics.Names{"en": "Sex"}, Codelist: ref("X:CL_SEX(1.0.0)"), Descriptions: described, Annotations: remarks},
-				{ID: "GENDER", Parent: "SEX"}, {ID: "AGE"},
+				{ID: "GENDER", Parent: "SEX"},
+				{ID: "AGE"},
 			},
 		}},
 		DataStructures: []statistics.DataStructure{{
@@ -241,11 +244,17 @@ func TestResolution(t *testing.T) {
 		s.Codelists = append(s.Codelists, statistics.Codelist{Ref: statistics.Ref{Agency: "X", ID: "CL", Version: version}})
 	}
 	for _, test := range []struct{ from, reference, want string }{
-		{"1.0.0", "", "2.1.0"}, {"1.0.0-draft", "", "2.1.0"},
-		{"1.0.0", "1.0", "1.0"}, {"1.0.0", "1.1.0", "1.1.0"},
-		{"1.0.0", "1.0+.0", "1.1.0"}, {"1.0.0-draft", "1.0+.0", "1.2.0-draft"},
-		{"1.0.0", "1+.0.0", "2.1.0"}, {"1.0.0-draft", "1+.0.0", "3.0.0-draft"},
-		{"1.0.0", "2.0.0+", "2.0.0"}, {"1.0.0", "+", "2.1.0"}, {"1.0.0-draft", "1.2.0-draft", "1.2.0-draft"},
+		{"1.0.0", "", "2.1.0"},
+		{"1.0.0-draft", "", "2.1.0"},
+		{"1.0.0", "1.0", "1.0"},
+		{"1.0.0", "1.1.0", "1.1.0"},
+		{"1.0.0", "1.0+.0", "1.1.0"},
+		{"1.0.0-draft", "1.0+.0", "1.2.0-draft"},
+		{"1.0.0", "1+.0.0", "2.1.0"},
+		{"1.0.0-draft", "1+.0.0", "3.0.0-draft"},
+		{"1.0.0", "2.0.0+", "2.0.0"},
+		{"1.0.0", "+", "2.1.0"},
+		{"1.0.0-draft", "1.2.0-draft", "1.2.0-draft"},
 	} {
 		s.DataStructures = []statistics.DataStructure{{
 			Ref: statistics.Ref{Agency: "X", ID: "S", Version: test.from},
