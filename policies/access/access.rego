@@ -67,6 +67,7 @@ analyst := {
 roles := {
 	"statistician": {
 		statistics: {
+			"CloseEvents",
 			"CreateLayout",
 			"CreateStructures",
 			"DeleteStructures",
@@ -77,6 +78,7 @@ roles := {
 			"ListStructures",
 			"ListSubmissions",
 			"Query",
+			"RecordEvents",
 			"Submit",
 		},
 		methods: {"JudgeRate"},

@@ -5,6 +5,7 @@ import data.comity.access
 # Every method of the node's services, with the roles that may call it.
 persons := {
 	access.statistics: {
+		"CloseEvents": {"statistician"},
 		"CreateLayout": {"statistician", "admin"},
 		"CreateStructures": {"statistician", "admin"},
 		"DeleteStructures": {"statistician", "admin"},
@@ -15,6 +16,7 @@ persons := {
 		"ListStructures": {"statistician", "analyst", "officer", "auditor", "admin"},
 		"ListSubmissions": {"statistician", "auditor"},
 		"Query": {"statistician", "analyst", "officer", "auditor"},
+		"RecordEvents": {"statistician"},
 		"Submit": {"statistician"},
 		"WatchRevisions": set(),
 	},

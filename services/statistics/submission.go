@@ -146,6 +146,7 @@ type Presence struct {
 // Transaction changes figures. What it does is seen by others when it is committed, all at once.
 type Transaction interface {
 	Reader
+	EventTransaction
 	// HoldStructures keeps the structures as they are until the transaction ends, but for changes that it makes itself where
 	// forChange says so, and returns the number that [Store.StructuresChange] does. It comes first.
 	HoldStructures(ctx context.Context, forChange bool) (int64, error)
@@ -169,6 +170,7 @@ type Transaction interface {
 
 // Store keeps structures, submissions and figures.
 type Store interface {
+	EventStore
 	// Structures returns every artefact.
 	Structures(ctx context.Context) (*Structures, error)
 	// StructuresChange returns a number that grows with every change of the structures. It is read before them.

@@ -26,6 +26,9 @@ import (
 type Config struct {
 	rpc.Config
 	DatabaseURL string `env:"COMITY_DATABASE_URL,required,notEmpty"` // the service's own database, "postgres://…"
+
+	// How often events are closed, which makes a revision of what was counted; 0: only when somebody asks for it.
+	EventsCloseEvery time.Duration `env:"COMITY_EVENTS_CLOSE_EVERY" envDefault:"1h"`
 }
 
 func main() {
@@ -63,6 +66,9 @@ func run(ctx context.Context, log *slog.Logger) error {
 	statisticspb.RegisterStatisticsServiceServer(server, statisticsrpc.NewServer(service))
 	server.Background(policies.Watch)
 	server.Background(store.Listen)
+	if cfg.EventsCloseEvery > 0 {
+		server.Background(func(ctx context.Context) error { return service.CloseEventsEvery(ctx, cfg.EventsCloseEvery, log) })
+	}
 	return server.Serve(ctx)
 }
 

@@ -101,10 +101,14 @@ type RecordEventsRequest_Header struct {
 }
 
 type RecordEventsRequest_Block struct {
-	// Then: its next records, one a row. The columns are dimensions of the dataflow, each of its codes; TIME_PERIOD, a period,
-	// a date or a moment, which counts to the period of the row's FREQ that contains it; and, where they are known,
-	// _RECORD_KEY, a number from 0 to 2^32 − 1 that belongs to the record, and _SIGN, 1 or, for a record that is taken back,
-	// −1. Any other column is refused.
+	// Then: its next records, one a row. The columns are the dimensions of the dataflow, with codes of their codelists, or,
+	// where a dimension has none, with labels that stored figures have; TIME_PERIOD, a period, a date or a moment of RFC
+	// 3339, which counts to the period of the row's FREQ that contains it; as numbers, where they are known, _RECORD_KEY, a
+	// whole number from 0 to 2^32 − 1 that belongs to the record, and _SIGN, 1 or, for a record that is taken back, −1; and
+	// _LINE, the line of the file. Any other column is refused, one that looks like an identity with the reason
+	// IDENTITY_FIELD. No refusal shows what stands in a record.
+	//
+	// A record without a key has one that is made of a secret of the node, its codes and its TIME_PERIOD as it is written.
 	Block *v1.Block `protobuf:"bytes,2,opt,name=block,proto3,oneof"`
 }
 
@@ -119,11 +123,12 @@ type EventsHeader struct {
 	Dataflow string `protobuf:"bytes,1,opt,name=dataflow,proto3" json:"dataflow,omitempty"`
 	// Chosen by the caller, at most 128 characters: a batch of the same id with the same records counts once.
 	Batch string `protobuf:"bytes,2,opt,name=batch,proto3" json:"batch,omitempty"`
-	// Takes back the whole batch of that id: the records are the same as then, in any order.
+	// Takes back the whole batch of that id: the records are the same as then, _SIGN included, in any order. A batch can be
+	// taken back once.
 	Retracts string `protobuf:"bytes,3,opt,name=retracts,proto3" json:"retracts,omitempty"`
 	// The FREQ of all records, where they have no column of it.
 	Frequency string `protobuf:"bytes,4,opt,name=frequency,proto3" json:"frequency,omitempty"`
-	// Components with the same code in every record.
+	// Dimensions with the same code in every record, or TIME_PERIOD.
 	Constants     map[string]string `protobuf:"bytes,5,rep,name=constants,proto3" json:"constants,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -272,7 +277,7 @@ type CloseEventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The dataflow, as "AGENCY:ID(VERSION)"; without the version, the latest.
 	Dataflow string `protobuf:"bytes,1,opt,name=dataflow,proto3" json:"dataflow,omitempty"`
-	// Only periods that end before this date, for example "2023-02-01"; empty: all.
+	// Only periods that end before this date, for example "2023-02-01"; empty: all. Others stay for another time.
 	Before        string `protobuf:"bytes,2,opt,name=before,proto3" json:"before,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -51,6 +51,8 @@ const (
 	ErrorReason_INTERNAL ErrorReason_Code = 11
 	// Two providers hold this series: name one.
 	ErrorReason_PROVIDER_AMBIGUOUS ErrorReason_Code = 12
+	// A column looks like a field that says who somebody is; records of events carry none.
+	ErrorReason_IDENTITY_FIELD ErrorReason_Code = 13
 	// No agreement is in force with the partner.
 	ErrorReason_NO_AGREEMENT ErrorReason_Code = 20
 	// Agreements exist, none covers the indicator.
@@ -97,6 +99,7 @@ var (
 		10: "LIMIT_EXCEEDED",
 		11: "INTERNAL",
 		12: "PROVIDER_AMBIGUOUS",
+		13: "IDENTITY_FIELD",
 		20: "NO_AGREEMENT",
 		21: "INDICATOR_NOT_COVERED",
 		22: "DETAIL_NOT_COVERED",
@@ -126,6 +129,7 @@ var (
 		"LIMIT_EXCEEDED":        10,
 		"INTERNAL":              11,
 		"PROVIDER_AMBIGUOUS":    12,
+		"IDENTITY_FIELD":        13,
 		"NO_AGREEMENT":          20,
 		"INDICATOR_NOT_COVERED": 21,
 		"DETAIL_NOT_COVERED":    22,
@@ -212,8 +216,8 @@ var File_comity_types_v1_error_reason_proto protoreflect.FileDescriptor
 
 const file_comity_types_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
-	"\"comity/types/v1/error_reason.proto\x12\x0fcomity.types.v1\"\x8e\x04\n" +
-	"\vErrorReason\"\xfe\x03\n" +
+	"\"comity/types/v1/error_reason.proto\x12\x0fcomity.types.v1\"\xa2\x04\n" +
+	"\vErrorReason\"\x92\x04\n" +
 	"\x04Code\x12\x0f\n" +
 	"\vUNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fINVALID_REQUEST\x10\x01\x12\r\n" +
@@ -228,7 +232,8 @@ const file_comity_types_v1_error_reason_proto_rawDesc = "" +
 	"\x0eLIMIT_EXCEEDED\x10\n" +
 	"\x12\f\n" +
 	"\bINTERNAL\x10\v\x12\x16\n" +
-	"\x12PROVIDER_AMBIGUOUS\x10\f\x12\x10\n" +
+	"\x12PROVIDER_AMBIGUOUS\x10\f\x12\x12\n" +
+	"\x0eIDENTITY_FIELD\x10\r\x12\x10\n" +
 	"\fNO_AGREEMENT\x10\x14\x12\x19\n" +
 	"\x15INDICATOR_NOT_COVERED\x10\x15\x12\x16\n" +
 	"\x12DETAIL_NOT_COVERED\x10\x16\x12\v\n" +
