@@ -13,7 +13,7 @@ var identityWords = strings.Fields(`
 	address addresses addr street zip plz ip ipv4 ipv6 mac
 	phone tel fax cell mobile movil celular handy gsm
 	email mail correo courriel
-	iris retina photo foto selfie face dna adn dns
+	iris retina photo foto selfie face dna dns
 	dob birth born birthday
 `)
 

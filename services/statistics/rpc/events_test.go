@@ -117,9 +117,9 @@ func (n *node) closeEvents(t *testing.T, before string) *statisticspb.CloseEvent
 }
 
 // figures returns what the dataflow holds: "GATE SEX PERIOD VALUE".
-func (n *node) figures(t *testing.T, dataflow string) []string {
+func (n *node) figures(t *testing.T) []string {
 	t.Helper()
-	stream, err := n.Query(t.Context(), &statisticspb.QueryRequest{Dataflow: dataflow})
+	stream, err := n.Query(t.Context(), &statisticspb.QueryRequest{Dataflow: passages})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,14 +163,14 @@ func TestEventsAreCounted(t *testing.T) {
 	if response.GetRecords() != 4 || response.GetCells() != 2 || response.GetDuplicate() || response.GetBatch() != "1" {
 		t.Errorf("the answer is %v", response)
 	}
-	if got := n.figures(t, passages); got != nil {
+	if got := n.figures(t); got != nil {
 		t.Errorf("before they are closed there are %v", got)
 	}
 	closed := n.closeEvents(t, "")
 	if closed.GetCells() != 2 || closed.GetRevision() == 0 || closed.GetSubmission() == "" {
 		t.Errorf("the closing is %v", closed)
 	}
-	if diff := cmp.Diff([]string{"EAST F 2023-01 3", "WEST M 2023-02 1"}, n.figures(t, passages)); diff != "" {
+	if diff := cmp.Diff([]string{"EAST F 2023-01 3", "WEST M 2023-02 1"}, n.figures(t)); diff != "" {
 		t.Error(diff)
 	}
 	if again := n.closeEvents(t, ""); again.GetCells() != 0 || again.GetRevision() != 0 || again.GetSubmission() != "" {
@@ -182,14 +182,14 @@ func TestEventsAreCounted(t *testing.T) {
 		if late := n.closeEvents(t, ""); late.GetCells() != 1 || late.GetRevision() <= closed.GetRevision() {
 			t.Errorf("the closing is %v", late)
 		}
-		if diff := cmp.Diff([]string{"EAST F 2023-01 4", "WEST M 2023-02 1"}, n.figures(t, passages)); diff != "" {
+		if diff := cmp.Diff([]string{"EAST F 2023-01 4", "WEST M 2023-02 1"}, n.figures(t)); diff != "" {
 			t.Error(diff)
 		}
 	})
 	t.Run("a figure that was there before comes back", func(t *testing.T) {
 		n.mustRecord(t, &statisticspb.EventsHeader{Batch: "off", Retracts: "late"}, eventBlock(t, "EAST F 2023-01"))
 		n.closeEvents(t, "")
-		if diff := cmp.Diff([]string{"EAST F 2023-01 3", "WEST M 2023-02 1"}, n.figures(t, passages)); diff != "" {
+		if diff := cmp.Diff([]string{"EAST F 2023-01 3", "WEST M 2023-02 1"}, n.figures(t)); diff != "" {
 			t.Error(diff)
 		}
 	})
@@ -228,7 +228,7 @@ func TestABatchCountsOnce(t *testing.T) {
 		}
 	}
 	n.closeEvents(t, "")
-	if diff := cmp.Diff([]string{"EAST F 2023-01 2", "WEST M 2023-01 1"}, n.figures(t, passages)); diff != "" {
+	if diff := cmp.Diff([]string{"EAST F 2023-01 2", "WEST M 2023-01 1"}, n.figures(t)); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -283,7 +283,7 @@ func TestEventsAreTakenBack(t *testing.T) {
 	if closed := n.closeEvents(t, ""); closed.GetCells() != 2 || closed.GetRevision() == 0 {
 		t.Errorf("the closing is %v", closed)
 	}
-	if diff := cmp.Diff([]string{"EAST F 2023-01 1", "EAST M 2023-01 0", "WEST F 2023-01 1"}, n.figures(t, passages)); diff != "" {
+	if diff := cmp.Diff([]string{"EAST F 2023-01 1", "EAST M 2023-01 0", "WEST F 2023-01 1"}, n.figures(t)); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -366,7 +366,7 @@ func TestEventsAreRefused(t *testing.T) {
 		t.Error("a batch that was refused left its id")
 	}
 	n.closeEvents(t, "")
-	if diff := cmp.Diff([]string{"EAST F 2023-01 1"}, n.figures(t, passages)); diff != "" {
+	if diff := cmp.Diff([]string{"EAST F 2023-01 1"}, n.figures(t)); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -435,7 +435,7 @@ func TestEventsAreExactWhateverHappensAtOnce(t *testing.T) {
 	n.closeEvents(t, "")
 	const left = writers * batches * 2 / 3
 	want := []string{fmt.Sprintf("EAST F 2023-01 %d", 2*left), fmt.Sprintf("EAST M 2023-03 %d", left), fmt.Sprintf("WEST M 2023-02 %d", left)}
-	if diff := cmp.Diff(want, n.figures(t, passages)); diff != "" {
+	if diff := cmp.Diff(want, n.figures(t)); diff != "" {
 		t.Error(diff)
 	}
 }
