@@ -198,11 +198,11 @@ func (f *file) next() (row []string, line int, err error) {
 func (f *file) tidy(row []string) {
 	if f.rows.spans() {
 		for i, cell := range row {
-			if !strings.ContainsAny(cell, "\r\n") {
+			if f.read != nil && (i >= len(f.read) || !f.read[i]) || !strings.ContainsAny(cell, "\r\n") {
 				continue
 			}
 			row[i] = onOneLine(cell)
-			if i < len(f.broken) {
+			if f.read != nil {
 				f.broken[i]++
 			}
 		}
@@ -535,7 +535,7 @@ func (f *file) addNotes() {
 		}
 	}
 	for field, cells := range f.broken {
-		if cells > 0 && f.read[field] {
+		if cells > 0 {
 			note(ruleBreak, f.headers[field], nil, "%d cells of %q have line breaks, which are read as spaces", cells, f.headers[field])
 		}
 	}
@@ -606,6 +606,18 @@ func (f *file) period(row []string, line int, frequency string) (string, bool) {
 	}
 	f.periods[[2]string{strings.Clone(frequency), strings.Clone(text)}] = period.String()
 	return period.String(), true
+}
+
+// shownList returns the first of the texts in quotes as a finding shows them, and how many more there are.
+func shownList(texts []string) string {
+	short := make([]string, 0, maxNamed)
+	for _, text := range texts[:min(len(texts), maxNamed)] {
+		short = append(short, shown(text))
+	}
+	if more := len(texts) - maxNamed; more > 0 {
+		return fmt.Sprintf("%s and %d more", quotedList(short), more)
+	}
+	return quotedList(short)
 }
 
 // shown returns the text as a finding shows it: valid, and not too long.

@@ -17,6 +17,9 @@ const ruleUnmapped = "UNMAPPED_LABEL"
 // ruleLeftOut is the rule of the note about a label that a map leaves out.
 const ruleLeftOut = "LEFT_OUT"
 
+// ruleMerged is the rule of the note about labels that a map counts as one.
+const ruleMerged = "MERGED_LABELS"
+
 // Deriver derives the figures of one dataflow from blocks of another, as a structure map says. Source figures that fall
 // on one key and period of the target are summed. A target dimension or attribute that no component map fills is copied
 // from the source's of the same id; FREQ, TIME_PERIOD and OBS_VALUE always are. A copied value that is no code of the
@@ -480,6 +483,37 @@ func (d *Deriver) Report(report *Report) {
 	for _, u := range d.LeftOutLabels() {
 		u.report(report, ruleLeftOut, Note, fmt.Sprintf("is left out by %s: %s", u.Map, u.extent()))
 	}
+	for _, f := range d.fills {
+		f.reportMerged(report)
+	}
+}
+
+// reportMerged adds a note MERGED_LABELS where the map counts several labels as one.
+func (f fill) reportMerged(report *Report) {
+	if f.mapper == nil {
+		return
+	}
+	targets, sources := f.mapper.merged()
+	var merged, codes []string
+	more := 0
+	for i, labels := range sources {
+		switch {
+		case len(labels) < 2:
+		case len(merged) == maxNamed:
+			more++
+		default:
+			merged = append(merged, fmt.Sprintf("%s as %s", shownList(labels), targets[i]))
+			codes = append(codes, targets[i])
+		}
+	}
+	if len(merged) == 0 {
+		return
+	}
+	message := fmt.Sprintf("%s counts several labels as one: %s", f.mapper.ref, strings.Join(merged, "; "))
+	if more > 0 {
+		message += fmt.Sprintf("; and so for %d codes more", more)
+	}
+	report.Add(Finding{Rule: ruleMerged, Severity: Note, Column: strings.Join(f.sources, ", "), Values: codes, Message: message})
 }
 
 func (u Unmapped) report(report *Report, rule string, severity Severity, what string) {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
 	"github.com/comity-federation/comity/proto/block"
@@ -214,6 +215,38 @@ func TestDeriveUnmapped(t *testing.T) {
 	})
 }
 
+// TestDeriveMerges derives with a map that counts two labels as one.
+func TestDeriveMerges(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name string
+		rows []string
+		want []statistics.Finding
+	}{
+		{"it notes labels that are counted as one", []string{"Nord bus Dania F 2023 1", "Nord bus Danmark F 2022 2"}, []statistics.Finding{{
+			Rule: "MERGED_LABELS", Severity: statistics.Note, Column: "NATION", Values: []string{"DNK"},
+			Message: `XX:NATION_NATION(1.0.0) counts several labels as one: "Dania", "Danmark" as DNK`,
+		}}},
+		{"it says nothing where one of them is there", []string{"Nord bus Dania F 2023 1", "Nord foot Dania F 2022 2"}, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			d, err := newTolls().deriver()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := d.Add(tollBlock(test.rows...)); err != nil {
+				t.Fatal(err)
+			}
+			var report statistics.Report
+			d.Report(&report)
+			if diff := cmp.Diff(test.want, report.Findings(), cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("the findings differ (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 // TestDeriveLeavesOut derives with a map that leaves labels out.
 func TestDeriveLeavesOut(t *testing.T) {
 	t.Parallel()
@@ -311,6 +344,21 @@ func TestNewDeriver(t *testing.T) {
 		{"it refuses a validity that ends before it begins", func(s *tolls) {
 			representation(s, "STATION_PLACE", func(m *statistics.RepresentationMap) { m.Mappings[3].ValidFrom = "2021-10" })
 		}, []string{stations + ".mappings[3].validTo"}},
+		{"it refuses a mapping that is never applied, since another comes first", func(s *tolls) {
+			representation(s, "NATION_NATION", func(m *statistics.RepresentationMap) {
+				m.Mappings = append(m.Mappings, statistics.Mapping{Sources: []string{"Dania"}, Targets: []string{"SWE"}, ValidFrom: "2023"})
+			})
+		}, []string{nations + ".mappings[3].sources"}},
+		{"it refuses a mapping behind a wildcard", func(s *tolls) {
+			representation(s, "STATION_PLACE", func(m *statistics.RepresentationMap) {
+				m.Mappings = append(m.Mappings, statistics.Mapping{Sources: []string{"Vest", "bike"}, Targets: []string{"N", "ROAD"}})
+			})
+		}, []string{stations + ".mappings[5].sources"}},
+		{"it accepts one label in two times", func(s *tolls) {
+			representation(s, "NATION_NATION", func(m *statistics.RepresentationMap) {
+				m.Mappings = append(m.Mappings, statistics.Mapping{Sources: []string{"SWE"}, Targets: []string{"SWE"}, ValidFrom: "1905"})
+			})
+		}, nil},
 		{"it refuses an otherwise that is no code", func(s *tolls) {
 			representation(s, "NATION_NATION", func(m *statistics.RepresentationMap) { m.Otherwise = []string{"XXX"} })
 		}, []string{nations + ".otherwise[0]"}},

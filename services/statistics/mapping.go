@@ -16,6 +16,7 @@ const anyValue = "*"
 type mapper struct {
 	ref       Ref
 	mappings  []Mapping
+	used      []bool // by mapping: it was applied
 	spans     []span
 	exact     map[string][]int // by joined sources: mappings without a wildcard, ascending
 	wild      []int            // mappings with one, ascending
@@ -34,11 +35,18 @@ func (s span) holds(p Period) bool {
 	return (s.first.IsZero() || !p.Start().Before(s.first)) && (s.last.IsZero() || !p.End().After(s.last))
 }
 
+// covers reports whether the other span lies in s.
+func (s span) covers(other span) bool {
+	return (s.first.IsZero() || !other.first.IsZero() && !other.first.Before(s.first)) &&
+		(s.last.IsZero() || !other.last.IsZero() && !other.last.After(s.last))
+}
+
 // newMapper checks the map against the number of its sources and the codelists of its targets: nil where any text may
 // stand. What is wrong is added to the violations.
 func newMapper(m RepresentationMap, sources int, targets []*Codelist, violations *violations) *mapper {
 	field := "representationMaps[" + m.Ref.String() + "]"
-	made := &mapper{ref: m.Ref, mappings: m.Mappings, spans: make([]span, len(m.Mappings)), exact: map[string][]int{}, otherwise: m.Otherwise, identity: m.Identity}
+	made := &mapper{ref: m.Ref, mappings: m.Mappings, used: make([]bool, len(m.Mappings)), spans: make([]span, len(m.Mappings)), exact: map[string][]int{}, otherwise: m.Otherwise, identity: m.Identity}
+	sound := len(*violations)
 	codes := make([]map[string]bool, len(targets))
 	for i, codelist := range targets {
 		codes[i] = codelist.set()
@@ -64,6 +72,9 @@ func newMapper(m RepresentationMap, sources int, targets []*Codelist, violations
 		made.timed = made.timed || made.spans[i] != span{}
 		if len(mapping.Sources) != sources {
 			violations.add(field+".sources", "has %d values, the component map %d sources", len(mapping.Sources), sources)
+		}
+		if before := made.covering(i); before >= 0 && len(*violations) == sound {
+			violations.add(field+".sources", "are those of mappings[%d] already, which comes first", before)
 		}
 		if slices.Contains(mapping.Sources, anyValue) {
 			made.wild = append(made.wild, i)
@@ -129,6 +140,7 @@ func (m *mapper) apply(sources []string, period Period) (targets []string, known
 			}
 		}
 		if m.spans[i].holds(period) {
+			m.used[i] = true
 			return m.mappings[i].Targets, true
 		}
 	}
@@ -136,6 +148,40 @@ func (m *mapper) apply(sources []string, period Period) (targets []string, known
 		return sources, true
 	}
 	return m.otherwise, false
+}
+
+// covering returns the first mapping that fits whatever the i-th fits, so that this one is never applied; -1 where there is
+// none. Only those before the i-th are in exact and wild yet.
+func (m *mapper) covering(i int) int {
+	sources, span := m.mappings[i].Sources, m.spans[i]
+	for _, before := range slices.Concat(m.exact[joined(sources)], m.wild) {
+		if len(m.mappings[before].Sources) == len(sources) && m.mappings[before].fits(sources) && m.spans[before].covers(span) {
+			return before
+		}
+	}
+	return -1
+}
+
+// merged returns the sources that were counted as one, with what they were counted as, in the order of the mappings.
+// What a wildcard stands for is not among them.
+func (m *mapper) merged() (targets []string, sources [][]string) {
+	at := map[string]int{}
+	for i, mapping := range m.mappings {
+		if !m.used[i] || len(mapping.Targets) == 0 || slices.Contains(mapping.Sources, anyValue) {
+			continue
+		}
+		target, source := strings.Join(mapping.Targets, ", "), strings.Join(mapping.Sources, ", ")
+		group, ok := at[target]
+		if !ok {
+			group = len(targets)
+			at[target] = group
+			targets, sources = append(targets, target), append(sources, nil)
+		}
+		if !slices.Contains(sources[group], source) {
+			sources[group] = append(sources[group], source)
+		}
+	}
+	return targets, sources
 }
 
 func (m Mapping) fits(sources []string) bool {

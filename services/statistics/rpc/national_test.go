@@ -194,6 +194,7 @@ func TestNationalFiles(t *testing.T) {
 	} {
 		t.Run(test.state, func(t *testing.T) {
 			t.Parallel()
+			shared(t)
 			n := readers(t, test.state)
 			for _, f := range test.files {
 				if !f.long || os.Getenv("COMITY_LONG") == "1" {
@@ -221,6 +222,27 @@ func TestNationalFiles(t *testing.T) {
 	}
 }
 
+// TestUnknownLabel submits figures of a country that no map knows.
+func TestUnknownLabel(t *testing.T) {
+	t.Parallel()
+	n := readers(t, "colombia")
+	const file = "Año,Mes,Nacionalidad,Femenino,Masculino,Indefinido,Total\n2019,Enero,Atlántida,1,2,0,3\n2019,Enero,Albania,4,5,0,9\n"
+	s, err := n.upload(t, &statisticspb.SubmissionHeader{Dataflow: "CO:ENTRIES(1.0.0)", Layout: "co-entries"}, strings.NewReader(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const message = `"Atlántida" is not known to CO:NATIONALITY_CITIZENSHIP(1.0.0): 3 rows with a sum of 3, left out`
+	if f := s.GetFindings(); s.GetState() != statisticspb.Submission_ACCEPTED || len(f) != 1 || f[0].GetRule() != "UNMAPPED_LABEL" || f[0].GetMessage() != message || f[0].GetLine() != 2 {
+		t.Errorf("%v with findings %v", s.GetState(), f)
+	}
+	if got := n.total(t, "CO:ENTRIES(1.0.0)", "2019", "2019", filter.True()); got != 12 {
+		t.Errorf("the national figures sum to %v, want 12", got)
+	}
+	if got := n.total(t, border, "2019", "2019", filter.True()); got != 9 {
+		t.Errorf("the harmonised figures sum to %v, want 9", got)
+	}
+}
+
 // readers returns the service of a state with the structures, maps and layouts of its files.
 func readers(t *testing.T, state string) *node {
 	t.Helper()
@@ -229,7 +251,6 @@ func readers(t *testing.T, state string) *node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	shared(t)
 	s := described.State(state)
 	n := newNode(t, state)
 	n.create(t, append(slices.Clone(described.Structures), s.Structures...)...)
@@ -292,6 +313,7 @@ func (n *node) national(t *testing.T, f national) {
 			if want := n.total(t, f.dataflow, "", "", filter.Eq(finding.GetColumn(), label)); sum != want {
 				t.Errorf("%s: %v are said to be left out for %q, but %v are", f.file, sum, label, want)
 			}
+		case "MERGED_LABELS":
 		case "UNMAPPED_LABEL":
 			t.Errorf("%s: %s", f.file, finding.GetMessage())
 		default:
