@@ -51,6 +51,7 @@ func (l Layout) Read(r io.Reader, s *DataStructure, report *Report) iter.Seq2[*b
 	return func(yield func(*block.Block, error) bool) {
 		file := newFile(l, s, report)
 		ok, err := file.begin(r)
+		defer file.checkEncoding()
 		if err != nil {
 			yield(nil, fmt.Errorf("reading the header row: %w", err))
 			return
@@ -79,6 +80,7 @@ type file struct {
 	structure  *DataStructure
 	report     *Report
 	rows       *rowReader
+	watch      *utf8Watch // nil where the encoding cannot be taken for UTF-8
 	headers    []string
 	cells      []cellSource  // for each coded column of the block but TIME_PERIOD
 	frequency  int           // position of FREQ in cells
@@ -138,7 +140,8 @@ func newFile(l Layout, s *DataStructure, report *Report) *file {
 
 // begin reads up to the first row. ok is false where the rows cannot be read with the layout.
 func (f *file) begin(r io.Reader) (ok bool, err error) {
-	text, err := f.layout.decode(r)
+	text, watch, err := f.layout.decode(r)
+	f.watch = watch
 	if err != nil {
 		f.find(ruleEncoding, 1, "", nil, "%v", err)
 		return false, nil
@@ -516,6 +519,13 @@ func (f *file) number(row []string, line int, source *figureSource) (float64, bo
 		return math.NaN(), false
 	}
 	return value, true
+}
+
+// checkEncoding reports text of UTF-8 that was read in another encoding.
+func (f *file) checkEncoding() {
+	if f.watch.foreign() {
+		f.find(ruleEncoding, 0, "", nil, "every character beyond ASCII is written as in UTF-8, and the layout says that the file is %s", f.layout.encoding())
+	}
 }
 
 // addNotes says what was left out as the layout wants it.

@@ -3,6 +3,7 @@ package statistics
 import (
 	"bufio"
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"strings"
@@ -58,8 +59,9 @@ func byteOrderMark(text []byte) (mark, encoding string) {
 // decode returns a reader of r as UTF-8 without a byte order mark. A layout that names no encoding leaves it to the mark
 // to tell UTF-8 from UTF-16. The error says that the mark is of another encoding than the layout's.
 //
-// Bytes that stand for no character come out as bytes that are not UTF-8.
-func (l Layout) decode(r io.Reader) (io.Reader, error) {
+// Bytes that stand for no character come out as bytes that are not UTF-8. watch is nil but for an encoding of one byte for
+// each character, as which UTF-8 can be read without an error.
+func (l Layout) decode(r io.Reader) (text io.Reader, watch *utf8Watch, err error) {
 	buffered := bufio.NewReaderSize(r, readAhead)
 	start, _ := buffered.Peek(3) // an error comes again where the rest is read
 	mark, marked := byteOrderMark(start)
@@ -69,21 +71,61 @@ func (l Layout) decode(r io.Reader) (io.Reader, error) {
 	case l.Encoding == "", encoding == encodingUTF16 && marked != encodingUTF8:
 		encoding = marked
 	case encoding != marked:
-		return nil, fmt.Errorf("the file begins with the byte order mark of %s, and the layout says that it is %s", marked, encoding)
+		return nil, nil, fmt.Errorf("the file begins with the byte order mark of %s, and the layout says that it is %s", marked, encoding)
 	}
 	_, _ = buffered.Discard(len(mark)) // it is in the buffer
 	switch encoding {
 	case encodingUTF16, encodingUTF16BE:
-		return &decoder{reader: buffered, decode: utf16Decoder(func(b []byte) uint16 { return uint16(b[0])<<8 | uint16(b[1]) })}, nil
+		return &decoder{reader: buffered, decode: utf16Decoder(binary.BigEndian)}, nil, nil
 	case encodingUTF16LE:
-		return &decoder{reader: buffered, decode: utf16Decoder(func(b []byte) uint16 { return uint16(b[1])<<8 | uint16(b[0]) })}, nil
+		return &decoder{reader: buffered, decode: utf16Decoder(binary.LittleEndian)}, nil, nil
 	case encodingLatin1:
-		return &decoder{reader: buffered, decode: decodeLatin1}, nil
+		watch = &utf8Watch{reader: buffered}
+		return &decoder{reader: watch, decode: decodeLatin1}, watch, nil
 	case encodingWindows1252:
-		return &decoder{reader: buffered, decode: decodeWindows1252}, nil
+		watch = &utf8Watch{reader: buffered}
+		return &decoder{reader: watch, decode: decodeWindows1252}, watch, nil
 	}
-	return buffered, nil
+	return buffered, nil, nil
 }
+
+// utf8Watch passes text on, and notices where it is UTF-8.
+type utf8Watch struct {
+	reader  io.Reader
+	partial []byte // the start of a character that the last text ended with
+	beyond  bool   // there are characters beyond ASCII
+	broken  bool   // something is not UTF-8
+}
+
+func (w *utf8Watch) Read(p []byte) (int, error) {
+	n, err := w.reader.Read(p)
+	if w.broken {
+		return n, err
+	}
+	text := p[:n]
+	if len(w.partial) > 0 {
+		text = append(w.partial, text...)
+		w.partial = nil
+	}
+	for len(text) > 0 {
+		r, size := utf8.DecodeRune(text)
+		if r == utf8.RuneError && size == 1 {
+			if err == nil && !utf8.FullRune(text) {
+				w.partial = bytes.Clone(text)
+			} else {
+				w.broken = true
+			}
+			break
+		}
+		w.beyond = w.beyond || r >= utf8.RuneSelf
+		text = text[size:]
+	}
+	return n, err
+}
+
+// foreign reports whether the text has characters beyond ASCII, and all of it is UTF-8. Text with one byte for each
+// character does not look like that by chance.
+func (w *utf8Watch) foreign() bool { return w != nil && w.beyond && !w.broken && len(w.partial) == 0 }
 
 // notText is a byte that UTF-8 has nowhere.
 const notText = 0xFF
@@ -140,11 +182,11 @@ func decodeWindows1252(to, text []byte, _ bool) ([]byte, int) {
 }
 
 // utf16Decoder decodes units of two bytes (RFC 2781).
-func utf16Decoder(unit func([]byte) uint16) func(to, text []byte, last bool) ([]byte, int) {
+func utf16Decoder(order binary.ByteOrder) func(to, text []byte, last bool) ([]byte, int) {
 	return func(to, text []byte, last bool) ([]byte, int) {
 		at := 0
 		for at+2 <= len(text) {
-			r := rune(unit(text[at:]))
+			r := rune(order.Uint16(text[at:]))
 			if !utf16.IsSurrogate(r) {
 				to = utf8.AppendRune(to, r)
 				at += 2
@@ -155,7 +197,7 @@ func utf16Decoder(unit func([]byte) uint16) func(to, text []byte, last bool) ([]
 			}
 			pair := utf8.RuneError
 			if at+4 <= len(text) {
-				pair = utf16.DecodeRune(r, rune(unit(text[at+2:])))
+				pair = utf16.DecodeRune(r, rune(order.Uint16(text[at+2:])))
 			}
 			if pair == utf8.RuneError { // half a character
 				to = append(to, notText)

@@ -130,13 +130,17 @@ func FuzzDecode(f *testing.F) {
 		for _, encoding := range append(encodings(), "") {
 			layout := Layout{Encoding: encoding}
 			read := func(r io.Reader) ([]byte, bool) {
-				decoded, err := layout.decode(r)
+				decoded, watch, err := layout.decode(r)
 				if err != nil {
 					return nil, false
 				}
 				all, err := io.ReadAll(decoded)
 				if err != nil {
 					t.Fatal(err)
+				}
+				ascii := bytes.IndexFunc(text, func(r rune) bool { return r >= utf8.RuneSelf }) < 0
+				if watch != nil && watch.foreign() != (utf8.Valid(text) && !ascii) {
+					t.Fatalf("%q is taken for UTF-8: %t", text, watch.foreign())
 				}
 				return all, true
 			}

@@ -49,6 +49,7 @@ func TestReadShapes(t *testing.T) {
 		{"it refuses half a character in UTF-16", encode(little, mark+ferryHeader+"2023-01;S") + "\x00\xd8" + encode(little, ";NO;;x;1\n"), nil, nil, []found{{Rule: "ENCODING", Line: 2, Column: "port"}}},
 		{"it refuses half a unit at the end of UTF-16", encode(little, mark+ferryHeader+"2023-01;N;NO;;x;1") + "\x00", nil, nil, []found{{Rule: "ENCODING", Line: 2, Column: "persons"}}},
 		{"it refuses a mark of another encoding", mark + plain, func(l *statistics.Layout) { l.Encoding = "windows-1252" }, nil, []found{{Rule: "ENCODING", Line: 1}}},
+		{"it refuses UTF-8 that is declared as something else", plain, func(l *statistics.Layout) { l.Encoding = "ISO-8859-1" }, []string{"M", "SÃ¸r", "NO", "2023-01", "first", "12"}, []found{{Rule: "ENCODING"}}},
 		{"it refuses a mark of the other order", encode(big, mark+plain), func(l *statistics.Layout) { l.Encoding = "UTF-16LE" }, nil, []found{{Rule: "ENCODING", Line: 1}}},
 		{"it reads columns by their place where there is no header", "Sør;NO;first;x;12;2023-01\n", withoutHeader, sor, nil},
 		{"it counts the cells of a file without a header", "Sør;NO;first;x;12\n", withoutHeader, nil, []found{{Rule: "ROW", Line: 1}}},
