@@ -153,6 +153,7 @@ func reasoned(code codes.Code, reason, message string) error {
 type fakeStatistics struct {
 	statisticspb.UnimplementedStatisticsServiceServer
 	submit     func(grpc.ClientStreamingServer[statisticspb.SubmitRequest, statisticspb.SubmitResponse]) error
+	record     func(grpc.ClientStreamingServer[statisticspb.RecordEventsRequest, statisticspb.RecordEventsResponse]) error
 	query      func(*statisticspb.QueryRequest, grpc.ServerStreamingServer[statisticspb.QueryResponse]) error
 	structures func(*statisticspb.GetStructuresRequest) (*statisticspb.Structures, error)
 	submission *statisticspb.Submission
@@ -161,6 +162,10 @@ type fakeStatistics struct {
 
 func (f *fakeStatistics) Submit(stream grpc.ClientStreamingServer[statisticspb.SubmitRequest, statisticspb.SubmitResponse]) error {
 	return f.submit(stream)
+}
+
+func (f *fakeStatistics) RecordEvents(stream grpc.ClientStreamingServer[statisticspb.RecordEventsRequest, statisticspb.RecordEventsResponse]) error {
+	return f.record(stream)
 }
 
 func (f *fakeStatistics) Query(request *statisticspb.QueryRequest, stream grpc.ServerStreamingServer[statisticspb.QueryResponse]) error {

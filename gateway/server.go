@@ -31,6 +31,7 @@ func newHandler(ctx context.Context, state string, services Services, log *slog.
 
 	national := http.NewServeMux()
 	national.Handle("POST /v1/submissions", submissions)
+	national.Handle("POST /v1/events:record", &events{statistics: statistics})
 	national.Handle("/v1/", api)
 	national.Handle(sdmxPath, sdmx)
 	open := http.NewServeMux()
