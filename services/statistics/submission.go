@@ -164,7 +164,7 @@ type Transaction interface {
 	PutStructures(ctx context.Context, artefacts []Artefact) error
 	// DeleteStructures removes artefacts.
 	DeleteStructures(ctx context.Context, ids []ArtefactID) error
-	// HoldFigures returns those of the dataflows that hold figures, or held some before, in their order.
+	// HoldFigures returns those of the dataflows that hold figures or counted events, or held some before, in their order.
 	HoldFigures(ctx context.Context, dataflows []Ref) ([]Ref, error)
 }
 

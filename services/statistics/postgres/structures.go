@@ -137,7 +137,7 @@ func (t *transaction) DeleteStructures(ctx context.Context, ids []statistics.Art
 	return nil
 }
 
-// HoldFigures returns those of the dataflows that hold figures, or held some before.
+// HoldFigures returns those of the dataflows that hold figures or counted events, or held some before.
 func (t *transaction) HoldFigures(ctx context.Context, dataflows []statistics.Ref) ([]statistics.Ref, error) {
 	names := make([]string, len(dataflows))
 	for i, ref := range dataflows {
@@ -147,7 +147,8 @@ func (t *transaction) HoldFigures(ctx context.Context, dataflows []statistics.Re
 		SELECT array_position(@names::text[], dataflow.ref)
 		FROM dataflow
 		WHERE ref = ANY(@names)
-		  AND EXISTS (SELECT FROM part JOIN revision ON revision.part = part.id WHERE part.dataflow = dataflow.id)
+		  AND (EXISTS (SELECT FROM part JOIN revision ON revision.part = part.id WHERE part.dataflow = dataflow.id)
+		       OR EXISTS (SELECT FROM part JOIN event_batch ON event_batch.part = part.id WHERE part.dataflow = dataflow.id))
 		ORDER BY 1`,
 		pgx.NamedArgs{"names": names})
 	if err != nil {
