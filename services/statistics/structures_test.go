@@ -389,6 +389,27 @@ func large(n int) statistics.Codelist {
 	return list
 }
 
+// Codes may stand in any order, and be as deep as they are many.
+func TestDeepCodelist(t *testing.T) {
+	t.Parallel()
+	const n = 50_000
+	chain := func(root string) *statistics.Structures {
+		list := statistics.Codelist{Ref: ref("X:CL(1.0.0)")}
+		for i := range n {
+			code := statistics.Code{ID: "C" + strconv.Itoa(i), Parent: "C" + strconv.Itoa(i+1)}
+			if i == n-1 {
+				code.Parent = root
+			}
+			list.Codes = append(list.Codes, code)
+		}
+		return &statistics.Structures{Codelists: []statistics.Codelist{list}}
+	}
+	_, err := statistics.NewCatalogue(chain("C0"))
+	if !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "circle: C0 → C1 → ") || len(err.Error()) > 300 {
+		t.Errorf("a circle of all codes: %v", err)
+	}
+}
+
 // A catalogue with a codelist of 50,000 codes is made anew with every change of any artefact.
 func BenchmarkCatalogue(b *testing.B) {
 	s := everything()

@@ -167,6 +167,37 @@ func TestStructures(t *testing.T) {
 		more.DataStructures[0].Dimensions = append(more.DataStructures[0].Dimensions, &statisticspb.Component{Id: "E"})
 		n.refuses(t, codes.FailedPrecondition, "its dimensions would be others", more)
 	})
+	t.Run("it refuses a version that a reference would follow to the loss of figures", func(t *testing.T) {
+		t.Parallel()
+		n := newMadeUp(t)
+		follower := &statisticspb.Structures{
+			DataStructures: []*statisticspb.DataStructure{{
+				Agency: "X", Id: "FOLLOWS", Version: "1.0.0", Dimensions: []*statisticspb.Component{{Id: "FREQ"}, {Id: "WHO", Codelist: "X:CL_WHO(1.0+.0)"}},
+			}},
+			Dataflows: []*statisticspb.Dataflow{{Agency: "X", Id: "FOLLOWS", Version: "1.0.0", Structure: "X:FOLLOWS"}},
+		}
+		n.create(t, follower)
+		submission, err := n.submit(t, &statisticspb.SubmissionHeader{Dataflow: "X:FOLLOWS"},
+			[]string{"FREQ", "WHO", block.TimePeriod}, [][]string{{"M", "AAA", "2024-01"}}, []float64{1})
+		if err != nil || submission.GetState() != statisticspb.Submission_ACCEPTED {
+			t.Fatal(submission, err)
+		}
+		list := madeUp().GetCodelists()[0]
+		list.Version, list.Codes = "1.1.0", list.Codes[:5]
+		n.refuses(t, codes.FailedPrecondition, `X:CL_WHO(1.1.0) would have no code "CCC"`, &statisticspb.Structures{Codelists: []*statisticspb.Codelist{list}})
+		more := madeUp().GetCodelists()[0]
+		more.Version, more.Codes = "1.1.0", append(more.Codes, &statisticspb.Code{Id: "DDD", Parent: "SOUTH"})
+		n.create(t, &statisticspb.Structures{Codelists: []*statisticspb.Codelist{more}})
+		submission, err = n.submit(t, &statisticspb.SubmissionHeader{Dataflow: "X:FOLLOWS"},
+			[]string{"FREQ", "WHO", block.TimePeriod}, [][]string{{"M", "DDD", "2024-01"}}, []float64{1})
+		if err != nil || submission.GetState() != statisticspb.Submission_ACCEPTED {
+			t.Error(submission, err)
+		}
+		structure := proto.Clone(follower.GetDataStructures()[0]).(*statisticspb.DataStructure)
+		structure.Version, structure.Dimensions = "1.0.1", append(structure.GetDimensions(), &statisticspb.Component{Id: "SEX"})
+		n.refuses(t, codes.FailedPrecondition, "its dimensions would be others by X:FOLLOWS(1.0.1)",
+			&statisticspb.Structures{DataStructures: []*statisticspb.DataStructure{structure}})
+	})
 	t.Run("it stores codes with parents before their children", func(t *testing.T) {
 		t.Parallel()
 		n := newMadeUp(t)
@@ -174,6 +205,12 @@ func TestStructures(t *testing.T) {
 			Agency: "X", Id: "CL_TREE", Version: "1.0.0",
 			Codes: []*statisticspb.Code{{Id: "LEAF", Parent: "TWIG"}, {Id: "TWIG", Parent: "ROOT"}, {Id: "OTHER"}, {Id: "ROOT"}},
 		}}})
+		chain := &statisticspb.Codelist{Agency: "X", Id: "CL_CHAIN", Version: "1.0.0"}
+		for i := range 20_000 {
+			chain.Codes = append(chain.Codes, &statisticspb.Code{Id: fmt.Sprint(i), Parent: fmt.Sprint(i + 1)})
+		}
+		chain.Codes = append(chain.Codes, &statisticspb.Code{Id: "20000"})
+		n.create(t, &statisticspb.Structures{Codelists: []*statisticspb.Codelist{chain}})
 		var got []string
 		for _, code := range n.list(t, &statisticspb.ListStructuresRequest{Ids: []string{"CL_TREE"}}).GetCodelists()[0].GetCodes() {
 			got = append(got, code.GetId())
