@@ -211,7 +211,7 @@ type guard struct {
 	exclude      [][]pass
 }
 
-// pass says of a bounded region, component by component, which rows are in it.
+// pass says of a bounded region, component by component, which rows are in it; nil: none of the block is.
 type pass []check
 
 type check struct {
@@ -219,15 +219,19 @@ type check struct {
 	holds []bool   // by code; of an absent component one for all rows
 }
 
-// newGuard makes the guard of a block whose dimensions are there, with what its periods are; nil where nothing is bounded.
+// newGuard makes the guard of a block whose dimensions are there, with what its periods are; nil where nothing that is bounded
+// occurs in the block.
 func newGuard(restrictions []*restriction, b *block.Block, periods []loadedPeriod) *guard {
-	if len(restrictions) == 0 {
-		return nil
-	}
-	g := &guard{block: b, restrictions: restrictions}
+	g := &guard{block: b}
 	for _, r := range restrictions {
-		g.include = append(g.include, passes(r.include, true, b, periods))
-		g.exclude = append(g.exclude, passes(r.exclude, false, b, periods))
+		include, exclude := passes(r.include, true, b, periods), passes(r.exclude, false, b, periods)
+		if len(include) == 0 && !slices.ContainsFunc(exclude, func(p pass) bool { return p != nil }) {
+			continue
+		}
+		g.restrictions, g.include, g.exclude = append(g.restrictions, r), append(g.include, include), append(g.exclude, exclude)
+	}
+	if len(g.restrictions) == 0 {
+		return nil
 	}
 	return g
 }
@@ -256,6 +260,9 @@ func passes(all []bounds, absent bool, b *block.Block, periods []loadedPeriod) [
 			}
 			made[i] = append(made[i], check{codes: from.Codes, holds: holds})
 		}
+		if !absent && slices.ContainsFunc(made[i], func(c check) bool { return !slices.Contains(c.holds, true) }) {
+			made[i] = nil
+		}
 	}
 	return made
 }
@@ -274,7 +281,7 @@ func (p pass) of(row int) bool {
 			return false
 		}
 	}
-	return true
+	return len(p) > 0
 }
 
 // broken returns the first constraint that the row does not fit, and the components that say so; nil where it fits all.

@@ -226,7 +226,7 @@ func told(texts []string) string {
 }
 
 // keepFigures refuses a change that takes from figures what they are of: their dataflow, a component, or a code; or the
-// map that derives others from them.
+// map that derives others from them. A map's later version derives the same dataflow from the same.
 func keepFigures(ctx context.Context, tx Transaction, before, after *Catalogue) error {
 	takes := map[Ref]error{} // by dataflow: why the change is refused where it holds figures
 	for ref, was := range before.flows {
@@ -246,8 +246,9 @@ func keepFigures(ctx context.Context, tx Transaction, before, after *Catalogue) 
 		return err
 	}
 	for id, d := range was {
-		if is[id] == nil && takes[d.source.Ref] == nil {
-			takes[d.source.Ref] = inUse(ArtefactID{KindStructureMap, d.structureMap.Ref}, "it derives figures of %s", d.source.Ref)
+		now := is[id]
+		if takes[d.source.Ref] == nil && (now == nil || now.source.Ref != d.source.Ref || now.target.Ref != d.target.Ref) {
+			takes[d.source.Ref] = inUse(d.structureMap.Name(), "it derives figures of %s for %s", d.source.Ref, d.target.Ref)
 		}
 	}
 	if len(takes) == 0 {

@@ -292,7 +292,7 @@ func TestDeleteStructures(t *testing.T) {
 	refuses(codes.FailedPrecondition, "the layout harmonic fills it", list, structure, flow, structureMap)
 
 	n.gate(t, "", map[string]float64{"G Aland 2024-01": 3})
-	refuses(codes.FailedPrecondition, "it derives figures of X:GATES(1.0.0)", structureMap)
+	refuses(codes.FailedPrecondition, "it derives figures of X:GATES(1.0.0) for X:HARMONIC(1.0.0)", structureMap)
 	refuses(codes.FailedPrecondition, "it holds figures", gatesFlow, structureMap)
 
 	unused := nations("1.0.0", "CCC")
