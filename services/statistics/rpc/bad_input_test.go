@@ -1,9 +1,11 @@
 package rpc_test
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -218,8 +220,9 @@ func TestLongLine(t *testing.T) { //nolint:paralleltest // see above
 				}
 			}
 		}()
-		s := n.refused(t, "gates", io.MultiReader(strings.NewReader(test.start), io.LimitReader(letters{}, test.size)))
+		s := n.long(t, test.start, test.size>>20)
 		close(done)
+		wantRows(t, n, &statisticspb.QueryRequest{Dataflow: gates})
 		if f := s.GetFindings(); len(f) != 1 || f[0].GetRule() != "ROW" || !strings.Contains(f[0].GetMessage(), "longer than") {
 			t.Errorf("%s: the findings are %v", test.name, f)
 		}
@@ -229,14 +232,27 @@ func TestLongLine(t *testing.T) { //nolint:paralleltest // see above
 	}
 }
 
-// letters never ends.
-type letters struct{}
-
-func (letters) Read(p []byte) (int, error) {
-	const some = "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
-	n := copy(p, some)
-	for n < len(p) {
-		n += copy(p[n:], p[:n])
+// long submits a text that so many MiB of one letter follow.
+func (n *node) long(t *testing.T, start string, mebibytes int64) *statisticspb.Submission {
+	t.Helper()
+	stream, err := n.Submit(t.Context())
+	if err != nil {
+		t.Fatal(err)
 	}
-	return n, nil
+	header := &statisticspb.SubmissionHeader{Dataflow: gates, Layout: "gates"}
+	parts := []*statisticspb.SubmitRequest{
+		{Part: &statisticspb.SubmitRequest_Header{Header: header}},
+		{Part: &statisticspb.SubmitRequest_Data{Data: []byte(start)}},
+	}
+	piece := &statisticspb.SubmitRequest{Part: &statisticspb.SubmitRequest_Data{Data: bytes.Repeat([]byte("x"), 1<<20)}}
+	for _, part := range append(parts, slices.Repeat([]*statisticspb.SubmitRequest{piece}, int(mebibytes))...) {
+		if err := stream.Send(part); err != nil {
+			break // the answer says why
+		}
+	}
+	response, err := stream.CloseAndRecv()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.GetSubmission()
 }
