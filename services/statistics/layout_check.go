@@ -9,7 +9,6 @@ import (
 
 	"github.com/comity-federation/comity/proto/block"
 	"github.com/comity-federation/comity/proto/period"
-	"github.com/comity-federation/comity/services/fault"
 )
 
 // frequencyID is the dimension that every data structure begins with.
@@ -294,21 +293,4 @@ func quotedList(texts []string) string {
 		quoted[i] = fmt.Sprintf("%q", text)
 	}
 	return strings.Join(quoted, ", ")
-}
-
-// violations collects what is wrong with the fields of a request.
-type violations []fault.Violation
-
-func (v *violations) add(field, format string, args ...any) {
-	*v = append(*v, fault.Violation{Field: field, Description: fmt.Sprintf(format, args...)})
-}
-
-// fault returns the violations as one error, or nil where there are none.
-func (v violations) fault(message string) error {
-	if len(v) == 0 {
-		return nil
-	}
-	e := fault.New(fault.Invalid, "INVALID_REQUEST", "%s: %s: %s", message, v[0].Field, v[0].Description)
-	e.Violations = v
-	return e
 }

@@ -2,8 +2,10 @@ package statistics
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"time"
 )
 
 // checkRepresentationMap wants values that are codes of the codelists which the map names, and no source that is mapped to
@@ -22,7 +24,7 @@ func (c *Catalogue) checkRepresentationMap(m *RepresentationMap, wrong *violatio
 			}
 		}
 	}
-	before := make(map[string][]int, len(m.Mappings)) // mappings of the same sources
+	same := make(map[string][]int, len(m.Mappings)) // mappings by their sources
 	spans := make([]span, len(m.Mappings))
 	for i, mapping := range m.Mappings {
 		field := fmt.Sprintf("%s.mappings[%d]", field, i)
@@ -30,14 +32,13 @@ func (c *Catalogue) checkRepresentationMap(m *RepresentationMap, wrong *violatio
 		checkValues(field+".targets", mapping.Targets, targets)
 		spans[i] = newSpan(field, mapping, wrong)
 		key := joined(mapping.Sources)
-		for _, j := range before[key] {
-			if other := m.Mappings[j]; spans[i].overlaps(spans[j]) && !slices.Equal(mapping.Targets, other.Targets) {
-				wrong.add(field, "%s is mapped to %s, and by mappings[%d] to %s in the same period",
-					quotedTuple(mapping.Sources), quotedTuple(mapping.Targets), j, quotedTuple(other.Targets))
-				break
-			}
+		same[key] = append(same[key], i)
+	}
+	for _, key := range slices.Sorted(maps.Keys(same)) {
+		if i, j := m.ambiguous(same[key], spans); i != j {
+			wrong.add(fmt.Sprintf("%s.mappings[%d]", field, i), "%s is mapped to %s, and by mappings[%d] to %s in the same period",
+				quotedTuple(m.Mappings[i].Sources), quotedTuple(m.Mappings[i].Targets), j, quotedTuple(m.Mappings[j].Targets))
 		}
-		before[key] = append(before[key], i)
 	}
 	if m.Otherwise != nil {
 		checkValues(field+".otherwise", m.Otherwise, targets)
@@ -55,23 +56,56 @@ func (c *Catalogue) codelistsOf(m *RepresentationMap, refs []Ref) []*Hierarchy {
 	return lists
 }
 
-// overlaps reports whether some day is in both.
-func (s span) overlaps(o span) bool {
-	return (s.last.IsZero() || o.first.IsZero() || !s.last.Before(o.first)) &&
-		(o.last.IsZero() || s.first.IsZero() || !o.last.Before(s.first))
+// ambiguous returns two of the mappings, which have the same sources, that map them to different targets on some day; twice
+// the same where there are none.
+func (m *RepresentationMap) ambiguous(mappings []int, spans []span) (later, earlier int) {
+	slices.SortStableFunc(mappings, func(i, j int) int { return spans[i].first.Compare(spans[j].first) })
+	// Of the mappings so far: the one that ends last, and of those with another target than that one the one that ends last.
+	longest, other := mappings[0], -1
+	for _, i := range mappings[1:] {
+		rival := longest
+		if m.sameTargets(i, longest) {
+			rival = other
+		}
+		if rival >= 0 && !spans[rival].endsBefore(spans[i].first) {
+			return max(i, rival), min(i, rival)
+		}
+		switch {
+		case spans[i].endsAfter(spans[longest]):
+			if !m.sameTargets(i, longest) {
+				other = longest
+			}
+			longest = i
+		case !m.sameTargets(i, longest) && (other < 0 || spans[i].endsAfter(spans[other])):
+			other = i
+		}
+	}
+	return mappings[0], mappings[0]
+}
+
+func (m *RepresentationMap) sameTargets(i, j int) bool {
+	return slices.Equal(m.Mappings[i].Targets, m.Mappings[j].Targets)
+}
+
+func (s span) endsBefore(day time.Time) bool { return !s.last.IsZero() && s.last.Before(day) }
+
+func (s span) endsAfter(o span) bool {
+	return !o.last.IsZero() && (s.last.IsZero() || s.last.After(o.last))
 }
 
 // manyToOne notes which different sources the map maps to one target; their figures are summed.
 func (m *RepresentationMap) manyToOne() (Finding, bool) {
 	const most = 10
 	sources := map[string][]string{}
+	seen := map[[2]string]bool{}
 	var order []string
 	for _, mapping := range m.Mappings {
 		target, source := quotedTuple(mapping.Targets), quotedTuple(mapping.Sources)
 		if len(sources[target]) == 0 {
 			order = append(order, target)
 		}
-		if !slices.Contains(sources[target], source) {
+		if pair := [2]string{target, source}; !seen[pair] {
+			seen[pair] = true
 			sources[target] = append(sources[target], source)
 		}
 	}

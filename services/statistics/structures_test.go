@@ -2,6 +2,7 @@ package statistics_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"github.com/comity-federation/comity/services/fault"
 	"github.com/comity-federation/comity/services/statistics"
@@ -387,6 +389,56 @@ func large(n int) statistics.Codelist {
 		list.Codes = append(list.Codes, code)
 	}
 	return list
+}
+
+// Whether a source is mapped to two targets at once is the same as asked pair by pair.
+func TestAmbiguousMaps(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		m := statistics.RepresentationMap{Ref: ref("X:M(1.0.0)")}
+		type mapped struct {
+			target      string
+			first, last int // months; 0 and 99: open
+		}
+		var all []mapped
+		ambiguous := false
+		for range rapid.IntRange(1, 8).Draw(t, "mappings") {
+			made := mapped{rapid.SampledFrom([]string{"A", "B", "C"}).Draw(t, "target"), 0, 99}
+			mapping := statistics.Mapping{Sources: []string{"s"}, Targets: []string{made.target}}
+			if rapid.Bool().Draw(t, "from") {
+				made.first = rapid.IntRange(1, 9).Draw(t, "first")
+				mapping.ValidFrom = fmt.Sprintf("2020-%02d", made.first)
+			}
+			if rapid.IntRange(0, 3).Draw(t, "to") > 0 {
+				made.last = rapid.IntRange(max(made.first, 1), 9).Draw(t, "last")
+				mapping.ValidTo = fmt.Sprintf("2020-%02d", made.last)
+			}
+			for _, other := range all {
+				ambiguous = ambiguous || other.target != made.target && other.first <= made.last && made.first <= other.last
+			}
+			all, m.Mappings = append(all, made), append(m.Mappings, mapping)
+		}
+		_, err := statistics.NewCatalogue(&statistics.Structures{RepresentationMaps: []statistics.RepresentationMap{m}})
+		if (err != nil) != ambiguous {
+			t.Errorf("%+v: error %v", all, err)
+		}
+	})
+}
+
+// What is wrong throughout is told in part.
+func TestManyViolations(t *testing.T) {
+	t.Parallel()
+	s := &statistics.Structures{}
+	for i := range 10_000 {
+		s.Dataflows = append(s.Dataflows, statistics.Dataflow{
+			Ref: ref(fmt.Sprintf("X:F%d(1.0.0)", i)), Structure: ref("X:" + strings.Repeat("S", 400)),
+		})
+	}
+	_, err := statistics.NewCatalogue(s)
+	var wrong *fault.Error
+	if !errors.As(err, &wrong) || len(wrong.Violations) > 101 || len(err.Error()) > 1200 {
+		t.Errorf("%d violations: %.100s", len(wrong.Violations), err)
+	}
 }
 
 // Codes may stand in any order, and be as deep as they are many.
