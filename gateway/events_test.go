@@ -29,7 +29,7 @@ func countAll(f *fakeStatistics) (*statisticspb.EventsHeader, *[]string) {
 			message, err := stream.Recv()
 			if errors.Is(err, io.EOF) {
 				return stream.SendAndClose(&statisticspb.RecordEventsResponse{
-					Batch: header.GetBatch(), Records: int32(len(*rows)), Cells: 1, //nolint:gosec // few
+					Batch: header.GetBatch(), Records: int32(len(*rows)), Cells: 1,
 				})
 			}
 			if err != nil {
