@@ -57,7 +57,7 @@ func TestRecordEvents(t *testing.T) {
 	const path = "/v1/events:record?dataflow=X:Y(1.0.0)"
 	const body = "{\"SEX\":\"F\"}\n{\"SEX\":\"M\"}\n"
 	answer, text := n.do(t, http.MethodPost, path+"&batch=b1&retracts=b0&frequency=M", body, "Authorization", "Bearer abc")
-	if answer.StatusCode != http.StatusOK || text != `{"batch":"b1","records":2,"cells":1,"duplicate":false}` {
+	if text = strings.ReplaceAll(text, " ", ""); answer.StatusCode != http.StatusOK || text != `{"batch":"b1","records":2,"cells":1,"duplicate":false}` {
 		t.Errorf("the answer is %d %s", answer.StatusCode, text)
 	}
 	want := &statisticspb.EventsHeader{Dataflow: "X:Y(1.0.0)", Batch: "b1", Retracts: "b0", Frequency: "M"}

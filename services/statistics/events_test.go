@@ -84,7 +84,7 @@ func older(dimensions []string, blocks []*block.Block) *block.Block {
 func (c *counted) events(structure []string) iter.Seq2[*block.Block, error] {
 	columns := append(slices.Clone(structure), block.TimePeriod)
 	return func(yield func(*block.Block, error) bool) {
-		random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same events in every run
+		random := rand.New(rand.NewPCG(1, 2)) // the same events in every run
 		builder := block.NewBuilder(columns, []string{statistics.RecordKeyColumn})
 		flush := func() bool {
 			b := builder.Block()
@@ -231,7 +231,7 @@ func BenchmarkEvents(b *testing.B) {
 	structures, columns := borderLike()
 	for _, keyed := range []bool{false, true} {
 		b.Run(fmt.Sprintf("keys=%t", keyed), func(b *testing.B) {
-			random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same events in every run
+			random := rand.New(rand.NewPCG(1, 2)) // the same events in every run
 			var blocks []*block.Block
 			for rest := events; rest > 0; rest -= size {
 				blocks = append(blocks, borderEvents(random, columns, min(rest, size), keyed))

@@ -70,14 +70,14 @@ func closeGate(t *testing.T, service *statistics.Service) statistics.EventsClose
 	return closed
 }
 
-// cell returns the count and the record key of a cell as they were closed.
-func cell(t *testing.T, service *statistics.Service, gateCode, at string) (int64, uint32) {
+// cell returns the count and the record key of a cell of January 2023 as they were closed.
+func cell(t *testing.T, service *statistics.Service, code string) (int64, uint32) {
 	t.Helper()
-	p, err := period.Parse(at)
+	p, err := period.Parse("2023-01")
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := service.ClosedCell(t.Context(), gate, []string{"M", gateCode}, p)
+	got, err := service.ClosedCell(t.Context(), gate, []string{"M", code}, p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,20 +93,20 @@ func TestRecordKeysAreSummedBesideTheCount(t *testing.T) {
 		t.Errorf("before it is closed, the cell gives %v", err)
 	}
 	closeGate(t, service)
-	if count, key := cell(t, service, "EAST", "2023-01"); count != 2 || key != 6 {
+	if count, key := cell(t, service, "EAST"); count != 2 || key != 6 {
 		t.Errorf("the cell has %d records and the key %d, want 2 and 6, modulo 2^32", count, key)
 	}
-	count, key := cell(t, service, "WEST", "2023-01")
+	count, key := cell(t, service, "WEST")
 	if count != 3 || key == 5 {
 		t.Errorf("records without a key add nothing to the key %d of %d records", key, count)
 	}
 	record(t, service, "c", "", records([]string{"WEST"}, "2023-01", 9))
-	if again, same := cell(t, service, "WEST", "2023-01"); again != count || same != key {
+	if again, same := cell(t, service, "WEST"); again != count || same != key {
 		t.Errorf("what is not closed yet is told: %d, %d", again, same)
 	}
 	record(t, service, "-b", "b", records([]string{"WEST", "WEST"}, "2023-01-17"))
 	closeGate(t, service)
-	if count, key := cell(t, service, "WEST", "2023-01"); count != 2 || key != 14 {
+	if count, key := cell(t, service, "WEST"); count != 2 || key != 14 {
 		t.Errorf("after records without keys are taken back, the cell has %d records and the key %d, want 2 and 14", count, key)
 	}
 }
@@ -184,8 +184,8 @@ func TestABatchThatFailsLeavesNothing(t *testing.T) {
 		}
 	}
 	cut := func(yield func(*block.Block, error) bool) {
-		for b := range records([]string{"WEST"}, "2023-01") {
-			yield(b, nil)
+		for b, err := range records([]string{"WEST"}, "2023-01") {
+			yield(b, err)
 		}
 		yield(nil, errBroken)
 	}
@@ -223,7 +223,7 @@ func TestAClosingThatIsBrokenOffIsMadeUpFor(t *testing.T) {
 		gate  string
 		count int64
 	}{{"EAST", 1}, {"WEST", 0}} {
-		if count, _ := cell(t, service, want.gate, "2023-01"); count != want.count {
+		if count, _ := cell(t, service, want.gate); count != want.count {
 			t.Errorf("%s has %d, want %d", want.gate, count, want.count)
 		}
 	}
@@ -262,9 +262,9 @@ func TestEventsAreClosedFromTimeToTime(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- service.CloseEventsEvery(ctx, 20*time.Millisecond, slog.New(slog.DiscardHandler)) }()
-	p, _ := period.Parse("2023-01")
+	january := period.Period{Frequency: period.Monthly, Index: 2023 * 12}
 	for begin := time.Now(); ; time.Sleep(10 * time.Millisecond) {
-		if _, err := service.ClosedCell(t.Context(), gate, []string{"M", "EAST"}, p); err == nil {
+		if _, err := service.ClosedCell(t.Context(), gate, []string{"M", "EAST"}, january); err == nil {
 			break
 		}
 		if time.Since(begin) > 20*time.Second {
