@@ -97,7 +97,8 @@ type EventTransaction interface {
 
 const (
 	maxBatchID         = 128       // characters
-	maxEventCells      = 1_000_000 // of a batch, which are held in memory until they are counted
+	maxEventCells      = 500_000   // of a batch, which are held in memory until they are counted
+	maxEventKeys       = 128 << 20 // bytes of their keys
 	maxEventViolations = 20        // that a caller is told of
 )
 

@@ -32,12 +32,12 @@ type EventsClosed struct {
 	Submission string // the id; "" where there was nothing to write
 }
 
-// maxClosedCells is how many cells are closed at a time.
-const maxClosedCells = 1_000_000
+// maxClosedCells is how many cells one revision writes: it is worked out in memory.
+const maxClosedCells = 250_000
 
 // CloseEvents turns what was counted since the last time into a revision: each cell is written as it is counted in all,
 // also one that was taken back to 0. before is a date, such as "2023-02-01", and then only periods that end before it are
-// written; "" is all. Where it ends too early nothing is lost: what is not noted as closed is written again, which changes
+// written; "" is all. More than 250,000 cells make several revisions. Where it ends too early nothing is lost: what is not noted as closed is written again, which changes
 // nothing.
 func (s *Service) CloseEvents(ctx context.Context, dataflow Ref, before, submitter string) (EventsClosed, error) {
 	var end time.Time

@@ -36,6 +36,7 @@ type eventCounter struct {
 	sums    []EventCell           // their keys are left out
 	digest  multisetHash
 	records int
+	bytes   int // of the keys of tuples
 	groups  grouper
 	packed  []byte
 	message []byte
@@ -92,6 +93,9 @@ func (c *eventCounter) add(b *block.Block) error {
 		return nil
 	}
 	tuples := c.tuplesOf(rows)
+	if c.bytes > maxEventKeys {
+		return fault.New(fault.Exhausted, "LIMIT_EXCEEDED", "the codes of a batch take at most %d bytes: send it in parts", maxEventKeys)
+	}
 	c.groups.by(rows.time.positions, len(rows.time.dictionary))
 	cells, err := c.cellsOf(rows, tuples)
 	if err != nil {
@@ -162,6 +166,7 @@ func (c *eventCounter) tuple() uint32 {
 	c.mac.Sum(tuple.mac[:0])
 	c.numbers[string(c.packed)] = number
 	c.tuples = append(c.tuples, tuple)
+	c.bytes += len(tuple.key)
 	return number
 }
 
