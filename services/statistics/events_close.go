@@ -37,8 +37,8 @@ const maxClosedCells = 250_000
 
 // CloseEvents turns what was counted since the last time into a revision: each cell is written as it is counted in all,
 // also one that was taken back to 0. before is a date, such as "2023-02-01", and then only periods that end before it are
-// written; "" is all. More than 250,000 cells make several revisions. Where it ends too early nothing is lost: what is not noted as closed is written again, which changes
-// nothing.
+// written; "" is all. More than 250,000 cells make several revisions. Where it ends too early nothing is lost: what is not
+// noted as closed is written again, which changes nothing.
 func (s *Service) CloseEvents(ctx context.Context, dataflow Ref, before, submitter string) (EventsClosed, error) {
 	var end time.Time
 	if before != "" {

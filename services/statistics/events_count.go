@@ -207,9 +207,11 @@ func (c *eventCounter) cellsOf(rows *eventRows, tuples []uint32) ([]countedCell,
 
 // count counts n records of the sign that have no record key of their own.
 func (c *eventCounter) count(cell *countedCell, sign int64, n uint64) {
-	made := c.hash(cell, 0, nil)
-	key := binary.BigEndian.Uint32(made[:])
-	hash := c.hash(cell, sign, nil)
+	hash := c.hash(cell, 1, nil)
+	key := binary.BigEndian.Uint32(hash[:]) // the same whatever the sign
+	if sign < 0 {
+		hash = c.hash(cell, sign, nil)
+	}
 	c.digest.add(&hash, n)
 	sum := &c.sums[cell.sum]
 	sum.Count += sign * int64(n)                    //nolint:gosec // at most math.MaxInt32
