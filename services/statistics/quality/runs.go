@@ -1,0 +1,48 @@
+package quality
+
+import "slices"
+
+// Run is a run of periods, by index, both ends included.
+type Run struct{ First, Last int32 }
+
+// Len returns how many periods there are in the run.
+func (r Run) Len() int { return int(r.Last) - int(r.First) + 1 }
+
+// Runs joins periods that follow each other. They need not be sorted, and one may stand twice.
+func Runs(periods []int32) []Run {
+	sorted := slices.Clone(periods)
+	slices.Sort(sorted)
+	var runs []Run
+	for _, p := range sorted {
+		if n := len(runs); n > 0 && int64(p)-int64(runs[n-1].Last) <= 1 {
+			runs[n-1].Last = p
+			continue
+		}
+		runs = append(runs, Run{First: p, Last: p})
+	}
+	return runs
+}
+
+// Gaps returns the runs of periods that are missing between the first and the last one.
+func Gaps(periods []int32) []Run {
+	var gaps []Run
+	runs := Runs(periods)
+	for i := 1; i < len(runs); i++ {
+		gaps = append(gaps, Run{First: runs[i-1].Last + 1, Last: runs[i].First - 1})
+	}
+	return gaps
+}
+
+// ZeroRuns returns the runs of at least n zeros, by position in the series. Those before the first value that is not zero
+// are left out: there, nothing has begun.
+func ZeroRuns(series []float64, n int) []Run {
+	var zeros []int32
+	begun := false
+	for i, value := range series {
+		begun = begun || value != 0
+		if begun && value == 0 {
+			zeros = append(zeros, int32(i)) //nolint:gosec // a series is shorter
+		}
+	}
+	return slices.DeleteFunc(Runs(zeros), func(r Run) bool { return r.Len() < n })
+}
