@@ -68,9 +68,11 @@ roles := {
 	"statistician": {
 		statistics: {
 			"CloseEvents",
+			"CommentFinding",
 			"CreateLayout",
 			"CreateStructures",
 			"DeleteStructures",
+			"GetQualityRules",
 			"GetStructures",
 			"GetSubmission",
 			"ListDataflows",
@@ -79,6 +81,7 @@ roles := {
 			"ListSubmissions",
 			"Query",
 			"RecordEvents",
+			"SetQualityRules",
 			"Submit",
 		},
 		methods: {"JudgeRate"},
@@ -86,10 +89,14 @@ roles := {
 	"analyst": analyst,
 	"officer": object.union(
 		analyst,
-		{sharing: (analyst[sharing] | {"CreateAgreement", "SignAgreement", "TerminateAgreement"})},
+		{
+			statistics: (analyst[statistics] | {"GetQualityRules", "GetSubmission", "ListSubmissions", "OverrideSubmission"}),
+			sharing: (analyst[sharing] | {"CreateAgreement", "SignAgreement", "TerminateAgreement"}),
+		},
 	),
 	"auditor": {
 		statistics: {
+			"GetQualityRules",
 			"GetStructures",
 			"GetSubmission",
 			"ListDataflows",

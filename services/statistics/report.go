@@ -16,7 +16,7 @@ type Report struct {
 
 // Add adds a finding.
 func (r *Report) Add(f Finding) {
-	r.blocking = r.blocking || f.Severity == Blocking
+	r.blocking = r.blocking || f.Severity == Blocking && !f.Overridden
 	if len(r.findings) >= MaxFindings {
 		r.omitted++
 		return

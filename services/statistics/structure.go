@@ -266,6 +266,14 @@ type Finding struct {
 	Column   string // header or component; "": about no one column
 	Message  string
 	Values   []string
+
+	Check      Check    // of the quality rule that made it; "": it keeps the store whole, and cannot be overridden
+	Period     string   // the first one that it is about; "": about no one period
+	Before     *float64 // what the figures were, or what they are compared with; nil where nothing is compared
+	After      *float64
+	Threshold  *float64 // of the rule
+	Comment    string   // of the provider
+	Overridden bool     // an officer let the submission pass in spite of it
 }
 
 // Dimension returns the position of a dimension in key order, or -1.

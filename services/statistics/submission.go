@@ -63,6 +63,7 @@ type Submission struct {
 	Revision       int64 // 0 where rejected, or where nothing changed
 	Findings       []Finding
 	Derivations    []Derivation
+	Overrides      []Override // the rules that it was let pass, or, where it is rejected, that its content will be
 	CreateTime     time.Time
 }
 
@@ -147,6 +148,7 @@ type Presence struct {
 type Transaction interface {
 	Reader
 	EventTransaction
+	OverrideStore
 	// HoldStructures keeps the structures as they are until the transaction ends, but for changes that it makes itself where
 	// forChange says so, and returns the number that [Store.StructuresChange] does. It comes first.
 	HoldStructures(ctx context.Context, forChange bool) (int64, error)
@@ -171,6 +173,7 @@ type Transaction interface {
 // Store keeps structures, submissions and figures.
 type Store interface {
 	EventStore
+	RuleStore
 	// Structures returns every artefact.
 	Structures(ctx context.Context) (*Structures, error)
 	// StructuresChange returns a number that grows with every change of the structures. It is read before them.

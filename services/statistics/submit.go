@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/comity-federation/comity/proto/block"
 	"github.com/comity-federation/comity/proto/filter"
@@ -33,6 +32,10 @@ func (s *Service) Submit(ctx context.Context, header Header, content Content) (*
 	if err != nil {
 		return nil, err
 	}
+	rules, err := s.rulesOf(ctx, flow.Ref)
+	if err != nil {
+		return nil, err
+	}
 	submission := upload.submission(&header)
 	submission.ID = s.newID()
 	err = s.store.Update(ctx, func(ctx context.Context, tx Transaction) error {
@@ -55,14 +58,25 @@ func (s *Service) Submit(ctx context.Context, header Header, content Content) (*
 				return err
 			}
 		}
-		submission.CreateTime = s.now().UTC().Truncate(time.Microsecond) // as the store keeps it
+		submission.CreateTime = s.moment()
 		if submission.State == Accepted {
 			if err := change.merge(ctx, tx, upload.table, &header); err != nil {
 				return err
 			}
-			change.describe(submission, upload.report)
-			if submission.Revision, err = change.apply(ctx, tx, submission.ID); err != nil {
+			verdict, err := s.judge(ctx, tx, catalogue, change, upload, &header, rules.Rules, submission.Digest)
+			if err != nil {
 				return err
+			}
+			if upload.report.Blocking() {
+				submission.State, submission.Observations = Rejected, 0
+			} else {
+				change.describe(submission, upload.report)
+				if submission.Revision, err = change.apply(ctx, tx, submission.ID); err != nil {
+					return err
+				}
+				if err := verdict.keep(ctx, tx, submission); err != nil {
+					return err
+				}
 			}
 		}
 		submission.Findings = upload.report.Findings()
@@ -128,7 +142,8 @@ type change struct {
 	flow        *Flow
 	source      Part
 	derivations []*derivation
-	old, now    *Table // the cells of the part in the periods that may be touched, before and after
+	old, now    *Table   // the cells of the part in the periods that may be touched, before and after
+	own         *Changes // from old to now
 	edits       []edit
 	reports     []Derivation
 	findings    []func(*Report)
@@ -183,6 +198,7 @@ func (c *change) merge(ctx context.Context, tx Transaction, rows *Table, header 
 // derive works out the edits: those of the part, and those of what is derived from it.
 func (c *change) derive() error {
 	own := Diff(c.old, c.now)
+	c.own = own
 	if own.Len() > 0 {
 		c.edits = append(c.edits, edit{c.flow, c.source, own})
 	}

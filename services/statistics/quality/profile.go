@@ -170,7 +170,9 @@ func (g *Grid) Cells() int {
 func (g *Grid) Fine(dimension int) bool { return g.axes[dimension].tooFine }
 
 // Codes returns the codes of a dimension that any figure was under, sorted.
-func (g *Grid) Codes(dimension int) []string { return slices.Sorted(slices.Values(g.axes[dimension].codes)) }
+func (g *Grid) Codes(dimension int) []string {
+	return slices.Sorted(slices.Values(g.axes[dimension].codes))
+}
 
 // At returns the mass under a code in a period.
 func (g *Grid) At(dimension int, code string, period int32) Mass {

@@ -71,14 +71,14 @@ func TestProfile(t *testing.T) {
 	})
 	t.Run("it leaves out a dimension with more codes than it can hold", func(t *testing.T) {
 		fine := quality.NewProfile(2)
-		for i := range 3000 {
+		for i := range 9000 {
 			fill(fine, 1, int32(i%100), []string{fmt.Sprint(i), "M"}, 1)
 		}
-		for i := range 3000 {
+		for i := range 9000 {
 			fill(fine, 1, int32(99-i%100), []string{fmt.Sprint(i), "M"}, 1)
 		}
 		g := fine.Grid('M')
-		if !g.Fine(0) || g.Fine(1) || g.Cells() != 6000 || g.At(1, "M", 7).Cells != 60 {
+		if !g.Fine(0) || g.Fine(1) || g.Cells() != 18000 || g.At(1, "M", 7).Cells != 180 {
 			t.Errorf("fine %t and %t, %d cells, %v", g.Fine(0), g.Fine(1), g.Cells(), g.At(1, "M", 7))
 		}
 	})

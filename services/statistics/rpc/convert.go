@@ -187,6 +187,9 @@ func submissionToProto(s *statistics.Submission) *statisticspb.Submission {
 		Rows: count(s.Rows), Observations: count(s.Observations), Revision: s.Revision,
 		CreateTime: timestamppb.New(s.CreateTime), Submitter: s.Submitter, IdempotencyKey: s.IdempotencyKey,
 		Findings: convert(s.Findings, findingToProto),
+		Overrides: convert(s.Overrides, func(o statistics.Override) *statisticspb.Override {
+			return &statisticspb.Override{Rules: o.Rules, Officer: o.Officer, Reason: o.Reason, CreateTime: timestamppb.New(o.CreateTime)}
+		}),
 		Derivations: convert(s.Derivations, func(d statistics.Derivation) *statisticspb.Derivation {
 			return &statisticspb.Derivation{
 				StructureMap: d.StructureMap.String(), Dataflow: d.Dataflow.String(), Observations: count(d.Observations),

@@ -137,8 +137,9 @@ func structureQueryFromProto(p *statisticspb.ListStructuresRequest) (*statistics
 
 func findingToProto(f statistics.Finding) *statisticspb.Finding {
 	return &statisticspb.Finding{
-		Rule: f.Rule, Severity: severities[f.Severity], Line: count(f.Line), Column: f.Column,
-		Message: valid(f.Message), Values: convert(f.Values, valid),
+		Rule: f.Rule, Severity: severities[f.Severity], Line: count(f.Line), Column: valid(f.Column),
+		Message: valid(f.Message), Values: convert(f.Values, valid), Comment: f.Comment, Overridden: f.Overridden,
+		Period: f.Period, Before: f.Before, After: f.After, Threshold: f.Threshold, Overridable: f.Check != "",
 	}
 }
 

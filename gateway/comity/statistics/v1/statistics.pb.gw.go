@@ -311,6 +311,185 @@ func local_request_StatisticsService_ListSubmissions_0(ctx context.Context, mars
 	return msg, metadata, err
 }
 
+func request_StatisticsService_CommentFinding_0(ctx context.Context, marshaler runtime.Marshaler, client extStatisticsv1.StatisticsServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq extStatisticsv1.CommentFindingRequest
+		metadata runtime.ServerMetadata
+		err      error
+	)
+	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	val, ok := pathParams["name"]
+	if !ok {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "missing parameter %s", "name")
+	}
+	protoReq.Name, err = runtime.String(val)
+	if err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "name", err)
+	}
+	if req.Body != nil {
+		_, _ = io.Copy(io.Discard, req.Body)
+	}
+	msg, err := client.CommentFinding(ctx, &protoReq, grpc.Header(&metadata.HeaderMD), grpc.Trailer(&metadata.TrailerMD))
+	return msg, metadata, err
+}
+
+func local_request_StatisticsService_CommentFinding_0(ctx context.Context, marshaler runtime.Marshaler, server extStatisticsv1.StatisticsServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq extStatisticsv1.CommentFindingRequest
+		metadata runtime.ServerMetadata
+		err      error
+	)
+	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	val, ok := pathParams["name"]
+	if !ok {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "missing parameter %s", "name")
+	}
+	protoReq.Name, err = runtime.String(val)
+	if err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "name", err)
+	}
+	msg, err := server.CommentFinding(ctx, &protoReq)
+	return msg, metadata, err
+}
+
+func request_StatisticsService_OverrideSubmission_0(ctx context.Context, marshaler runtime.Marshaler, client extStatisticsv1.StatisticsServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq extStatisticsv1.OverrideSubmissionRequest
+		metadata runtime.ServerMetadata
+		err      error
+	)
+	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	val, ok := pathParams["name"]
+	if !ok {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "missing parameter %s", "name")
+	}
+	protoReq.Name, err = runtime.String(val)
+	if err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "name", err)
+	}
+	if req.Body != nil {
+		_, _ = io.Copy(io.Discard, req.Body)
+	}
+	msg, err := client.OverrideSubmission(ctx, &protoReq, grpc.Header(&metadata.HeaderMD), grpc.Trailer(&metadata.TrailerMD))
+	return msg, metadata, err
+}
+
+func local_request_StatisticsService_OverrideSubmission_0(ctx context.Context, marshaler runtime.Marshaler, server extStatisticsv1.StatisticsServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq extStatisticsv1.OverrideSubmissionRequest
+		metadata runtime.ServerMetadata
+		err      error
+	)
+	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	val, ok := pathParams["name"]
+	if !ok {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "missing parameter %s", "name")
+	}
+	protoReq.Name, err = runtime.String(val)
+	if err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "name", err)
+	}
+	msg, err := server.OverrideSubmission(ctx, &protoReq)
+	return msg, metadata, err
+}
+
+func request_StatisticsService_SetQualityRules_0(ctx context.Context, marshaler runtime.Marshaler, client extStatisticsv1.StatisticsServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq extStatisticsv1.SetQualityRulesRequest
+		metadata runtime.ServerMetadata
+	)
+	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq.QualityRules); err != nil && !errors.Is(err, io.EOF) {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if req.Body != nil {
+		_, _ = io.Copy(io.Discard, req.Body)
+	}
+	msg, err := client.SetQualityRules(ctx, &protoReq, grpc.Header(&metadata.HeaderMD), grpc.Trailer(&metadata.TrailerMD))
+	return msg, metadata, err
+}
+
+func local_request_StatisticsService_SetQualityRules_0(ctx context.Context, marshaler runtime.Marshaler, server extStatisticsv1.StatisticsServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq extStatisticsv1.SetQualityRulesRequest
+		metadata runtime.ServerMetadata
+	)
+	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq.QualityRules); err != nil && !errors.Is(err, io.EOF) {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	msg, err := server.SetQualityRules(ctx, &protoReq)
+	return msg, metadata, err
+}
+
+func request_StatisticsService_SetQualityRules_1(ctx context.Context, marshaler runtime.Marshaler, client extStatisticsv1.StatisticsServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq extStatisticsv1.SetQualityRulesRequest
+		metadata runtime.ServerMetadata
+	)
+	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq.QualityRules); err != nil && !errors.Is(err, io.EOF) {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if req.Body != nil {
+		_, _ = io.Copy(io.Discard, req.Body)
+	}
+	msg, err := client.SetQualityRules(ctx, &protoReq, grpc.Header(&metadata.HeaderMD), grpc.Trailer(&metadata.TrailerMD))
+	return msg, metadata, err
+}
+
+func local_request_StatisticsService_SetQualityRules_1(ctx context.Context, marshaler runtime.Marshaler, server extStatisticsv1.StatisticsServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq extStatisticsv1.SetQualityRulesRequest
+		metadata runtime.ServerMetadata
+	)
+	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq.QualityRules); err != nil && !errors.Is(err, io.EOF) {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	msg, err := server.SetQualityRules(ctx, &protoReq)
+	return msg, metadata, err
+}
+
+var filter_StatisticsService_GetQualityRules_0 = &utilities.DoubleArray{Encoding: map[string]int{}, Base: []int(nil), Check: []int(nil)}
+
+func request_StatisticsService_GetQualityRules_0(ctx context.Context, marshaler runtime.Marshaler, client extStatisticsv1.StatisticsServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq extStatisticsv1.GetQualityRulesRequest
+		metadata runtime.ServerMetadata
+	)
+	if err := req.ParseForm(); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if err := runtime.PopulateQueryParameters(&protoReq, req.Form, filter_StatisticsService_GetQualityRules_0); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if req.Body != nil {
+		_, _ = io.Copy(io.Discard, req.Body)
+	}
+	msg, err := client.GetQualityRules(ctx, &protoReq, grpc.Header(&metadata.HeaderMD), grpc.Trailer(&metadata.TrailerMD))
+	return msg, metadata, err
+}
+
+func local_request_StatisticsService_GetQualityRules_0(ctx context.Context, marshaler runtime.Marshaler, server extStatisticsv1.StatisticsServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq extStatisticsv1.GetQualityRulesRequest
+		metadata runtime.ServerMetadata
+	)
+	if err := req.ParseForm(); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if err := runtime.PopulateQueryParameters(&protoReq, req.Form, filter_StatisticsService_GetQualityRules_0); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	msg, err := server.GetQualityRules(ctx, &protoReq)
+	return msg, metadata, err
+}
+
 func request_StatisticsService_CloseEvents_0(ctx context.Context, marshaler runtime.Marshaler, client extStatisticsv1.StatisticsServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
 		protoReq extStatisticsv1.CloseEventsRequest
@@ -523,6 +702,106 @@ func RegisterStatisticsServiceHandlerServer(ctx context.Context, mux *runtime.Se
 			return
 		}
 		forward_StatisticsService_ListSubmissions_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+	})
+	mux.Handle(http.MethodPost, pattern_StatisticsService_CommentFinding_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		var stream runtime.ServerTransportStream
+		ctx = grpc.NewContextWithServerTransportStream(ctx, &stream)
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/comity.statistics.v1.StatisticsService/CommentFinding", runtime.WithHTTPPathPattern("/v1/{name=submissions/*}:comment"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := local_request_StatisticsService_CommentFinding_0(annotatedContext, inboundMarshaler, server, req, pathParams)
+		md.HeaderMD, md.TrailerMD = metadata.Join(md.HeaderMD, stream.Header()), metadata.Join(md.TrailerMD, stream.Trailer())
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_StatisticsService_CommentFinding_0(annotatedContext, mux, outboundMarshaler, w, req, response_StatisticsService_CommentFinding_0{resp.(*extStatisticsv1.CommentFindingResponse)}, mux.GetForwardResponseOptions()...)
+	})
+	mux.Handle(http.MethodPost, pattern_StatisticsService_OverrideSubmission_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		var stream runtime.ServerTransportStream
+		ctx = grpc.NewContextWithServerTransportStream(ctx, &stream)
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/comity.statistics.v1.StatisticsService/OverrideSubmission", runtime.WithHTTPPathPattern("/v1/{name=submissions/*}:override"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := local_request_StatisticsService_OverrideSubmission_0(annotatedContext, inboundMarshaler, server, req, pathParams)
+		md.HeaderMD, md.TrailerMD = metadata.Join(md.HeaderMD, stream.Header()), metadata.Join(md.TrailerMD, stream.Trailer())
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_StatisticsService_OverrideSubmission_0(annotatedContext, mux, outboundMarshaler, w, req, response_StatisticsService_OverrideSubmission_0{resp.(*extStatisticsv1.OverrideSubmissionResponse)}, mux.GetForwardResponseOptions()...)
+	})
+	mux.Handle(http.MethodPost, pattern_StatisticsService_SetQualityRules_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		var stream runtime.ServerTransportStream
+		ctx = grpc.NewContextWithServerTransportStream(ctx, &stream)
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/comity.statistics.v1.StatisticsService/SetQualityRules", runtime.WithHTTPPathPattern("/v1/quality-rules"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := local_request_StatisticsService_SetQualityRules_0(annotatedContext, inboundMarshaler, server, req, pathParams)
+		md.HeaderMD, md.TrailerMD = metadata.Join(md.HeaderMD, stream.Header()), metadata.Join(md.TrailerMD, stream.Trailer())
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_StatisticsService_SetQualityRules_0(annotatedContext, mux, outboundMarshaler, w, req, response_StatisticsService_SetQualityRules_0{resp.(*extStatisticsv1.SetQualityRulesResponse)}, mux.GetForwardResponseOptions()...)
+	})
+	mux.Handle(http.MethodPut, pattern_StatisticsService_SetQualityRules_1, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		var stream runtime.ServerTransportStream
+		ctx = grpc.NewContextWithServerTransportStream(ctx, &stream)
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/comity.statistics.v1.StatisticsService/SetQualityRules", runtime.WithHTTPPathPattern("/v1/quality-rules"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := local_request_StatisticsService_SetQualityRules_1(annotatedContext, inboundMarshaler, server, req, pathParams)
+		md.HeaderMD, md.TrailerMD = metadata.Join(md.HeaderMD, stream.Header()), metadata.Join(md.TrailerMD, stream.Trailer())
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_StatisticsService_SetQualityRules_1(annotatedContext, mux, outboundMarshaler, w, req, response_StatisticsService_SetQualityRules_1{resp.(*extStatisticsv1.SetQualityRulesResponse)}, mux.GetForwardResponseOptions()...)
+	})
+	mux.Handle(http.MethodGet, pattern_StatisticsService_GetQualityRules_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		var stream runtime.ServerTransportStream
+		ctx = grpc.NewContextWithServerTransportStream(ctx, &stream)
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/comity.statistics.v1.StatisticsService/GetQualityRules", runtime.WithHTTPPathPattern("/v1/quality-rules"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := local_request_StatisticsService_GetQualityRules_0(annotatedContext, inboundMarshaler, server, req, pathParams)
+		md.HeaderMD, md.TrailerMD = metadata.Join(md.HeaderMD, stream.Header()), metadata.Join(md.TrailerMD, stream.Trailer())
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_StatisticsService_GetQualityRules_0(annotatedContext, mux, outboundMarshaler, w, req, response_StatisticsService_GetQualityRules_0{resp.(*extStatisticsv1.GetQualityRulesResponse)}, mux.GetForwardResponseOptions()...)
 	})
 	mux.Handle(http.MethodPost, pattern_StatisticsService_CloseEvents_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
@@ -737,6 +1016,91 @@ func RegisterStatisticsServiceHandlerClient(ctx context.Context, mux *runtime.Se
 		}
 		forward_StatisticsService_ListSubmissions_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
 	})
+	mux.Handle(http.MethodPost, pattern_StatisticsService_CommentFinding_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/comity.statistics.v1.StatisticsService/CommentFinding", runtime.WithHTTPPathPattern("/v1/{name=submissions/*}:comment"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := request_StatisticsService_CommentFinding_0(annotatedContext, inboundMarshaler, client, req, pathParams)
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_StatisticsService_CommentFinding_0(annotatedContext, mux, outboundMarshaler, w, req, response_StatisticsService_CommentFinding_0{resp.(*extStatisticsv1.CommentFindingResponse)}, mux.GetForwardResponseOptions()...)
+	})
+	mux.Handle(http.MethodPost, pattern_StatisticsService_OverrideSubmission_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/comity.statistics.v1.StatisticsService/OverrideSubmission", runtime.WithHTTPPathPattern("/v1/{name=submissions/*}:override"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := request_StatisticsService_OverrideSubmission_0(annotatedContext, inboundMarshaler, client, req, pathParams)
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_StatisticsService_OverrideSubmission_0(annotatedContext, mux, outboundMarshaler, w, req, response_StatisticsService_OverrideSubmission_0{resp.(*extStatisticsv1.OverrideSubmissionResponse)}, mux.GetForwardResponseOptions()...)
+	})
+	mux.Handle(http.MethodPost, pattern_StatisticsService_SetQualityRules_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/comity.statistics.v1.StatisticsService/SetQualityRules", runtime.WithHTTPPathPattern("/v1/quality-rules"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := request_StatisticsService_SetQualityRules_0(annotatedContext, inboundMarshaler, client, req, pathParams)
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_StatisticsService_SetQualityRules_0(annotatedContext, mux, outboundMarshaler, w, req, response_StatisticsService_SetQualityRules_0{resp.(*extStatisticsv1.SetQualityRulesResponse)}, mux.GetForwardResponseOptions()...)
+	})
+	mux.Handle(http.MethodPut, pattern_StatisticsService_SetQualityRules_1, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/comity.statistics.v1.StatisticsService/SetQualityRules", runtime.WithHTTPPathPattern("/v1/quality-rules"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := request_StatisticsService_SetQualityRules_1(annotatedContext, inboundMarshaler, client, req, pathParams)
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_StatisticsService_SetQualityRules_1(annotatedContext, mux, outboundMarshaler, w, req, response_StatisticsService_SetQualityRules_1{resp.(*extStatisticsv1.SetQualityRulesResponse)}, mux.GetForwardResponseOptions()...)
+	})
+	mux.Handle(http.MethodGet, pattern_StatisticsService_GetQualityRules_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/comity.statistics.v1.StatisticsService/GetQualityRules", runtime.WithHTTPPathPattern("/v1/quality-rules"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := request_StatisticsService_GetQualityRules_0(annotatedContext, inboundMarshaler, client, req, pathParams)
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_StatisticsService_GetQualityRules_0(annotatedContext, mux, outboundMarshaler, w, req, response_StatisticsService_GetQualityRules_0{resp.(*extStatisticsv1.GetQualityRulesResponse)}, mux.GetForwardResponseOptions()...)
+	})
 	mux.Handle(http.MethodPost, pattern_StatisticsService_CloseEvents_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
@@ -793,28 +1157,83 @@ func (m response_StatisticsService_GetSubmission_0) XXX_ResponseBody() interface
 	return response.Submission
 }
 
+type response_StatisticsService_CommentFinding_0 struct {
+	*extStatisticsv1.CommentFindingResponse
+}
+
+func (m response_StatisticsService_CommentFinding_0) XXX_ResponseBody() interface{} {
+	response := m.CommentFindingResponse
+	return response.Submission
+}
+
+type response_StatisticsService_OverrideSubmission_0 struct {
+	*extStatisticsv1.OverrideSubmissionResponse
+}
+
+func (m response_StatisticsService_OverrideSubmission_0) XXX_ResponseBody() interface{} {
+	response := m.OverrideSubmissionResponse
+	return response.Submission
+}
+
+type response_StatisticsService_SetQualityRules_0 struct {
+	*extStatisticsv1.SetQualityRulesResponse
+}
+
+func (m response_StatisticsService_SetQualityRules_0) XXX_ResponseBody() interface{} {
+	response := m.SetQualityRulesResponse
+	return response.QualityRules
+}
+
+type response_StatisticsService_SetQualityRules_1 struct {
+	*extStatisticsv1.SetQualityRulesResponse
+}
+
+func (m response_StatisticsService_SetQualityRules_1) XXX_ResponseBody() interface{} {
+	response := m.SetQualityRulesResponse
+	return response.QualityRules
+}
+
+type response_StatisticsService_GetQualityRules_0 struct {
+	*extStatisticsv1.GetQualityRulesResponse
+}
+
+func (m response_StatisticsService_GetQualityRules_0) XXX_ResponseBody() interface{} {
+	response := m.GetQualityRulesResponse
+	return response.QualityRules
+}
+
 var (
-	pattern_StatisticsService_CreateStructures_0 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "structures"}, ""))
-	pattern_StatisticsService_GetStructures_0    = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "structures"}, ""))
-	pattern_StatisticsService_ListDataflows_0    = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "dataflows"}, ""))
-	pattern_StatisticsService_ListStructures_0   = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "artefacts"}, ""))
-	pattern_StatisticsService_DeleteStructures_0 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "structures"}, ""))
-	pattern_StatisticsService_CreateLayout_0     = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "layouts"}, ""))
-	pattern_StatisticsService_ListLayouts_0      = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "layouts"}, ""))
-	pattern_StatisticsService_GetSubmission_0    = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 4, 2, 5, 2}, []string{"v1", "submissions", "name"}, ""))
-	pattern_StatisticsService_ListSubmissions_0  = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "submissions"}, ""))
-	pattern_StatisticsService_CloseEvents_0      = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "events"}, "close"))
+	pattern_StatisticsService_CreateStructures_0   = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "structures"}, ""))
+	pattern_StatisticsService_GetStructures_0      = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "structures"}, ""))
+	pattern_StatisticsService_ListDataflows_0      = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "dataflows"}, ""))
+	pattern_StatisticsService_ListStructures_0     = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "artefacts"}, ""))
+	pattern_StatisticsService_DeleteStructures_0   = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "structures"}, ""))
+	pattern_StatisticsService_CreateLayout_0       = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "layouts"}, ""))
+	pattern_StatisticsService_ListLayouts_0        = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "layouts"}, ""))
+	pattern_StatisticsService_GetSubmission_0      = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 4, 2, 5, 2}, []string{"v1", "submissions", "name"}, ""))
+	pattern_StatisticsService_ListSubmissions_0    = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "submissions"}, ""))
+	pattern_StatisticsService_CommentFinding_0     = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 4, 2, 5, 2}, []string{"v1", "submissions", "name"}, "comment"))
+	pattern_StatisticsService_OverrideSubmission_0 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 4, 2, 5, 2}, []string{"v1", "submissions", "name"}, "override"))
+	pattern_StatisticsService_SetQualityRules_0    = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "quality-rules"}, ""))
+	pattern_StatisticsService_SetQualityRules_1    = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "quality-rules"}, ""))
+	pattern_StatisticsService_GetQualityRules_0    = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "quality-rules"}, ""))
+	pattern_StatisticsService_CloseEvents_0        = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "events"}, "close"))
 )
 
 var (
-	forward_StatisticsService_CreateStructures_0 = runtime.ForwardResponseMessage
-	forward_StatisticsService_GetStructures_0    = runtime.ForwardResponseMessage
-	forward_StatisticsService_ListDataflows_0    = runtime.ForwardResponseMessage
-	forward_StatisticsService_ListStructures_0   = runtime.ForwardResponseMessage
-	forward_StatisticsService_DeleteStructures_0 = runtime.ForwardResponseMessage
-	forward_StatisticsService_CreateLayout_0     = runtime.ForwardResponseMessage
-	forward_StatisticsService_ListLayouts_0      = runtime.ForwardResponseMessage
-	forward_StatisticsService_GetSubmission_0    = runtime.ForwardResponseMessage
-	forward_StatisticsService_ListSubmissions_0  = runtime.ForwardResponseMessage
-	forward_StatisticsService_CloseEvents_0      = runtime.ForwardResponseMessage
+	forward_StatisticsService_CreateStructures_0   = runtime.ForwardResponseMessage
+	forward_StatisticsService_GetStructures_0      = runtime.ForwardResponseMessage
+	forward_StatisticsService_ListDataflows_0      = runtime.ForwardResponseMessage
+	forward_StatisticsService_ListStructures_0     = runtime.ForwardResponseMessage
+	forward_StatisticsService_DeleteStructures_0   = runtime.ForwardResponseMessage
+	forward_StatisticsService_CreateLayout_0       = runtime.ForwardResponseMessage
+	forward_StatisticsService_ListLayouts_0        = runtime.ForwardResponseMessage
+	forward_StatisticsService_GetSubmission_0      = runtime.ForwardResponseMessage
+	forward_StatisticsService_ListSubmissions_0    = runtime.ForwardResponseMessage
+	forward_StatisticsService_CommentFinding_0     = runtime.ForwardResponseMessage
+	forward_StatisticsService_OverrideSubmission_0 = runtime.ForwardResponseMessage
+	forward_StatisticsService_SetQualityRules_0    = runtime.ForwardResponseMessage
+	forward_StatisticsService_SetQualityRules_1    = runtime.ForwardResponseMessage
+	forward_StatisticsService_GetQualityRules_0    = runtime.ForwardResponseMessage
+	forward_StatisticsService_CloseEvents_0        = runtime.ForwardResponseMessage
 )

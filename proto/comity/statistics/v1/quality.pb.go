@@ -7,8 +7,10 @@
 package statisticsv1
 
 import (
+	v1 "github.com/comity-federation/comity/proto/comity/types/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -21,16 +23,461 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Check says what a rule measures, and names its thresholds with their defaults. "Before" and "after" are the figures of
+// the dataflow before and after the submission; of a merge, "release" is the upload by itself.
+type QualityRule_Check int32
+
+const (
+	// Not set.
+	QualityRule_UNSPECIFIED QualityRule_Check = 0
+	// Periods that had figures and have none after a replacement; of a merge, those with stored figures that the release
+	// leaves out between its first and last one, or a year or more at its end, where it otherwise holds at least the share
+	// `cover` (0.5) of what is stored.
+	QualityRule_MISSING_PERIODS QualityRule_Check = 1
+	// Periods without figures that came to stand between others.
+	QualityRule_GAPS QualityRule_Check = 2
+	// The sums of periods, before and after; with dimensions or a filter, of each group: a change by more than `factor` (1.6)
+	// up or down, and by at least `absolute` (100), where there are at least `cells` (30) figures, the newest `recent` (0)
+	// periods left out.
+	QualityRule_TOTAL_CHANGE QualityRule_Check = 3
+	// Dimensions whose codes collapse while totals hold within `factor` (1.25): of what stood under other codes than the
+	// largest, at least `absolute` (100), the share `keep` (0.2) is left, or less.
+	QualityRule_BREAKDOWN_LOST QualityRule_Check = 4
+	// Merges that add figures under new codes beside the same figures under codes that the release does not have: `share`
+	// (0.05) of what is stored in its periods, and `absolute` (50), at least.
+	QualityRule_COUNTED_TWICE QualityRule_Check = 5
+	// Dimensions that the share `share` (0.5) of the rows fills with codes that were never theirs, but another dimension's,
+	// where there are at least `cells` (30) rows.
+	QualityRule_MISPLACED_CODES QualityRule_Check = 6
+	// Codes that a replacement leaves without figures, and whose figures are not under others either: `share` (0.05) of the
+	// total and `absolute` (100), at least.
+	QualityRule_CODES_LOST QualityRule_Check = 7
+	// Codes that a replacement leaves without figures, and those that are new.
+	QualityRule_RELABELLED QualityRule_Check = 8
+	// Merges of a release that holds less than the share `cover` (0.8) of the figures stored in its periods, `cells` (100) or
+	// more, although of every dimension it has all but the share `rest` (0.05), and revises no more than the share `revised`
+	// (0.1): rows were lost on the way.
+	QualityRule_HOLES QualityRule_Check = 9
+	// How many stored figures change, and which changes most: from the share `share` (0) of them, and from the size
+	// `absolute` (0), on.
+	QualityRule_REVISIONS QualityRule_Check = 10
+	// Sums by period that are more than `scales` (3) scaled median absolute deviations, and `absolute` (0), from the median
+	// of the `window` (3) periods before and after: Hampel's identifier. Of those that change or are new.
+	QualityRule_HAMPEL QualityRule_Check = 11
+	// As HAMPEL, for modified z-scores above `limit` (3.5), about the median of all periods.
+	QualityRule_MODIFIED_Z QualityRule_Check = 12
+	// As HAMPEL, for sums that are more than `factor` (3) times, or less than its inverse, what the same season a year before
+	// and the usual growth since make.
+	QualityRule_SEASONAL_RATIO QualityRule_Check = 13
+	// Runs of at least `length` (3) periods whose sum is zero or absent, after figures, where they change.
+	QualityRule_ZERO_RUN QualityRule_Check = 14
+	// Last digits of the figures of the upload from `least` (10) on, `count` (50) or more: a share above `share` (0.4) ends in
+	// 0 or 5, and so many by chance are less probable than `probability` (0.000001).
+	QualityRule_HEAPING QualityRule_Check = 15
+	// Parts that sum to more than their total in the upload, by more than the share `relative` (0.005) of it and one for
+	// each part; where `complete` (0) is not 0, also to less. Along the hierarchies of the dimensions' codelists.
+	QualityRule_PARTS QualityRule_Check = 16
+	// Sums of one set of figures against those of another, by period and dimensions: see `relation`. They may differ by
+	// `absolute` (0), or by the share `relative` (0) of the larger.
+	QualityRule_RELATION QualityRule_Check = 17
+)
+
+// Enum value maps for QualityRule_Check.
+var (
+	QualityRule_Check_name = map[int32]string{
+		0:  "UNSPECIFIED",
+		1:  "MISSING_PERIODS",
+		2:  "GAPS",
+		3:  "TOTAL_CHANGE",
+		4:  "BREAKDOWN_LOST",
+		5:  "COUNTED_TWICE",
+		6:  "MISPLACED_CODES",
+		7:  "CODES_LOST",
+		8:  "RELABELLED",
+		9:  "HOLES",
+		10: "REVISIONS",
+		11: "HAMPEL",
+		12: "MODIFIED_Z",
+		13: "SEASONAL_RATIO",
+		14: "ZERO_RUN",
+		15: "HEAPING",
+		16: "PARTS",
+		17: "RELATION",
+	}
+	QualityRule_Check_value = map[string]int32{
+		"UNSPECIFIED":     0,
+		"MISSING_PERIODS": 1,
+		"GAPS":            2,
+		"TOTAL_CHANGE":    3,
+		"BREAKDOWN_LOST":  4,
+		"COUNTED_TWICE":   5,
+		"MISPLACED_CODES": 6,
+		"CODES_LOST":      7,
+		"RELABELLED":      8,
+		"HOLES":           9,
+		"REVISIONS":       10,
+		"HAMPEL":          11,
+		"MODIFIED_Z":      12,
+		"SEASONAL_RATIO":  13,
+		"ZERO_RUN":        14,
+		"HEAPING":         15,
+		"PARTS":           16,
+		"RELATION":        17,
+	}
+)
+
+func (x QualityRule_Check) Enum() *QualityRule_Check {
+	p := new(QualityRule_Check)
+	*p = x
+	return p
+}
+
+func (x QualityRule_Check) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (QualityRule_Check) Descriptor() protoreflect.EnumDescriptor {
+	return file_comity_statistics_v1_quality_proto_enumTypes[0].Descriptor()
+}
+
+func (QualityRule_Check) Type() protoreflect.EnumType {
+	return &file_comity_statistics_v1_quality_proto_enumTypes[0]
+}
+
+func (x QualityRule_Check) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use QualityRule_Check.Descriptor instead.
+func (QualityRule_Check) EnumDescriptor() ([]byte, []int) {
+	return file_comity_statistics_v1_quality_proto_rawDescGZIP(), []int{1, 0}
+}
+
+// Operator says what should hold.
+type QualityRelation_Operator int32
+
+const (
+	// As EQUAL.
+	QualityRelation_UNSPECIFIED QualityRelation_Operator = 0
+	// The left is as large as the right.
+	QualityRelation_EQUAL QualityRelation_Operator = 1
+	// The left is not larger than the right.
+	QualityRelation_AT_MOST QualityRelation_Operator = 2
+)
+
+// Enum value maps for QualityRelation_Operator.
+var (
+	QualityRelation_Operator_name = map[int32]string{
+		0: "UNSPECIFIED",
+		1: "EQUAL",
+		2: "AT_MOST",
+	}
+	QualityRelation_Operator_value = map[string]int32{
+		"UNSPECIFIED": 0,
+		"EQUAL":       1,
+		"AT_MOST":     2,
+	}
+)
+
+func (x QualityRelation_Operator) Enum() *QualityRelation_Operator {
+	p := new(QualityRelation_Operator)
+	*p = x
+	return p
+}
+
+func (x QualityRelation_Operator) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (QualityRelation_Operator) Descriptor() protoreflect.EnumDescriptor {
+	return file_comity_statistics_v1_quality_proto_enumTypes[1].Descriptor()
+}
+
+func (QualityRelation_Operator) Type() protoreflect.EnumType {
+	return &file_comity_statistics_v1_quality_proto_enumTypes[1]
+}
+
+func (x QualityRelation_Operator) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use QualityRelation_Operator.Descriptor instead.
+func (QualityRelation_Operator) EnumDescriptor() ([]byte, []int) {
+	return file_comity_statistics_v1_quality_proto_rawDescGZIP(), []int{2, 0}
+}
+
+// QualityRules are the rules that the figures of a dataflow are judged by when they are submitted. They come after what
+// every upload must keep (known codes, valid numbers, keys that stand once), and are of a state's own figures.
+type QualityRules struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The dataflow, as "AGENCY:ID(VERSION)".
+	Dataflow string `protobuf:"bytes,1,opt,name=dataflow,proto3" json:"dataflow,omitempty"`
+	// The rules, in the order in which they are applied. Where two have the same check, the second does not repeat what the
+	// first has found, so that the stricter one comes first. At most 100.
+	Rules []*QualityRule `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
+	// Counts the sets of rules that the dataflow has had; 0: the default rules, which hold where it never had any. Output only.
+	Version int32 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	// Who set them; empty for the default rules. Output only.
+	Author string `protobuf:"bytes,4,opt,name=author,proto3" json:"author,omitempty"`
+	// When; absent for the default rules. Output only.
+	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QualityRules) Reset() {
+	*x = QualityRules{}
+	mi := &file_comity_statistics_v1_quality_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QualityRules) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QualityRules) ProtoMessage() {}
+
+func (x *QualityRules) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_statistics_v1_quality_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QualityRules.ProtoReflect.Descriptor instead.
+func (*QualityRules) Descriptor() ([]byte, []int) {
+	return file_comity_statistics_v1_quality_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *QualityRules) GetDataflow() string {
+	if x != nil {
+		return x.Dataflow
+	}
+	return ""
+}
+
+func (x *QualityRules) GetRules() []*QualityRule {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
+}
+
+func (x *QualityRules) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *QualityRules) GetAuthor() string {
+	if x != nil {
+		return x.Author
+	}
+	return ""
+}
+
+func (x *QualityRules) GetCreateTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreateTime
+	}
+	return nil
+}
+
+// QualityRule is a condition that a submission must keep, or that is worth telling of where it does not.
+type QualityRule struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names the rule in findings: 1 to 64 of A to Z, 0 to 9 and _, a letter first.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// What it measures.
+	Check QualityRule_Check `protobuf:"varint,2,opt,name=check,proto3,enum=comity.statistics.v1.QualityRule_Check" json:"check,omitempty"`
+	// What follows where it is broken.
+	Severity Finding_Severity `protobuf:"varint,3,opt,name=severity,proto3,enum=comity.statistics.v1.Finding_Severity" json:"severity,omitempty"`
+	// The dimensions that figures are grouped by, or, of checks of codes, that are looked at; none: all figures together, or
+	// all dimensions.
+	Dimensions []string `protobuf:"bytes,4,rep,name=dimensions,proto3" json:"dimensions,omitempty"`
+	// Over dimensions: the figures that are looked at; absent: all. Checks of whole releases have none: MISSING_PERIODS, GAPS,
+	// BREAKDOWN_LOST, COUNTED_TWICE, MISPLACED_CODES, CODES_LOST, RELABELLED and HOLES.
+	Filter *v1.Filter `protobuf:"bytes,5,opt,name=filter,proto3" json:"filter,omitempty"`
+	// The thresholds by name; one that is not there has its default.
+	Thresholds map[string]float64 `protobuf:"bytes,6,rep,name=thresholds,proto3" json:"thresholds,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed64,2,opt,name=value"`
+	// Of RELATION, what is compared.
+	Relation *QualityRelation `protobuf:"bytes,7,opt,name=relation,proto3" json:"relation,omitempty"`
+	// Why there is the rule, for people. At most 500 characters.
+	Note          string `protobuf:"bytes,8,opt,name=note,proto3" json:"note,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QualityRule) Reset() {
+	*x = QualityRule{}
+	mi := &file_comity_statistics_v1_quality_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QualityRule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QualityRule) ProtoMessage() {}
+
+func (x *QualityRule) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_statistics_v1_quality_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QualityRule.ProtoReflect.Descriptor instead.
+func (*QualityRule) Descriptor() ([]byte, []int) {
+	return file_comity_statistics_v1_quality_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *QualityRule) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *QualityRule) GetCheck() QualityRule_Check {
+	if x != nil {
+		return x.Check
+	}
+	return QualityRule_UNSPECIFIED
+}
+
+func (x *QualityRule) GetSeverity() Finding_Severity {
+	if x != nil {
+		return x.Severity
+	}
+	return Finding_UNSPECIFIED
+}
+
+func (x *QualityRule) GetDimensions() []string {
+	if x != nil {
+		return x.Dimensions
+	}
+	return nil
+}
+
+func (x *QualityRule) GetFilter() *v1.Filter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *QualityRule) GetThresholds() map[string]float64 {
+	if x != nil {
+		return x.Thresholds
+	}
+	return nil
+}
+
+func (x *QualityRule) GetRelation() *QualityRelation {
+	if x != nil {
+		return x.Relation
+	}
+	return nil
+}
+
+func (x *QualityRule) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
+// QualityRelation compares sums of the figures that the filter of its rule chooses, the left, with sums of others, the right.
+// Only periods that the submission touches are compared, and only where there are figures on both sides.
+type QualityRelation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What should hold.
+	Operator QualityRelation_Operator `protobuf:"varint,1,opt,name=operator,proto3,enum=comity.statistics.v1.QualityRelation_Operator" json:"operator,omitempty"`
+	// Over dimensions: the figures on the right; absent: all.
+	Right *v1.Filter `protobuf:"bytes,2,opt,name=right,proto3" json:"right,omitempty"`
+	// The dataflow of those on the right, of the same provider, as "AGENCY:ID(VERSION)"; empty: the same.
+	Dataflow      string `protobuf:"bytes,3,opt,name=dataflow,proto3" json:"dataflow,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QualityRelation) Reset() {
+	*x = QualityRelation{}
+	mi := &file_comity_statistics_v1_quality_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QualityRelation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QualityRelation) ProtoMessage() {}
+
+func (x *QualityRelation) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_statistics_v1_quality_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QualityRelation.ProtoReflect.Descriptor instead.
+func (*QualityRelation) Descriptor() ([]byte, []int) {
+	return file_comity_statistics_v1_quality_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *QualityRelation) GetOperator() QualityRelation_Operator {
+	if x != nil {
+		return x.Operator
+	}
+	return QualityRelation_UNSPECIFIED
+}
+
+func (x *QualityRelation) GetRight() *v1.Filter {
+	if x != nil {
+		return x.Right
+	}
+	return nil
+}
+
+func (x *QualityRelation) GetDataflow() string {
+	if x != nil {
+		return x.Dataflow
+	}
+	return ""
+}
+
 // SetQualityRulesRequest is the request of SetQualityRules.
 type SetQualityRulesRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What to store. With no rules, figures are not judged.
+	QualityRules  *QualityRules `protobuf:"bytes,1,opt,name=quality_rules,json=qualityRules,proto3" json:"quality_rules,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SetQualityRulesRequest) Reset() {
 	*x = SetQualityRulesRequest{}
-	mi := &file_comity_statistics_v1_quality_proto_msgTypes[0]
+	mi := &file_comity_statistics_v1_quality_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -42,7 +489,7 @@ func (x *SetQualityRulesRequest) String() string {
 func (*SetQualityRulesRequest) ProtoMessage() {}
 
 func (x *SetQualityRulesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_quality_proto_msgTypes[0]
+	mi := &file_comity_statistics_v1_quality_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -55,19 +502,28 @@ func (x *SetQualityRulesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetQualityRulesRequest.ProtoReflect.Descriptor instead.
 func (*SetQualityRulesRequest) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_quality_proto_rawDescGZIP(), []int{0}
+	return file_comity_statistics_v1_quality_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *SetQualityRulesRequest) GetQualityRules() *QualityRules {
+	if x != nil {
+		return x.QualityRules
+	}
+	return nil
 }
 
 // SetQualityRulesResponse is the answer of SetQualityRules.
 type SetQualityRulesResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What is stored.
+	QualityRules  *QualityRules `protobuf:"bytes,1,opt,name=quality_rules,json=qualityRules,proto3" json:"quality_rules,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SetQualityRulesResponse) Reset() {
 	*x = SetQualityRulesResponse{}
-	mi := &file_comity_statistics_v1_quality_proto_msgTypes[1]
+	mi := &file_comity_statistics_v1_quality_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -79,7 +535,7 @@ func (x *SetQualityRulesResponse) String() string {
 func (*SetQualityRulesResponse) ProtoMessage() {}
 
 func (x *SetQualityRulesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_quality_proto_msgTypes[1]
+	mi := &file_comity_statistics_v1_quality_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -92,19 +548,28 @@ func (x *SetQualityRulesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetQualityRulesResponse.ProtoReflect.Descriptor instead.
 func (*SetQualityRulesResponse) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_quality_proto_rawDescGZIP(), []int{1}
+	return file_comity_statistics_v1_quality_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *SetQualityRulesResponse) GetQualityRules() *QualityRules {
+	if x != nil {
+		return x.QualityRules
+	}
+	return nil
 }
 
 // GetQualityRulesRequest is the request of GetQualityRules.
 type GetQualityRulesRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The dataflow, as "AGENCY:ID(VERSION)"; without the version, the latest.
+	Dataflow      string `protobuf:"bytes,1,opt,name=dataflow,proto3" json:"dataflow,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetQualityRulesRequest) Reset() {
 	*x = GetQualityRulesRequest{}
-	mi := &file_comity_statistics_v1_quality_proto_msgTypes[2]
+	mi := &file_comity_statistics_v1_quality_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -116,7 +581,7 @@ func (x *GetQualityRulesRequest) String() string {
 func (*GetQualityRulesRequest) ProtoMessage() {}
 
 func (x *GetQualityRulesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_quality_proto_msgTypes[2]
+	mi := &file_comity_statistics_v1_quality_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -129,19 +594,28 @@ func (x *GetQualityRulesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetQualityRulesRequest.ProtoReflect.Descriptor instead.
 func (*GetQualityRulesRequest) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_quality_proto_rawDescGZIP(), []int{2}
+	return file_comity_statistics_v1_quality_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *GetQualityRulesRequest) GetDataflow() string {
+	if x != nil {
+		return x.Dataflow
+	}
+	return ""
 }
 
 // GetQualityRulesResponse is the answer of GetQualityRules.
 type GetQualityRulesResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The rules that hold: its own, else the default ones.
+	QualityRules  *QualityRules `protobuf:"bytes,1,opt,name=quality_rules,json=qualityRules,proto3" json:"quality_rules,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetQualityRulesResponse) Reset() {
 	*x = GetQualityRulesResponse{}
-	mi := &file_comity_statistics_v1_quality_proto_msgTypes[3]
+	mi := &file_comity_statistics_v1_quality_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -153,7 +627,7 @@ func (x *GetQualityRulesResponse) String() string {
 func (*GetQualityRulesResponse) ProtoMessage() {}
 
 func (x *GetQualityRulesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_quality_proto_msgTypes[3]
+	mi := &file_comity_statistics_v1_quality_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -166,18 +640,84 @@ func (x *GetQualityRulesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetQualityRulesResponse.ProtoReflect.Descriptor instead.
 func (*GetQualityRulesResponse) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_quality_proto_rawDescGZIP(), []int{3}
+	return file_comity_statistics_v1_quality_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *GetQualityRulesResponse) GetQualityRules() *QualityRules {
+	if x != nil {
+		return x.QualityRules
+	}
+	return nil
 }
 
 var File_comity_statistics_v1_quality_proto protoreflect.FileDescriptor
 
 const file_comity_statistics_v1_quality_proto_rawDesc = "" +
 	"\n" +
-	"\"comity/statistics/v1/quality.proto\x12\x14comity.statistics.v1\"\x18\n" +
-	"\x16SetQualityRulesRequest\"\x19\n" +
-	"\x17SetQualityRulesResponse\"\x18\n" +
-	"\x16GetQualityRulesRequest\"\x19\n" +
-	"\x17GetQualityRulesResponseB\xe7\x01\n" +
+	"\"comity/statistics/v1/quality.proto\x12\x14comity.statistics.v1\x1a%comity/statistics/v1/submission.proto\x1a\x1ccomity/types/v1/filter.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd2\x01\n" +
+	"\fQualityRules\x12\x1a\n" +
+	"\bdataflow\x18\x01 \x01(\tR\bdataflow\x127\n" +
+	"\x05rules\x18\x02 \x03(\v2!.comity.statistics.v1.QualityRuleR\x05rules\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x05R\aversion\x12\x16\n" +
+	"\x06author\x18\x04 \x01(\tR\x06author\x12;\n" +
+	"\vcreate_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"createTime\"\x80\x06\n" +
+	"\vQualityRule\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12=\n" +
+	"\x05check\x18\x02 \x01(\x0e2'.comity.statistics.v1.QualityRule.CheckR\x05check\x12B\n" +
+	"\bseverity\x18\x03 \x01(\x0e2&.comity.statistics.v1.Finding.SeverityR\bseverity\x12\x1e\n" +
+	"\n" +
+	"dimensions\x18\x04 \x03(\tR\n" +
+	"dimensions\x12/\n" +
+	"\x06filter\x18\x05 \x01(\v2\x17.comity.types.v1.FilterR\x06filter\x12Q\n" +
+	"\n" +
+	"thresholds\x18\x06 \x03(\v21.comity.statistics.v1.QualityRule.ThresholdsEntryR\n" +
+	"thresholds\x12A\n" +
+	"\brelation\x18\a \x01(\v2%.comity.statistics.v1.QualityRelationR\brelation\x12\x12\n" +
+	"\x04note\x18\b \x01(\tR\x04note\x1a=\n" +
+	"\x0fThresholdsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\"\xa3\x02\n" +
+	"\x05Check\x12\x0f\n" +
+	"\vUNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fMISSING_PERIODS\x10\x01\x12\b\n" +
+	"\x04GAPS\x10\x02\x12\x10\n" +
+	"\fTOTAL_CHANGE\x10\x03\x12\x12\n" +
+	"\x0eBREAKDOWN_LOST\x10\x04\x12\x11\n" +
+	"\rCOUNTED_TWICE\x10\x05\x12\x13\n" +
+	"\x0fMISPLACED_CODES\x10\x06\x12\x0e\n" +
+	"\n" +
+	"CODES_LOST\x10\a\x12\x0e\n" +
+	"\n" +
+	"RELABELLED\x10\b\x12\t\n" +
+	"\x05HOLES\x10\t\x12\r\n" +
+	"\tREVISIONS\x10\n" +
+	"\x12\n" +
+	"\n" +
+	"\x06HAMPEL\x10\v\x12\x0e\n" +
+	"\n" +
+	"MODIFIED_Z\x10\f\x12\x12\n" +
+	"\x0eSEASONAL_RATIO\x10\r\x12\f\n" +
+	"\bZERO_RUN\x10\x0e\x12\v\n" +
+	"\aHEAPING\x10\x0f\x12\t\n" +
+	"\x05PARTS\x10\x10\x12\f\n" +
+	"\bRELATION\x10\x11\"\xdd\x01\n" +
+	"\x0fQualityRelation\x12J\n" +
+	"\boperator\x18\x01 \x01(\x0e2..comity.statistics.v1.QualityRelation.OperatorR\boperator\x12-\n" +
+	"\x05right\x18\x02 \x01(\v2\x17.comity.types.v1.FilterR\x05right\x12\x1a\n" +
+	"\bdataflow\x18\x03 \x01(\tR\bdataflow\"3\n" +
+	"\bOperator\x12\x0f\n" +
+	"\vUNSPECIFIED\x10\x00\x12\t\n" +
+	"\x05EQUAL\x10\x01\x12\v\n" +
+	"\aAT_MOST\x10\x02\"a\n" +
+	"\x16SetQualityRulesRequest\x12G\n" +
+	"\rquality_rules\x18\x01 \x01(\v2\".comity.statistics.v1.QualityRulesR\fqualityRules\"b\n" +
+	"\x17SetQualityRulesResponse\x12G\n" +
+	"\rquality_rules\x18\x01 \x01(\v2\".comity.statistics.v1.QualityRulesR\fqualityRules\"4\n" +
+	"\x16GetQualityRulesRequest\x12\x1a\n" +
+	"\bdataflow\x18\x01 \x01(\tR\bdataflow\"b\n" +
+	"\x17GetQualityRulesResponse\x12G\n" +
+	"\rquality_rules\x18\x01 \x01(\v2\".comity.statistics.v1.QualityRulesR\fqualityRulesB\xe7\x01\n" +
 	"\x18com.comity.statistics.v1B\fQualityProtoP\x01ZKgithub.com/comity-federation/comity/proto/comity/statistics/v1;statisticsv1\xa2\x02\x03CSX\xaa\x02\x14Comity.Statistics.V1\xca\x02\x14Comity\\Statistics\\V1\xe2\x02 Comity\\Statistics\\V1\\GPBMetadata\xea\x02\x16Comity::Statistics::V1b\x06proto3"
 
 var (
@@ -192,19 +732,41 @@ func file_comity_statistics_v1_quality_proto_rawDescGZIP() []byte {
 	return file_comity_statistics_v1_quality_proto_rawDescData
 }
 
-var file_comity_statistics_v1_quality_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_comity_statistics_v1_quality_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_comity_statistics_v1_quality_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_comity_statistics_v1_quality_proto_goTypes = []any{
-	(*SetQualityRulesRequest)(nil),  // 0: comity.statistics.v1.SetQualityRulesRequest
-	(*SetQualityRulesResponse)(nil), // 1: comity.statistics.v1.SetQualityRulesResponse
-	(*GetQualityRulesRequest)(nil),  // 2: comity.statistics.v1.GetQualityRulesRequest
-	(*GetQualityRulesResponse)(nil), // 3: comity.statistics.v1.GetQualityRulesResponse
+	(QualityRule_Check)(0),          // 0: comity.statistics.v1.QualityRule.Check
+	(QualityRelation_Operator)(0),   // 1: comity.statistics.v1.QualityRelation.Operator
+	(*QualityRules)(nil),            // 2: comity.statistics.v1.QualityRules
+	(*QualityRule)(nil),             // 3: comity.statistics.v1.QualityRule
+	(*QualityRelation)(nil),         // 4: comity.statistics.v1.QualityRelation
+	(*SetQualityRulesRequest)(nil),  // 5: comity.statistics.v1.SetQualityRulesRequest
+	(*SetQualityRulesResponse)(nil), // 6: comity.statistics.v1.SetQualityRulesResponse
+	(*GetQualityRulesRequest)(nil),  // 7: comity.statistics.v1.GetQualityRulesRequest
+	(*GetQualityRulesResponse)(nil), // 8: comity.statistics.v1.GetQualityRulesResponse
+	nil,                             // 9: comity.statistics.v1.QualityRule.ThresholdsEntry
+	(*timestamppb.Timestamp)(nil),   // 10: google.protobuf.Timestamp
+	(Finding_Severity)(0),           // 11: comity.statistics.v1.Finding.Severity
+	(*v1.Filter)(nil),               // 12: comity.types.v1.Filter
 }
 var file_comity_statistics_v1_quality_proto_depIdxs = []int32{
-	0, // [0:0] is the sub-list for method output_type
-	0, // [0:0] is the sub-list for method input_type
-	0, // [0:0] is the sub-list for extension type_name
-	0, // [0:0] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	3,  // 0: comity.statistics.v1.QualityRules.rules:type_name -> comity.statistics.v1.QualityRule
+	10, // 1: comity.statistics.v1.QualityRules.create_time:type_name -> google.protobuf.Timestamp
+	0,  // 2: comity.statistics.v1.QualityRule.check:type_name -> comity.statistics.v1.QualityRule.Check
+	11, // 3: comity.statistics.v1.QualityRule.severity:type_name -> comity.statistics.v1.Finding.Severity
+	12, // 4: comity.statistics.v1.QualityRule.filter:type_name -> comity.types.v1.Filter
+	9,  // 5: comity.statistics.v1.QualityRule.thresholds:type_name -> comity.statistics.v1.QualityRule.ThresholdsEntry
+	4,  // 6: comity.statistics.v1.QualityRule.relation:type_name -> comity.statistics.v1.QualityRelation
+	1,  // 7: comity.statistics.v1.QualityRelation.operator:type_name -> comity.statistics.v1.QualityRelation.Operator
+	12, // 8: comity.statistics.v1.QualityRelation.right:type_name -> comity.types.v1.Filter
+	2,  // 9: comity.statistics.v1.SetQualityRulesRequest.quality_rules:type_name -> comity.statistics.v1.QualityRules
+	2,  // 10: comity.statistics.v1.SetQualityRulesResponse.quality_rules:type_name -> comity.statistics.v1.QualityRules
+	2,  // 11: comity.statistics.v1.GetQualityRulesResponse.quality_rules:type_name -> comity.statistics.v1.QualityRules
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_comity_statistics_v1_quality_proto_init() }
@@ -212,18 +774,20 @@ func file_comity_statistics_v1_quality_proto_init() {
 	if File_comity_statistics_v1_quality_proto != nil {
 		return
 	}
+	file_comity_statistics_v1_submission_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_comity_statistics_v1_quality_proto_rawDesc), len(file_comity_statistics_v1_quality_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   4,
+			NumEnums:      2,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
 		GoTypes:           file_comity_statistics_v1_quality_proto_goTypes,
 		DependencyIndexes: file_comity_statistics_v1_quality_proto_depIdxs,
+		EnumInfos:         file_comity_statistics_v1_quality_proto_enumTypes,
 		MessageInfos:      file_comity_statistics_v1_quality_proto_msgTypes,
 	}.Build()
 	File_comity_statistics_v1_quality_proto = out.File

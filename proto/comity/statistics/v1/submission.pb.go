@@ -650,7 +650,17 @@ type Finding struct {
 	// What the provider said about it.
 	Comment string `protobuf:"bytes,7,opt,name=comment,proto3" json:"comment,omitempty"`
 	// True: an officer let the submission pass in spite of it.
-	Overridden    bool `protobuf:"varint,8,opt,name=overridden,proto3" json:"overridden,omitempty"`
+	Overridden bool `protobuf:"varint,8,opt,name=overridden,proto3" json:"overridden,omitempty"`
+	// The first period that it is about; empty: about no one period.
+	Period string `protobuf:"bytes,9,opt,name=period,proto3" json:"period,omitempty"`
+	// What a figure or a sum was, or what it is compared with; absent where nothing is compared.
+	Before *float64 `protobuf:"fixed64,10,opt,name=before,proto3,oneof" json:"before,omitempty"`
+	// What it is now, or would be.
+	After *float64 `protobuf:"fixed64,11,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// The threshold of the rule that it passed.
+	Threshold *float64 `protobuf:"fixed64,12,opt,name=threshold,proto3,oneof" json:"threshold,omitempty"`
+	// True: the rule is a quality rule, which an officer may override; else it keeps the store whole.
+	Overridable   bool `protobuf:"varint,13,opt,name=overridable,proto3" json:"overridable,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -737,6 +747,41 @@ func (x *Finding) GetComment() string {
 func (x *Finding) GetOverridden() bool {
 	if x != nil {
 		return x.Overridden
+	}
+	return false
+}
+
+func (x *Finding) GetPeriod() string {
+	if x != nil {
+		return x.Period
+	}
+	return ""
+}
+
+func (x *Finding) GetBefore() float64 {
+	if x != nil && x.Before != nil {
+		return *x.Before
+	}
+	return 0
+}
+
+func (x *Finding) GetAfter() float64 {
+	if x != nil && x.After != nil {
+		return *x.After
+	}
+	return 0
+}
+
+func (x *Finding) GetThreshold() float64 {
+	if x != nil && x.Threshold != nil {
+		return *x.Threshold
+	}
+	return 0
+}
+
+func (x *Finding) GetOverridable() bool {
+	if x != nil {
+		return x.Overridable
 	}
 	return false
 }
@@ -870,7 +915,7 @@ const file_comity_statistics_v1_submission_proto_rawDesc = "" +
 	"\bdataflow\x18\x02 \x01(\tR\bdataflow\x12\"\n" +
 	"\fobservations\x18\x03 \x01(\x05R\fobservations\x12'\n" +
 	"\x0funmapped_labels\x18\x04 \x01(\x05R\x0eunmappedLabels\x12\x19\n" +
-	"\bleft_out\x18\x05 \x01(\x05R\aleftOut\"\xbb\x02\n" +
+	"\bleft_out\x18\x05 \x01(\x05R\aleftOut\"\xf3\x03\n" +
 	"\aFinding\x12\x12\n" +
 	"\x04rule\x18\x01 \x01(\tR\x04rule\x12B\n" +
 	"\bseverity\x18\x02 \x01(\x0e2&.comity.statistics.v1.Finding.SeverityR\bseverity\x12\x12\n" +
@@ -881,12 +926,22 @@ const file_comity_statistics_v1_submission_proto_rawDesc = "" +
 	"\acomment\x18\a \x01(\tR\acomment\x12\x1e\n" +
 	"\n" +
 	"overridden\x18\b \x01(\bR\n" +
-	"overridden\"@\n" +
+	"overridden\x12\x16\n" +
+	"\x06period\x18\t \x01(\tR\x06period\x12\x1b\n" +
+	"\x06before\x18\n" +
+	" \x01(\x01H\x00R\x06before\x88\x01\x01\x12\x19\n" +
+	"\x05after\x18\v \x01(\x01H\x01R\x05after\x88\x01\x01\x12!\n" +
+	"\tthreshold\x18\f \x01(\x01H\x02R\tthreshold\x88\x01\x01\x12 \n" +
+	"\voverridable\x18\r \x01(\bR\voverridable\"@\n" +
 	"\bSeverity\x12\x0f\n" +
 	"\vUNSPECIFIED\x10\x00\x12\f\n" +
 	"\bBLOCKING\x10\x01\x12\v\n" +
 	"\aWARNING\x10\x02\x12\b\n" +
-	"\x04NOTE\x10\x03\"\x8f\x01\n" +
+	"\x04NOTE\x10\x03B\t\n" +
+	"\a_beforeB\b\n" +
+	"\x06_afterB\f\n" +
+	"\n" +
+	"_threshold\"\x8f\x01\n" +
 	"\bOverride\x12\x14\n" +
 	"\x05rules\x18\x01 \x03(\tR\x05rules\x12\x18\n" +
 	"\aofficer\x18\x02 \x01(\tR\aofficer\x12\x16\n" +
@@ -946,6 +1001,7 @@ func file_comity_statistics_v1_submission_proto_init() {
 	if File_comity_statistics_v1_submission_proto != nil {
 		return
 	}
+	file_comity_statistics_v1_submission_proto_msgTypes[4].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
