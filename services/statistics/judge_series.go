@@ -188,7 +188,7 @@ func (j *judgement) outliers(ctx context.Context, r *Rule) ([]weighed, error) {
 	var findings []weighed
 	for id, g := range groups {
 		series, first, touched := g.series()
-		if len(touched) == 0 {
+		if g.cells == 0 || len(touched) == 0 { // what comes first is what all else is judged by
 			continue
 		}
 		note := func(i int, message string, before, threshold float64) {

@@ -171,7 +171,10 @@ func TestRuns(t *testing.T) {
 	if diff := cmp.Diff([]quality.Run{{3, 4}, {7, 7}, {10, 10}}, quality.Runs(periods)); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff([]quality.Run{{5, 6}, {8, 9}}, quality.Gaps(periods)); diff != "" {
+	if diff := cmp.Diff([]quality.Run{{5, 6}, {9, 9}}, quality.Gaps([]int32{1, 2, 3, 4, 7, 8, 10})); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]quality.Run{{2006, 2014}}, quality.Gaps([]int32{1990, 1995, 2000, 2005, 2015, 2019})); diff != "" {
 		t.Error(diff)
 	}
 	if diff := cmp.Diff([]quality.Run{{4, 6}}, quality.ZeroRuns([]float64{0, 0, 0, 1, 0, 0, 0, 2, 0, 3}, 3)); diff != "" {

@@ -23,12 +23,26 @@ func Runs(periods []int32) []Run {
 	return runs
 }
 
-// Gaps returns the runs of periods that are missing between the first and the last one.
+// Gaps returns the runs of periods that are missing between the first and the last one. Where there are figures of every
+// fifth year, say, four years without are no gap: one is longer than the median step from one period to the next.
 func Gaps(periods []int32) []Run {
-	var gaps []Run
 	runs := Runs(periods)
+	var steps []float64
+	for i, run := range runs {
+		for range run.Len() - 1 {
+			steps = append(steps, 1)
+		}
+		if i > 0 {
+			steps = append(steps, float64(run.First)-float64(runs[i-1].Last))
+		}
+	}
+	usual := Median(steps)
+	var gaps []Run
 	for i := 1; i < len(runs); i++ {
-		gaps = append(gaps, Run{First: runs[i-1].Last + 1, Last: runs[i].First - 1})
+		gap := Run{First: runs[i-1].Last + 1, Last: runs[i].First - 1}
+		if float64(gap.Len()+1) > usual {
+			gaps = append(gaps, gap)
+		}
 	}
 	return gaps
 }
