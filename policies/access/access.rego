@@ -24,7 +24,7 @@ exchange := "comity.exchange.v1.ExchangeService"
 
 # METADATA
 # description: What anybody may call through the gateway; the services show such a caller what is published, nothing else.
-anonymous := {statistics: {"GetStructures", "ListDataflows", "ListStructures", "Query"}}
+anonymous := {statistics: {"GetAvailability", "GetStructures", "ListDataflows", "ListStructures", "Query"}}
 
 # METADATA
 # description: What the services of a node need of each other.
@@ -46,7 +46,7 @@ diagnostics := {
 }
 
 analyst := {
-	statistics: {"GetStructures", "ListDataflows", "ListStructures", "Query"},
+	statistics: {"CompareRevisions", "GetAvailability", "GetStructures", "ListDataflows", "ListStructures", "Query"},
 	risk: {"CreateAssumption", "GetAssumption", "JudgeAssumption", "ListAssumptions"},
 	methods: {"JudgeRate"},
 	sharing: {
@@ -69,9 +69,11 @@ roles := {
 		statistics: {
 			"CloseEvents",
 			"CommentFinding",
+			"CompareRevisions",
 			"CreateLayout",
 			"CreateStructures",
 			"DeleteStructures",
+			"GetAvailability",
 			"GetQualityRules",
 			"GetStructures",
 			"GetSubmission",
@@ -96,6 +98,8 @@ roles := {
 	),
 	"auditor": {
 		statistics: {
+			"CompareRevisions",
+			"GetAvailability",
 			"GetQualityRules",
 			"GetStructures",
 			"GetSubmission",

@@ -5,11 +5,13 @@ import data.comity.access
 # Every method of the node's services, with the roles that may call it.
 persons := {
 	access.statistics: {
+		"CompareRevisions": {"statistician", "analyst", "officer", "auditor"},
 		"CloseEvents": {"statistician"},
 		"CommentFinding": {"statistician"},
 		"CreateLayout": {"statistician", "admin"},
 		"CreateStructures": {"statistician", "admin"},
 		"DeleteStructures": {"statistician", "admin"},
+		"GetAvailability": {"statistician", "analyst", "officer", "auditor"},
 		"GetQualityRules": {"statistician", "officer", "auditor"},
 		"GetStructures": {"statistician", "analyst", "officer", "auditor", "admin"},
 		"GetSubmission": {"statistician", "officer", "auditor"},
@@ -115,12 +117,12 @@ test_a_person_without_a_known_role_may_nothing[json.marshal(roles)] if {
 }
 
 test_anybody_may_ask_for_what_is_published[method] if {
-	some method in ["GetStructures", "ListDataflows", "ListStructures", "Query"]
+	some method in ["GetAvailability", "GetStructures", "ListDataflows", "ListStructures", "Query"]
 	access.allow with input as call(own("gateway"), null, access.statistics, method)
 }
 
 test_without_a_token_nothing_else_can_be_called[sprintf("%s/%s", [service, method])] if {
-	some [service, method] in (every_method - {[access.statistics, name] | some name in ["GetStructures", "ListDataflows", "ListStructures", "Query"]})
+	some [service, method] in (every_method - {[access.statistics, name] | some name in ["GetAvailability", "GetStructures", "ListDataflows", "ListStructures", "Query"]})
 	not access.allow with input as call(own("gateway"), null, service, method)
 }
 

@@ -1,102 +1,230 @@
 package statistics
 
 import (
-	"cmp"
+	"errors"
+	"math"
 	"slices"
 	"time"
 
 	"github.com/comity-federation/comity/proto/block"
 )
 
+// errEnough ends the reading where the answer has all the rows that were asked for.
+var errEnough = errors.New("the answer is complete")
+
 // answer makes pages of series that come in the order of keys, and within a key in that of the providers.
 type answer struct {
-	plan      *plan
-	own       string
-	named     bool // the query names the providers, and wants each one's rows
-	revision  int64
-	committed time.Time
-	send      func(*Page) error
+	plan       *plan
+	own        string
+	named      bool // each provider's rows are wanted
+	matched    bool // the rows passed the filter before they came
+	dictionary *Dictionary
+	pager      *pager
+	sorter     *sorter // nil: the rows go out as they come
+	revision   int64
+	committed  time.Time
+	send       func(*Page) error
 
-	key     []string // of the series that is being added
-	pending []string // the key of the candidates
+	several bool     // more than one provider may have a key
+	pending []uint32 // the key of the group
 	group   []candidate
-	texts   []string
-	builder *block.Builder
+	picks   []pick
+	skip    int
+	left    int // how many rows are wanted still; negative: all
+	paged   row // the one written last
 	sent    bool
 }
 
-// candidate is a provider's series of the pending key.
+// candidate is a provider's series of a key.
 type candidate struct {
 	provider string
 	track    Track
 	comments []string // by position in the track; nil: none
+	actions  []byte   // by position in the track; nil: none
 }
 
-func newAnswer(p *plan, own string, named bool) *answer {
-	coded := append(p.flow.Structure.DimensionIDs(), block.TimePeriod, block.ObsStatus, block.ConfStatus, block.Comment, block.Provider)
+// pick is a figure of a candidate.
+type pick struct {
+	from *candidate
+	at   int
+}
+
+func newAnswer(p *plan, dictionary *Dictionary, own string, providers []string) *answer {
 	a := &answer{
-		plan: p, own: own, named: named,
-		key: make([]string, len(p.flow.Structure.Dimensions)), texts: make([]string, len(coded)),
-		builder: block.NewBuilder(coded, []string{block.ObsValue}),
+		plan: p, own: own, dictionary: dictionary, several: len(providers) > 1, skip: p.offset, left: -1,
+		pager: newPager(p.flow.Structure, dictionary, p.delta),
+	}
+	if p.limit > 0 {
+		a.left = p.limit
+	}
+	if len(p.order) > 0 {
+		a.sorter = newSorter(p.order, p.flow, dictionary)
 	}
 	return a
 }
 
-// add adds a series with the key a.key. comment returns that of a position in the track.
-func (a *answer) add(provider string, track *Track, comment func(int) string) error {
-	if len(a.group) > 0 && !slices.Equal(a.key, a.pending) {
+// add adds a series, which it does not keep.
+func (a *answer) add(key []uint32, c *candidate) error {
+	if !a.several {
+		a.pending = append(a.pending[:0], key...)
+		return a.write(a.keep(c, a.picks[:0]))
+	}
+	if len(a.group) > 0 && !slices.Equal(key, a.pending) {
 		if err := a.flush(); err != nil {
 			return err
 		}
 	}
-	a.pending = append(a.pending[:0], a.key...)
-	c := candidate{provider: provider, track: Track{Periods: slices.Clone(track.Periods), Cells: slices.Clone(track.Cells)}}
-	for i := range track.Periods {
-		if text := comment(i); text != "" {
-			if c.comments == nil {
-				c.comments = make([]string, len(track.Periods))
-			}
-			c.comments[i] = text
-		}
+	a.pending = append(a.pending[:0], key...)
+	if len(a.group) < cap(a.group) {
+		a.group = a.group[:len(a.group)+1]
+	} else {
+		a.group = append(a.group, candidate{})
 	}
-	a.group = append(a.group, c)
+	kept := &a.group[len(a.group)-1] // its slices are used again
+	kept.provider = c.provider
+	kept.track.Periods = append(kept.track.Periods[:0], c.track.Periods...)
+	kept.track.Cells = append(kept.track.Cells[:0], c.track.Cells...)
+	kept.comments, kept.actions = slices.Clone(c.comments), slices.Clone(c.actions)
 	return nil
 }
 
-// addTables adds what the tables, one a provider and all with one dictionary, hold, in the order that the ranks give the
-// codes.
-func (a *answer) addTables(tables []*Table, providers []string, ranks [][]int) error {
-	type entry struct {
-		table, series int
-		key           []uint32
+// flush writes the rows of the pending key.
+func (a *answer) flush() error {
+	group, picks := a.group, a.picks[:0]
+	a.group = a.group[:0]
+	switch {
+	case len(group) == 1:
+		picks = a.keep(&group[0], picks)
+	case a.named:
+		for i := range group {
+			picks = a.keep(&group[i], picks)
+		}
+		slices.SortStableFunc(picks, func(x, y pick) int { return int(x.period()) - int(y.period()) })
+	default:
+		var err error
+		if picks, err = a.choose(group, picks); err != nil {
+			return err
+		}
+		picks = a.cut(picks)
 	}
-	var entries []entry
-	for i, t := range tables {
-		for s := range t.tracks {
-			entries = append(entries, entry{i, s, t.Key(s)})
+	return a.write(picks)
+}
+
+func (p pick) period() int32 { return p.from.track.Periods[p.at] }
+
+// keep appends the figures of a series that are wanted.
+func (a *answer) keep(c *candidate, picks []pick) []pick {
+	from := len(picks)
+	for i := range c.track.Periods {
+		if p := (pick{c, i}); a.matches(p) {
+			picks = append(picks, p)
 		}
 	}
-	slices.SortFunc(entries, func(a, b entry) int {
-		for i := range a.key {
-			if order := cmp.Compare(ranks[i][a.key[i]], ranks[i][b.key[i]]); order != 0 {
-				return order
+	return append(picks[:from], a.cut(picks[from:])...)
+}
+
+// cut leaves the first and the last of the figures of a series, where that is asked for.
+func (a *answer) cut(picks []pick) []pick {
+	first, last := a.plan.first, a.plan.last
+	if first == 0 && last == 0 || first+last >= len(picks) {
+		return picks
+	}
+	return append(picks[:first], picks[len(picks)-last:]...)
+}
+
+// choose appends, for each period that several providers may have, the own figure, else the only one.
+func (a *answer) choose(group []candidate, picks []pick) ([]pick, error) {
+	var periods []int32
+	for _, c := range group {
+		periods = append(periods, c.track.Periods...)
+	}
+	slices.Sort(periods)
+	for _, period := range slices.Compact(periods) {
+		var chosen pick
+		for i := range group {
+			at, ok := slices.BinarySearch(group[i].track.Periods, period)
+			switch {
+			case !ok:
+			case chosen.from == nil:
+				chosen = pick{&group[i], at}
+			case chosen.from.provider != a.own:
+				key := make([]string, len(a.pending))
+				for d, code := range a.pending {
+					key[d] = a.dictionary.Text(d, code)
+				}
+				return nil, ambiguous(key, Frequency(key[0][0]).Period(period), chosen.from.provider, group[i].provider)
 			}
 		}
-		return cmp.Compare(a.table, b.table)
-	})
-	for _, e := range entries {
-		t := tables[e.table]
-		for i, code := range e.key {
-			a.key[i] = t.dictionary.Text(i, code)
+		if a.matches(chosen) {
+			picks = append(picks, chosen)
 		}
-		at := slices.Index(t.further, block.Comment)
-		track := &t.tracks[e.series]
-		err := a.add(providers[e.table], track, func(i int) string {
-			if track.Cells[i].Attributes == 0 {
+	}
+	return picks, nil
+}
+
+// matches reports whether a figure of the pending key passes what is left of the filter.
+func (a *answer) matches(p pick) bool {
+	if a.matched || a.plan.rest.IsTrue() {
+		return true
+	}
+	comment := ""
+	if p.from.comments != nil {
+		comment = p.from.comments[p.at]
+	}
+	return a.plan.passes(a.dictionary, a.pending, p.from.provider, p.period(), p.from.track.Cells[p.at], comment)
+}
+
+// passes reports whether a row passes what is left of the filter.
+func (p *plan) passes(dictionary *Dictionary, key []uint32, provider string, period int32, cell Cell, comment string) bool {
+	return p.rest.Match(func(component string) string {
+		switch component {
+		case block.ObsValue:
+			if math.IsNaN(cell.Value) {
 				return ""
 			}
-			return t.Attributes(track.Cells[i].Attributes)[at]
-		})
+			return figureText(cell.Value)
+		case block.TimePeriod:
+			return Frequency(dictionary.Text(0, key[0])[0]).Period(period).String()
+		case block.ObsStatus:
+			return statusText(cell.ObsStatus)
+		case block.ConfStatus:
+			return statusText(cell.ConfStatus)
+		case block.Comment:
+			return comment
+		case block.Provider:
+			return provider
+		}
+		dimension := p.flow.Structure.Dimension(component)
+		return dictionary.Text(dimension, key[dimension])
+	})
+}
+
+// write writes rows of the pending key, or keeps them for sorting.
+func (a *answer) write(picks []pick) error {
+	a.picks = picks[:0]
+	if len(picks) == 0 {
+		return nil
+	}
+	key := a.pending
+	if a.sorter != nil {
+		key = slices.Clone(key)
+	}
+	frequency := Frequency(a.dictionary.Text(0, key[0])[0])
+	a.paged = row{}
+	for _, p := range picks {
+		r := row{key: key, provider: p.from.provider, period: frequency.Period(p.period()), cell: p.from.track.Cells[p.at]}
+		if p.from.comments != nil {
+			r.comment = p.from.comments[p.at]
+		}
+		if p.from.actions != nil {
+			r.action = p.from.actions[p.at]
+		}
+		var err error
+		if a.sorter != nil {
+			err = a.sorter.add(r)
+		} else {
+			err = a.page(&r)
+		}
 		if err != nil {
 			return err
 		}
@@ -104,114 +232,52 @@ func (a *answer) addTables(tables []*Table, providers []string, ranks [][]int) e
 	return nil
 }
 
-// flush writes the rows of the pending key.
-func (a *answer) flush() error {
-	group := a.group
-	a.group = a.group[:0]
-	if len(group) == 1 {
-		for i := range group[0].track.Periods {
-			if err := a.row(&group[0], i); err != nil {
-				return err
-			}
-		}
+// page writes a row, unless it is left out at the beginning, and sends a page that is full.
+func (a *answer) page(r *row) error {
+	if a.skip > 0 {
+		a.skip--
 		return nil
 	}
-	var periods []int32
-	for _, c := range group {
-		periods = append(periods, c.track.Periods...)
+	if a.paged.key == nil || &a.paged.key[0] != &r.key[0] || a.paged.provider != r.provider {
+		a.pager.key(r.key, r.provider)
+		a.paged = *r
 	}
-	slices.Sort(periods)
-	for _, period := range slices.Compact(periods) {
-		if err := a.choose(group, period); err != nil {
+	a.pager.row(r.period.Index, r.cell, r.comment, r.action)
+	if a.pager.rows == pageRows {
+		if err := a.sendPage(); err != nil {
 			return err
 		}
+	}
+	if a.left--; a.left == 0 {
+		return errEnough
 	}
 	return nil
 }
 
-// choose writes the rows of a period that several providers may have: all of them where the query names the providers,
-// else the own one, else the only one.
-func (a *answer) choose(group []candidate, period int32) error {
-	chosen, at := -1, 0
-	for i := range group {
-		j, ok := slices.BinarySearch(group[i].track.Periods, period)
-		switch {
-		case !ok:
-		case a.named:
-			if err := a.row(&group[i], j); err != nil {
-				return err
-			}
-		case chosen < 0:
-			chosen, at = i, j
-		case group[chosen].provider != a.own:
-			return ambiguous(a.pending, Frequency(a.pending[0][0]).Period(period), group[chosen].provider, group[i].provider)
-		}
-	}
-	if chosen < 0 {
-		return nil
-	}
-	return a.row(&group[chosen], at)
-}
-
-func (a *answer) row(c *candidate, i int) error {
-	cell := c.track.Cells[i]
-	n := copy(a.texts, a.pending)
-	a.texts[n] = Frequency(a.pending[0][0]).Period(c.track.Periods[i]).String()
-	a.texts[n+1], a.texts[n+2] = string(cell.ObsStatus), string(cell.ConfStatus)
-	a.texts[n+3], a.texts[n+4] = "", c.provider
-	if c.comments != nil {
-		a.texts[n+3] = c.comments[i]
-	}
-	if !a.plan.rest.IsTrue() && !a.plan.rest.Match(func(component string) string { return a.text(component, cell.Value) }) {
-		return nil
-	}
-	a.builder.Append(a.texts, []float64{cell.Value})
-	if a.builder.Rows() < blockRows {
-		return nil
-	}
-	return a.page()
-}
-
-// text returns the value of a component in the row that is being written.
-func (a *answer) text(component string, value float64) string {
-	n := len(a.key)
-	switch component {
-	case block.ObsValue:
-		return figureText(value)
-	case block.TimePeriod:
-		return a.texts[n]
-	case block.ObsStatus:
-		return a.texts[n+1]
-	case block.ConfStatus:
-		return a.texts[n+2]
-	case block.Comment:
-		return a.texts[n+3]
-	case block.Provider:
-		return a.texts[n+4]
-	}
-	return a.texts[a.plan.flow.Structure.Dimension(component)]
-}
-
-// page sends the rows written since the last one.
-func (a *answer) page() error {
+// sendPage sends the rows written since the last one.
+func (a *answer) sendPage() error {
 	a.sent = true
-	made := a.builder.Block()
-	// The figures come before the statuses, as the order of the columns is documented.
-	last := len(made.Columns) - 1
-	columns := slices.Concat(made.Columns[:len(a.key)+1], made.Columns[last:], made.Columns[len(a.key)+1:last])
-	a.builder.Reset()
-	return a.send(&Page{Block: &block.Block{Rows: made.Rows, Columns: columns}, Revision: a.revision, RevisionTime: a.committed})
+	return a.send(&Page{Block: a.pager.block(), Revision: a.revision, RevisionTime: a.committed})
 }
 
-// close sends what is left. An answer without rows is one empty page.
-func (a *answer) close() error {
-	if len(a.group) > 0 {
-		if err := a.flush(); err != nil {
-			return err
+// close sends what is left, err being how the reading ended. An answer without rows is one empty page.
+func (a *answer) close(err error) error {
+	if err == nil && len(a.group) > 0 {
+		err = a.flush()
+	}
+	if err == nil && a.sorter != nil {
+		rows := a.sorter.sorted()
+		for i := range rows {
+			if err = a.page(&rows[i]); err != nil {
+				break
+			}
 		}
 	}
-	if a.builder.Rows() > 0 || !a.sent {
-		return a.page()
+	if err != nil && !errors.Is(err, errEnough) {
+		return err
+	}
+	if a.pager.rows > 0 || !a.sent {
+		return a.sendPage()
 	}
 	return nil
 }

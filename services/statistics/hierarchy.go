@@ -160,3 +160,29 @@ func (h *Hierarchy) Covers(a, b string) bool {
 	j, okB := h.positions[b]
 	return okA && okB && slices.Contains(h.coverers[j], i)
 }
+
+// containers returns the codes that contain a code: those that it is a part of, and those that cover it or one of these.
+func (h *Hierarchy) containers(code string) []string {
+	node, ok := h.positions[code]
+	if !ok {
+		return nil
+	}
+	seen := map[int]bool{node: true}
+	var codes []string
+	for waiting := []int{node}; len(waiting) > 0; {
+		next := waiting[0]
+		waiting = waiting[1:]
+		above := slices.Clone(h.coverers[next])
+		if h.parents[next] >= 0 {
+			above = append(above, h.parents[next])
+		}
+		for _, container := range above {
+			if !seen[container] {
+				seen[container] = true
+				codes = append(codes, h.list.Codes[container].ID)
+				waiting = append(waiting, container)
+			}
+		}
+	}
+	return codes
+}

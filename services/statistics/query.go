@@ -1,7 +1,9 @@
 package statistics
 
 import (
+	"cmp"
 	"context"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -20,6 +22,13 @@ type Query struct {
 	Filter     filter.Filter // chooses among the rows of the answer
 	Start, End string        // the first and the last period; "": no bound
 	At         Moment
+	Since      Moment   // only what changed after that state; the zero Moment: everything
+	First      int      // of each series only so many figures from the start; 0: all
+	Last       int      // of each series only so many figures before the end; 0: all
+	Offset     int      // how many rows are left out at the beginning
+	Limit      int      // at most so many rows; 0: all
+	OrderBy    []string // as [ParseOrder] reads them; none: keys, then periods
+	Sight      Sight    // what the caller may see
 }
 
 // Selection fixes a dimension to codes, or rolls it up to a level. One of the two is empty.
@@ -29,33 +38,20 @@ type Selection struct {
 	Level     string
 }
 
-// Page is a part of an answer: rows in the order of keys, then periods. Keys are in the order in which the node came to
-// know their codes. Its block has the dimensions in key order, TIME_PERIOD, OBS_VALUE, OBS_STATUS, CONF_STATUS, COMMENT
-// and _PROVIDER.
-type Page struct {
-	Block        *block.Block
-	Revision     int64
-	RevisionTime time.Time
-}
-
 // Query answers with pages, at least one. An answer that ends with an error is not complete.
+//
+// Where Since is given, a row has an action: M where it is new or has changed, D where it is gone. What changed and changed
+// back is no change. Rows of all providers are told, those of several for one figure too. A figure whose embargo ended since
+// is new. There are no changes of sums: it is a fault to roll up then.
 //
 // A fault of reason PROVIDER_AMBIGUOUS says that two partners hold a figure that the own state does not, and the query
 // names none of them.
 func (s *Service) Query(ctx context.Context, q Query, send func(*Page) error) error {
-	catalogue, err := s.Catalogue(ctx)
-	if err != nil {
-		return err
-	}
-	flow, err := catalogue.Flow(q.Dataflow)
-	if err != nil {
-		return err
-	}
-	p, err := newPlan(flow, &q)
-	if err != nil {
-		return err
-	}
-	return s.store.View(ctx, q.At, func(ctx context.Context, snapshot Snapshot) error {
+	return s.view(ctx, q.Dataflow, q.At, func(ctx context.Context, flow *Flow, snapshot Snapshot) error {
+		p, err := newPlan(flow, &q)
+		if err != nil {
+			return err
+		}
 		dictionary, err := snapshot.Dictionary(ctx, flow)
 		if err != nil {
 			return err
@@ -67,18 +63,29 @@ func (s *Service) Query(ctx context.Context, q Query, send func(*Page) error) er
 				return err
 			}
 		}
-		a := newAnswer(p, s.state, len(q.Providers) > 0)
-		a.revision, a.committed = snapshot.Revision()
-		a.send = send
-		if len(p.axes) == 0 && len(p.frequencies) == 0 {
-			err = p.stream(ctx, snapshot, dictionary, providers, a)
-		} else {
-			err = p.rollUp(ctx, snapshot, dictionary, providers, a)
-		}
+		veil, err := newVeil(ctx, snapshot, flow, providers, q.Sight, s.now())
 		if err != nil {
 			return err
 		}
-		return a.close()
+		rolled := len(p.axes) > 0 || len(p.frequencies) > 0
+		if rolled {
+			dictionary = p.extended(dictionary)
+		}
+		a := newAnswer(p, dictionary, s.state, providers)
+		a.named = len(q.Providers) > 0 || p.delta
+		a.revision, a.committed = snapshot.Revision()
+		a.send = send
+		switch {
+		case p.delta && rolled:
+			err = fault.InvalidField("selections", "changes are of stored figures: they cannot be rolled up")
+		case p.delta:
+			err = p.changes(ctx, snapshot, q.Since, veil, providers, a)
+		case rolled:
+			err = p.rollUp(ctx, snapshot, veil, providers, a)
+		default:
+			err = p.stream(ctx, snapshot, veil, providers, a)
+		}
+		return a.close(err)
 	})
 }
 
@@ -108,10 +115,18 @@ type plan struct {
 	frequencies []Frequency
 	selector    Selector
 	rest        filter.Filter // what is left to be looked at row by row
+
+	delta         bool // only what changed is asked for
+	first, last   int  // how many figures of a series; 0 and 0: all
+	offset, limit int
+	order         []Order
 }
 
 func newPlan(flow *Flow, q *Query) (*plan, error) {
-	p := &plan{flow: flow, filter: q.Filter}
+	p := &plan{
+		flow: flow, filter: q.Filter, delta: q.Since != Moment{},
+		first: q.First, last: q.Last, offset: q.Offset, limit: q.Limit,
+	}
 	var wrong violations
 	seen := map[string]bool{}
 	for _, selection := range q.Selections {
@@ -140,10 +155,42 @@ func newPlan(flow *Flow, q *Query) (*plan, error) {
 	if q.At.Revision != 0 && !q.At.Time.IsZero() {
 		wrong.add("revision", "at most one of revision and asOf may be given")
 	}
-	if q.At.Revision < 0 {
-		wrong.add("revision", "%d is negative", q.At.Revision)
+	if q.Since.Revision != 0 && !q.Since.Time.IsZero() {
+		wrong.add("afterRevision", "at most one of afterRevision and updatedAfter may be given")
 	}
+	for field, n := range map[string]int64{
+		"revision": q.At.Revision, "afterRevision": q.Since.Revision, "firstObservations": int64(q.First),
+		"lastObservations": int64(q.Last), "offset": int64(q.Offset), "limit": int64(q.Limit),
+	} {
+		if n < 0 {
+			wrong.add(field, "%d is negative", n)
+		}
+	}
+	p.orderBy(q.OrderBy, &wrong)
 	return p, wrong.fault("the query of " + flow.Ref.String())
+}
+
+func (p *plan) orderBy(components []string, wrong *violations) {
+	if len(components) > maxOrder {
+		wrong.add("orderBy", "names %d components, at most %d are allowed", len(components), maxOrder)
+		return
+	}
+	for _, text := range components {
+		order, ok := ParseOrder(text)
+		switch {
+		case !ok:
+			wrong.add("orderBy", "%q is not of the form COMPONENT or COMPONENT desc", text)
+		case !p.isComponent(order.Component):
+			wrong.add("orderBy", "%q is no component of the answer", order.Component)
+		default:
+			p.order = append(p.order, order)
+		}
+	}
+}
+
+// isComponent reports whether a row of the answer has the component.
+func (p *plan) isComponent(id string) bool {
+	return p.flow.Structure.Dimension(id) >= 0 || slices.Contains(rowComponents, id)
 }
 
 func (p *plan) askFrequencies(selection Selection, wrong *violations) {
@@ -212,7 +259,7 @@ func (p *plan) checkFilter(wrong *violations) {
 		return
 	}
 	for _, component := range p.filter.Components() {
-		if p.flow.Structure.Dimension(component) < 0 && !slices.Contains(rowComponents, component) {
+		if !p.isComponent(component) {
 			wrong.add("filter", "%q is no component of the answer", component)
 		}
 	}
@@ -257,8 +304,26 @@ func (p *plan) decide(dictionary *Dictionary) {
 			rest = append(rest, conjunct)
 		}
 	}
-	p.rest = filter.And(rest...)
+	p.rest = valued(filter.And(rest...))
 	p.selector = Selector{Filter: filter.And(conditions...), Spans: p.spans()}
+}
+
+// valued returns the filter by which a figure without a value is neither less nor greater than any.
+func valued(f filter.Filter) filter.Filter {
+	switch f.Op {
+	case filter.OpLt, filter.OpLe, filter.OpGt, filter.OpGe:
+		if f.Component == block.ObsValue {
+			return filter.And(f, filter.Compare(filter.OpNe, block.ObsValue, ""))
+		}
+	case filter.OpAnd, filter.OpOr, filter.OpNot:
+		if len(f.Operands) > 0 {
+			f.Operands = slices.Clone(f.Operands)
+			for i := range f.Operands {
+				f.Operands[i] = valued(f.Operands[i])
+			}
+		}
+	}
+	return f
 }
 
 // stored returns those of the axis's codes and their parts that are stored, and whether there are parts among them.
@@ -328,64 +393,148 @@ func (p *plan) spans() []Span {
 }
 
 // stream answers with what is stored, as it is read.
-func (p *plan) stream(ctx context.Context, snapshot Snapshot, dictionary *Dictionary, providers []string, a *answer) error {
-	comment := slices.Index(p.flow.Structure.FurtherAttributes(), block.Comment)
-	for series, err := range snapshot.Read(ctx, p.flow, providers, p.selector) {
-		if err != nil {
-			return err
-		}
-		for i, code := range series.Key {
-			a.key[i] = dictionary.Text(i, code)
-		}
-		err := a.add(series.Provider, &series.Track, func(i int) string {
-			if further, ok := series.Further[series.Track.Periods[i]]; ok && comment >= 0 {
-				return further[comment]
-			}
-			return ""
-		})
-		if err != nil {
-			return err
+func (p *plan) stream(ctx context.Context, snapshot Snapshot, veil *veil, providers []string, a *answer) error {
+	selector := p.selector
+	if a.left >= 0 && a.sorter == nil {
+		selector.Enough = a.skip + a.left
+	}
+	comment := commentOf(p.flow.Structure)
+	c := &candidate{}
+	return veil.read(ctx, snapshot, providers, selector, false, func(series *Series) error {
+		c.provider, c.track = series.Provider, series.Track
+		c.comments = series.comments(comment)
+		return a.add(series.Key, c)
+	})
+}
+
+// comments returns the values of the further attribute at a position, by position in the track; nil where there are none.
+func (s *Series) comments(attribute int) []string {
+	if len(s.Further) == 0 || attribute < 0 {
+		return nil
+	}
+	comments := make([]string, len(s.Track.Periods))
+	for i, period := range s.Track.Periods {
+		if further, ok := s.Further[period]; ok {
+			comments[i] = further[attribute]
 		}
 	}
-	return nil
+	return comments
 }
 
 // rollUp answers with sums. Time comes last, so that a sum over sections or citizenships is made where both the total
 // and its parts are still told apart by period.
-func (p *plan) rollUp(ctx context.Context, snapshot Snapshot, dictionary *Dictionary, providers []string, a *answer) error {
+func (p *plan) rollUp(ctx context.Context, snapshot Snapshot, veil *veil, providers []string, a *answer) error {
 	structure := *p.flow.Structure
-	if !slices.Contains(structure.FurtherAttributes(), block.Comment) {
+	if commentOf(&structure) < 0 {
 		structure.Attributes = append(slices.Clip(structure.Attributes), Component{ID: block.Comment})
 	}
 	first := NewTable(&structure)
+	first.dictionary = a.dictionary
 	tables := make([]*Table, len(providers))
-	recoders := map[string]*recoder{}
+	places := map[string]*Table{}
 	for i, provider := range providers {
 		tables[i] = first.Empty()
-		recoders[provider] = newRecoder(dictionary, tables[i])
+		places[provider] = tables[i]
 	}
-	for series, err := range snapshot.Read(ctx, p.flow, providers, p.selector) {
-		if err != nil {
-			return err
-		}
-		recoders[series.Provider].put(series)
+	err := veil.read(ctx, snapshot, providers, p.selector, true, func(series *Series) error {
+		places[series.Provider].putSeries(series)
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	for i, provider := range providers {
 		tables[i] = RollUp(tables[i], p.axes...)
 		if len(p.frequencies) > 0 && tables[i].Len() > 0 {
-			calendar, err := p.calendar(ctx, snapshot, dictionary, provider, first.dictionary)
+			calendar, err := p.calendar(ctx, snapshot, provider, a.dictionary)
 			if err != nil {
 				return err
 			}
 			tables[i] = RollUpTime(tables[i], p.frequencies, calendar)
 		}
 	}
-	return a.addTables(tables, providers, p.ranks(first.dictionary, dictionary))
+	return a.addTables(tables, providers)
+}
+
+// putSeries puts the cells of a series into a table with the same dictionary.
+func (t *Table) putSeries(series *Series) {
+	n := t.Series(series.Key)
+	for i, period := range series.Track.Periods {
+		cell := series.Track.Cells[i]
+		if further, ok := series.Further[period]; ok {
+			set := make([]string, len(t.further))
+			copy(set, further)
+			cell.Attributes = t.AttributeSet(set)
+		}
+		t.Put(n, period, cell)
+	}
+}
+
+// addTables adds what the tables, one a provider and all with one dictionary, hold, in the order of keys. What is under
+// embargo is not there.
+func (a *answer) addTables(tables []*Table, providers []string) error {
+	type entry struct {
+		table, series int
+		key           []uint32
+	}
+	var entries []entry
+	for i, t := range tables {
+		for s := range t.tracks {
+			entries = append(entries, entry{i, s, t.Key(s)})
+		}
+	}
+	slices.SortFunc(entries, func(a, b entry) int {
+		return cmp.Or(slices.Compare(a.key, b.key), cmp.Compare(a.table, b.table))
+	})
+	c := &candidate{}
+	for _, e := range entries {
+		t := tables[e.table]
+		comment := slices.Index(t.further, block.Comment)
+		c.provider, c.track, c.comments = providers[e.table], Track{}, nil
+		for i, cell := range t.tracks[e.series].Cells {
+			if cell.ObsStatus == underEmbargo {
+				continue
+			}
+			c.track.Periods = append(c.track.Periods, t.tracks[e.series].Periods[i])
+			c.track.Cells = append(c.track.Cells, cell)
+			text := ""
+			if cell.Attributes != 0 {
+				text = t.Attributes(cell.Attributes)[comment]
+			}
+			c.comments = append(c.comments, text)
+		}
+		if c.track.Len() == 0 {
+			continue
+		}
+		if err := a.add(e.key, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// extended returns the stored codes with those that only a sum has, the latter in the order of the codelist, so that the
+// order of numbers is that of answers.
+func (p *plan) extended(stored *Dictionary) *Dictionary {
+	all := stored.Clone()
+	for _, axis := range p.axes {
+		codes := slices.Clone(axis.Codes)
+		slices.SortFunc(codes, axis.Tree.Compare)
+		for _, code := range codes {
+			all.Add(axis.Dimension, code)
+		}
+	}
+	for i := range len(period.Frequencies) {
+		if code := period.Frequencies[i : i+1]; slices.Contains(p.frequencies, Frequency(code[0])) {
+			all.Add(0, code)
+		}
+	}
+	return all
 }
 
 // calendar tells for which periods of the query the provider has any figure with the same REF_AREA and INDICATOR, where
 // the structure has these dimensions.
-func (p *plan) calendar(ctx context.Context, snapshot Snapshot, stored *Dictionary, provider string, dictionary *Dictionary) (Calendar, error) {
+func (p *plan) calendar(ctx context.Context, snapshot Snapshot, provider string, dictionary *Dictionary) (Calendar, error) {
 	dimensions := []int{0}
 	for _, id := range []string{"REF_AREA", "INDICATOR"} {
 		if i := p.flow.Structure.Dimension(id); i > 0 {
@@ -393,20 +542,21 @@ func (p *plan) calendar(ctx context.Context, snapshot Snapshot, stored *Dictiona
 		}
 	}
 	known := map[[3]string]map[int32]bool{}
-	for presence, err := range snapshot.Presence(ctx, p.flow, provider, dimensions) {
-		if err != nil {
-			return nil, err
-		}
-		var codes [3]string
-		for i, dimension := range dimensions {
-			codes[i] = stored.Text(dimension, presence.Codes[i])
-		}
-		if known[codes] == nil {
-			known[codes] = map[int32]bool{}
-		}
-		for _, period := range presence.Periods {
-			known[codes][period] = true
-		}
+	err := snapshot.Index(ctx, p.flow, provider, func(x *Index) error {
+		x.presence(dimensions, func(numbers [3]uint16, periods map[int32]bool) {
+			var codes [3]string
+			for i, dimension := range dimensions {
+				codes[i] = dictionary.Text(dimension, uint32(numbers[i]))
+			}
+			if known[codes] == nil {
+				known[codes] = periods
+			}
+			maps.Copy(known[codes], periods)
+		})
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	// A code that was rolled up has the periods of all its parts.
 	has := func(codes [3]string, period int32) bool {
@@ -447,26 +597,6 @@ func (p *plan) calendar(ctx context.Context, snapshot Snapshot, stored *Dictiona
 		}
 		return answer
 	}, nil
-}
-
-// ranks returns the place of each code of a dictionary in the order of answers: that of the stored codes, then those
-// that only a sum has, in the order of the codelist.
-func (p *plan) ranks(dictionary, stored *Dictionary) [][]int {
-	ranks := make([][]int, len(dictionary.texts))
-	for i, texts := range dictionary.texts {
-		ranks[i] = make([]int, len(texts))
-		for code, text := range texts {
-			if n, ok := stored.Find(i, text); ok {
-				ranks[i][code] = int(n)
-				continue
-			}
-			ranks[i][code] = stored.Len(i) + code
-			if tree := p.flow.Dimensions[i]; tree != nil {
-				ranks[i][code] = stored.Len(i) + tree.positions[text]
-			}
-		}
-	}
-	return ranks
 }
 
 // ambiguous says that two partners hold a figure.

@@ -350,7 +350,7 @@ func sumOverTime(t *Table, key []uint32, frequency Frequency, tracks map[Frequen
 					present++
 				}
 			}
-			if present < len(all) {
+			if present < len(all) && !math.IsNaN(cell.Value) {
 				cell.ObsStatus = LowQuality
 				cell.Attributes = t.withComment(fmt.Sprintf("%d of %d periods", present, len(all)))
 			}

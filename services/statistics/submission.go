@@ -108,14 +108,21 @@ type Span struct {
 type Selector struct {
 	Filter filter.Filter // over the dimensions
 	Spans  []Span        // nil: all periods. A frequency without a span is not read
+	Enough int           // after so many figures the reader may end the reading; 0: it will not
 }
 
 // Series is what is read of one key: the figures of one provider. It is valid until the next one is read.
 type Series struct {
 	Provider string
+	Place    int      // of what is read at once; for the reader alone
 	Key      []uint32 // as the reader's dictionary numbers the codes
 	Track    Track
 	Further  map[int32][]string // values of the structure's further attributes by period, where a figure has any
+}
+
+// Change is a series in two states of the data. One of them may have no figures. It is valid until the next one is read.
+type Change struct {
+	Before, After Series // with the same provider and key
 }
 
 // Reader reads figures.
@@ -132,16 +139,23 @@ type Snapshot interface {
 	Reader
 	// Revision returns the number of the state, 0 before the first, and when it was committed.
 	Revision() (number int64, committed time.Time)
+	// StructuresChange returns what [Store.StructuresChange] does, for the same state.
+	StructuresChange() int64
+	// Before returns the number and the time of the last revision of the node that is not after the moment; 0 where there is
+	// none. A number that there is not yet is a fault of kind NotFound.
+	Before(ctx context.Context, at Moment) (number int64, committed time.Time, err error)
 	// Providers returns whose figures the dataflow holds, sorted.
 	Providers(ctx context.Context, dataflow Ref) ([]string, error)
-	// Presence gives the periods for which the provider has any figure, by the codes of the dimensions.
-	Presence(ctx context.Context, flow *Flow, provider string, dimensions []int) iter.Seq2[Presence, error]
-}
-
-// Presence is what a provider has figures for: some periods under some codes.
-type Presence struct {
-	Codes   []uint32 // of the dimensions asked for
-	Periods []int32
+	// Restricted gives, in no order, series with the figures that the sight does not show, in this state or in the newest, or
+	// that have an EMBARGO_TIME; perhaps with others beside them. A series may come twice.
+	Restricted(ctx context.Context, flow *Flow, providers []string, sight Sight) iter.Seq2[*Series, error]
+	// Changes gives the series of the providers that differ between the state of a revision of the node, 0 being the state
+	// before the first, and this state, and those with the keys also, in the order of keys, then of providers. Figures that
+	// are in one place in both states may be left out of both.
+	Changes(ctx context.Context, flow *Flow, providers []string, since int64, s Selector, also [][]uint32) iter.Seq2[*Change, error]
+	// Index calls do with the index of what the provider has in this state; do must not keep it. Where the index is ahead of the
+	// state it returns [ErrNewerIndex], and a newer view should be taken.
+	Index(ctx context.Context, flow *Flow, provider string, do func(*Index) error) error
 }
 
 // Transaction changes figures. What it does is seen by others when it is committed, all at once.
@@ -193,6 +207,8 @@ type Store interface {
 	Update(ctx context.Context, do func(ctx context.Context, tx Transaction) error) error
 	// View runs do on the state of the data at the moment.
 	View(ctx context.Context, at Moment, do func(ctx context.Context, s Snapshot) error) error
+	// ViewFlow is View for who reads one dataflow, which is looked up at once.
+	ViewFlow(ctx context.Context, flow *Flow, at Moment, do func(ctx context.Context, s Snapshot) error) error
 	// Revisions returns at most limit revisions after the cursor, in the order of commits; "": from the first.
 	Revisions(ctx context.Context, cursor string, limit int) ([]Revision, error)
 	// Wait returns when there may be new revisions, at the latest after a second or two, or when ctx ends.

@@ -17,6 +17,7 @@ const (
 	FreeToShow   = 'F' // of CL_CONF_STATUS
 	Confidential = 'C' // of CL_CONF_STATUS
 	LowQuality   = 'U' // of CL_OBS_STATUS: low reliability
+	MissingValue = 'O' // of CL_OBS_STATUS
 )
 
 // Cell is a figure: the value of a series in a period. The zero Cell is none.
@@ -301,18 +302,20 @@ func (t *Table) Attributes(set uint32) []string {
 	return strings.Split(t.sets.Text(0, set), setSeparator)
 }
 
-// The statuses from the one that warns the least to the one that warns the most. A figure under a status of
-// CL_OBS_STATUS that means "missing" is no ordinary figure either.
-const statusOrder = "AWGDBVPJSIEFNKHLMOQU"
+// The statuses from the one that warns the least to the one that warns the most, of figures with a value and of those
+// without.
+const (
+	statusOrder  = "AWGDBVPJSIEFNKHLMOQU"
+	missingOrder = "KHMLOQ"
+)
 
-// Sum returns the sum of two figures. Its OBS_STATUS is, of the two, the one that warns more, from A (normal) over W, G,
-// D, B, V, P, J, S, I, E, F, N, then those that mean missing, to U (low reliability). Its CONF_STATUS is F where both
-// are, else the other; C where both are restricted in different ways. It has no further attributes and no line.
+// Sum returns the sum of two figures. It has a value only where both have, since a sum without one of its parts is another
+// figure; its OBS_STATUS then is that of the one without a value, of two from K and H over M, L and O (missing) to Q
+// (suppressed). Else it is, of the two, the one that warns more, from A (normal) over W, G, D, B, V, P, J, S, I, E, F, N to U
+// (low reliability). Its CONF_STATUS is F where both are, else the other; C where both are restricted in different ways. It
+// has no further attributes and no line.
 func Sum(a, b Cell) Cell {
-	sum := Cell{Value: a.Value + b.Value, ObsStatus: a.ObsStatus, ConfStatus: a.ConfStatus}
-	if strings.IndexByte(statusOrder, b.ObsStatus) > strings.IndexByte(statusOrder, a.ObsStatus) {
-		sum.ObsStatus = b.ObsStatus
-	}
+	sum := Cell{Value: a.Value + b.Value, ObsStatus: sumStatus(a, b), ConfStatus: a.ConfStatus}
 	switch {
 	case a.ConfStatus == FreeToShow:
 		sum.ConfStatus = b.ConfStatus
@@ -320,6 +323,40 @@ func Sum(a, b Cell) Cell {
 		sum.ConfStatus = Confidential
 	}
 	return sum
+}
+
+func sumStatus(a, b Cell) byte {
+	if a.ObsStatus == underEmbargo && b.ObsStatus == underEmbargo {
+		return underEmbargo
+	}
+	withoutA, withoutB := math.IsNaN(a.Value), math.IsNaN(b.Value)
+	switch {
+	case withoutA && !withoutB:
+		return missing(a.ObsStatus)
+	case withoutB && !withoutA:
+		return missing(b.ObsStatus)
+	case withoutA:
+		return higher(missingOrder, missing(a.ObsStatus), missing(b.ObsStatus))
+	}
+	return higher(statusOrder, a.ObsStatus, b.ObsStatus)
+}
+
+// missing returns the status that a sum has for lack of a figure with the status.
+func missing(status byte) byte {
+	switch {
+	case status == underEmbargo:
+		return Suppressed
+	case strings.IndexByte(missingOrder, status) < 0:
+		return MissingValue
+	}
+	return status
+}
+
+func higher(order string, a, b byte) byte {
+	if strings.IndexByte(order, b) > strings.IndexByte(order, a) {
+		return b
+	}
+	return a
 }
 
 // blockRows is how many rows a block has at most that is made here.

@@ -63,7 +63,7 @@ func run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("setting the server up: %w", err)
 	}
-	statisticspb.RegisterStatisticsServiceServer(server, statisticsrpc.NewServer(service))
+	statisticspb.RegisterStatisticsServiceServer(server, statisticsrpc.NewServer(service, policies))
 	server.Background(policies.Watch)
 	server.Background(store.Listen)
 	if cfg.EventsCloseEvery > 0 {

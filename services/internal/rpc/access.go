@@ -7,23 +7,37 @@ import (
 	"github.com/comity-federation/comity/services/fault"
 )
 
-// accessInput is the input of data.comity.access.
-type accessInput struct {
+// AccessInput is the input of the rules of data.comity.access.
+type AccessInput struct {
 	State    string         `json:"state"`
-	Workload accessWorkload `json:"workload"`
-	Person   *accessPerson  `json:"person"`
+	Workload AccessWorkload `json:"workload"`
+	Person   *AccessPerson  `json:"person"`
 	Service  string         `json:"service"`
 	Method   string         `json:"method"`
 }
 
-type accessWorkload struct {
+// AccessWorkload is the workload that calls.
+type AccessWorkload struct {
 	State   string `json:"state"`
 	Service string `json:"service"`
 }
 
-type accessPerson struct {
+// AccessPerson is who it calls for.
+type AccessPerson struct {
 	Subject string   `json:"subject"`
 	Roles   []string `json:"roles"`
+}
+
+// NewAccessInput returns the input for a call of a method of the state's service.
+func NewAccessInput(state string, caller Caller, service, method string) AccessInput {
+	input := AccessInput{
+		State: state, Workload: AccessWorkload{State: caller.State, Service: caller.Service},
+		Service: service, Method: method,
+	}
+	if caller.Person != nil {
+		input.Person = &AccessPerson{Subject: caller.Person.Subject, Roles: caller.Person.Roles}
+	}
+	return input
 }
 
 // access asks policy whether the caller may. A caller without a token is asked for one where a token could help.
@@ -38,13 +52,7 @@ func (s *Server) access(c *call, handler next) next {
 
 func (s *Server) mayCall(ctx context.Context, c *call) error {
 	caller := CallerFrom(ctx)
-	input := accessInput{
-		State: s.cfg.State, Workload: accessWorkload{State: caller.State, Service: caller.Service},
-		Service: c.service, Method: c.method,
-	}
-	if caller.Person != nil {
-		input.Person = &accessPerson{Subject: caller.Person.Subject, Roles: caller.Person.Roles}
-	}
+	input := NewAccessInput(s.cfg.State, caller, c.service, c.method)
 	var allowed bool
 	if _, err := s.policies.Evaluate(ctx, "data.comity.access.allow", input, &allowed); err != nil {
 		return err

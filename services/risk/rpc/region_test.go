@@ -3,6 +3,7 @@ package rpc_test
 import (
 	"compress/gzip"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net"
@@ -27,13 +28,20 @@ import (
 	statisticsrpc "github.com/comity-federation/comity/services/statistics/rpc"
 )
 
+// everything is a policy by which each caller sees all figures.
+type everything struct{}
+
+func (everything) Evaluate(_ context.Context, _ string, _, output any) (string, error) {
+	return "", json.Unmarshal([]byte(`{"confStatus": ["*"], "embargoed": true}`), output)
+}
+
 // realStatistics returns a client of the statistics service itself, with its own database.
 func realStatistics(t *testing.T, state string) *grpc.ClientConn {
 	t.Helper()
 	service := statisticsdomain.NewService(
 		statisticspostgres.New(postgrestest.New(t, statisticspostgres.Migrations)), state, time.Now,
 		func() string { return uuid.Must(uuid.NewV7()).String() })
-	return connect(t, statisticsrpc.NewServer(service))
+	return connect(t, statisticsrpc.NewServer(service, everything{}))
 }
 
 func connect(t *testing.T, s statisticspb.StatisticsServiceServer) *grpc.ClientConn {

@@ -149,7 +149,7 @@ func (s *state) startStatistics() {
 	s.statistics = statistics.NewService(store, string(s.code), time.Now, newID)
 	server, err := rpc.NewServer(s.config("statistics"), s.policies, s.log, nil)
 	must(s.t, err)
-	service := statisticsrpc.NewServer(s.statistics)
+	service := statisticsrpc.NewServer(s.statistics, s.policies)
 	statisticspb.RegisterStatisticsServiceServer(server, service)
 	server.Background(store.Listen)
 	must(s.t, server.Listen(s.t.Context()))

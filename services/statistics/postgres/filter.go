@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -17,6 +18,31 @@ type where struct {
 	structure  *statistics.DataStructure
 	dictionary *statistics.Dictionary
 	args       pgx.NamedArgs
+	condition  string // on c, the blocks, and s, the series
+	series     string // the join of series, where the condition speaks of it
+}
+
+// where returns the condition for what the selector selects.
+func (r *reader) where(ctx context.Context, flow *statistics.Flow, s statistics.Selector) (*where, error) {
+	dictionary, err := r.Dictionary(ctx, flow)
+	if err != nil {
+		return nil, err
+	}
+	w := &where{structure: flow.Structure, dictionary: dictionary, args: pgx.NamedArgs{}, condition: "true"}
+	if s.Spans != nil {
+		w.condition = w.spans(s.Spans)
+	}
+	if s.Filter.IsTrue() {
+		return w, nil
+	}
+	passes, err := w.sql(s.Filter)
+	if err != nil {
+		return nil, err
+	}
+	w.series = `
+		JOIN series s ON s.part = c.part AND s.key = c.key`
+	w.condition += ` AND ` + passes
+	return w, nil
 }
 
 func (w *where) sql(f filter.Filter) (string, error) {

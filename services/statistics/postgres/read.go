@@ -7,11 +7,9 @@ import (
 	"fmt"
 	"iter"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/comity-federation/comity/services/fault"
 	"github.com/comity-federation/comity/services/statistics"
 )
 
@@ -22,58 +20,7 @@ type reader struct {
 	past   bool                             // read the state of revision number, else the newest
 	number int64                            // of the node
 	own    map[int32]*statistics.Dictionary // by dataflow: with codes that this transaction added
-}
-
-// snapshot is a reader of one state of the data.
-type snapshot struct {
-	reader
-	committed time.Time
-}
-
-// begin finds out which revision it is that is seen. It is the first statement of the transaction, so that all that
-// follow see no later one.
-func (s *snapshot) begin(ctx context.Context) error {
-	var newest int64
-	var committed *time.Time
-	err := s.tx.QueryRow(ctx, `
-		SELECT
-			coalesce((SELECT max(number) FROM news), 0),
-			(SELECT max(committed_at) FROM news WHERE number = CASE WHEN @past THEN @number ELSE (SELECT max(number) FROM news) END)`,
-		pgx.NamedArgs{"past": s.past, "number": s.number}).Scan(&newest, &committed)
-	if err != nil {
-		return fmt.Errorf("finding the revision: %w", err)
-	}
-	if s.number > newest {
-		return fault.Missing("there is no revision %d yet", s.number)
-	}
-	if !s.past {
-		s.number = newest
-	}
-	if committed != nil {
-		s.committed = committed.UTC()
-	}
-	return nil
-}
-
-// Revision returns the number of the state and when it was committed.
-func (s *snapshot) Revision() (int64, time.Time) { return s.number, s.committed }
-
-// Providers returns whose figures a dataflow holds.
-func (s *snapshot) Providers(ctx context.Context, dataflow statistics.Ref) ([]string, error) {
-	rows, err := s.tx.Query(ctx, `
-		SELECT DISTINCT p.provider
-		FROM part p
-		JOIN dataflow d ON d.id = p.dataflow
-		WHERE d.ref = $1 AND EXISTS (SELECT FROM revision r WHERE r.part = p.id)
-		ORDER BY p.provider`, dataflow.String())
-	if err != nil {
-		return nil, fmt.Errorf("reading the providers of %s: %w", dataflow, err)
-	}
-	providers, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return nil, fmt.Errorf("reading the providers of %s: %w", dataflow, err)
-	}
-	return providers, nil
+	opened *opened                          // what is known of the dataflow that is read; nil: nothing
 }
 
 // seenPart is a part as a reader sees it.
@@ -85,6 +32,9 @@ type seenPart struct {
 
 // seen returns the parts of the providers that hold something in the state that is read, in the order of the providers.
 func (r *reader) seen(ctx context.Context, dataflow statistics.Ref, providers []string) ([]seenPart, error) {
+	if r.opened.is(dataflow) {
+		return r.opened.seen(providers, r.past), nil
+	}
 	rows, err := r.tx.Query(ctx, `
 		SELECT p.id, p.provider, coalesce(max(v.rev), 0)
 		FROM part p
@@ -112,15 +62,16 @@ func (r *reader) from(part seenPart, args pgx.NamedArgs) string {
 	if !r.past {
 		return `(SELECT * FROM cur WHERE part = @` + name + `) c`
 	}
-	args["rev"+name] = part.Rev
+	rev := fmt.Sprintf("rev%d", len(args)) // two states of a part may be read at once
+	args[rev] = part.Rev
 	return `(
 			SELECT part, key, blk, mask, vals, obs, conf, notes
 			FROM cur
-			WHERE part = @` + name + ` AND rev <= @rev` + name + `
+			WHERE part = @` + name + ` AND rev <= @` + rev + `
 			UNION ALL
 			SELECT part, key, blk, mask, vals, obs, conf, notes
 			FROM hist
-			WHERE part = @` + name + ` AND rev <= @rev` + name + ` AND rev_to > @rev` + name + `
+			WHERE part = @` + name + ` AND rev <= @` + rev + ` AND rev_to > @` + rev + `
 		) c`
 }
 
@@ -139,47 +90,55 @@ func (r *reader) read(ctx context.Context, flow *statistics.Flow, providers []st
 	if err != nil || len(parts) == 0 {
 		return err
 	}
-	dictionary, err := r.Dictionary(ctx, flow)
+	w, err := r.where(ctx, flow, s)
 	if err != nil {
 		return err
 	}
-	w := &where{structure: flow.Structure, dictionary: dictionary, args: pgx.NamedArgs{}}
-	condition, join := "true", ""
-	if s.Spans != nil {
-		condition = w.spans(s.Spans)
-	}
-	if !s.Filter.IsTrue() {
-		passes, err := w.sql(s.Filter)
-		if err != nil {
-			return err
-		}
-		join = `
-		JOIN series s ON s.part = c.part AND s.key = c.key`
-		condition += ` AND ` + passes
-	}
-	selects := make([]string, len(parts))
+	branches := make([]branch, len(parts))
 	for i, part := range parts {
+		branches[i] = branch{part: part, from: r.from(part, w.args)}
+	}
+	return r.readBranches(ctx, flow, branches, w, s, yield)
+}
+
+// branch is the blocks of a part in one state, as a table c.
+type branch struct {
+	part seenPart
+	from string
+}
+
+// readBranches gives the series of the branches in the order of keys, then of branches.
+func (r *reader) readBranches(ctx context.Context, flow *statistics.Flow, branches []branch, w *where, s statistics.Selector, yield func(*statistics.Series) bool) error {
+	selects := make([]string, len(branches))
+	for i, b := range branches {
 		// Each branch is in the order of the primary key, so that the server merges them without sorting.
 		selects[i] = fmt.Sprintf(`(
 		SELECT c.key, %d::int AS place, c.blk, c.mask, c.vals, c.obs, c.conf, c.notes::text
 		FROM %s%s
-		WHERE %s)`, i, r.from(part, w.args), join, condition)
+		WHERE %s)`, i, b.from, w.series, w.condition)
 	}
-	rows, err := r.tx.Query(ctx, strings.Join(selects, `
-		UNION ALL`)+`
-		ORDER BY key, place, blk`, w.args)
+	c := &collector{flow: flow, dictionary: w.dictionary, spans: s.Spans, yield: yield}
+	for _, b := range branches {
+		c.parts = append(c.parts, b.part)
+	}
+	statement := strings.Join(selects, `
+		UNION ALL`) + `
+		ORDER BY key, place, blk`
+	if s.Enough > 0 {
+		return r.readPages(ctx, c, statement, w.args, s.Enough)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	rows, err := r.tx.Query(ctx, statement, w.args)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
-	c := &collector{flow: flow, dictionary: dictionary, parts: parts, spans: s.Spans, yield: yield}
 	for rows.Next() {
 		more, err := c.add(rows.RawValues())
-		if err != nil {
+		if err != nil || !more {
+			cancel() // what is left need not be read
 			return err
-		}
-		if !more {
-			return nil
 		}
 	}
 	if err := rows.Err(); err != nil {
@@ -247,7 +206,7 @@ func (c *collector) start(key []byte, place uint32) error {
 		return fmt.Errorf("a key of %d bytes for %d dimensions", len(key), dimensions)
 	}
 	c.key, c.place = append(c.key[:0], key...), place
-	c.series = &statistics.Series{Provider: c.parts[place].Provider, Key: make([]uint32, dimensions)}
+	c.series = &statistics.Series{Provider: c.parts[place].Provider, Place: int(place), Key: make([]uint32, dimensions)}
 	for i := range c.series.Key {
 		c.series.Key[i] = uint32(binary.BigEndian.Uint16(key[2*i:]))
 		if int(c.series.Key[i]) >= c.dictionary.Len(i) {
@@ -289,62 +248,4 @@ func (c *collector) further(period int32, at int, notes []note) {
 // flush hands over the series, if it has any cell, and reports whether more are wanted.
 func (c *collector) flush() bool {
 	return c.series == nil || c.series.Track.Len() == 0 || c.yield(c.series)
-}
-
-// Presence gives the periods for which the provider has any figure, by the codes of the dimensions.
-func (s *snapshot) Presence(ctx context.Context, flow *statistics.Flow, provider string, dimensions []int) iter.Seq2[statistics.Presence, error] {
-	return func(yield func(statistics.Presence, error) bool) {
-		err := s.presence(ctx, flow, provider, dimensions, func(p statistics.Presence) bool { return yield(p, nil) })
-		if err != nil {
-			yield(statistics.Presence{}, fmt.Errorf("reading what there is of %s: %w", flow.Ref, err))
-		}
-	}
-}
-
-func (s *snapshot) presence(ctx context.Context, flow *statistics.Flow, provider string, dimensions []int, yield func(statistics.Presence) bool) error {
-	parts, err := s.seen(ctx, flow.Ref, []string{provider})
-	if err != nil {
-		return err
-	}
-	dictionary, err := s.Dictionary(ctx, flow)
-	if err != nil {
-		return err
-	}
-	columns := make([]string, len(dimensions))
-	for i, dimension := range dimensions {
-		columns[i] = fmt.Sprintf("s.d%d", dimension+1)
-	}
-	for _, part := range parts {
-		args := pgx.NamedArgs{}
-		rows, err := s.tx.Query(ctx, `
-			SELECT ARRAY[s.d1, `+strings.Join(columns, ", ")+`]::int[], c.blk, bit_or(c.mask)
-			FROM `+s.from(part, args)+`
-			JOIN series s ON s.part = c.part AND s.key = c.key
-			GROUP BY 1, 2`, args)
-		if err != nil {
-			return err
-		}
-		var codes []int32
-		var blk int32
-		var mask int64
-		more := true
-		_, err = pgx.ForEachRow(rows, []any{&codes, &blk, &mask}, func() error {
-			frequency := statistics.Frequency(dictionary.Text(0, uint32(codes[0]))[0]) //nolint:gosec // a code
-			presence := statistics.Presence{Codes: make([]uint32, len(dimensions))}
-			for i, code := range codes[1:] {
-				presence.Codes[i] = uint32(code) //nolint:gosec // a code
-			}
-			for at := range run(frequency) {
-				if mask&(1<<at) != 0 {
-					presence.Periods = append(presence.Periods, blk*run(frequency)+at)
-				}
-			}
-			more = more && yield(presence)
-			return nil
-		})
-		if err != nil || !more {
-			return err
-		}
-	}
-	return nil
 }

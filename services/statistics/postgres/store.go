@@ -40,6 +40,7 @@ const newsChannel = "comity_statistics_news"
 type Store struct {
 	pool      *pgxpool.Pool
 	codes     dictionaries
+	indexes   indexes
 	artefacts artefacts
 	bell      bell
 	views     chan struct{} // holds an element for each view that is open
@@ -51,7 +52,8 @@ var _ statistics.Store = (*Store)(nil)
 func New(pool *pgxpool.Pool) *Store {
 	return &Store{
 		pool: pool, codes: dictionaries{known: map[int32]dictionary{}}, bell: bell{rung: make(chan struct{})},
-		views: make(chan struct{}, max(int(pool.Config().MaxConns)-reserved, 1)),
+		indexes: indexes{known: map[int32]*partIndex{}},
+		views:   make(chan struct{}, max(int(pool.Config().MaxConns)-reserved, 1)),
 	}
 }
 
@@ -71,33 +73,6 @@ func (s *Store) Update(ctx context.Context, do func(context.Context, statistics.
 			return err
 		}
 		return t.analyze(ctx)
-	})
-}
-
-// View runs do on one state of the data: everything in it sees the same commits. An answer takes as long as its reader
-// does, so views leave connections to uploads and news; where too many are open, it is a fault of kind Unavailable.
-func (s *Store) View(ctx context.Context, at statistics.Moment, do func(context.Context, statistics.Snapshot) error) error {
-	late := time.NewTimer(viewPatience)
-	defer late.Stop()
-	select {
-	case s.views <- struct{}{}:
-		defer func() { <-s.views }()
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-late.C:
-		return fault.New(fault.Unavailable, "UNAVAILABLE", "too many answers are being read: try again")
-	}
-	number, past, err := s.resolve(ctx, at)
-	if err != nil {
-		return err
-	}
-	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
-	return pgx.BeginTxFunc(ctx, s.pool, options, func(tx pgx.Tx) error {
-		view := &snapshot{reader: reader{store: s, tx: tx, past: past, number: number}}
-		if err := view.begin(ctx); err != nil {
-			return err
-		}
-		return do(ctx, view)
 	})
 }
 

@@ -1,7 +1,6 @@
 package rpc
 
 import (
-	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -210,28 +209,4 @@ func valid(text string) string { return strings.ToValidUTF8(text, "\uFFFD") }
 
 func count(n int) int32 {
 	return int32(min(n, 1<<31-1)) //nolint:gosec // bounded
-}
-
-func queryFromProto(p *statisticspb.QueryRequest) (statistics.Query, error) {
-	q := statistics.Query{
-		Providers: slices.Compact(slices.Clone(p.GetProviders())), Start: p.GetStartPeriod(), End: p.GetEndPeriod(),
-		At: statistics.Moment{Revision: p.GetRevision()},
-		Selections: convert(p.GetSelections(), func(s *statisticspb.Selection) statistics.Selection {
-			return statistics.Selection{Dimension: s.GetDimension(), Codes: s.GetCodes(), Level: s.GetLevel()}
-		}),
-	}
-	var err error
-	if q.Dataflow, err = statistics.ParseRef(p.GetDataflow()); err != nil {
-		return q, err
-	}
-	if q.Filter, err = wire.FilterFromProto(p.GetFilter()); err != nil {
-		return q, fault.InvalidField("filter", "%v", err)
-	}
-	if at := p.GetAsOf(); at != nil {
-		if err := at.CheckValid(); err != nil {
-			return q, fault.InvalidField("asOf", "%v", err)
-		}
-		q.At.Time = at.AsTime()
-	}
-	return q, nil
 }

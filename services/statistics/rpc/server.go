@@ -9,7 +9,6 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	statisticspb "github.com/comity-federation/comity/proto/comity/statistics/v1"
-	"github.com/comity-federation/comity/proto/wire"
 	"github.com/comity-federation/comity/services/fault"
 	internalrpc "github.com/comity-federation/comity/services/internal/rpc"
 	"github.com/comity-federation/comity/services/statistics"
@@ -20,11 +19,15 @@ const submissionPrefix = "submissions/"
 // Server is a StatisticsServiceServer.
 type Server struct {
 	statisticspb.UnimplementedStatisticsServiceServer
-	service *statistics.Service
+	service  *statistics.Service
+	policies Policies
 }
 
-// NewServer returns a server of the service. Its errors are faults; internal/rpc turns them into statuses.
-func NewServer(service *statistics.Service) *Server { return &Server{service: service} }
+// NewServer returns a server of the service, whose policies say what each caller sees of the figures. Its errors are faults;
+// internal/rpc turns them into statuses.
+func NewServer(service *statistics.Service, policies Policies) *Server {
+	return &Server{service: service, policies: policies}
+}
 
 // CreateLayout stores how a national file is read.
 func (s *Server) CreateLayout(ctx context.Context, request *statisticspb.CreateLayoutRequest) (*statisticspb.CreateLayoutResponse, error) {
@@ -116,25 +119,6 @@ func (s *Server) ListSubmissions(ctx context.Context, request *statisticspb.List
 	}
 	response.Submissions = convert(submissions, func(s statistics.Submission) *statisticspb.Submission { return submissionToProto(&s) })
 	return response, nil
-}
-
-// Query answers with blocks. A caller without a person behind it that comes through the gateway is anybody: it sees what
-// was published to all, and nothing else.
-func (s *Server) Query(request *statisticspb.QueryRequest, stream grpc.ServerStreamingServer[statisticspb.QueryResponse]) error {
-	q, err := queryFromProto(request)
-	if err != nil {
-		return err
-	}
-	if caller := internalrpc.CallerFrom(stream.Context()); caller.Service == "gateway" && caller.Person == nil {
-		q.Providers = []string{statistics.PublishedToAll}
-	}
-	return s.service.Query(stream.Context(), q, func(p *statistics.Page) error {
-		response := &statisticspb.QueryResponse{Block: wire.BlockToProto(p.Block), Revision: p.Revision}
-		if !p.RevisionTime.IsZero() {
-			response.RevisionTime = timestamppb.New(p.RevisionTime)
-		}
-		return stream.Send(response)
-	})
 }
 
 // WatchRevisions tells of each revision in the order of commits.

@@ -1,8 +1,10 @@
 package rpc_test
 
 import (
+	"cmp"
 	"compress/gzip"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net"
@@ -19,6 +21,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/comity-federation/comity/proto/block"
 	statisticspb "github.com/comity-federation/comity/proto/comity/statistics/v1"
@@ -35,6 +38,12 @@ import (
 type node struct {
 	statisticspb.StatisticsServiceClient
 	caller internalrpc.Caller // of the calls
+	sight  string             // what they see, as policy says it; "": everything
+}
+
+// Evaluate says what is seen.
+func (n *node) Evaluate(_ context.Context, _ string, _, output any) (string, error) {
+	return "", json.Unmarshal([]byte(cmp.Or(n.sight, `{"confStatus": ["*"], "embargoed": true}`)), output)
 }
 
 func newNode(t *testing.T, state string) *node {
@@ -51,7 +60,7 @@ func newNode(t *testing.T, state string) *node {
 			return shown(t, handle(server, &called{stream, internalrpc.WithCaller(stream.Context(), n.caller)}))
 		}),
 	)
-	statisticspb.RegisterStatisticsServiceServer(server, rpc.NewServer(service))
+	statisticspb.RegisterStatisticsServiceServer(server, rpc.NewServer(service, n))
 	listener := bufconn.Listen(1 << 20)
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(server.Stop)
@@ -343,3 +352,5 @@ func TestSandbox(t *testing.T) {
 		})
 	}
 }
+
+func stamp(at time.Time) *timestamppb.Timestamp { return timestamppb.New(at) }

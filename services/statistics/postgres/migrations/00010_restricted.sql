@@ -1,0 +1,8 @@
+-- +goose Up
+
+-- Blocks with a figure that is not free for all to see, or has an embargo: few, and asked for by every query of somebody who
+-- does not see all.
+CREATE INDEX cur_restricted ON cur (part, key)
+    WHERE btrim(conf, '\x0046'::bytea) <> ''::bytea OR notes ? 'EMBARGO_TIME';
+CREATE INDEX hist_restricted ON hist (part, key)
+    WHERE btrim(conf, '\x0046'::bytea) <> ''::bytea OR notes ? 'EMBARGO_TIME';

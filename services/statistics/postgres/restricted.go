@@ -1,0 +1,67 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"iter"
+
+	"github.com/comity-federation/comity/services/statistics"
+)
+
+// restricted is the condition of the indexes cur_restricted and hist_restricted: a block with a figure that is not free, or
+// has an embargo.
+const restricted = `(btrim(c.conf, '\x0046'::bytea) <> ''::bytea OR c.notes ? 'EMBARGO_TIME')`
+
+// Restricted gives series with figures that the sight does not show.
+func (s *snapshot) Restricted(ctx context.Context, flow *statistics.Flow, providers []string, sight statistics.Sight) iter.Seq2[*statistics.Series, error] {
+	return func(yield func(*statistics.Series, error) bool) {
+		more := true
+		give := func(series *statistics.Series) bool {
+			more = yield(series, nil)
+			return more
+		}
+		err := s.restricted(ctx, flow, providers, sight, give)
+		if err == nil && s.past && more {
+			newest := *s
+			newest.past = false
+			err = newest.restricted(ctx, flow, providers, sight, give)
+		}
+		if err != nil {
+			yield(nil, fmt.Errorf("reading what of %s is restricted: %w", flow.Ref, err))
+		}
+	}
+}
+
+func (s *snapshot) restricted(ctx context.Context, flow *statistics.Flow, providers []string, sight statistics.Sight, yield func(*statistics.Series) bool) error {
+	parts, err := s.seen(ctx, flow.Ref, providers)
+	if err != nil || len(parts) == 0 {
+		return err
+	}
+	w, err := s.where(ctx, flow, statistics.Selector{})
+	if err != nil {
+		return err
+	}
+	w.condition = s.hidden(w, sight)
+	branches := make([]branch, len(parts))
+	for i, part := range parts {
+		branches[i] = branch{part: part, from: s.from(part, w.args)}
+	}
+	return s.readBranches(ctx, flow, branches, w, statistics.Selector{}, yield)
+}
+
+// hidden returns the condition for blocks with a figure that the sight does not show. A sight that shows what is free finds
+// them in the index.
+func (s *snapshot) hidden(w *where, sight statistics.Sight) string {
+	condition := "false"
+	if !sight.AnyStatus {
+		w.args["shown"] = append([]byte{0}, sight.ConfStatus...)
+		condition = `btrim(c.conf, @shown) <> ''::bytea`
+	}
+	if !sight.Embargoed {
+		condition = `(` + condition + ` OR c.notes ? 'EMBARGO_TIME')`
+	}
+	if sight.AnyStatus || sight.Shows(statistics.FreeToShow) {
+		condition = restricted + ` AND ` + condition
+	}
+	return condition
+}

@@ -1,0 +1,204 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/comity-federation/comity/services/fault"
+	"github.com/comity-federation/comity/services/statistics"
+)
+
+// View runs do on one state of the data: everything in it sees the same commits. An answer takes as long as its reader
+// does, so views leave connections to uploads and news; where too many are open, it is a fault of kind Unavailable.
+func (s *Store) View(ctx context.Context, at statistics.Moment, do func(context.Context, statistics.Snapshot) error) error {
+	return s.view(ctx, "", at, func(ctx context.Context, view *snapshot) error { return do(ctx, view) })
+}
+
+// ViewFlow is View for who reads one dataflow, which is looked up in the statement that finds the state.
+func (s *Store) ViewFlow(ctx context.Context, flow *statistics.Flow, at statistics.Moment, do func(context.Context, statistics.Snapshot) error) error {
+	return s.view(ctx, flow.Ref.String(), at, func(ctx context.Context, view *snapshot) error { return do(ctx, view) })
+}
+
+func (s *Store) view(ctx context.Context, dataflow string, at statistics.Moment, do func(context.Context, *snapshot) error) error {
+	late := time.NewTimer(viewPatience)
+	defer late.Stop()
+	select {
+	case s.views <- struct{}{}:
+		defer func() { <-s.views }()
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-late.C:
+		return fault.New(fault.Unavailable, "UNAVAILABLE", "too many answers are being read: try again")
+	}
+	number, past, err := s.resolve(ctx, at)
+	if err != nil {
+		return err
+	}
+	return s.viewIn(ctx, s.pool, dataflow, number, past, do)
+}
+
+func (s *Store) viewIn(ctx context.Context, pool *pgxpool.Pool, dataflow string, number int64, past bool, do func(context.Context, *snapshot) error) error {
+	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+	return pgx.BeginTxFunc(ctx, pool, options, func(tx pgx.Tx) error {
+		view := &snapshot{reader: reader{store: s, tx: tx, past: past, number: number}}
+		if err := view.open(ctx, dataflow); err != nil {
+			return err
+		}
+		return do(ctx, view)
+	})
+}
+
+// snapshot is a reader of one state of the data.
+type snapshot struct {
+	reader
+	committed time.Time
+	change    int64 // of the structures
+}
+
+// opened is what a snapshot knows of the dataflow that it was opened for.
+type opened struct {
+	dataflow string
+	id       int32 // 0: it has no figures
+	codes    int
+	parts    []seenPart // by provider; Rev is 0 where the part had nothing yet
+}
+
+func (o *opened) is(dataflow statistics.Ref) bool { return o != nil && o.dataflow == dataflow.String() }
+
+// seen returns the parts of the providers, in their order.
+func (o *opened) seen(providers []string, past bool) []seenPart {
+	var parts []seenPart
+	for i, provider := range providers {
+		if slices.Contains(providers[:i], provider) {
+			continue
+		}
+		for _, part := range o.parts {
+			if part.Provider == provider && (part.Rev > 0 || !past) {
+				parts = append(parts, part)
+			}
+		}
+	}
+	return parts
+}
+
+// open finds out which revision it is that is seen, and what there is of the dataflow. It is the first statement of the
+// transaction, so that all that follow see no later one.
+func (s *snapshot) open(ctx context.Context, dataflow string) error {
+	var newest int64
+	var committed *time.Time
+	o := &opened{dataflow: dataflow}
+	var ids []int32
+	var providers []string
+	var revs []int64
+	err := s.tx.QueryRow(ctx, `
+		SELECT
+			n.newest,
+			(SELECT max(committed_at) FROM news WHERE number = CASE WHEN @past THEN @number ELSE n.newest END),
+			(SELECT change FROM artefact_change),
+			coalesce(d.id, 0),
+			coalesce(d.code_count, 0),
+			coalesce(p.ids, '{}'),
+			coalesce(p.providers, '{}'),
+			coalesce(p.revs, '{}')
+		FROM (SELECT coalesce(max(number), 0) AS newest FROM news) n
+		LEFT JOIN dataflow d ON d.ref = @dataflow
+		LEFT JOIN LATERAL (
+			SELECT
+				array_agg(p.id ORDER BY p.provider, p.id) AS ids,
+				array_agg(p.provider ORDER BY p.provider, p.id) AS providers,
+				array_agg(coalesce(r.rev, 0) ORDER BY p.provider, p.id) AS revs
+			FROM part p
+			LEFT JOIN LATERAL (
+				SELECT rev
+				FROM revision
+				WHERE part = p.id AND (NOT @past OR number <= @number)
+				ORDER BY rev DESC
+				LIMIT 1
+			) r ON true
+			WHERE p.dataflow = d.id
+		) p ON true`,
+		pgx.NamedArgs{"past": s.past, "number": s.number, "dataflow": dataflow}).
+		Scan(&newest, &committed, &s.change, &o.id, &o.codes, &ids, &providers, &revs)
+	if err != nil {
+		return fmt.Errorf("finding the revision: %w", err)
+	}
+	if s.number > newest {
+		return fault.Missing("there is no revision %d yet", s.number)
+	}
+	if !s.past {
+		s.number = newest
+	}
+	if committed != nil {
+		s.committed = committed.UTC()
+	}
+	if dataflow != "" {
+		for i := range ids {
+			o.parts = append(o.parts, seenPart{ID: ids[i], Provider: providers[i], Rev: revs[i]})
+		}
+		s.opened = o
+	}
+	return nil
+}
+
+// Revision returns the number of the state and when it was committed.
+func (s *snapshot) Revision() (int64, time.Time) { return s.number, s.committed }
+
+// StructuresChange returns the number of the last change of the structures.
+func (s *snapshot) StructuresChange() int64 { return s.change }
+
+// Before returns the last revision that is not after the moment.
+func (s *snapshot) Before(ctx context.Context, at statistics.Moment) (number int64, committed time.Time, err error) {
+	if at.Revision > s.number {
+		return 0, committed, fault.Missing("there is no revision %d yet", at.Revision)
+	}
+	byTime := at.Revision == 0 && !at.Time.IsZero()
+	latest := at.Revision
+	if byTime {
+		latest = s.number
+	}
+	var when *time.Time
+	err = s.tx.QueryRow(ctx, `
+		SELECT coalesce(max(number), 0), max(committed_at)
+		FROM news
+		WHERE number <= @number AND (NOT @by_time OR committed_at <= @time)`,
+		pgx.NamedArgs{"number": latest, "by_time": byTime, "time": at.Time}).Scan(&number, &when)
+	if err != nil {
+		return 0, committed, fmt.Errorf("finding the revision at %s: %w", at.Time, err)
+	}
+	if when != nil {
+		committed = when.UTC()
+	}
+	return number, committed, nil
+}
+
+// Providers returns whose figures a dataflow holds.
+func (s *snapshot) Providers(ctx context.Context, dataflow statistics.Ref) ([]string, error) {
+	if s.opened.is(dataflow) {
+		var providers []string
+		for _, part := range s.opened.parts {
+			if part.Rev > 0 {
+				providers = append(providers, part.Provider)
+			}
+		}
+		return slices.Compact(providers), nil
+	}
+	rows, err := s.tx.Query(ctx, `
+		SELECT DISTINCT p.provider
+		FROM part p
+		JOIN dataflow d ON d.id = p.dataflow
+		WHERE d.ref = $1 AND EXISTS (SELECT FROM revision r WHERE r.part = p.id)
+		ORDER BY p.provider`, dataflow.String())
+	if err != nil {
+		return nil, fmt.Errorf("reading the providers of %s: %w", dataflow, err)
+	}
+	providers, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("reading the providers of %s: %w", dataflow, err)
+	}
+	return providers, nil
+}
