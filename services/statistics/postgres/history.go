@@ -53,12 +53,12 @@ func (s *snapshot) changes(ctx context.Context, flow *statistics.Flow, providers
 			reader *reader
 			part   seenPart
 		}{{&before.reader, then}, {&s.reader, part}} {
-			from := state.reader.from(state.part, w.args)
-			branches = append(branches, branch{part: part, from: from + `
-		JOIN (` + changed + `) changed ON changed.key = c.key AND changed.blk = c.blk`})
+			b := state.reader.branch(state.part, w.args)
+			b.from += `
+		JOIN (` + changed + `) changed ON changed.key = c.key AND changed.blk = c.blk`
+			branches = append(branches, b)
 		}
 	}
-	pair.places = branches
 	if err := s.readBranches(ctx, flow, branches, w, sel, pair.add); err != nil {
 		return err
 	}
@@ -111,7 +111,6 @@ func (s *snapshot) changedBlocks(part seenPart, since int64, args pgx.NamedArgs)
 // pairs joins what comes of a series in the state before, then in the state after.
 type pairs struct {
 	yield  func(*statistics.Change) bool
-	places []branch
 	change *statistics.Change // nil: none waits
 }
 

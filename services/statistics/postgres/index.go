@@ -42,27 +42,27 @@ func (s *snapshot) Index(ctx context.Context, flow *statistics.Flow, provider st
 	if err != nil {
 		return err
 	}
-	dictionary, err := s.Dictionary(ctx, flow)
-	if err != nil {
-		return err
-	}
 	for _, part := range parts {
-		if err := s.indexPart(ctx, dictionary, len(flow.Structure.Dimensions), part, do); err != nil {
+		if err := s.indexPart(ctx, flow, part, do); err != nil {
 			return fmt.Errorf("reading what there is of %s: %w", flow.Ref, err)
 		}
 	}
 	return nil
 }
 
-func (s *snapshot) indexPart(ctx context.Context, dictionary *statistics.Dictionary, dimensions int, part seenPart, do func(*statistics.Index) error) error {
+func (s *snapshot) indexPart(ctx context.Context, flow *statistics.Flow, part seenPart, do func(*statistics.Index) error) error {
 	if s.past {
-		index := statistics.NewIndex(dimensions)
-		args := pgx.NamedArgs{}
-		if err := s.fillIndex(ctx, dictionary, index, `SELECT c.key, c.blk, c.mask FROM `+s.from(part, args), args, index.Add); err != nil {
+		index, err := s.indexPast(ctx, flow, part)
+		if err != nil {
 			return err
 		}
 		return do(index)
 	}
+	dictionary, err := s.Dictionary(ctx, flow)
+	if err != nil {
+		return err
+	}
+	dimensions := len(flow.Structure.Dimensions)
 	known := s.store.indexes.of(part.ID)
 	known.mu.RLock()
 	for known.rev != part.Rev {
@@ -81,6 +81,30 @@ func (s *snapshot) indexPart(ctx context.Context, dictionary *statistics.Diction
 		return nil // the part has nothing yet
 	}
 	return do(known.index)
+}
+
+// indexPast reads an older state.
+func (s *snapshot) indexPast(ctx context.Context, flow *statistics.Flow, part seenPart) (*statistics.Index, error) {
+	index := statistics.NewIndex(len(flow.Structure.Dimensions))
+	w, err := s.where(ctx, flow, statistics.Selector{})
+	if err != nil {
+		return nil, err
+	}
+	var key []byte
+	branches := []branch{s.branch(part, w.args)}
+	err = s.readBranches(ctx, flow, branches, w, statistics.Selector{}, func(series *statistics.Series) bool {
+		key = key[:0]
+		for _, code := range series.Key {
+			key = appendKey(key, uint16(code)) //nolint:gosec // codes fit a smallint
+		}
+		frequency := statistics.Frequency(w.dictionary.Text(0, series.Key[0])[0])
+		for _, period := range series.Track.Periods {
+			blk, at := place(frequency, period)
+			index.Add(key, statistics.Run{First: blk * run(frequency), Mask: 1 << at})
+		}
+		return true
+	})
+	return index, err
 }
 
 // catchUp brings an index to the state that is read.

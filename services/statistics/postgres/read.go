@@ -96,7 +96,7 @@ func (r *reader) read(ctx context.Context, flow *statistics.Flow, providers []st
 	}
 	branches := make([]branch, len(parts))
 	for i, part := range parts {
-		branches[i] = branch{part: part, from: r.from(part, w.args)}
+		branches[i] = r.branch(part, w.args)
 	}
 	return r.readBranches(ctx, flow, branches, w, s, yield)
 }
@@ -104,7 +104,12 @@ func (r *reader) read(ctx context.Context, flow *statistics.Flow, providers []st
 // branch is the blocks of a part in one state, as a table c.
 type branch struct {
 	part seenPart
-	from string
+	past bool   // the state is that of part.Rev, else the newest
+	from string // perhaps joined with what chooses among the blocks
+}
+
+func (r *reader) branch(part seenPart, args pgx.NamedArgs) branch {
+	return branch{part: part, past: r.past, from: r.from(part, args)}
 }
 
 // readBranches gives the series of the branches in the order of keys, then of branches.
@@ -117,10 +122,7 @@ func (r *reader) readBranches(ctx context.Context, flow *statistics.Flow, branch
 		FROM %s%s
 		WHERE %s)`, i, b.from, w.series, w.condition)
 	}
-	c := &collector{flow: flow, dictionary: w.dictionary, spans: s.Spans, yield: yield}
-	for _, b := range branches {
-		c.parts = append(c.parts, b.part)
-	}
+	c := &collector{flow: flow, dictionary: w.dictionary, branches: branches, spans: s.Spans, yield: yield}
 	statement := strings.Join(selects, `
 		UNION ALL`) + `
 		ORDER BY key, place, blk`
@@ -152,7 +154,7 @@ func (r *reader) readBranches(ctx context.Context, flow *statistics.Flow, branch
 type collector struct {
 	flow       *statistics.Flow
 	dictionary *statistics.Dictionary
-	parts      []seenPart
+	branches   []branch
 	spans      []statistics.Span // nil: all periods
 	yield      func(*statistics.Series) bool
 
@@ -206,7 +208,7 @@ func (c *collector) start(key []byte, place uint32) error {
 		return fmt.Errorf("a key of %d bytes for %d dimensions", len(key), dimensions)
 	}
 	c.key, c.place = append(c.key[:0], key...), place
-	c.series = &statistics.Series{Provider: c.parts[place].Provider, Place: int(place), Key: make([]uint32, dimensions)}
+	c.series = &statistics.Series{Provider: c.branches[place].part.Provider, Place: int(place), Key: make([]uint32, dimensions)}
 	for i := range c.series.Key {
 		c.series.Key[i] = uint32(binary.BigEndian.Uint16(key[2*i:]))
 		if int(c.series.Key[i]) >= c.dictionary.Len(i) {

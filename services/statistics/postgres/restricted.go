@@ -10,7 +10,7 @@ import (
 
 // restricted is the condition of the indexes cur_restricted and hist_restricted: a block with a figure that is not free, or
 // has an embargo.
-const restricted = `(btrim(c.conf, '\x0046'::bytea) <> ''::bytea OR c.notes ? 'EMBARGO_TIME')`
+const restricted = `(btrim(conf, '\x0046'::bytea) <> ''::bytea OR notes ? 'EMBARGO_TIME')`
 
 // Restricted gives series with figures that the sight does not show.
 func (s *snapshot) Restricted(ctx context.Context, flow *statistics.Flow, providers []string, sight statistics.Sight) iter.Seq2[*statistics.Series, error] {
@@ -41,24 +41,38 @@ func (s *snapshot) restricted(ctx context.Context, flow *statistics.Flow, provid
 	if err != nil {
 		return err
 	}
-	w.condition = s.hidden(w, sight)
+	hidden := hidden(w, sight)
 	branches := make([]branch, len(parts))
 	for i, part := range parts {
-		branches[i] = branch{part: part, from: s.from(part, w.args)}
+		branches[i] = s.branch(part, w.args)
+		branches[i].from += fmt.Sprintf(`
+		JOIN (
+			SELECT key, blk
+			FROM cur
+			WHERE part = @part%[1]d AND %[2]s`, part.ID, hidden)
+		if s.past {
+			branches[i].from += fmt.Sprintf(`
+			UNION
+			SELECT key, blk
+			FROM hist
+			WHERE part = @part%[1]d AND %[2]s`, part.ID, hidden)
+		}
+		branches[i].from += `
+		) hidden ON hidden.key = c.key AND hidden.blk = c.blk`
 	}
 	return s.readBranches(ctx, flow, branches, w, statistics.Selector{}, yield)
 }
 
 // hidden returns the condition for blocks with a figure that the sight does not show. A sight that shows what is free finds
 // them in the index.
-func (s *snapshot) hidden(w *where, sight statistics.Sight) string {
+func hidden(w *where, sight statistics.Sight) string {
 	condition := "false"
 	if !sight.AnyStatus {
 		w.args["shown"] = append([]byte{0}, sight.ConfStatus...)
-		condition = `btrim(c.conf, @shown) <> ''::bytea`
+		condition = `btrim(conf, @shown) <> ''::bytea`
 	}
 	if !sight.Embargoed {
-		condition = `(` + condition + ` OR c.notes ? 'EMBARGO_TIME')`
+		condition = `(` + condition + ` OR notes ? 'EMBARGO_TIME')`
 	}
 	if sight.AnyStatus || sight.Shows(statistics.FreeToShow) {
 		condition = restricted + ` AND ` + condition
