@@ -289,6 +289,9 @@ func (j *judgement) breakdowns(r *Rule) []weighed {
 			var was, is float64
 			for _, period := range both {
 				old, left := j.spread(before, d, codesBefore[d], period), j.spread(now, d, codesNow[d], period)
+				if !j.replaces() && !j.takesOver(before, now, d, codesNow[d], period, old.Rest-left.Rest) {
+					continue // a merge of what stands under one code
+				}
 				if quality.Collapsed(old, left, 1, r.threshold("keep"), r.threshold("factor")) {
 					collapsed = append(collapsed, period)
 					was, is = was+old.Rest, is+left.Rest
@@ -310,6 +313,18 @@ func (j *judgement) breakdowns(r *Rule) []weighed {
 		}
 	}
 	return findings
+}
+
+// takesOver reports whether the code with the largest figure has at least half of what is lost elsewhere besides what it
+// had before.
+func (j *judgement) takesOver(before, now *quality.Grid, dimension int, codes []string, period int32, lost float64) bool {
+	var largest mass
+	for _, m := range j.cut(now, dimension, codes, period, true) {
+		if m.Sum > largest.Sum {
+			largest = m
+		}
+	}
+	return largest.Sum-before.At(dimension, largest.code, period).Sum >= lost/2
 }
 
 // used returns the codes that have figures in any of the periods.

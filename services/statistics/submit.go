@@ -70,6 +70,9 @@ func (s *Service) Submit(ctx context.Context, header Header, content Content) (*
 			if upload.report.Blocking() {
 				submission.State, submission.Observations = Rejected, 0
 			} else {
+				if err := change.derive(); err != nil {
+					return err
+				}
 				change.describe(submission, upload.report)
 				if submission.Revision, err = change.apply(ctx, tx, submission.ID); err != nil {
 					return err
@@ -172,10 +175,7 @@ func (c *change) parts() []Part {
 	return parts
 }
 
-// merge works out what the rows of an upload change in the part, and in those derived from it.
-//
-// What is derived of a period is a function of all the part's cells in that period, so it is worked out for all of them,
-// as they were and as they are, and the difference is what changes.
+// merge works out what the rows of an upload change in the part.
 func (c *change) merge(ctx context.Context, tx Transaction, rows *Table, header *Header) error {
 	selector := Selector{Spans: rows.spans()}
 	if header.Action == Replace {
@@ -192,17 +192,19 @@ func (c *change) merge(ctx context.Context, tx Transaction, rows *Table, header 
 	} else {
 		c.now.add(outside(c.old, header.Scope))
 	}
-	return c.derive()
+	c.own = Diff(c.old, c.now)
+	return nil
 }
 
 // derive works out the edits: those of the part, and those of what is derived from it.
+//
+// What is derived of a period is a function of all the part's cells in that period, so it is worked out for all of them,
+// as they were and as they are, and the difference is what changes.
 func (c *change) derive() error {
-	own := Diff(c.old, c.now)
-	c.own = own
-	if own.Len() > 0 {
-		c.edits = append(c.edits, edit{c.flow, c.source, own})
+	if c.own.Len() > 0 {
+		c.edits = append(c.edits, edit{c.flow, c.source, c.own})
 	}
-	touched := own.table.periods()
+	touched := c.own.table.periods()
 	old, now := c.old.within(touched), c.now.within(touched)
 	for _, d := range c.derivations {
 		made, deriver, err := d.run(now)
