@@ -300,7 +300,9 @@ func (j *judgement) keep(r *Rule, findings []weighed) {
 		j.found[subject] = true
 		return again
 	})
-	slices.SortStableFunc(findings, func(a, b weighed) int { return cmp.Compare(b.weight, a.weight) })
+	slices.SortStableFunc(findings, func(a, b weighed) int {
+		return cmp.Or(cmp.Compare(b.weight, a.weight), cmp.Compare(a.subject, b.subject))
+	})
 	overridden := slices.ContainsFunc(j.overrides, func(o Override) bool { return slices.Contains(o.Rules, r.ID) })
 	add := func(f Finding) {
 		f.Rule, f.Check, f.Severity = r.ID, r.Check, r.Severity
