@@ -2,7 +2,9 @@ package rpc_test
 
 import (
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -26,8 +28,8 @@ func (n *node) put(t *testing.T, header *statisticspb.SubmissionHeader, dimensio
 	t.Helper()
 	var texts [][]string
 	var values []float64
-	for row, figure := range rows {
-		texts, values = append(texts, append([]string{"M"}, strings.Fields(row)...)), append(values, figure)
+	for _, row := range slices.Sorted(maps.Keys(rows)) { // the same content is in the same order
+		texts, values = append(texts, append([]string{"M"}, strings.Fields(row)...)), append(values, rows[row])
 	}
 	n.caller.Service, n.caller.Person = "gateway", &internalrpc.Person{Subject: "somebody"}
 	if header.GetAction() == replace { // which people may not
