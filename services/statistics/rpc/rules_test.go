@@ -24,7 +24,7 @@ import (
 // figures are rows of "key… period" with their figures.
 type figures map[string]float64
 
-func (n *node) put(t *testing.T, header *statisticspb.SubmissionHeader, dimensions []string, rows figures) *statisticspb.Submission {
+func (n *node) putRows(t *testing.T, header *statisticspb.SubmissionHeader, dimensions []string, rows figures) *statisticspb.Submission {
 	t.Helper()
 	var texts [][]string
 	var values []float64
@@ -44,7 +44,7 @@ func (n *node) put(t *testing.T, header *statisticspb.SubmissionHeader, dimensio
 
 func (n *node) putGates(t *testing.T, key string, action statisticspb.SubmissionHeader_Action, rows figures) *statisticspb.Submission {
 	t.Helper()
-	return n.put(t, &statisticspb.SubmissionHeader{Dataflow: gates, IdempotencyKey: key, Action: action}, []string{"GATE", "NATION"}, rows)
+	return n.putRows(t, &statisticspb.SubmissionHeader{Dataflow: gates, IdempotencyKey: key, Action: action}, []string{"GATE", "NATION"}, rows)
 }
 
 // twoYears are figures of three gates and three nations in 24 months, those of a year that passes.
@@ -352,7 +352,7 @@ func TestJudgement(t *testing.T) {
 			return &statisticspb.SubmissionHeader{Dataflow: gates, Provider: "y", Release: "r" + key, IdempotencyKey: key, Action: replace}
 		}
 		for key, rows := range map[string]figures{"a": twoYears(nil), "b": twoYears(func(_, _, month string) bool { return month < "2023" })} {
-			if s := n.put(t, header(key), []string{"GATE", "NATION"}, rows); s.GetState() != statisticspb.Submission_ACCEPTED {
+			if s := n.putRows(t, header(key), []string{"GATE", "NATION"}, rows); s.GetState() != statisticspb.Submission_ACCEPTED {
 				t.Errorf("%v", s.GetFindings())
 			}
 		}
@@ -453,7 +453,7 @@ func TestOwnRules(t *testing.T) {
 	}
 	t.Run("it compares totals with the sum of their parts", func(t *testing.T) {
 		put := func(rows figures) *statisticspb.Submission {
-			return n.put(t, &statisticspb.SubmissionHeader{Dataflow: harmonic}, []string{"WHO"}, rows)
+			return n.putRows(t, &statisticspb.SubmissionHeader{Dataflow: harmonic}, []string{"WHO"}, rows)
 		}
 		s := put(figures{"_T 2020-01": 100, "NORTH 2020-01": 70, "AAA 2020-01": 50, "BBB 2020-01": 30, "CCC 2020-01": 35})
 		if f := find(s, "OURS"); f.GetSeverity() != statisticspb.Finding_BLOCKING || f.GetAfter() != 80 || f.GetBefore() != 70 || !cmp.Equal(f.GetValues(), []string{"M.NORTH", "2020-01"}) {
