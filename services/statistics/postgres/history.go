@@ -87,7 +87,7 @@ func (s *snapshot) changedBlocks(part seenPart, since int64, args pgx.NamedArgs)
 	until, untilTo := "", ""
 	if s.past {
 		args[fmt.Sprintf("until%d", part.ID)] = part.Rev
-		until = fmt.Sprintf(" AND rev <= @until%d", part.ID)
+		until = fmt.Sprintf(" AND (rev <= @until%d OR ages <> '')", part.ID)
 		untilTo = fmt.Sprintf(" AND rev_to <= @until%d", part.ID)
 	}
 	return fmt.Sprintf(`

@@ -3,9 +3,10 @@ package postgres
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"iter"
+	"math"
+	"math/bits"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -55,23 +56,25 @@ func (r *reader) seen(ctx context.Context, dataflow statistics.Ref, providers []
 	return parts, nil
 }
 
-// from returns the blocks of a part in the state that is read, as a table c.
+// from returns the rows of a part that may have cells of the state that is read, as a table c. In a state of the past, a row
+// has also cells that are later, see [branch.upTo].
 func (r *reader) from(part seenPart, args pgx.NamedArgs) string {
 	name := fmt.Sprintf("part%d", part.ID)
 	args[name] = part.ID
+	const columns = `c.part, c.key, c.blk, ` + layerColumns
 	if !r.past {
-		return `(SELECT * FROM cur WHERE part = @` + name + `) c`
+		return `(SELECT ` + columns + ` FROM cur c WHERE c.part = @` + name + `) c`
 	}
 	rev := fmt.Sprintf("rev%d", len(args)) // two states of a part may be read at once
 	args[rev] = part.Rev
 	return `(
-			SELECT part, key, blk, mask, vals, obs, conf, notes
-			FROM cur
-			WHERE part = @` + name + ` AND rev <= @` + rev + `
+			SELECT ` + columns + `
+			FROM cur c
+			WHERE c.part = @` + name + ` AND (c.rev <= @` + rev + ` OR c.ages <> '')
 			UNION ALL
-			SELECT part, key, blk, mask, vals, obs, conf, notes
-			FROM hist
-			WHERE part = @` + name + ` AND rev <= @` + rev + ` AND rev_to > @` + rev + `
+			SELECT ` + columns + `
+			FROM hist c
+			WHERE c.part = @` + name + ` AND c.rev_to > @` + rev + ` AND (c.rev <= @` + rev + ` OR c.ages <> '')
 		) c`
 }
 
@@ -101,7 +104,7 @@ func (r *reader) read(ctx context.Context, flow *statistics.Flow, providers []st
 	return r.readBranches(ctx, flow, branches, w, s, yield)
 }
 
-// branch is the blocks of a part in one state, as a table c.
+// branch is the rows of a part in one state, as a table c.
 type branch struct {
 	part seenPart
 	past bool   // the state is that of part.Rev, else the newest
@@ -112,13 +115,21 @@ func (r *reader) branch(part seenPart, args pgx.NamedArgs) branch {
 	return branch{part: part, past: r.past, from: r.from(part, args)}
 }
 
+// upTo returns the last revision of the part whose cells count.
+func (b *branch) upTo() int64 {
+	if b.past {
+		return b.part.Rev
+	}
+	return math.MaxInt64
+}
+
 // readBranches gives the series of the branches in the order of keys, then of branches.
 func (r *reader) readBranches(ctx context.Context, flow *statistics.Flow, branches []branch, w *where, s statistics.Selector, yield func(*statistics.Series) bool) error {
 	selects := make([]string, len(branches))
 	for i, b := range branches {
 		// Each branch is in the order of the primary key, so that the server merges them without sorting.
 		selects[i] = fmt.Sprintf(`(
-		SELECT c.key, %d::int AS place, c.blk, c.mask, c.vals, c.obs, c.conf, c.notes::text
+		SELECT c.key, %d::int AS place, c.blk, `+layerColumns+`
 		FROM %s%s
 		WHERE %s)`, i, b.from, w.series, w.condition)
 	}
@@ -150,7 +161,7 @@ func (r *reader) readBranches(ctx context.Context, flow *statistics.Flow, branch
 	return nil
 }
 
-// collector makes series of blocks.
+// collector makes series of rows, which come in the order of keys, branches and runs.
 type collector struct {
 	flow       *statistics.Flow
 	dictionary *statistics.Dictionary
@@ -162,12 +173,12 @@ type collector struct {
 	place     uint32
 	frequency statistics.Frequency
 	span      statistics.Span
-	image     image
+	blk       int32
+	image     image              // of the run
 	series    *statistics.Series // nil before the first
 }
 
-// add takes a row of key, place, blk, mask, vals, obs, conf and notes in their binary forms. It reports false when the
-// taker wants no more.
+// add takes a row of key, place, blk and layerColumns in their binary forms. It reports false when the taker wants no more.
 func (c *collector) add(raw [][]byte) (more bool, err error) {
 	key, place, blk := raw[0], binary.BigEndian.Uint32(raw[1]), int32(binary.BigEndian.Uint32(raw[2])) //nolint:gosec // an int4
 	if c.series == nil || place != c.place || string(key) != string(c.key) {
@@ -177,29 +188,33 @@ func (c *collector) add(raw [][]byte) (more bool, err error) {
 		if err := c.start(key, place); err != nil {
 			return false, err
 		}
+	} else if blk != c.blk {
+		c.endRun()
 	}
-	if c.image.vals, err = unpackFloats(raw[4], c.image.vals); err != nil {
+	c.blk = blk
+	row := readLayer(raw[3:], false)
+	if err := row.check(); err != nil {
 		return false, err
 	}
-	mask, obs, conf := binary.BigEndian.Uint64(raw[3]), raw[5], raw[6]
-	notes, err := unpackNotes(raw[7], len(c.image.vals))
-	if err != nil {
-		return false, err
-	}
-	if len(obs) != len(c.image.vals) || len(conf) != len(obs) {
-		return false, errors.New("a block whose columns differ in length")
-	}
-	first := blk * run(c.frequency)
-	for at, value := range c.image.vals {
-		period := first + int32(at)
-		if mask&(1<<at) == 0 || period < c.span.First || period > c.span.Last {
+	return true, c.image.lay(&row, c.branches[place].upTo())
+}
+
+// endRun adds the cells of a run to the series.
+func (c *collector) endRun() {
+	first := c.blk * run(c.frequency)
+	for rest := c.image.mask; rest != 0; rest &= rest - 1 {
+		at := bits.TrailingZeros64(rest)
+		period := first + int32(at) //nolint:gosec // a place in a run
+		if period < c.span.First || period > c.span.Last {
 			continue
 		}
 		c.series.Track.Periods = append(c.series.Track.Periods, period)
-		c.series.Track.Cells = append(c.series.Track.Cells, statistics.Cell{Value: value, ObsStatus: obs[at], ConfStatus: conf[at]})
-		c.further(period, at, notes)
+		c.series.Track.Cells = append(c.series.Track.Cells, statistics.Cell{
+			Value: c.image.vals[at], ObsStatus: c.image.obs[at], ConfStatus: c.image.conf[at],
+		})
+		c.further(period, at)
 	}
-	return true, nil
+	c.image.reset()
 }
 
 func (c *collector) start(key []byte, place uint32) error {
@@ -226,8 +241,9 @@ func (c *collector) start(key []byte, place uint32) error {
 }
 
 // further keeps the further attributes of a cell, where it has any, in the order of the structure.
-func (c *collector) further(period int32, at int, notes []note) {
-	for _, n := range notes {
+func (c *collector) further(period int32, at int) {
+	for i := range c.image.notes {
+		n := &c.image.notes[i]
 		if n.texts[at] == "" {
 			continue
 		}
@@ -249,5 +265,8 @@ func (c *collector) further(period int32, at int, notes []note) {
 
 // flush hands over the series, if it has any cell, and reports whether more are wanted.
 func (c *collector) flush() bool {
+	if c.series != nil {
+		c.endRun()
+	}
 	return c.series == nil || c.series.Track.Len() == 0 || c.yield(c.series)
 }

@@ -10,7 +10,7 @@ import (
 
 // restricted is the condition of the indexes cur_restricted and hist_restricted: a block with a figure that is not free, or
 // has an embargo.
-const restricted = `(btrim(conf, '\x0046'::bytea) <> ''::bytea OR notes ? 'EMBARGO_TIME')`
+const restricted = `(btrim(conf, '\x0046'::bytea) <> ''::bytea OR strpos(notes, '"EMBARGO_TIME":') > 0)`
 
 // Restricted gives series with figures that the sight does not show.
 func (s *snapshot) Restricted(ctx context.Context, flow *statistics.Flow, providers []string, sight statistics.Sight) iter.Seq2[*statistics.Series, error] {
@@ -47,7 +47,7 @@ func (s *snapshot) restricted(ctx context.Context, flow *statistics.Flow, provid
 		branches[i] = s.branch(part, w.args)
 		branches[i].from += fmt.Sprintf(`
 		JOIN (
-			SELECT key, blk
+			SELECT DISTINCT key, blk
 			FROM cur
 			WHERE part = @part%[1]d AND %[2]s`, part.ID, hidden)
 		if s.past {
@@ -72,7 +72,7 @@ func hidden(w *where, sight statistics.Sight) string {
 		condition = `btrim(conf, @shown) <> ''::bytea`
 	}
 	if !sight.Embargoed {
-		condition = `(` + condition + ` OR notes ? 'EMBARGO_TIME')`
+		condition = `(` + condition + ` OR strpos(notes, '"EMBARGO_TIME":') > 0)`
 	}
 	if sight.AnyStatus || sight.Shows(statistics.FreeToShow) {
 		condition = restricted + ` AND ` + condition

@@ -166,7 +166,7 @@ func TestHistory(t *testing.T) {
 		var states []state
 		var numbers []int64
 		now := state{}
-		for range rapid.IntRange(1, 5).Draw(rt, "revisions") {
+		for range rapid.IntRange(1, 9).Draw(rt, "revisions") {
 			next := state(cells.Draw(rt, "cells"))
 			number := change(rt, ctx, store, f, next)
 			if maps.Equal(next, now) != (number == 0) {

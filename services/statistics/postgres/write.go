@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
+	"math/bits"
 	"slices"
 	"time"
 
@@ -17,9 +20,8 @@ import (
 // transaction is a statistics.Transaction.
 type transaction struct {
 	reader
-	parts   map[statistics.Part]*lockedPart
-	staging bool // the temporary table is there
-	added   int  // blocks that are new
+	parts map[statistics.Part]*lockedPart
+	added int // rows of cur
 }
 
 // lockedPart is a part that this transaction alone changes.
@@ -27,6 +29,7 @@ type lockedPart struct {
 	id       int32
 	dataflow int32
 	rev      int64 // of the part, that its changes get
+	written  bool  // this transaction changed it
 }
 
 // Lock takes the parts in one order everywhere, so that no two transactions wait for each other.
@@ -92,7 +95,7 @@ func (t *transaction) lock(ctx context.Context, part statistics.Part) (*lockedPa
 	return locked, err
 }
 
-// analyzeAbove is how many blocks a transaction adds before it looks whether the planner knows.
+// analyzeAbove is how many rows of cur a transaction adds before it looks whether the planner knows.
 const analyzeAbove = 500
 
 // analyze tells the planner of tables that have grown by more than a tenth. Autovacuum would do so a minute later, and until
@@ -114,21 +117,21 @@ func (t *transaction) analyze(ctx context.Context) error {
 	return nil
 }
 
-// batchBlocks is how many blocks are changed at a time.
-const batchBlocks = 20_000
+const (
+	batchRuns = 20_000 // runs that are compared and changed at a time
+	maxLayers = 4      // rows of a run; where one more would come, they become one
+)
 
-// blockEdit is a block with cells that change.
-type blockEdit struct {
+// runEdit is a run with cells that a table sets.
+type runEdit struct {
 	key    []byte
 	blk    int32
 	series int // of the table
 	from   int // in the series' track: its cells from here
 	to     int // until before here
-	stored bool
-	image  *image
 }
 
-// Apply changes the blocks of a part, and keeps what they were.
+// Apply changes the cells of a part, and keeps what they were.
 func (t *transaction) Apply(ctx context.Context, flow *statistics.Flow, provider string, c *statistics.Changes) error {
 	part := t.parts[statistics.Part{Dataflow: flow.Ref, Provider: provider}]
 	if part == nil {
@@ -139,210 +142,416 @@ func (t *transaction) Apply(ctx context.Context, flow *statistics.Flow, provider
 	if err != nil {
 		return err
 	}
-	edits := blockEdits(table, codes)
-	if err := t.addSeries(ctx, part, edits, len(flow.Structure.Dimensions)); err != nil {
+	w := &writer{transaction: t, part: part, table: table, ids: table.FurtherAttributes(), notes: map[uint32][]byte{}}
+	edits := runEdits(table, codes)
+	if part.rev == 1 && !part.written {
+		err = w.fill(ctx, edits)
+	} else {
+		for batch := range slices.Chunk(edits, batchRuns) {
+			if err = w.change(ctx, batch); err != nil {
+				break
+			}
+		}
+	}
+	part.written = true
+	return err
+}
+
+// runEdits cuts the series of a table into runs, in the order of keys.
+func runEdits(table *statistics.Table, codes [][]uint16) []runEdit {
+	width := 2 * len(codes)
+	keys := make([]byte, 0, width*table.SeriesCount())
+	order := make([]int32, table.SeriesCount())
+	for s := range order {
+		order[s] = int32(s)
+		for i, code := range table.Key(s) {
+			keys = binary.BigEndian.AppendUint16(keys, codes[i][code])
+		}
+	}
+	key := func(s int32) []byte { return keys[int(s)*width : (int(s)+1)*width : (int(s)+1)*width] }
+	slices.SortFunc(order, func(a, b int32) int { return bytes.Compare(key(a), key(b)) })
+	edits := make([]runEdit, 0, len(order))
+	for _, s := range order {
+		frequency, track := table.Frequency(int(s)), table.Track(int(s))
+		for from := 0; from < track.Len(); {
+			blk, at := place(frequency, track.Periods[from])
+			end := track.Periods[from] - int32(at) + run(frequency) //nolint:gosec // a place in a run
+			to := from + 1
+			for to < track.Len() && track.Periods[to] < end {
+				to++
+			}
+			edits = append(edits, runEdit{key: key(s), blk: blk, series: int(s), from: from, to: to})
+			from = to
+		}
+	}
+	return edits
+}
+
+// writer writes the cells of a table to a part.
+type writer struct {
+	*transaction
+	part  *lockedPart
+	table *statistics.Table
+	ids   []string          // of the further attributes
+	notes map[uint32][]byte // as they are stored, of cells that all have the set of further attributes
+	image image
+	layer layer
+}
+
+// fill writes the cells to a part that is empty.
+func (w *writer) fill(ctx context.Context, edits []runEdit) error {
+	edits = slices.DeleteFunc(edits, func(e runEdit) bool {
+		return !slices.ContainsFunc(w.table.Track(e.series).Cells[e.from:e.to], statistics.Cell.Present)
+	})
+	var keys [][]byte
+	for i := range edits {
+		if i == 0 || edits[i].series != edits[i-1].series {
+			keys = append(keys, edits[i].key)
+		}
+	}
+	if err := w.copySeries(ctx, keys); err != nil {
 		return err
 	}
-	for batch := range slices.Chunk(edits, batchBlocks) {
-		if err := t.applyBatch(ctx, part, table, batch); err != nil {
-			return err
+	w.added += len(edits)
+	return w.copyCur(ctx, len(edits), func(i int) (*runEdit, *layer, error) {
+		err := w.pack(&edits[i], nil)
+		return &edits[i], &w.layer, err
+	})
+}
+
+// pack makes the layer of the cells of an edit; changed says which of them count, nil: all.
+func (w *writer) pack(e *runEdit, changed func(i int) bool) error {
+	w.image.reset()
+	frequency, track := w.table.Frequency(e.series), w.table.Track(e.series)
+	set, uniform := track.Cells[e.from].Attributes, true
+	for _, cell := range track.Cells[e.from:e.to] {
+		uniform = uniform && cell.Attributes == set
+	}
+	for i := e.from; i < e.to; i++ {
+		if changed != nil && !changed(i) {
+			continue
 		}
+		_, at := place(frequency, track.Periods[i])
+		var further []string
+		if !uniform {
+			further = w.further(track.Cells[i])
+		}
+		w.image.set(at, w.part.rev, track.Cells[i], w.ids, further)
+	}
+	if err := w.image.pack(w.image.mask, &w.layer); err != nil {
+		return err
+	}
+	if uniform && set != 0 {
+		notes, known := w.notes[set]
+		if !known {
+			var one image
+			one.set(0, 1, statistics.Cell{ObsStatus: statistics.NormalValue}, w.ids, w.table.Attributes(set))
+			var err error
+			if notes, err = one.packNotes(1); err != nil {
+				return err
+			}
+			w.notes[set] = notes
+		}
+		w.layer.notes = notes
 	}
 	return nil
 }
 
-// blockEdits cuts the series of a table into blocks, in the order of keys.
-func blockEdits(table *statistics.Table, codes [][]uint16) []blockEdit {
-	var edits []blockEdit
-	numbers := make([]uint16, len(codes))
-	for s := range table.SeriesCount() {
-		for i, code := range table.Key(s) {
-			numbers[i] = codes[i][code]
+// further returns the values of a cell's further attributes; nil where it has none.
+func (w *writer) further(c statistics.Cell) []string {
+	if c.Attributes == 0 {
+		return nil
+	}
+	return w.table.Attributes(c.Attributes)
+}
+
+// storedLayer is a row of cur, of the run with the number in a batch.
+type storedLayer struct {
+	run int
+	layer
+}
+
+// past is cells that are taken out of cur.
+type past struct {
+	edit  *runEdit
+	layer layer
+}
+
+// change compares the cells of some runs with what is stored, and writes those that differ.
+func (w *writer) change(ctx context.Context, edits []runEdit) error {
+	stored, err := w.stored(ctx, edits)
+	if err != nil {
+		return fmt.Errorf("reading the blocks: %w", err)
+	}
+	if err := w.addSeries(ctx, edits, stored); err != nil {
+		return err
+	}
+	type row struct {
+		edit  *runEdit
+		layer layer
+	}
+	var fresh []row
+	var folded []*runEdit
+	var gone []past
+	for i := range edits {
+		e := &edits[i]
+		n := 0
+		for n < len(stored) && stored[n].run == i {
+			n++
 		}
-		key := appendKey(make([]byte, 0, 2*len(codes)), numbers...)
-		frequency, track := table.Frequency(s), table.Track(s)
-		for from := 0; from < track.Len(); {
-			blk, _ := place(frequency, track.Periods[from])
-			to := from + 1
-			for to < track.Len() {
-				if next, _ := place(frequency, track.Periods[to]); next != blk {
-					break
-				}
-				to++
+		layers := stored[:n]
+		stored = stored[n:]
+		fold, differs, err := w.compare(e, layers)
+		if err != nil {
+			return err
+		}
+		if !differs {
+			continue
+		}
+		if fold {
+			if gone, err = w.takeOut(e, layers, gone); err != nil {
+				return err
 			}
-			edits = append(edits, blockEdit{key: key, blk: blk, series: s, from: from, to: to})
-			from = to
+			folded = append(folded, e)
+			if w.image.mask == 0 {
+				continue
+			}
+			if err := w.image.pack(w.image.mask, &w.layer); err != nil {
+				return err
+			}
+		}
+		fresh = append(fresh, row{e, w.layer})
+		w.layer = layer{}
+	}
+	if err := w.clear(ctx, folded); err != nil {
+		return err
+	}
+	if err := w.copyHist(ctx, gone); err != nil {
+		return err
+	}
+	w.added += len(fresh)
+	return w.copyCur(ctx, len(fresh), func(i int) (*runEdit, *layer, error) { return fresh[i].edit, &fresh[i].layer, nil })
+}
+
+// compare works out what an edit changes of a run. Where fold is true, all rows of the run become the one of w.image, which
+// may be empty; else w.layer comes beside them.
+func (w *writer) compare(e *runEdit, layers []storedLayer) (fold, differs bool, err error) {
+	w.image.reset()
+	for i := range layers {
+		if err := w.image.lay(&layers[i].layer, math.MaxInt64); err != nil {
+			return false, false, err
+		}
+		fold = fold || layers[i].rev == w.part.rev
+	}
+	fold = fold || len(layers) >= maxLayers
+	frequency, track := w.table.Frequency(e.series), w.table.Track(e.series)
+	var changed uint64 // by place
+	for i := e.from; i < e.to; i++ {
+		_, at := place(frequency, track.Periods[i])
+		cell := track.Cells[i]
+		if w.image.holds(at, cell, w.ids, w.further(cell)) {
+			continue
+		}
+		changed |= 1 << at
+		fold = fold || !cell.Present()
+	}
+	if changed == 0 {
+		return false, false, nil
+	}
+	if !fold {
+		return false, true, w.pack(e, func(i int) bool {
+			_, at := place(frequency, track.Periods[i])
+			return changed&(1<<at) != 0
+		})
+	}
+	for i := e.from; i < e.to; i++ {
+		if _, at := place(frequency, track.Periods[i]); changed&(1<<at) != 0 {
+			w.image.set(at, w.part.rev, track.Cells[i], w.ids, w.further(track.Cells[i]))
 		}
 	}
-	slices.SortFunc(edits, func(a, b blockEdit) int {
-		return cmp.Or(bytes.Compare(a.key, b.key), cmp.Compare(a.blk, b.blk))
-	})
-	return edits
+	return true, true, nil
+}
+
+// takeOut adds to gone the cells of the layers that w.image does not have any more: some state had them, and has to find
+// them. Cells of this revision are no state that anybody saw.
+func (w *writer) takeOut(e *runEdit, layers []storedLayer, gone []past) ([]past, error) {
+	for i := range layers {
+		l := &layers[i].layer
+		n, cell, mask := l.cells(), 0, uint64(0)
+		for rest := l.mask; rest != 0; rest &= rest - 1 {
+			at := bits.TrailingZeros64(rest)
+			rev := l.revision(cell, n)
+			stays := w.image.mask&(1<<at) != 0 && w.image.revs[at] == rev
+			if !stays && rev < w.part.rev {
+				mask |= 1 << at
+			}
+			cell++
+		}
+		if mask == 0 {
+			continue
+		}
+		var was image
+		if err := was.lay(l, math.MaxInt64); err != nil {
+			return nil, err
+		}
+		p := past{edit: e}
+		if err := was.pack(mask, &p.layer); err != nil {
+			return nil, err
+		}
+		gone = append(gone, p)
+	}
+	return gone, nil
+}
+
+// stored reads the rows of cur of the runs, in their order and that of revisions.
+func (w *writer) stored(ctx context.Context, edits []runEdit) ([]storedLayer, error) {
+	keys, blks := runKeys(edits)
+	rows, err := w.tx.Query(ctx, `
+		SELECT w.n, `+layerColumns+`
+		FROM unnest(@keys::bytea[], @blks::int[]) WITH ORDINALITY AS w (key, blk, n)
+		JOIN cur c ON c.part = @part AND c.key = w.key AND c.blk = w.blk`,
+		pgx.NamedArgs{"part": w.part.id, "keys": keys, "blks": blks})
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var stored []storedLayer
+	for rows.Next() {
+		raw := rows.RawValues()
+		s := storedLayer{run: int(binary.BigEndian.Uint64(raw[0])) - 1, layer: readLayer(raw[1:], true)} //nolint:gosec // an ordinal
+		if err := s.check(); err != nil {
+			return nil, err
+		}
+		stored = append(stored, s)
+	}
+	slices.SortFunc(stored, func(a, b storedLayer) int { return cmp.Or(cmp.Compare(a.run, b.run), cmp.Compare(a.rev, b.rev)) })
+	return stored, rows.Err()
+}
+
+func runKeys(edits []runEdit) (keys [][]byte, blks []int32) {
+	keys, blks = make([][]byte, len(edits)), make([]int32, len(edits))
+	for i := range edits {
+		keys[i], blks[i] = edits[i].key, edits[i].blk
+	}
+	return keys, blks
 }
 
 // addSeries stores the series that are new.
-func (t *transaction) addSeries(ctx context.Context, part *lockedPart, edits []blockEdit, dimensions int) error {
+func (w *writer) addSeries(ctx context.Context, edits []runEdit, stored []storedLayer) error {
+	known := make(map[int]bool) // by number in the table
+	for i := range stored {
+		known[edits[stored[i].run].series] = true
+	}
+	var keys [][]byte
+	for i := range edits {
+		if e := &edits[i]; (i == 0 || e.series != edits[i-1].series) && !known[e.series] {
+			keys = append(keys, e.key)
+		}
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	rows, err := w.tx.Query(ctx, `
+		SELECT w.n
+		FROM unnest(@keys::bytea[]) WITH ORDINALITY AS w (key, n)
+		JOIN series s ON s.part = @part AND s.key = w.key`,
+		pgx.NamedArgs{"part": w.part.id, "keys": keys})
+	if err != nil {
+		return fmt.Errorf("reading the series: %w", err)
+	}
+	var n int
+	if _, err := pgx.ForEachRow(rows, []any{&n}, func() error { keys[n-1] = nil; return nil }); err != nil {
+		return fmt.Errorf("reading the series: %w", err)
+	}
+	return w.copySeries(ctx, slices.DeleteFunc(keys, func(key []byte) bool { return key == nil }))
+}
+
+func (w *writer) copySeries(ctx context.Context, keys [][]byte) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	dimensions := len(keys[0]) / 2
 	columns := []string{"part", "key"}
 	for i := range dimensions {
 		columns = append(columns, fmt.Sprintf("d%d", i+1))
 	}
-	var keys [][]byte
-	for i := range edits {
-		if i == 0 || !bytes.Equal(edits[i].key, edits[i-1].key) {
-			keys = append(keys, edits[i].key)
+	return copyFrom(ctx, w.tx, "series", columns, func(r *copyRows) (bool, error) {
+		if len(keys) == 0 {
+			return false, nil
 		}
-	}
-	rows, err := t.tx.Query(ctx, `
-		SELECT key
-		FROM series
-		WHERE part = $1 AND key = ANY($2)`, part.id, keys)
-	if err != nil {
-		return fmt.Errorf("reading the series: %w", err)
-	}
-	known := map[string]bool{}
-	var key []byte
-	if _, err := pgx.ForEachRow(rows, []any{&key}, func() error { known[string(key)] = true; return nil }); err != nil {
-		return fmt.Errorf("reading the series: %w", err)
-	}
-	keys = slices.DeleteFunc(keys, func(key []byte) bool { return known[string(key)] })
-	_, err = t.tx.CopyFrom(ctx, pgx.Identifier{"series"}, columns, pgx.CopyFromSlice(len(keys), func(i int) ([]any, error) {
-		row := []any{part.id, keys[i]}
-		for j := range dimensions {
-			row = append(row, int16(keys[i][2*j])<<8|int16(keys[i][2*j+1]))
+		r.int4(w.part.id)
+		r.bytes(keys[0])
+		for i := range dimensions {
+			r.int2(int16(binary.BigEndian.Uint16(keys[0][2*i:]))) //nolint:gosec // codes fit
 		}
-		return row, nil
-	}))
-	if err != nil {
-		return fmt.Errorf("storing the series: %w", err)
-	}
-	return nil
-}
-
-func (t *transaction) applyBatch(ctx context.Context, part *lockedPart, table *statistics.Table, edits []blockEdit) error {
-	if err := t.readImages(ctx, part, table, edits); err != nil {
-		return fmt.Errorf("reading the blocks: %w", err)
-	}
-	ids := table.FurtherAttributes()
-	for i := range edits {
-		e := &edits[i]
-		frequency, track := table.Frequency(e.series), table.Track(e.series)
-		if e.image == nil {
-			e.image = newImage(frequency)
-		}
-		for j := e.from; j < e.to; j++ {
-			_, at := place(frequency, track.Periods[j])
-			cell := track.Cells[j]
-			var further []string
-			if cell.Attributes != 0 {
-				further = table.Attributes(cell.Attributes)
-			}
-			e.image.set(at, cell, ids, further)
-		}
-	}
-	fresh := slices.DeleteFunc(slices.Clone(edits), func(e blockEdit) bool { return e.stored })
-	changed := slices.DeleteFunc(slices.Clone(edits), func(e blockEdit) bool { return !e.stored })
-	if err := t.copyBlocks(ctx, "cur", part, fresh); err != nil {
-		return fmt.Errorf("storing blocks: %w", err)
-	}
-	t.added += len(fresh)
-	if len(changed) == 0 {
-		return nil
-	}
-	if err := t.stage(ctx); err != nil {
-		return fmt.Errorf("making room for changed blocks: %w", err)
-	}
-	if err := t.copyBlocks(ctx, "pg_temp.staged", part, changed); err != nil {
-		return fmt.Errorf("staging changed blocks: %w", err)
-	}
-	return t.replaceBlocks(ctx, part)
-}
-
-// readImages reads the blocks that are stored.
-func (t *transaction) readImages(ctx context.Context, part *lockedPart, table *statistics.Table, edits []blockEdit) error {
-	keys, blks := make([][]byte, len(edits)), make([]int32, len(edits))
-	for i := range edits {
-		keys[i], blks[i] = edits[i].key, edits[i].blk
-	}
-	rows, err := t.tx.Query(ctx, `
-		SELECT w.n, c.mask, c.vals, c.obs, c.conf, c.notes::text
-		FROM unnest(@keys::bytea[], @blks::int[]) WITH ORDINALITY AS w (key, blk, n)
-		JOIN cur c ON c.part = @part AND c.key = w.key AND c.blk = w.blk`,
-		pgx.NamedArgs{"part": part.id, "keys": keys, "blks": blks})
-	if err != nil {
-		return err
-	}
-	var n int
-	var read image
-	var notes *string
-	_, err = pgx.ForEachRow(rows, []any{&n, &read.mask, &read.vals, &read.obs, &read.conf, &notes}, func() error {
-		e := &edits[n-1]
-		e.stored = true
-		made := newImage(table.Frequency(e.series))
-		made.mask = read.mask
-		copy(made.vals, read.vals)
-		copy(made.obs, read.obs)
-		copy(made.conf, read.conf)
-		if notes != nil {
-			unpacked, err := unpackNotes([]byte(*notes), len(made.vals))
-			if err != nil {
-				return err
-			}
-			made.notes = unpacked
-		}
-		e.image = made
-		return nil
+		keys = keys[1:]
+		return true, nil
 	})
-	return err
 }
 
-func (t *transaction) copyBlocks(ctx context.Context, table string, part *lockedPart, edits []blockEdit) error {
-	if len(edits) == 0 {
+func (w *writer) copyCur(ctx context.Context, count int, row func(i int) (*runEdit, *layer, error)) error {
+	if count == 0 {
 		return nil
 	}
-	name := pgx.Identifier{table}
-	if table == "pg_temp.staged" {
-		name = pgx.Identifier{"pg_temp", "staged"}
-	}
-	columns := []string{"part", "key", "blk", "rev", "mask", "vals", "obs", "conf", "notes"}
-	_, err := t.tx.CopyFrom(ctx, name, columns, pgx.CopyFromSlice(len(edits), func(i int) ([]any, error) {
-		e := &edits[i]
-		notes, err := e.image.packNotes()
-		return []any{part.id, e.key, e.blk, part.rev, e.image.mask, e.image.vals, e.image.obs, e.image.conf, notes}, err
-	}))
-	return err
+	columns := []string{"rev", "mask", "part", "blk", "key", "vals", "obs", "conf", "ages", "notes"}
+	i := 0
+	return copyFrom(ctx, w.tx, "cur", columns, func(r *copyRows) (bool, error) {
+		if i == count {
+			return false, nil
+		}
+		e, l, err := row(i)
+		i++
+		if err != nil {
+			return false, err
+		}
+		r.int8(l.rev)
+		r.int8(int64(l.mask)) //nolint:gosec // at most 53 bits
+		r.int4(w.part.id)
+		r.int4(e.blk)
+		r.bytes(e.key)
+		r.layer(l)
+		return true, nil
+	})
 }
 
-// stage makes the temporary table that changed blocks come through; it goes with the transaction.
-func (t *transaction) stage(ctx context.Context) error {
-	statement := `TRUNCATE pg_temp.staged`
-	if !t.staging {
-		statement = `CREATE TEMPORARY TABLE staged (LIKE cur) ON COMMIT DROP`
+func (w *writer) copyHist(ctx context.Context, gone []past) error {
+	if len(gone) == 0 {
+		return nil
 	}
-	_, err := t.tx.Exec(ctx, statement)
-	t.staging = err == nil
-	return err
+	columns := []string{"rev", "rev_to", "mask", "part", "blk", "key", "vals", "obs", "conf", "ages", "notes"}
+	return copyFrom(ctx, w.tx, "hist", columns, func(r *copyRows) (bool, error) {
+		if len(gone) == 0 {
+			return false, nil
+		}
+		p := &gone[0]
+		gone = gone[1:]
+		r.int8(p.layer.rev)
+		r.int8(w.part.rev)
+		r.int8(int64(p.layer.mask)) //nolint:gosec // at most 53 bits
+		r.int4(w.part.id)
+		r.int4(p.edit.blk)
+		r.bytes(p.edit.key)
+		r.layer(&p.layer)
+		return true, nil
+	})
 }
 
-// replaceBlocks puts what is staged in the place of what is there. A block that this transaction has changed already is
-// no state that anybody saw, and is not kept.
-func (t *transaction) replaceBlocks(ctx context.Context, part *lockedPart) error {
-	args := pgx.NamedArgs{"part": part.id, "rev": part.rev}
-	_, err := t.tx.Exec(ctx, `
-		INSERT INTO hist (part, key, blk, rev, rev_to, mask, vals, obs, conf, notes)
-		SELECT c.part, c.key, c.blk, c.rev, @rev, c.mask, c.vals, c.obs, c.conf, c.notes
-		FROM pg_temp.staged n
-		JOIN cur c ON c.part = @part AND c.key = n.key AND c.blk = n.blk
-		WHERE c.rev < @rev`, args)
-	if err != nil {
-		return fmt.Errorf("keeping the old blocks: %w", err)
+// clear takes the rows of the runs out of cur.
+func (w *writer) clear(ctx context.Context, runs []*runEdit) error {
+	if len(runs) == 0 {
+		return nil
 	}
-	_, err = t.tx.Exec(ctx, `
-		UPDATE cur c
-		SET rev = n.rev, mask = n.mask, vals = n.vals, obs = n.obs, conf = n.conf, notes = n.notes
-		FROM pg_temp.staged n
-		WHERE c.part = @part AND c.key = n.key AND c.blk = n.blk`, args)
+	keys, blks := make([][]byte, len(runs)), make([]int32, len(runs))
+	for i, e := range runs {
+		keys[i], blks[i] = e.key, e.blk
+	}
+	_, err := w.tx.Exec(ctx, `
+		DELETE FROM cur c
+		USING unnest(@keys::bytea[], @blks::int[]) AS w (key, blk)
+		WHERE c.part = @part AND c.key = w.key AND c.blk = w.blk`,
+		pgx.NamedArgs{"part": w.part.id, "keys": keys, "blks": blks})
 	if err != nil {
-		return fmt.Errorf("changing blocks: %w", err)
+		return fmt.Errorf("taking out blocks: %w", err)
 	}
 	return nil
 }

@@ -111,37 +111,45 @@ CREATE TABLE series (
     PRIMARY KEY (part, key)
 );
 
--- Cells, a run of periods of one series a row: blk counts runs, mask has a bit for each cell that is there, and vals, obs
--- (OBS_STATUS) and conf (CONF_STATUS) a place for each, 0 where there is none, so that sums hold. notes has the further
--- attributes: by id, one text for all cells of the run, or a list with one for each. cur holds the cells as they are.
+-- Cells, some of a run of periods of one series a row: blk counts runs, mask has a bit for each cell of the run that the
+-- row has. vals and the columns after it have an entry for each bit that is set, in their order, or are empty:
+--   vals   the figures, all with the same number of bytes, big-endian: 1, 2 or 4 as unsigned integers, 8 as float8
+--   obs    OBS_STATUS, a byte each; empty: all are A
+--   conf   CONF_STATUS, a byte each; empty: all are F
+--   ages   how many revisions before rev each is from, in 1, 2, 4 or 8 bytes each; empty: all are from rev
+--   notes  a JSON object of the further attributes by id: one text for all, or a list with one for each
+--
+-- cur holds the cells that were not taken away. A run has several rows where revisions came upon it: of two that have a cell,
+-- the later one counts, so a row is never changed; when there are several, they become one.
 CREATE TABLE cur (
-    part  int      NOT NULL,
-    key   bytea    NOT NULL,
-    blk   int      NOT NULL,
-    rev   bigint   NOT NULL CHECK (rev >= 1),
-    mask  bigint   NOT NULL CHECK (mask >= 0),
-    vals  float8[] NOT NULL,
-    obs   bytea    NOT NULL,
-    conf  bytea    NOT NULL,
-    notes jsonb,
-    PRIMARY KEY (part, key, blk),
-    CHECK (array_length(vals, 1) = octet_length(obs) AND octet_length(obs) = octet_length(conf))
-) WITH (fillfactor = 50);
+    rev   bigint NOT NULL CHECK (rev >= 1),
+    mask  bigint NOT NULL CHECK (mask > 0),
+    part  int    NOT NULL,
+    blk   int    NOT NULL,
+    key   bytea  NOT NULL,
+    vals  bytea  NOT NULL,
+    obs   bytea  NOT NULL,
+    conf  bytea  NOT NULL,
+    ages  bytea  NOT NULL,
+    notes text   NOT NULL,
+    PRIMARY KEY (part, key, blk, rev)
+);
 CREATE INDEX cur_rev ON cur USING brin (rev);
 
--- hist holds them as they were from revision rev until before rev_to.
+-- hist holds cells that cur had until before revision rev_to, and has no more: later ones stand in their place, or none.
 CREATE TABLE hist (
-    part   int      NOT NULL,
-    key    bytea    NOT NULL,
-    blk    int      NOT NULL,
-    rev    bigint   NOT NULL CHECK (rev >= 1),
-    rev_to bigint   NOT NULL,
-    mask   bigint   NOT NULL CHECK (mask >= 0),
-    vals   float8[] NOT NULL,
-    obs    bytea    NOT NULL,
-    conf   bytea    NOT NULL,
-    notes  jsonb,
-    PRIMARY KEY (part, key, blk, rev),
+    rev    bigint NOT NULL CHECK (rev >= 1),
+    rev_to bigint NOT NULL,
+    mask   bigint NOT NULL CHECK (mask > 0),
+    part   int    NOT NULL,
+    blk    int    NOT NULL,
+    key    bytea  NOT NULL,
+    vals   bytea  NOT NULL,
+    obs    bytea  NOT NULL,
+    conf   bytea  NOT NULL,
+    ages   bytea  NOT NULL,
+    notes  text   NOT NULL,
     CHECK (rev_to > rev)
 );
-CREATE INDEX hist_rev ON hist USING brin (rev);
+CREATE INDEX hist_key ON hist (part, key, blk);
+CREATE INDEX hist_rev ON hist USING brin (rev_to);

@@ -3,6 +3,6 @@
 -- Blocks with a figure that is not free for all to see, or has an embargo: few, and asked for by every query of somebody who
 -- does not see all.
 CREATE INDEX cur_restricted ON cur (part, key)
-    WHERE btrim(conf, '\x0046'::bytea) <> ''::bytea OR notes ? 'EMBARGO_TIME';
+    WHERE btrim(conf, '\x0046'::bytea) <> ''::bytea OR strpos(notes, '"EMBARGO_TIME":') > 0;
 CREATE INDEX hist_restricted ON hist (part, key)
-    WHERE btrim(conf, '\x0046'::bytea) <> ''::bytea OR notes ? 'EMBARGO_TIME';
+    WHERE btrim(conf, '\x0046'::bytea) <> ''::bytea OR strpos(notes, '"EMBARGO_TIME":') > 0;
