@@ -68,7 +68,7 @@ func (j *judgement) parts(r *Rule) []weighed {
 // hasWholes reports whether the upload has both a code of the dimension and a part of it.
 func (j *judgement) hasWholes(tree *Hierarchy, dimension int) bool {
 	for code := range j.upload.dictionary.Len(dimension) {
-		text := j.upload.dictionary.Text(dimension, uint32(code)) //nolint:gosec // a dictionary is small
+		text := j.upload.dictionary.Text(dimension, uint32(code))
 		for ancestor := range tree.Chain(text) {
 			if _, ok := j.upload.dictionary.Find(dimension, ancestor); ok && ancestor != text {
 				return true

@@ -2,6 +2,7 @@ package statistics
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"maps"
 	"math"
@@ -57,7 +58,7 @@ func (j *judgement) sums(ctx context.Context, flow *Flow, f filter.Filter, dimen
 		return func(key []uint32) (*group, error) {
 			packed = packed[:0]
 			for _, code := range key {
-				packed = append(packed, byte(code>>24), byte(code>>16), byte(code>>8), byte(code))
+				packed = binary.BigEndian.AppendUint32(packed, code)
 			}
 			g, ok := known[string(packed)]
 			if !ok {

@@ -54,7 +54,7 @@ func (s *sandbox) feed(ctx context.Context) error {
 	return s.progress.step("first exchange", func() (string, error) { return s.awaitExchange(ctx) })
 }
 
-// putStructures stores the structures and layouts of a state.
+// putStructures stores the structures, layouts and quality rules of a state.
 func (s *sandbox) putStructures(ctx context.Context, n *sandboxNode) (string, error) {
 	statistician, err := n.client("statistician")
 	if err != nil {
@@ -71,6 +71,11 @@ func (s *sandbox) putStructures(ctx context.Context, n *sandboxNode) (string, er
 	for _, layout := range n.state.Layouts {
 		if err := statistician.post(ctx, "/v1/layouts", layout, &statisticspb.CreateLayoutResponse{}); err != nil {
 			return "", fmt.Errorf("layout %s: %w", layout.GetId(), err)
+		}
+	}
+	for _, rules := range n.state.Quality {
+		if err := statistician.post(ctx, "/v1/quality-rules", rules, &statisticspb.QualityRules{}); err != nil {
+			return "", fmt.Errorf("quality rules of %s: %w", rules.GetDataflow(), err)
 		}
 	}
 	return fmt.Sprintf("%s new, %s known, %d layouts", grouped(answer.GetCreated()), grouped(answer.GetUnchanged()), len(n.state.Layouts)), nil

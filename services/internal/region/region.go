@@ -12,6 +12,7 @@
 //	    refAreas: [NA]                      # the REF_AREA codes that it speaks for
 //	    structures: [na/structures.yaml]    # its own
 //	    layouts: [na/layout.yaml]           # how its files are read: comity.statistics.v1.Layout
+//	    quality: [na/quality.yaml]          # what its figures are judged by: comity.statistics.v1.QualityRules
 //	    policies: [na/policy]               # directories of Rego laid over the shared policies: its law
 //	    submissions:
 //	      - file: na/crossings.csv          # or .csv.gz; or SDMX, then without a layout
@@ -68,6 +69,7 @@ type State struct {
 	RefAreas    []string // the REF_AREA codes that it speaks for
 	Structures  []*statisticspb.Structures
 	Layouts     []*statisticspb.Layout
+	Quality     []*statisticspb.QualityRules
 	Policies    []string // absolute directories
 	Submissions []Submission
 	Assumptions []*riskpb.Assumption // their names are "assumptions/{id}"
@@ -103,6 +105,7 @@ type stateDocument struct {
 	RefAreas    []string             `yaml:"refAreas"`
 	Structures  []string             `yaml:"structures"`
 	Layouts     []string             `yaml:"layouts"`
+	Quality     []string             `yaml:"quality"`
 	Policies    []string             `yaml:"policies"`
 	Submissions []submissionDocument `yaml:"submissions"`
 	Assumptions []yaml.Node          `yaml:"assumptions"`
@@ -180,6 +183,9 @@ func (r *Region) readState(doc stateDocument) (State, error) {
 	if s.Layouts, err = readAll[statisticspb.Layout](r.Directory, doc.Layouts); err != nil {
 		return s, err
 	}
+	if s.Quality, err = readAll[statisticspb.QualityRules](r.Directory, doc.Quality); err != nil {
+		return s, err
+	}
 	if s.Policies, err = expand(r.Directory, doc.Policies); err != nil {
 		return s, err
 	}
@@ -249,6 +255,13 @@ func (r *Region) check() error {
 		layouts := map[string]bool{}
 		for _, l := range s.Layouts {
 			layouts[l.GetId()] = true
+		}
+		judged := map[string]bool{}
+		for _, rules := range s.Quality {
+			if judged[rules.GetDataflow()] {
+				return fmt.Errorf("state %q: two files have quality rules of %q", s.Code, rules.GetDataflow())
+			}
+			judged[rules.GetDataflow()] = true
 		}
 		for _, sub := range s.Submissions {
 			if sub.Layout != "" && !layouts[sub.Layout] {

@@ -20,6 +20,7 @@ states:
     name: Northshore
     refAreas: [NO]
     layouts: [na.yaml]
+    quality: [rules.yaml]
     submissions: [{file: na.csv, dataflow: "NA:CROSSINGS(1.0.0)", layout: na}]
     assumptions:
       - {id: by-boat, title: Five by boat, assumedRate: 5, strength: 1.5, tolerance: 0.25,
@@ -30,6 +31,7 @@ agreements: [a.yaml]
 		"shared/codes.yaml": "codelists: [{agency: X, id: CL, version: 1.0.0, codes: [{id: 1}, {id: NO}, {id: 1E3}, {id: 2}]}]",
 		"na.yaml":           "{id: na, dataflow: \"NA:CROSSINGS(1.0.0)\", period: {headers: [month], format: YYYY-MM}, duplicates: SUM}",
 		"na.csv":            "month,n\n",
+		"rules.yaml":        "{dataflow: \"NA:CROSSINGS(1.0.0)\", rules: [{id: R, check: TOTAL_CHANGE, severity: NOTE, thresholds: {factor: 1.5}}]}",
 		"a.yaml":            "{id: na-so, version: 1, provider: na, receiver: so, validFrom: 2020-01-01, onward: false, detail: {FREQ: M}}",
 	}
 }
@@ -68,6 +70,9 @@ func TestLoad(t *testing.T) {
 		if a.GetName() != "assumptions/by-boat" || a.GetStrength() != 1.5 || a.GetEvidence().GetStartPeriod() != "2021" {
 			t.Errorf("assumption %v", a)
 		}
+		if rule := r.State("na").Quality[0].GetRules()[0]; rule.GetThresholds()["factor"] != 1.5 || rule.GetId() != "R" {
+			t.Errorf("rule %v", rule)
+		}
 		if terms := r.Agreements[0]; terms.GetValidFrom() != "2020-01-01" || terms.GetVersion() != 1 {
 			t.Errorf("terms %v", terms)
 		}
@@ -84,6 +89,7 @@ func TestLoad(t *testing.T) {
 		"it names the state that is not there":    {"a.yaml", "receiver: so", "receiver: su", `"su"`},
 		"it refuses an area with two speakers":    {"region.yaml", "refAreas: [SO]", "refAreas: [NO]", "speak for NO"},
 		"it refuses a layout that is not there":   {"region.yaml", "layout: na}", "layout: nb}", `"nb"`},
+		"it refuses two sets of rules for one":    {"region.yaml", "[rules.yaml]", "[rules.yaml, rules.yaml]", "two files"},
 		"it refuses a key that stands twice":      {"na.yaml", "{id: na", "{id: nb, id: na", "twice"},
 		"it refuses a state code in capitals":     {"region.yaml", "code: so", "code: SO", "lower-case"},
 		"it refuses a wrong value, with its file": {"a.yaml", "version: 1", "version: one", "a.yaml"},

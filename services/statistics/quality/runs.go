@@ -55,7 +55,7 @@ func ZeroRuns(series []float64, n int) []Run {
 	for i, value := range series {
 		begun = begun || value != 0
 		if begun && value == 0 {
-			zeros = append(zeros, int32(i)) //nolint:gosec // a series is shorter
+			zeros = append(zeros, int32(i))
 		}
 	}
 	return slices.DeleteFunc(Runs(zeros), func(r Run) bool { return r.Len() < n })

@@ -94,7 +94,7 @@ func ruleFromProto(p *statisticspb.QualityRule) (statistics.Rule, error) {
 	}
 	for severity, of := range severities {
 		if of == p.GetSeverity() {
-			rule.Severity = statistics.Severity(severity) //nolint:gosec // one of three
+			rule.Severity = statistics.Severity(severity)
 		}
 	}
 	var err error

@@ -204,7 +204,7 @@ func collapsed(column, code, figure string, further ...string) func(release) rel
 }
 
 func half(r release) release {
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // of a test
+	random := rand.New(rand.NewPCG(1, 2))
 	return r.with(func(row []string) []string {
 		if random.IntN(2) == 0 {
 			return nil

@@ -379,7 +379,8 @@ func TestOwnRules(t *testing.T) {
 		{
 			"it compares the groups that a rule names",
 			rule(statisticspb.QualityRule_TOTAL_CHANGE, func(r *statisticspb.QualityRule) { r.Dimensions = []string{"NATION"} }),
-			figures{"East Aland 2022-05": 1000}, "the sum of 2022-05 of Aland changes by +",
+			figures{"East Aland 2022-05": 1000},
+			"the sum of 2022-05 of Aland changes by +",
 		},
 		{
 			"it compares groups by several dimensions, and the figures that a rule chooses",
@@ -387,27 +388,32 @@ func TestOwnRules(t *testing.T) {
 				r.Dimensions, r.Filter = []string{"NATION", "GATE"}, wire.FilterToProto(filter.Eq("GATE", "East"))
 				r.Thresholds = map[string]float64{"cells": 0}
 			}),
-			figures{"East Aland 2022-05": 1000, "West Aland 2022-05": 5000}, "the sum of 2022-05 of Aland.East changes by +",
+			figures{"East Aland 2022-05": 1000, "West Aland 2022-05": 5000},
+			"the sum of 2022-05 of Aland.East changes by +",
 		},
 		{
 			"it finds an outlier in the group that has it",
 			rule(statisticspb.QualityRule_HAMPEL, func(r *statisticspb.QualityRule) { r.Dimensions = []string{"GATE"} }),
-			figures{"South Aland 2023-06": 9000}, "the sum of 2023-06 of South, ",
+			figures{"South Aland 2023-06": 9000},
+			"the sum of 2023-06 of South, ",
 		},
 		{
 			"it finds an unlikely season",
 			rule(statisticspb.QualityRule_SEASONAL_RATIO, func(*statisticspb.QualityRule) {}),
-			figures{"South Aland 2023-06": 9000}, "the sum of 2023-06, ",
+			figures{"South Aland 2023-06": 9000},
+			"the sum of 2023-06, ",
 		},
 		{
 			"it finds a score that is too high",
 			rule(statisticspb.QualityRule_MODIFIED_Z, func(*statisticspb.QualityRule) {}),
-			figures{"South Aland 2023-06": 90000}, "modified z-score",
+			figures{"South Aland 2023-06": 90000},
+			"modified z-score",
 		},
 		{
 			"it finds a run of zeros in the group that has it",
 			rule(statisticspb.QualityRule_ZERO_RUN, func(r *statisticspb.QualityRule) { r.Dimensions = []string{"GATE", "NATION"} }),
-			figures{"South Aland 2023-06": 0, "South Aland 2023-07": 0, "South Aland 2023-08": 0}, "2023-06 to 2023-08 (3 periods)",
+			figures{"South Aland 2023-06": 0, "South Aland 2023-07": 0, "South Aland 2023-08": 0},
+			"2023-06 to 2023-08 (3 periods)",
 		},
 		{
 			"it wants one sum to be another",
@@ -415,7 +421,8 @@ func TestOwnRules(t *testing.T) {
 				r.Filter = wire.FilterToProto(filter.Eq("NATION", "Bland"))
 				r.Relation = &statisticspb.QualityRelation{Right: wire.FilterToProto(filter.Eq("GATE", "Sum"))}
 			}),
-			figures{"Sum Any 2022-01": 443}, "one sum is 444 and the other 443",
+			figures{"Sum Any 2022-01": 443},
+			"one sum is 444 and the other 443",
 		},
 		{
 			"it lets sums differ by what a rule allows",
@@ -423,7 +430,8 @@ func TestOwnRules(t *testing.T) {
 				r.Filter, r.Thresholds = wire.FilterToProto(filter.Eq("NATION", "Bland")), map[string]float64{"absolute": 1}
 				r.Relation = &statisticspb.QualityRelation{Right: wire.FilterToProto(filter.Eq("GATE", "Sum"))}
 			}),
-			figures{"Sum Any 2022-01": 443}, "",
+			figures{"Sum Any 2022-01": 443},
+			"",
 		},
 		{
 			"it wants one sum to be at most another, of another dataflow",
@@ -432,12 +440,14 @@ func TestOwnRules(t *testing.T) {
 					Operator: statisticspb.QualityRelation_AT_MOST, Dataflow: harmonic, Right: wire.FilterToProto(filter.Eq("WHO", "AAA")),
 				}
 			}),
-			figures{"East Aland 2022-03": 1}, "should be at most the other",
+			figures{"East Aland 2022-03": 1},
+			"should be at most the other",
 		},
 		{
 			"it finds figures that were rounded",
 			rule(statisticspb.QualityRule_HEAPING, func(r *statisticspb.QualityRule) { r.Thresholds = map[string]float64{"count": 5, "probability": 0.01} }),
-			figures{"a Aland 2022-01": 100, "b Aland 2022-01": 105, "c Aland 2022-01": 110, "d Aland 2022-01": 20, "e Aland 2022-01": 25, "f Aland 2022-01": 7}, "of 5 figures from 10 on, 100.0 % end in 0 or 5",
+			figures{"a Aland 2022-01": 100, "b Aland 2022-01": 105, "c Aland 2022-01": 110, "d Aland 2022-01": 20, "e Aland 2022-01": 25, "f Aland 2022-01": 7},
+			"of 5 figures from 10 on, 100.0 % end in 0 or 5",
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
