@@ -63,7 +63,7 @@ func (s *Service) judge(ctx context.Context, tx Transaction, catalogue *Catalogu
 	}
 	j.weigh()
 	for i := range rules {
-		if err := j.apply(ctx, &rules[i]); err != nil {
+		if err := j.apply(ctx, rules[i].complete()); err != nil {
 			return nil, fmt.Errorf("applying the quality rule %s: %w", rules[i].ID, err)
 		}
 	}
@@ -148,6 +148,10 @@ func (j *judgement) weigh() {
 	p := newProfiler(j.release, j.upload.Dictionary())
 	for series := range j.upload.SeriesCount() {
 		p.addTrack(j.upload.Key(series), j.upload.Track(series))
+	}
+	if len(j.before.Frequencies()) == 0 { // nothing was there
+		j.after, j.added = j.release.Clone(), j.upload.Len()
+		return
 	}
 	j.after = j.before.Clone()
 	p = newProfiler(j.after, j.dictionary)
@@ -242,7 +246,7 @@ func (p *profiler) addCell(key []uint32, period int32, cell Cell, sign int) {
 	}
 }
 
-// apply makes the findings of one rule.
+// apply makes the findings of one rule, which is complete.
 func (j *judgement) apply(ctx context.Context, r *Rule) error {
 	var findings []weighed
 	var err error

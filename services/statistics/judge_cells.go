@@ -10,8 +10,8 @@ import (
 
 // heaping looks at the last digits of the figures of the upload.
 func (j *judgement) heaping(r *Rule) []weighed {
-	groups := map[string][]float64{}
-	t := j.upload
+	groups := map[string]*quality.Digits{}
+	t, least := j.upload, r.threshold("least")
 	for s := range t.SeriesCount() {
 		key := t.Key(s)
 		text := func(component string) string {
@@ -26,18 +26,21 @@ func (j *judgement) heaping(r *Rule) []weighed {
 			texts[i] = text(id)
 		}
 		id := strings.Join(texts, ".")
-		if _, ok := groups[id]; !ok && len(groups) >= maxGroups {
-			continue
+		digits := groups[id]
+		if digits == nil {
+			if len(groups) >= maxGroups {
+				continue
+			}
+			digits = &quality.Digits{Least: least}
+			groups[id] = digits
 		}
 		for _, cell := range t.Track(s).Cells {
-			if cell.Value >= r.threshold("least") {
-				groups[id] = append(groups[id], cell.Value)
-			}
+			digits.Add(cell.Value)
 		}
 	}
 	var findings []weighed
-	for id, figures := range groups {
-		h := quality.Heaping(figures, r.threshold("least"))
+	for id, digits := range groups {
+		h := digits.Heap()
 		if float64(h.N) < r.threshold("count") || h.P >= r.threshold("probability") || h.Share <= r.threshold("share") {
 			continue
 		}
@@ -47,7 +50,7 @@ func (j *judgement) heaping(r *Rule) []weighed {
 		}
 		f := numbers(Finding{
 			Column: "OBS_VALUE", Values: []string{fmt.Sprint(h.N), fmt.Sprintf("%.4g", h.Share), fmt.Sprintf("%.3g", h.P)},
-			Message: fmt.Sprintf("of %d figures%s from %s on, %.1f %% end in 0 or 5, where a fifth would: they were estimated or rounded (p = %.2g)", h.N, of, figureText(r.threshold("least")), 100*h.Share, h.P),
+			Message: fmt.Sprintf("of %d figures%s from %s on, %.1f %% end in 0 or 5, where a fifth would: they were estimated or rounded (p = %.2g)", h.N, of, figureText(least), 100*h.Share, h.P),
 		}, 0.2, h.Share, r.threshold("share"))
 		findings = append(findings, weighed{Finding: f, weight: float64(h.N) * h.Share, subject: id})
 	}

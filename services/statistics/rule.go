@@ -136,14 +136,18 @@ func (c Check) thresholds() (defaults map[string]float64, known bool) {
 	return nil, false
 }
 
-// threshold returns a threshold of the rule, which its check must have.
-func (r *Rule) threshold(name string) float64 {
-	if value, ok := r.Thresholds[name]; ok {
-		return value
-	}
+// complete returns the rule with all thresholds of its check.
+func (r *Rule) complete() *Rule {
+	whole := *r
+	whole.Thresholds = map[string]float64{}
 	defaults, _ := r.Check.thresholds()
-	return defaults[name]
+	maps.Copy(whole.Thresholds, defaults)
+	maps.Copy(whole.Thresholds, r.Thresholds)
+	return &whole
 }
+
+// threshold returns a threshold of a complete rule.
+func (r *Rule) threshold(name string) float64 { return r.Thresholds[name] }
 
 // Rules are the quality rules of a dataflow.
 type Rules struct {

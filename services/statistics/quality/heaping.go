@@ -14,24 +14,37 @@ type Heap struct {
 // heap there (Myers, Trans. Actuar. Soc. Am. 41, 1940, of ages). Values that are no whole numbers, or below least, are left
 // out: last digits of small counts are not evenly spread.
 func Heaping(values []float64, least float64) Heap {
-	n, heaped := 0, 0
+	d := Digits{Least: least}
 	for _, value := range values {
-		if value < least || value != math.Trunc(value) || math.IsInf(value, 0) {
-			continue
-		}
-		n++
-		if math.Mod(value, 5) == 0 {
-			heaped++
-		}
+		d.Add(value)
 	}
-	return heap(n, heaped)
+	return d.Heap()
 }
 
-func heap(n, heaped int) Heap {
-	h := Heap{N: n, Share: math.NaN(), P: 1}
-	if n > 0 {
-		h.Share = float64(heaped) / float64(n)
-		h.P = binomialUpper(n, heaped, 0.2)
+// Digits counts last digits, for [Heaping] of values that come one by one.
+type Digits struct {
+	Least     float64 // smaller values are left out
+	n, heaped int
+}
+
+// Add looks at a value.
+func (d *Digits) Add(value float64) {
+	const exact = 1 << 53 // above, not every whole number is there
+	if !(value >= d.Least && value < exact) || value != math.Trunc(value) {
+		return
+	}
+	d.n++
+	if int64(value)%5 == 0 {
+		d.heaped++
+	}
+}
+
+// Heap returns what the values that were added come to.
+func (d *Digits) Heap() Heap {
+	h := Heap{N: d.n, Share: math.NaN(), P: 1}
+	if d.n > 0 {
+		h.Share = float64(d.heaped) / float64(d.n)
+		h.P = binomialUpper(d.n, d.heaped, 0.2)
 	}
 	return h
 }
