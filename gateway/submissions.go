@@ -3,21 +3,18 @@ package main
 import (
 	"compress/gzip"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 
 	"github.com/comity-federation/comity/gateway/sdmx"
-	"github.com/comity-federation/comity/proto/block"
 	statisticspb "github.com/comity-federation/comity/proto/comity/statistics/v1"
 	typespb "github.com/comity-federation/comity/proto/comity/types/v1"
 	"github.com/comity-federation/comity/proto/wire"
@@ -40,8 +37,9 @@ const (
 // submissions answers POST /v1/submissions: it streams a file to the statistics service, and never holds it.
 //
 // With the parameter layout, the body is a national file and goes on as bytes. Without, it is a data message of SDMX,
-// and goes on as Blocks. The answer is the submission, with status 200 whether it was accepted or rejected: the call
-// worked, and `state` says what became of the file. A file that cannot be read at all is 400, and nothing is recorded.
+// and goes on as Blocks, while the service works on those before. The answer is the submission, with status 200 whether it
+// was accepted or rejected: the call worked, and `state` says what became of the file. A file that cannot be read at all is
+// 400, and nothing is recorded.
 type submissions struct {
 	statistics statisticspb.StatisticsServiceClient
 }
@@ -68,190 +66,142 @@ func (s *submissions) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *submissions) submit(w http.ResponseWriter, r *http.Request) (*statisticspb.Submission, error) {
-	header, err := submissionHeader(r)
+	asked, err := readAsked(r)
 	if err != nil {
 		return nil, err
 	}
-	w.Header().Set("Idempotency-Key", header.GetIdempotencyKey())
+	w.Header().Set("Idempotency-Key", asked.header.GetIdempotencyKey())
+	kind := mediaType(r)
+	if strings.HasPrefix(kind, "multipart/") {
+		return nil, unsupported("The body must be the file itself, not a form.")
+	}
 	body, err := openBody(w, r)
 	if err != nil {
 		return nil, err
 	}
-	source, err := openSource(r, body, header)
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel() // an upload that ends early is one that statistics forgets
+	out := &submitting{statistics: s.statistics, ctx: ctx, asked: asked}
+	if asked.header.GetLayout() != "" {
+		err = out.bytes(body)
+	} else {
+		err = out.message(kind, body)
+	}
+	if errors.Is(err, errAnswered) {
+		err = nil
+	}
 	if err != nil {
 		return nil, body.explain(err)
 	}
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel() // an upload that ends early is one that statistics forgets
-	stream, err := s.statistics.Submit(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for message, err := source.first, error(nil); ; message, err = source.next() {
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return nil, body.explain(err)
-		}
-		if err := stream.Send(message); errors.Is(err, io.EOF) {
-			break // statistics has answered before the end; CloseAndRecv says what
-		} else if err != nil {
-			return nil, err
-		}
-	}
-	answer, err := stream.CloseAndRecv()
+	answer, err := out.stream.CloseAndRecv()
 	if err != nil {
 		return nil, err
 	}
 	return answer.GetSubmission(), nil
 }
 
-// submissionHeader reads the parameters and headers of an upload.
-func submissionHeader(r *http.Request) (*statisticspb.SubmissionHeader, error) {
-	query := r.URL.Query()
-	for name, values := range query {
-		if name != "dataflow" && name != "layout" {
-			return nil, invalid(name, "is no parameter of this call; there are dataflow and layout")
-		}
-		if len(values) > 1 {
-			return nil, invalid(name, "stands twice")
-		}
-	}
-	header := &statisticspb.SubmissionHeader{
-		Dataflow: query.Get("dataflow"), Layout: query.Get("layout"), Action: statisticspb.SubmissionHeader_MERGE,
-	}
-	if header.GetDataflow() != "" {
-		if _, err := sdmx.ParseRef(header.GetDataflow()); err != nil {
-			return nil, invalid("dataflow", "%v", err)
-		}
-	}
-	keys := r.Header.Values("Idempotency-Key")
-	switch {
-	case len(keys) == 0:
-		header.IdempotencyKey = rand.Text() // whoever wants to repeat a call safely gives a key
-	case len(keys) > 1 || keys[0] == "" || utf8.RuneCountInString(keys[0]) > maxKeyLength || strings.ContainsFunc(keys[0], notPrintable):
-		return nil, invalid("Idempotency-Key", "must be one header of 1 to %d printable ASCII characters", maxKeyLength)
-	default:
-		header.IdempotencyKey = keys[0]
-	}
-	return header, nil
+// errAnswered says that statistics has answered before the end of the upload.
+var errAnswered = errors.New("statistics has answered")
+
+// submitting is an upload on its way to the statistics service.
+type submitting struct {
+	statistics statisticspb.StatisticsServiceClient
+	ctx        context.Context //nolint:containedctx // of one call, which this is
+	asked      *asked
+	stream     grpc.ClientStreamingClient[statisticspb.SubmitRequest, statisticspb.SubmitResponse] // nil: the header is not sent
 }
 
-func notPrintable(r rune) bool { return r < 0x20 || r > 0x7e }
-
-// source gives the messages of an upload.
-type source struct {
-	first *statisticspb.SubmitRequest
-	next  func() (*statisticspb.SubmitRequest, error)
+// open sends the header.
+func (s *submitting) open() error {
+	if err := s.asked.bound(s.ctx, s.statistics); err != nil {
+		return err
+	}
+	var err error
+	if s.stream, err = s.statistics.Submit(s.ctx); err != nil {
+		return err
+	}
+	return s.send(&statisticspb.SubmitRequest{Part: &statisticspb.SubmitRequest_Header{Header: s.asked.header}})
 }
 
-func openSource(r *http.Request, body io.Reader, header *statisticspb.SubmissionHeader) (*source, error) {
-	t := mediaType(r)
-	if strings.HasPrefix(t, "multipart/") {
-		return nil, unsupported("The body must be the file itself, not a form.")
+func (s *submitting) send(message *statisticspb.SubmitRequest) error {
+	err := s.stream.Send(message)
+	if errors.Is(err, io.EOF) {
+		return errAnswered // CloseAndRecv says what
 	}
-	if header.GetLayout() != "" {
-		return bytesSource(body, header), nil
+	return err
+}
+
+// bytes sends a file as it comes.
+func (s *submitting) bytes(body io.Reader) error {
+	if err := s.open(); err != nil {
+		return err
 	}
-	switch t {
+	for {
+		chunk := make([]byte, chunkSize) // the message keeps it
+		n, err := io.ReadFull(body, chunk)
+		switch {
+		case n > 0 && (err == nil || errors.Is(err, io.ErrUnexpectedEOF)): // of the file or of its packing: the next read says
+			err = s.send(&statisticspb.SubmitRequest{Part: &statisticspb.SubmitRequest_Data{Data: chunk[:n]}})
+		case errors.Is(err, io.EOF):
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// message sends a data message of SDMX as blocks. The header waits for the first of them, because the message says which
+// dataflow and action it is of.
+func (s *submitting) message(kind string, body *upload) error {
+	if s.asked.withoutBody {
+		return s.open()
+	}
+	reader, err := newReader(kind, body)
+	if err != nil {
+		return err
+	}
+	for b, err := range reader.Blocks() {
+		if err != nil {
+			return err
+		}
+		if s.stream == nil {
+			if err := s.asked.agree(reader); err != nil {
+				return err
+			}
+			if err := s.open(); err != nil {
+				return err
+			}
+		}
+		message := &statisticspb.SubmitRequest{Part: &statisticspb.SubmitRequest_Block{Block: wire.BlockToProto(b)}}
+		if err := s.send(message); err != nil {
+			return err
+		}
+	}
+	if s.stream != nil {
+		return nil
+	}
+	if len(s.asked.conditions) == 0 {
+		return &sdmx.FileError{Line: 1, Problem: "the message has no rows"}
+	}
+	return s.open() // all that passes c[…] goes
+}
+
+// newReader returns what reads a data message of the media type.
+func newReader(kind string, body io.Reader) (sdmx.Reader, error) {
+	switch kind {
 	case "application/vnd.sdmx.data+csv", "text/csv":
-		return csvSource(body, header)
+		return sdmx.NewCSVReader(body)
+	case "application/vnd.sdmx.data+json", "application/vnd.sdmx.draft-sdmx-json", "application/json":
+		return sdmx.NewJSONReader(body), nil
+	case "application/vnd.sdmx.data+xml", "application/vnd.sdmx.structurespecificdata+xml", "application/xml", "text/xml":
+		return sdmx.NewMLReader(body), nil
 	}
-	return nil, unsupported("Without the parameter layout, the body must be SDMX-CSV: application/vnd.sdmx.data+csv or text/csv.")
+	return nil, unsupported("Without the parameter layout, the body must be a data message of SDMX: application/vnd.sdmx.data+csv or text/csv, application/vnd.sdmx.data+json or application/json, application/vnd.sdmx.data+xml or application/xml.")
 }
 
 func unsupported(message string) error {
 	return newProblem(http.StatusUnsupportedMediaType, codes.InvalidArgument, typespb.ErrorReason_INVALID_REQUEST, message)
-}
-
-// bytesSource gives a file as it comes.
-func bytesSource(body io.Reader, header *statisticspb.SubmissionHeader) *source {
-	next := func() (*statisticspb.SubmitRequest, error) {
-		chunk := make([]byte, chunkSize) // the message keeps it
-		n, err := io.ReadFull(body, chunk)
-		if n == 0 {
-			return nil, err
-		}
-		if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
-			return nil, err
-		}
-		return &statisticspb.SubmitRequest{Part: &statisticspb.SubmitRequest_Data{Data: chunk[:n]}}, nil
-	}
-	return &source{first: headerMessage(header), next: next}
-}
-
-func headerMessage(header *statisticspb.SubmissionHeader) *statisticspb.SubmitRequest {
-	return &statisticspb.SubmitRequest{Part: &statisticspb.SubmitRequest_Header{Header: header}}
-}
-
-// csvSource gives SDMX-CSV as blocks. Its first block is read at once, because it says which dataflow and action the
-// file is of.
-func csvSource(body io.Reader, header *statisticspb.SubmissionHeader) (*source, error) {
-	reader, err := sdmx.NewCSVReader(body)
-	if err != nil {
-		return nil, err
-	}
-	read, err := reader.Next()
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
-	}
-	if read == nil {
-		return nil, &sdmx.FileError{Line: 2, Problem: "is missing: the file has a header and no rows"}
-	}
-	if err := agree(header, reader); err != nil {
-		return nil, err
-	}
-	next := func() (*statisticspb.SubmitRequest, error) {
-		b := read
-		read = nil
-		if b == nil {
-			var err error
-			if b, err = reader.Next(); err != nil {
-				return nil, err
-			}
-		}
-		return blockMessage(b), nil
-	}
-	return &source{first: headerMessage(header), next: next}, nil
-}
-
-func blockMessage(b *block.Block) *statisticspb.SubmitRequest {
-	return &statisticspb.SubmitRequest{Part: &statisticspb.SubmitRequest_Block{Block: wire.BlockToProto(b)}}
-}
-
-// agree holds what the file says of itself against the parameters, and fills in what these leave open.
-func agree(header *statisticspb.SubmissionHeader, reader *sdmx.CSVReader) error {
-	if reader.Action() != sdmx.Merge {
-		return &sdmx.FileError{Line: 2, Column: "ACTION", Problem: fmt.Sprintf("%c is not taken; there are A, M and I, which add rows or replace them one by one", reader.Action())}
-	}
-	kind, text := reader.Dataflow()
-	if kind != "" && kind != "dataflow" {
-		if header.GetDataflow() == "" {
-			return invalid("dataflow", "is missing: the file names a %s", kind)
-		}
-		return nil
-	}
-	file, err := sdmx.ParseRef(text)
-	if err != nil {
-		return &sdmx.FileError{Line: 2, Column: "STRUCTURE_ID", Problem: err.Error()}
-	}
-	if header.GetDataflow() == "" {
-		header.Dataflow = file.String()
-		return nil
-	}
-	asked, err := sdmx.ParseRef(header.GetDataflow())
-	if err != nil {
-		return invalid("dataflow", "%v", err)
-	}
-	versions := []string{"", file.Version}
-	if asked.Agency != file.Agency || asked.ID != file.ID || file.Version != "" && !slices.Contains(versions, asked.Version) {
-		return invalid("dataflow", "is %s, but the file is of %s", asked, file)
-	}
-	if asked.Version == "" {
-		header.Dataflow = file.String()
-	}
-	return nil
 }
 
 // upload is the body of an upload, unpacked, within its limits.
@@ -306,6 +256,10 @@ func (u *upload) explain(err error) error {
 	switch {
 	case errors.As(err, &found):
 		return found
+	case u.packed.err != nil:
+		p := newProblem(http.StatusBadRequest, codes.InvalidArgument, typespb.ErrorReason_INVALID_REQUEST, "The body ended before its end.")
+		p.cause = err
+		return p
 	case errors.Is(err, errUploadTooLarge):
 		return tooLarge(maxUpload)
 	case errors.Is(err, errUploadRatio):
@@ -315,10 +269,6 @@ func (u *upload) explain(err error) error {
 		return badFile(files)
 	case errors.As(err, &file):
 		return badFile(sdmx.FileErrors{file})
-	case u.packed.err != nil:
-		p := newProblem(http.StatusBadRequest, codes.InvalidArgument, typespb.ErrorReason_INVALID_REQUEST, "The body ended before its end.")
-		p.cause = err
-		return p
 	case u.gzipped || u.unpacked == 0:
 		return invalid("body", "is no gzip file, or a damaged one")
 	}

@@ -106,7 +106,7 @@ func TestSubmissionsReadSDMXCSV(t *testing.T) {
 	last := accept(n.statistics)
 	file := "\uFEFFSTRUCTURE,STRUCTURE_ID,ACTION,FREQ: Frequency,SECTION: Section,TIME_PERIOD,OBS_VALUE,COMMENT\r\n" +
 		"dataflow,COMITY:BORDER(1.0.0): Border,M,M: Monthly,_T: Total,2023-01,5,\"two\nlines\"\r\n" +
-		"dataflow,COMITY:BORDER(1.0.0): Border,I,M: Monthly,_T: Total,2023-02,NaN,\r\n"
+		"dataflow,COMITY:BORDER(1.0.0): Border,M,M: Monthly,_T: Total,2023-02,NaN,\r\n"
 	answer, body := n.do(t, "POST", "/v1/submissions", file, "Content-Type", "text/csv; charset=utf-8")
 	if answer.StatusCode != 200 {
 		t.Fatalf("%d %s", answer.StatusCode, body)
@@ -138,21 +138,33 @@ func TestSubmissionsSayWhatIsWrong(t *testing.T) {
 		{"a dataflow in another form", "?dataflow=BORDER", "", csvType, 400, "dataflow"},
 		{"an idempotency key that is too long", "", "", []string{"Content-Type", "text/csv", "Idempotency-Key", strings.Repeat("k", 129)}, 400, "Idempotency-Key"},
 		{"no media type", "", header + good, nil, 415, ""},
-		{"XML", "", "<a/>", []string{"Content-Type", "application/xml"}, 415, ""},
+		{"something else", "", "PK", []string{"Content-Type", "application/zip"}, 415, ""},
+		{"other XML", "", "<a/>", []string{"Content-Type", "application/xml"}, 400, "line 1"},
+		{"other JSON", "", "[1]", []string{"Content-Type", "application/json"}, 400, "line 1"},
 		{"a form", "?layout=x", "--", []string{"Content-Type", "multipart/form-data; boundary=x"}, 415, ""},
 		{"an unknown packing", "?layout=x", "", []string{"Content-Encoding", "br"}, 415, ""},
 		{"no gzip", "?layout=x", "plain", []string{"Content-Encoding", "gzip"}, 400, "body"},
 		{"damaged gzip", "?layout=x", zipped(t, strings.Repeat("abc", 1000))[:30], []string{"Content-Encoding", "gzip"}, 400, "body"},
 		{"no header of SDMX-CSV", "", "a,b\n1,2\n", csvType, 400, "line 1"},
 		{"nothing", "", "", csvType, 400, "line 1"},
-		{"no rows", "", header, csvType, 400, "line 2"},
+		{"no rows", "", header, csvType, 400, "line 1"},
 		{"a short row", "", header + good + "dataflow,x\n", csvType, 400, "line 3"},
 		{"no number", "", header + good + "dataflow,COMITY:BORDER(1.0.0),M,A,2024,\"3,137\"\n", csvType, 400, "line 3, column OBS_VALUE"},
 		{"an open quotation mark", "", header + "dataflow,\"COMITY\n", csvType, 400, "line 2"},
 		{"two dataflows", "", header + good + "dataflow,COMITY:OTHER(1.0.0),M,A,2024,1\n", csvType, 400, "line 3, column STRUCTURE_ID"},
 		{"another dataflow", "?dataflow=US:ENCOUNTERS(1.0.0)", header + good, csvType, 400, "dataflow"},
 		{"another version", "?dataflow=COMITY:BORDER(2.0.0)", header + good, csvType, 400, "dataflow"},
-		{"an action that is not taken", "", header + strings.Replace(good, ",M,", ",R,", 1), csvType, 400, "line 2, column ACTION"},
+		{"two actions", "", header + good + strings.Replace(good, ",M,", ",D,", 1), csvType, 400, "line 3, column ACTION"},
+		{"an action other than the parameter's", "?action=REPLACE", header + good, csvType, 400, "action"},
+		{"no action of all", "?action=UPSERT", header + good, csvType, 400, "action"},
+		{"an action in small letters", "?action=merge", header + good, csvType, 400, "action"},
+		{"a scope without a use", "?c[SECTION]=_T", header + good, csvType, 400, "c[SECTION]"},
+		{"a scope without a use for the parameter", "?action=APPEND&c[SECTION]=_T", header + good, csvType, 400, "c[SECTION]"},
+		{"a scope of no component", "?action=REPLACE&c[COLOUR]=red", header + strings.Replace(good, ",M,", ",R,", 1), csvType, 400, "c[…]"},
+		{"a scope of no form", "?action=REPLACE&c[SECTION=_T", header + good, csvType, 400, "c[SECTION"},
+		{"a scope without a value", "?action=REPLACE&c[SECTION]=", header + good, csvType, 400, "c[SECTION]"},
+		{"a scope of no dataflow", "?action=REPLACE&layout=x&c[SECTION]=_T", "x", nil, 400, "dataflow"},
+		{"a parameter that stands twice", "?layout=x&layout=y", "x", nil, 400, "query"},
 		{"an unknown action", "", header + strings.Replace(good, ",M,", ",X,", 1), csvType, 400, "line 2, column ACTION"},
 		{"no measure", "", strings.Replace(header, "OBS_VALUE", "VALUE", 1) + good, csvType, 400, "line 1"},
 		{"bytes that are no text", "", header + strings.Replace(good, "2023", "\xff\xfe", 1), csvType, 400, "line 2, column TIME_PERIOD"},

@@ -2,6 +2,7 @@ package sdmx
 
 import (
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/comity-federation/comity/proto/block"
@@ -101,6 +102,43 @@ func (c Condition) span() (start, end string, ok bool) {
 		*bound = p.String()
 	}
 	return start, end, true
+}
+
+// Filter returns the conditions, all of which have to hold, as a filter over the rows of the structure. Its errors name what
+// the structure does not have.
+func (s *Structure) Filter(conditions []Condition) (filter.Filter, error) {
+	filters := make([]filter.Filter, len(conditions))
+	for i, c := range conditions {
+		var err error
+		if filters[i], err = s.condition(c); err != nil {
+			return filter.Filter{}, err
+		}
+	}
+	whole := all(filters)
+	if err := whole.Check(); err != nil {
+		return filter.Filter{}, badRequest("The filter is too large: %v.", err)
+	}
+	return whole, nil
+}
+
+// condition returns a condition as a filter over the rows of the structure.
+func (s *Structure) condition(c Condition) (filter.Filter, error) {
+	switch {
+	case c.Component == block.TimePeriod || s.dimension(c.Component) >= 0 || s.hasAttribute(c.Component):
+	case c.Component == block.ObsValue:
+		for _, terms := range c.Alternatives {
+			for i := range terms {
+				v, err := strconv.ParseFloat(terms[i].Value, 64)
+				if err != nil {
+					return filter.Filter{}, badRequest("c[%s]: %q is no number.", c.Component, terms[i].Value)
+				}
+				terms[i].Value = formatNumber(v)
+			}
+		}
+	default:
+		return filter.Filter{}, badRequest("%s has no component %s.", s.Dataflow, c.Component)
+	}
+	return c.filter(s.Dimensions[0].ID)
 }
 
 // filter returns the condition as a filter over rows.

@@ -91,7 +91,13 @@ func splitPart(escaped string) ([]string, error) {
 	return values, nil
 }
 
-func (q *DataQuery) readParameters(rawQuery string) error {
+// Parameter is a parameter of a query string.
+type Parameter struct{ Name, Value string }
+
+// ParseParameters reads a query string as SDMX REST has it: a "+" is a plus, whether it is percent-encoded or not. No
+// parameter may stand twice, but those named.
+func ParseParameters(rawQuery string, repeatable ...string) ([]Parameter, error) {
+	var parameters []Parameter
 	seen := map[string]bool{}
 	for pair := range strings.SplitSeq(rawQuery, "&") {
 		if pair == "" {
@@ -101,29 +107,55 @@ func (q *DataQuery) readParameters(rawQuery string) error {
 		name, errName := url.PathUnescape(rawName)
 		value, errValue := url.PathUnescape(rawValue)
 		if errName != nil || errValue != nil {
-			return badRequest("%q in the query is not percent-encoded correctly.", pair)
+			return nil, badRequest("%q in the query is not percent-encoded correctly.", pair)
 		}
-		if seen[name] && name != "provider" {
-			return badRequest("The parameter %s stands twice.", name)
+		if seen[name] && !slices.Contains(repeatable, name) {
+			return nil, badRequest("The parameter %s stands twice.", name)
 		}
 		seen[name] = true
-		if err := q.readParameter(name, value); err != nil {
+		parameters = append(parameters, Parameter{name, value})
+	}
+	return parameters, nil
+}
+
+// Filtered returns the component that a parameter c[COMPONENT] filters by, or false where it is another parameter.
+func (p Parameter) Filtered() (component string, ok bool) {
+	component, ok = strings.CutPrefix(p.Name, "c[")
+	if !ok {
+		return "", false
+	}
+	return strings.TrimSuffix(component, "]"), true
+}
+
+// Condition reads the parameter c[COMPONENT].
+func (p Parameter) Condition() (Condition, error) {
+	component, ok := p.Filtered()
+	if !ok || component == "" || p.Name != "c["+component+"]" {
+		return Condition{}, badRequest("%q is no filter of the form c[COMPONENT]=value.", p.Name)
+	}
+	return ParseCondition(component, p.Value)
+}
+
+func (q *DataQuery) readParameters(rawQuery string) error {
+	parameters, err := ParseParameters(rawQuery, "provider")
+	if err != nil {
+		return err
+	}
+	for _, p := range parameters {
+		if err := q.readParameter(p); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (q *DataQuery) readParameter(name, value string) (err error) {
-	if component, ok := strings.CutPrefix(name, "c["); ok {
-		component, ok = strings.CutSuffix(component, "]")
-		if !ok || component == "" {
-			return badRequest("%q is no filter of the form c[COMPONENT]=value.", name)
-		}
-		c, err := ParseCondition(component, value)
+func (q *DataQuery) readParameter(p Parameter) (err error) {
+	if _, ok := p.Filtered(); ok {
+		c, err := p.Condition()
 		q.Conditions = append(q.Conditions, c)
 		return err
 	}
+	name, value := p.Name, p.Value
 	switch name {
 	case "startPeriod", "endPeriod":
 		p, err := period.Parse(value)
@@ -323,20 +355,8 @@ func (b *Bound) bindCondition(c Condition, keys []Key, s *Structure) (filter.Fil
 			b.EndPeriod += end
 			return filter.True(), nil
 		}
-	case c.Component == block.ObsValue:
-		for _, terms := range c.Alternatives {
-			for i := range terms {
-				v, err := strconv.ParseFloat(terms[i].Value, 64)
-				if err != nil {
-					return filter.Filter{}, badRequest("c[%s]: %q is no number.", c.Component, terms[i].Value)
-				}
-				terms[i].Value = formatNumber(v)
-			}
-		}
-	case !s.hasAttribute(c.Component):
-		return filter.Filter{}, badRequest("%s has no component %s.", s.Dataflow, c.Component)
 	}
-	return c.filter(s.Dimensions[0].ID)
+	return s.condition(c)
 }
 
 // mixed reports whether some of the keys fix the dimension and others do not.
