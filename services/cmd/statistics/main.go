@@ -26,6 +26,7 @@ import (
 type Config struct {
 	rpc.Config
 	DatabaseURL string `env:"COMITY_DATABASE_URL,required,notEmpty"` // the service's own database, "postgres://…"
+	ReplicaURL  string `env:"COMITY_REPLICA_URL"`                    // a streaming replica of it, which answers queries; empty: there is none
 
 	// How often events are closed, which makes a revision of what was counted; 0: only when somebody asks for it.
 	EventsCloseEvery time.Duration `env:"COMITY_EVENTS_CLOSE_EVERY" envDefault:"1h"`
@@ -57,6 +58,14 @@ func run(ctx context.Context, log *slog.Logger) error {
 		return fmt.Errorf("loading the policies: %w", err)
 	}
 	store := postgres.New(pool)
+	if cfg.ReplicaURL != "" {
+		replica, err := database.OpenReplica(ctx, cfg.ReplicaURL)
+		if err != nil {
+			return fmt.Errorf("opening the replica: %w", err)
+		}
+		defer replica.Close()
+		store.ReadFrom(replica)
+	}
 	service := statistics.NewService(store, cfg.State, time.Now, newID)
 
 	server, err := rpc.NewServer(cfg.Config, policies, log, pool.Ping)

@@ -32,15 +32,10 @@ const (
 // A server that is starting is waited for, half a minute at most; then the last error is returned. A wrong password, a
 // database that does not exist or a migration that fails is an error at once.
 func Open(ctx context.Context, url string, migrations fs.FS) (*pgxpool.Pool, error) {
-	cfg, err := pgxpool.ParseConfig(url)
+	cfg, err := configuration(url)
 	if err != nil {
-		return nil, fmt.Errorf("reading the database URL: %w", err)
+		return nil, err
 	}
-	cfg.MaxConns = maxConns
-	cfg.MaxConnIdleTime = 5 * time.Minute
-	cfg.ConnConfig.ConnectTimeout = 5 * time.Second
-	cfg.ConnConfig.RuntimeParams["timezone"] = "UTC"
-
 	if err := await(ctx, cfg.ConnConfig); err != nil {
 		return nil, fmt.Errorf("reaching the database %s at %s:%d: %w",
 			cfg.ConnConfig.Database, cfg.ConnConfig.Host, cfg.ConnConfig.Port, err)
@@ -53,6 +48,32 @@ func Open(ctx context.Context, url string, migrations fs.FS) (*pgxpool.Pool, err
 		return nil, fmt.Errorf("opening the pool: %w", err)
 	}
 	return pool, nil
+}
+
+// OpenReplica returns a pool of connections to a server that follows the one of [Open], and cannot be written to. It is not
+// waited for: who uses the pool has to do without it while it does not answer.
+func OpenReplica(ctx context.Context, url string) (*pgxpool.Pool, error) {
+	cfg, err := configuration(url)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("opening the pool: %w", err)
+	}
+	return pool, nil
+}
+
+func configuration(url string) (*pgxpool.Config, error) {
+	cfg, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("reading the database URL: %w", err)
+	}
+	cfg.MaxConns = maxConns
+	cfg.MaxConnIdleTime = 5 * time.Minute
+	cfg.ConnConfig.ConnectTimeout = 5 * time.Second
+	cfg.ConnConfig.RuntimeParams["timezone"] = "UTC"
+	return cfg, nil
 }
 
 // await returns when the server takes a connection, or with the error that waiting does not mend.

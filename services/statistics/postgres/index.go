@@ -63,7 +63,7 @@ func (s *snapshot) indexPart(ctx context.Context, flow *statistics.Flow, part se
 		return err
 	}
 	dimensions := len(flow.Structure.Dimensions)
-	known := s.store.indexes.of(part.ID)
+	known := s.source.indexes.of(part.ID)
 	known.mu.RLock()
 	for known.rev != part.Rev {
 		if known.rev > part.Rev {

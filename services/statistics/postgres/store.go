@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -40,10 +41,11 @@ const newsChannel = "comity_statistics_news"
 type Store struct {
 	pool      *pgxpool.Pool
 	codes     dictionaries
-	indexes   indexes
 	artefacts artefacts
 	bell      bell
-	views     chan struct{} // holds an element for each view that is open
+	primary   *source
+	replica   *source      // nil: there is none
+	change    atomic.Int64 // of the structures, as the primary had it last
 }
 
 var _ statistics.Store = (*Store)(nil)
@@ -52,8 +54,7 @@ var _ statistics.Store = (*Store)(nil)
 func New(pool *pgxpool.Pool) *Store {
 	return &Store{
 		pool: pool, codes: dictionaries{known: map[int32]dictionary{}}, bell: bell{rung: make(chan struct{})},
-		indexes: indexes{known: map[int32]*partIndex{}},
-		views:   make(chan struct{}, max(int(pool.Config().MaxConns)-reserved, 1)),
+		primary: newSource(pool, reserved),
 	}
 }
 

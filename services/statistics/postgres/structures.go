@@ -27,6 +27,7 @@ func (s *Store) StructuresChange(ctx context.Context) (int64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("reading the number of the structures' change: %w", err)
 	}
+	s.change.Store(change)
 	return change, nil
 }
 

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -25,37 +26,77 @@ func (s *Store) ViewFlow(ctx context.Context, flow *statistics.Flow, at statisti
 }
 
 func (s *Store) view(ctx context.Context, dataflow string, at statistics.Moment, do func(context.Context, *snapshot) error) error {
-	late := time.NewTimer(viewPatience)
-	defer late.Stop()
-	select {
-	case s.views <- struct{}{}:
-		defer func() { <-s.views }()
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-late.C:
-		return fault.New(fault.Unavailable, "UNAVAILABLE", "too many answers are being read: try again")
-	}
 	number, past, err := s.resolve(ctx, at)
 	if err != nil {
 		return err
 	}
-	return s.viewIn(ctx, s.pool, dataflow, number, past, do)
-}
-
-func (s *Store) viewIn(ctx context.Context, pool *pgxpool.Pool, dataflow string, number int64, past bool, do func(context.Context, *snapshot) error) error {
-	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
-	return pgx.BeginTxFunc(ctx, pool, options, func(tx pgx.Tx) error {
-		view := &snapshot{reader: reader{store: s, tx: tx, past: past, number: number}}
-		if err := view.open(ctx, dataflow); err != nil {
+	if s.replica != nil {
+		begun, err := s.viewOf(ctx, s.replica, dataflow, number, past, do)
+		if begun || ctx.Err() != nil {
 			return err
 		}
-		return do(ctx, view)
-	})
+		// It is behind, or not there: what follows is for the primary.
+	}
+	_, err = s.viewOf(ctx, s.primary, dataflow, number, past, do)
+	return err
 }
+
+// viewOf runs do on a state that a server has, and reports whether it did.
+func (s *Store) viewOf(ctx context.Context, from *source, dataflow string, number int64, past bool, do func(context.Context, *snapshot) error) (begun bool, err error) {
+	late := time.NewTimer(viewPatience)
+	defer late.Stop()
+	select {
+	case from.views <- struct{}{}:
+		defer func() { <-from.views }()
+	case <-ctx.Done():
+		return false, ctx.Err()
+	case <-late.C:
+		return false, fault.New(fault.Unavailable, "UNAVAILABLE", "too many answers are being read: try again")
+	}
+	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+	tx, err := from.pool.BeginTx(ctx, options)
+	if err != nil {
+		return false, fmt.Errorf("beginning a view: %w", err)
+	}
+	defer func() { _ = tx.Rollback(ctx) }() // nothing was written; a connection that was cut short is thrown away
+	view := &snapshot{reader: reader{store: s, tx: tx, past: past, number: number}, source: from}
+	if err := view.open(ctx, dataflow); err != nil {
+		return false, err
+	}
+	if from == s.replica && view.change < s.change.Load() {
+		return false, errBehind
+	}
+	return true, do(ctx, view)
+}
+
+// errBehind says that a replica does not have what the primary had already.
+var errBehind = errors.New("the replica is behind")
+
+// source is a server that views are of.
+type source struct {
+	pool    *pgxpool.Pool
+	views   chan struct{} // holds an element for each view that is open
+	indexes indexes
+}
+
+// newSource returns a source whose views leave so many connections of the pool to others.
+func newSource(pool *pgxpool.Pool, reserved int) *source {
+	return &source{
+		pool: pool, views: make(chan struct{}, max(int(pool.Config().MaxConns)-reserved, 1)),
+		indexes: indexes{known: map[int32]*partIndex{}},
+	}
+}
+
+// ReadFrom lets views be of a streaming replica, through a pool of its own; it comes before the first view. A view of a
+// revision that the replica does not have yet is of the primary, and so is each where the replica does not answer, or lacks a
+// change of the structures. A view of the newest state is of the newest that the replica has: who has written, and wants to
+// read it, names the revision that the submission was given.
+func (s *Store) ReadFrom(replica *pgxpool.Pool) { s.replica = newSource(replica, 0) }
 
 // snapshot is a reader of one state of the data.
 type snapshot struct {
 	reader
+	source    *source
 	committed time.Time
 	change    int64 // of the structures
 }

@@ -1,0 +1,172 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/comity-federation/comity/services/internal/postgrestest"
+	"github.com/comity-federation/comity/services/statistics"
+	"github.com/comity-federation/comity/services/statistics/postgres"
+)
+
+func TestReplica(t *testing.T) {
+	t.Parallel()
+	f := flow("F")
+	now, old := state{"M a x 2024-01": "2 A - -"}, state{"M a x 2024-01": "1 A - -"}
+	pool := postgrestest.New(t, postgres.Migrations)
+	// A replica that stands still is a database with the first revision alone.
+	behind := postgrestest.New(t, postgres.Migrations)
+	change(t, t.Context(), postgres.New(behind), f, old)
+	store := postgres.New(pool)
+	change(t, t.Context(), store, f, old)
+	change(t, t.Context(), store, f, now)
+	want := func(t *testing.T, at statistics.Moment, want state) {
+		t.Helper()
+		err := store.ViewFlow(t.Context(), f, at, func(ctx context.Context, s statistics.Snapshot) error {
+			if diff := cmp.Diff(want, read(t, ctx, s, f, statistics.Selector{}, "p")); diff != "" {
+				t.Errorf("figures (-want +got):\n%s", diff)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	store.ReadFrom(behind)
+	t.Run("it reads the newest state that the replica has", func(t *testing.T) { want(t, statistics.Moment{}, old) })
+	t.Run("it reads a revision that the replica does not have from the primary", func(t *testing.T) { want(t, statistics.Moment{Revision: 2}, now) })
+	t.Run("it returns what goes wrong with the reading itself", func(t *testing.T) {
+		broken, times := errors.New("broken"), 0
+		err := store.ViewFlow(t.Context(), f, statistics.Moment{}, func(context.Context, statistics.Snapshot) error {
+			times++
+			return broken
+		})
+		if !errors.Is(err, broken) || times != 1 {
+			t.Errorf("%d times %v", times, err)
+		}
+	})
+	t.Run("it reads from the primary where the replica lacks a change of the structures", func(t *testing.T) {
+		if _, err := pool.Exec(t.Context(), `UPDATE artefact_change SET change = change + 1`); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := store.StructuresChange(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		want(t, statistics.Moment{}, now)
+	})
+	t.Run("it reads from the primary where the replica does not answer", func(t *testing.T) {
+		nowhere, err := pgxpool.New(t.Context(), "postgres://nobody@127.0.0.1:1/nothing?connect_timeout=1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nowhere.Close()
+		store.ReadFrom(nowhere)
+		want(t, statistics.Moment{}, now)
+	})
+}
+
+// running returns how many statements of the test's database run that read blocks.
+func running(t *testing.T, pool *pgxpool.Pool) int {
+	t.Helper()
+	var n int
+	err := pool.QueryRow(t.Context(), `
+		SELECT count(*)
+		FROM pg_stat_activity
+		WHERE datname = current_database() AND state = 'active' AND query LIKE '%ORDER BY key, place, blk%' AND pid <> pg_backend_pid()`).Scan(&n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func TestReadingEnds(t *testing.T) {
+	t.Parallel()
+	pool := postgrestest.New(t, postgres.Migrations)
+	store := postgres.New(pool)
+	f := flow("F")
+	all := state{}
+	for i := range 20_000 {
+		all[fmt.Sprintf("M a%d x 2024-01", i)] = "1 A - a_rather_long_comment_that_fills_the_buffers_of_the_connection"
+	}
+	change(t, t.Context(), store, f, all)
+	begin := func(ctx context.Context, s statistics.Selector, each func() bool) error {
+		return store.ViewFlow(ctx, f, statistics.Moment{}, func(ctx context.Context, view statistics.Snapshot) error {
+			for _, err := range view.Read(ctx, f, []string{"p"}, s) {
+				if err != nil || !each() {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	gone := func(t *testing.T) {
+		t.Helper()
+		deadline := time.Now().Add(2 * time.Second)
+		for running(t, pool) > 0 {
+			if time.Now().After(deadline) {
+				t.Fatal("the server goes on reading")
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+	}
+	t.Run("it stops the server where the caller is gone", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		n := 0
+		err := begin(ctx, statistics.Selector{}, func() bool {
+			if n++; n == 1 {
+				if running(t, pool) != 1 {
+					t.Error("the server has read everything already: the test shows nothing")
+				}
+				cancel()
+			}
+			return true
+		})
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("it ends with %v", err)
+		}
+		gone(t)
+	})
+	t.Run("it stops the server where the reader has enough", func(t *testing.T) {
+		if err := begin(t.Context(), statistics.Selector{}, func() bool { return false }); err != nil {
+			t.Error(err)
+		}
+		gone(t)
+	})
+	t.Run("it reads no more than it needs where few are wanted", func(t *testing.T) {
+		var before, after int64
+		rows := func(n *int64) {
+			if _, err := pool.Exec(t.Context(), `SELECT pg_stat_force_next_flush()`); err != nil {
+				t.Fatal(err)
+			}
+			err := pool.QueryRow(t.Context(), `SELECT coalesce(idx_tup_fetch, 0) + coalesce(seq_tup_read, 0) FROM pg_stat_user_tables WHERE relname = 'cur'`).Scan(n)
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		rows(&before)
+		n := 0
+		if err := begin(t.Context(), statistics.Selector{Enough: 10}, func() bool { n++; return n < 10 }); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(20 * time.Millisecond)
+		if rows(&after); after-before > 1000 {
+			t.Errorf("it read %d blocks for ten figures", after-before)
+		}
+	})
+	t.Run("it gives the same in pages as at once", func(t *testing.T) {
+		n := 0
+		if err := begin(t.Context(), statistics.Selector{Enough: 1}, func() bool { n++; return true }); err != nil {
+			t.Error(err)
+		}
+		if n != len(all) {
+			t.Errorf("%d series, want %d", n, len(all))
+		}
+	})
+}
