@@ -421,52 +421,12 @@ func (s *Series) comments(attribute int) []string {
 	return comments
 }
 
-// rollUp answers with sums. Time comes last, so that a sum over sections or citizenships is made where both the total
-// and its parts are still told apart by period.
-func (p *plan) rollUp(ctx context.Context, snapshot Snapshot, veil *veil, providers []string, a *answer) error {
-	structure := *p.flow.Structure
-	if commentOf(&structure) < 0 {
-		structure.Attributes = append(slices.Clip(structure.Attributes), Component{ID: block.Comment})
-	}
-	first := NewTable(&structure)
-	first.dictionary = a.dictionary
-	tables := make([]*Table, len(providers))
-	places := map[string]*Table{}
-	for i, provider := range providers {
-		tables[i] = first.Empty()
-		places[provider] = tables[i]
-	}
-	err := veil.read(ctx, snapshot, providers, p.selector, true, func(series *Series) error {
-		places[series.Provider].putSeries(series)
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	for i, provider := range providers {
-		tables[i] = RollUp(tables[i], p.axes...)
-		if len(p.frequencies) > 0 && tables[i].Len() > 0 {
-			calendar, err := p.calendar(ctx, snapshot, provider, a.dictionary)
-			if err != nil {
-				return err
-			}
-			tables[i] = RollUpTime(tables[i], p.frequencies, calendar)
-		}
-	}
-	return a.addTables(tables, providers)
-}
-
 // putSeries puts the cells of a series into a table with the same dictionary.
 func (t *Table) putSeries(series *Series) {
+	t.attribute(series)
 	n := t.Series(series.Key)
 	for i, period := range series.Track.Periods {
-		cell := series.Track.Cells[i]
-		if further, ok := series.Further[period]; ok {
-			set := make([]string, len(t.further))
-			copy(set, further)
-			cell.Attributes = t.AttributeSet(set)
-		}
-		t.Put(n, period, cell)
+		t.Put(n, period, series.Track.Cells[i])
 	}
 }
 

@@ -29,7 +29,14 @@ func RollUp(t *Table, axes ...Axis) *Table {
 	r := &roller{stored: t, rolled: t.Empty(), axes: make([]rolledAxis, len(axes))}
 	nested := 0 // axes on which one stored code contains another
 	for i, axis := range axes {
-		r.axes[i] = newRolledAxis(t, axis)
+		for _, code := range axis.Codes {
+			t.Code(axis.Dimension, code)
+		}
+		used := make([]bool, t.dictionary.Len(axis.Dimension))
+		for s := range t.tracks {
+			used[t.Key(s)[axis.Dimension]] = true
+		}
+		r.axes[i] = newRolledAxis(t.dictionary, axis, used)
 		if r.axes[i].nested {
 			nested++
 		}
@@ -53,26 +60,24 @@ type rolledAxis struct {
 	nested     bool       // some code with figures contains another one
 }
 
-func newRolledAxis(t *Table, axis Axis) rolledAxis {
+// newRolledAxis returns an axis by the codes of a dictionary, which has those of the axis. used says which codes may have
+// figures.
+func newRolledAxis(d *Dictionary, axis Axis, used []bool) rolledAxis {
 	wanted := make([]uint32, len(axis.Codes))
 	for i, text := range axis.Codes {
-		wanted[i] = t.Code(axis.Dimension, text)
+		wanted[i], _ = d.Find(axis.Dimension, text)
 	}
-	codes := t.dictionary.Len(axis.Dimension)
+	codes := d.Len(axis.Dimension)
 	a := rolledAxis{
 		dimension: axis.Dimension,
 		targets:   make([][]uint32, codes), containers: make([][]uint32, codes), depths: make([]int, codes),
-	}
-	used := make([]bool, codes)
-	for s := range t.tracks {
-		used[t.Key(s)[axis.Dimension]] = true
 	}
 	for code := range uint32(codes) { //nolint:gosec // the dictionary numbers codes so
 		if !used[code] {
 			continue
 		}
-		wholes, coverers := axis.above(t.dictionary, code)
-		a.depths[code] = axis.depth(t.dictionary.Text(axis.Dimension, code))
+		wholes, coverers := axis.above(d, code)
+		a.depths[code] = axis.depth(d.Text(axis.Dimension, code))
 		for _, target := range append([]uint32{code}, wholes...) {
 			if slices.Contains(wanted, target) {
 				a.targets[code] = append(a.targets[code], target)
@@ -273,15 +278,7 @@ func (r *roller) crossed(series []int, period int32) []int {
 }
 
 // cross reports whether two series have a part in common.
-func (r *roller) cross(a, b int) bool {
-	for i := range r.axes {
-		x, y := r.stored.Key(a)[r.axes[i].dimension], r.stored.Key(b)[r.axes[i].dimension]
-		if x != y && !slices.Contains(r.axes[i].containers[x], y) && !slices.Contains(r.axes[i].containers[y], x) {
-			return false
-		}
-	}
-	return true
-}
+func (r *roller) cross(a, b int) bool { return crossing(r.axes, r.stored.Key(a), r.stored.Key(b)) }
 
 // Calendar tells for which periods a provider has figures at all, so that a sum over time can say what is missing. A
 // figure that a sparse table leaves out is no hole in a period for which there are others.
@@ -343,21 +340,26 @@ func sumOverTime(t *Table, key []uint32, frequency Frequency, tracks map[Frequen
 		}
 		for i, index := range sums.Periods {
 			cell := sums.Cells[i]
-			all := partsOf(timePart{frequency.Period(index), finer}, parts)
-			present := 0
-			for _, part := range all {
-				if has(key, part) {
-					present++
-				}
-			}
-			if present < len(all) && !math.IsNaN(cell.Value) {
-				cell.ObsStatus = LowQuality
-				cell.Attributes = t.withComment(fmt.Sprintf("%d of %d periods", present, len(all)))
-			}
+			cell = t.complete(cell, key, frequency.Period(index), finer, parts, has)
 			*result.slot(index) = cell
 		}
 	}
 	return result
+}
+
+// complete returns a sum over the periods of a finer frequency, which says where some of them are missing.
+func (t *Table) complete(sum Cell, key []uint32, whole Period, finer Frequency, parts map[timePart][]Period, has Calendar) Cell {
+	all, present := partsOf(timePart{whole, finer}, parts), 0
+	for _, part := range all {
+		if has(key, part) {
+			present++
+		}
+	}
+	if present < len(all) && !math.IsNaN(sum.Value) {
+		sum.ObsStatus = LowQuality
+		sum.Attributes = t.withComment(fmt.Sprintf("%d of %d periods", present, len(all)))
+	}
+	return sum
 }
 
 // finerThan returns the frequencies finer than the one, the coarsest first.
