@@ -114,6 +114,7 @@ func seriesOf(provider string, t *Table, s int, spans []Span) *Series {
 		}
 		cell := t.tracks[s].Cells[i]
 		made.Track.Periods, made.Track.Cells = append(made.Track.Periods, period), append(made.Track.Cells, cell)
+		made.Track.Cells[made.Track.Len()-1].Attributes = 0
 		if cell.Attributes != 0 {
 			if made.Further == nil {
 				made.Further = map[int32][]string{}

@@ -431,8 +431,8 @@ func (t *Table) putSeries(series *Series) {
 }
 
 // addTables adds what the tables, one a provider and all with one dictionary, hold, in the order of keys. What is under
-// embargo is not there.
-func (a *answer) addTables(tables []*Table, providers []string) error {
+// embargo is not there, and what would give away a hidden figure has no value.
+func (a *answer) addTables(tables []*Table, providers []string, veil *veil) error {
 	type entry struct {
 		table, series int
 		key           []uint32
@@ -451,16 +451,19 @@ func (a *answer) addTables(tables []*Table, providers []string) error {
 		t := tables[e.table]
 		comment := slices.Index(t.further, block.Comment)
 		c.provider, c.track, c.comments = providers[e.table], Track{}, nil
+		withheld := veil.withheldSum(c.provider, e.key, t.dictionary)
 		for i, cell := range t.tracks[e.series].Cells {
 			if cell.ObsStatus == underEmbargo {
 				continue
 			}
-			c.track.Periods = append(c.track.Periods, t.tracks[e.series].Periods[i])
-			c.track.Cells = append(c.track.Cells, cell)
-			text := ""
-			if cell.Attributes != 0 {
+			text, period := "", t.tracks[e.series].Periods[i]
+			switch {
+			case withheld[period]:
+				cell.Value, cell.ObsStatus = math.NaN(), Suppressed
+			case cell.Attributes != 0:
 				text = t.Attributes(cell.Attributes)[comment]
 			}
+			c.track.Periods, c.track.Cells = append(c.track.Periods, period), append(c.track.Cells, cell)
 			c.comments = append(c.comments, text)
 		}
 		if c.track.Len() == 0 {

@@ -76,7 +76,7 @@ func (p *plan) rollUp(ctx context.Context, snapshot Snapshot, veil *veil, provid
 	} else {
 		selector.Filter = p.selector.Filter
 	}
-	emit := func() error { return r.emit(ctx, snapshot, a) }
+	emit := func() error { return r.emit(ctx, snapshot, veil, a) }
 	run := r.begin(emit)
 	err = veil.read(ctx, snapshot, providers, selector, true, func(series *Series) error {
 		if err := run.upTo(series.Key[:r.prefix]); err != nil {
@@ -457,7 +457,7 @@ func (t *Table) attribute(series *Series) {
 }
 
 // emit makes the answers of the current prefix, and forgets them.
-func (r *rolling) emit(ctx context.Context, snapshot Snapshot, a *answer) error {
+func (r *rolling) emit(ctx context.Context, snapshot Snapshot, veil *veil, a *answer) error {
 	tables, names := make([]*Table, len(r.providers)), make([]string, len(r.providers))
 	for i, p := range r.providers {
 		for _, c := range p.contests {
@@ -475,7 +475,7 @@ func (r *rolling) emit(ctx context.Context, snapshot Snapshot, a *answer) error 
 		}
 		p.answers, p.contests = p.answers.Empty(), map[string]*contest{}
 	}
-	return a.addTables(tables, names)
+	return a.addTables(tables, names, veil)
 }
 
 // settle sums what is contested.
@@ -541,7 +541,7 @@ func (p *plan) sumOverTime(ctx context.Context, snapshot Snapshot, veil *veil, f
 	for i, provider := range names {
 		tables[i] = results[provider]
 	}
-	return a.addTables(tables, names)
+	return a.addTables(tables, names, veil)
 }
 
 // addToPeriods puts the cells of a series into the result where its frequency is asked for, and adds them to the sums of

@@ -183,6 +183,14 @@ func (v *veil) hide(series *Series, mark bool) {
 	track.Periods, track.Cells = track.Periods[:kept], track.Cells[:kept]
 }
 
+// withheldSum returns the periods for which a sum of the provider is not shown.
+func (v *veil) withheldSum(provider string, key []uint32, d *Dictionary) map[int32]bool {
+	if g := v.shields[provider]; g != nil {
+		return g.withheldSum(key, d)
+	}
+	return nil
+}
+
 // read gives what the caller sees of the selected series, with or without marks for figures under embargo.
 func (v *veil) read(ctx context.Context, snapshot Snapshot, providers []string, s Selector, mark bool, each func(*Series) error) error {
 	for series, err := range snapshot.Read(ctx, v.flow, providers, s) {
