@@ -63,9 +63,11 @@ func (s *snapshot) restricted(ctx context.Context, flow *statistics.Flow, provid
 	return s.readBranches(ctx, flow, branches, w, statistics.Selector{}, yield)
 }
 
-// hidden returns the condition for blocks with a figure that the sight does not show. A sight that shows what is free finds
-// them in the index.
+// hidden returns the condition for blocks with a figure that the sight does not show, which the index finds.
 func hidden(w *where, sight statistics.Sight) string {
+	if !sight.Shows(statistics.FreeToShow) {
+		return "true" // what is free has no mark that could be looked for
+	}
 	condition := "false"
 	if !sight.AnyStatus {
 		w.args["shown"] = append([]byte{0}, sight.ConfStatus...)
@@ -74,8 +76,5 @@ func hidden(w *where, sight statistics.Sight) string {
 	if !sight.Embargoed {
 		condition = `(` + condition + ` OR strpos(notes, '"EMBARGO_TIME":') > 0)`
 	}
-	if sight.AnyStatus || sight.Shows(statistics.FreeToShow) {
-		condition = restricted + ` AND ` + condition
-	}
-	return condition
+	return restricted + ` AND ` + condition
 }
