@@ -36,6 +36,7 @@ type judgement struct {
 	revised       func() iter.Seq[revisedCell]
 	dictionary    *Dictionary // of the keys in revised
 
+	addedIn                            map[Period]int // of the added, how many in each period
 	added, changed, deleted, unchanged int
 	largest                            revisedCell
 
@@ -153,7 +154,7 @@ func (j *judgement) weigh() {
 		j.after, j.added = j.release.Clone(), j.upload.Len()
 		return
 	}
-	j.after = j.before.Clone()
+	j.after, j.addedIn = j.before.Clone(), map[Period]int{}
 	p = newProfiler(j.after, j.dictionary)
 	for r := range j.revised() {
 		p.addCell(r.Key, r.Period, r.Before, -1)
@@ -161,6 +162,7 @@ func (j *judgement) weigh() {
 		switch {
 		case !r.Before.Present():
 			j.added++
+			j.addedIn[Frequency(j.dictionary.Text(0, r.Key[0])[0]).Period(r.Period)]++
 		case !r.After.Present():
 			j.deleted++
 		default:

@@ -187,6 +187,12 @@ func (j *judgement) dimensions(r *Rule) []int {
 	return positions
 }
 
+// onlyAdds reports whether an upload adds to what is stored of a period and repeats none of it, as that of an agency does
+// whose sections nobody has sent before. Its figures are no revision of the total.
+func (j *judgement) onlyAdds(period Period) bool {
+	return !j.replaces() && j.addedIn[period] == j.release.Grid(byte(period.Frequency)).Total(period.Index).Cells
+}
+
 func (j *judgement) totals(ctx context.Context, r *Rule) ([]weighed, error) {
 	if len(r.Dimensions) > 0 || !r.Filter.IsTrue() {
 		return j.groupTotals(ctx, r)
@@ -200,6 +206,9 @@ func (j *judgement) totals(ctx context.Context, r *Rule) ([]weighed, error) {
 		both := shared(before, after)
 		codesBefore, codesAfter := j.codes(before), j.codes(after)
 		for _, period := range both[:max(len(both)-int(r.threshold("recent")), 0)] {
+			if j.onlyAdds(Frequency(frequency).Period(period)) {
+				continue
+			}
 			was, is := before.Total(period), after.Total(period)
 			least := quality.Revise(was.Sum, is.Sum)
 			for _, d := range j.dimensions(r) {

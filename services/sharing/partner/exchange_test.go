@@ -136,7 +136,7 @@ func TestExchange(t *testing.T) {
 			t.Errorf("the exchange stands at %+v", partners[0])
 		}
 
-		aa.submit(2, 500) // a correction
+		aa.submit(2, 120) // a correction
 		eventually(t, "the correction arrives", func() bool { return arrived(aa, bb) })
 		if _, err := aa.service.Terminate(t.Context(), "aa-bb", "the test ends"); err != nil {
 			t.Fatal(err)
@@ -146,7 +146,7 @@ func TestExchange(t *testing.T) {
 			return err == nil && agreement.State == sharing.Terminated
 		})
 		before := len(aa.deliveries())
-		aa.submit(1, 900)
+		aa.submit(1, 130)
 		time.Sleep(3 * time.Second) // longer than a release takes
 		if after := len(aa.deliveries()); after != before {
 			t.Errorf("%d batches went after the end of the agreement", after-before)
@@ -184,7 +184,7 @@ func TestExchange(t *testing.T) {
 		bb.start()
 		agree(aa, bb)
 		for round := range 8 {
-			aa.submit(50, float64(100*(round+1)))
+			aa.submit(50, float64(100+10*(round+1)))
 			time.Sleep(time.Duration(rand.IntN(1500)) * time.Millisecond)
 			victim := states[round%2]
 			victim.halt()

@@ -347,6 +347,12 @@ func TestJudgement(t *testing.T) {
 			t.Errorf("%d findings", of)
 		}
 	})
+	t.Run("it takes what comes of further gates", func(t *testing.T) {
+		further := change(func(_, nation, _ string, v float64) (string, float64) { return "Southern " + nation, 2.5 * v })
+		if s := n.putGates(t, "", merge, further); s.GetState() != statisticspb.Submission_ACCEPTED {
+			t.Error(s.GetFindings())
+		}
+	})
 	t.Run("it takes a partner's figures as they come", func(t *testing.T) {
 		header := func(key string) *statisticspb.SubmissionHeader {
 			return &statisticspb.SubmissionHeader{Dataflow: gates, Provider: "y", Release: "r" + key, IdempotencyKey: key, Action: replace}
