@@ -45,7 +45,7 @@ type node struct {
 }
 
 // newNode starts a gateway over real HTTP, in front of fake services over real gRPC.
-func newNode(t *testing.T) *node {
+func newNode(t testing.TB) *node {
 	t.Helper()
 	n := &node{
 		statistics: &fakeStatistics{}, risk: &fakeRisk{}, sharing: &fakeSharing{},
@@ -74,7 +74,7 @@ func newNode(t *testing.T) *node {
 	return n
 }
 
-func (n *node) start(t *testing.T, name string, register func(*grpc.Server)) *grpc.ClientConn {
+func (n *node) start(t testing.TB, name string, register func(*grpc.Server)) *grpc.ClientConn {
 	t.Helper()
 	listener := bufconn.Listen(1 << 20)
 	note := func(ctx context.Context) {
@@ -120,7 +120,7 @@ func (n *node) received() metadata.MD {
 }
 
 // do sends a request; headers are pairs of name and value.
-func (n *node) do(t *testing.T, method, path, body string, headers ...string) (*http.Response, string) {
+func (n *node) do(t testing.TB, method, path, body string, headers ...string) (*http.Response, string) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), method, n.url+path, strings.NewReader(body))
 	if err != nil {

@@ -6,16 +6,22 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/testing/protocmp"
 
 	"github.com/comity-federation/comity/proto/block"
 	statisticspb "github.com/comity-federation/comity/proto/comity/statistics/v1"
+	typespb "github.com/comity-federation/comity/proto/comity/types/v1"
+	"github.com/comity-federation/comity/proto/filter"
 	"github.com/comity-federation/comity/proto/wire"
 )
 
@@ -207,4 +213,213 @@ func TestSubmissionsHandOnARefusalBeforeTheEnd(t *testing.T) {
 	if _, reason := readError(t, body); answer.StatusCode != 403 || reason != "ACCESS_DENIED" {
 		t.Errorf("%d %s", answer.StatusCode, body)
 	}
+}
+
+func TestSubmissionsTakeActionsFromParameterAndFile(t *testing.T) {
+	n := newNode(t)
+	last := accept(n.statistics)
+	const header, row = "STRUCTURE,STRUCTURE_ID,ACTION,FREQ,SECTION,CITIZENSHIP,TIME_PERIOD,OBS_VALUE\n", "dataflow,COMITY:BORDER(1.0.0),?,M,_T,SYR,2023-01,1\n"
+	for _, test := range []struct {
+		name, query, rows, action string
+		scope                     *typespb.Filter
+	}{
+		{"nothing", "", "I", "MERGE", nil},
+		{"merge", "", "MM", "MERGE", nil},
+		{"append", "", "A", "APPEND", nil},
+		{"delete", "", "D", "DELETE", nil},
+		{"replace, observation by observation", "", "R", "MERGE", nil},
+		{"replace what is in the scope", "?c[SECTION]=_T", "R", "REPLACE", wire.FilterToProto(filter.Eq("SECTION", "_T"))},
+		{"replace all", "?action=REPLACE", "RR", "REPLACE", nil},
+		{"a parameter alone", "?action=APPEND", "I", "APPEND", nil},
+		{
+			"a parameter with a scope", "?action=REPLACE&c%5BCITIZENSHIP%5D=SYR,AFG&c[SECTION]=sw:S+ne:S1", "I", "REPLACE",
+			wire.FilterToProto(filter.And(filter.In("CITIZENSHIP", "SYR", "AFG"), filter.And(filter.Compare(filter.OpStartsWith, "SECTION", "S"), filter.Compare(filter.OpNe, "SECTION", "S1")))),
+		},
+		{"no rows, but a scope", "?dataflow=COMITY:BORDER(1.0.0)&action=REPLACE&c[SECTION]=S1", "", "REPLACE", wire.FilterToProto(filter.Eq("SECTION", "S1"))},
+		{"nothing at all, but a scope", "?dataflow=COMITY:BORDER(1.0.0)&action=DELETE&c[SECTION]=S1", "-", "DELETE", wire.FilterToProto(filter.Eq("SECTION", "S1"))},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			file := header
+			for _, action := range test.rows {
+				file += strings.Replace(row, "?", string(action), 1)
+			}
+			rows := len(test.rows)
+			if test.rows == "-" {
+				file, rows = "", 0
+			}
+			answer, body := n.do(t, "POST", "/v1/submissions"+test.query, file, "Content-Type", "text/csv")
+			if answer.StatusCode != 200 {
+				t.Fatalf("%d %s", answer.StatusCode, body)
+			}
+			got := last()
+			if got.header.GetAction().String() != test.action || len(got.rows) != rows || got.header.GetDataflow() != "COMITY:BORDER(1.0.0)" {
+				t.Errorf("%d rows under %v", len(got.rows), got.header)
+			}
+			if diff := cmp.Diff(test.scope, got.header.GetScope(), protocmp.Transform()); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestSubmissionsReadSDMXJSONAndML(t *testing.T) {
+	n := newNode(t)
+	last := accept(n.statistics)
+	const dataSets = `"dataSets": [{"action": "Append", "series": {"0": {"observations": {"0": [5]}}}}]`
+	const structures = `"structures": [{"links": [{"urn": "urn:sdmx:org.sdmx.infomodel.datastructure.Dataflow=COMITY:BORDER(1.0.0)"}],
+		"dimensions": {"series": [{"id": "SECTION", "values": [{"id": "_T"}]}], "observation": [{"id": "TIME_PERIOD", "values": [{"id": "2023"}]}]}}]`
+	const xml = `<StructureSpecificData><Header><Structure structureID="S"><StructureUsage>urn:sdmx:org.sdmx.infomodel.datastructure.Dataflow=COMITY:BORDER(1.0.0)</StructureUsage></Structure></Header>
+<DataSet structureRef="S" action="Append"><Obs SECTION="_T" TIME_PERIOD="2023" OBS_VALUE="5"/></DataSet></StructureSpecificData>`
+	for name, test := range map[string]struct{ kind, file string }{
+		"JSON":               {"application/vnd.sdmx.data+json;version=2.1.0", `{"data": {` + structures + `,` + dataSets + `}}`},
+		"JSON of old":        {"application/json", `{` + dataSets + `,` + structures + `}`},
+		"ML":                 {"application/vnd.sdmx.data+xml;version=3.0.0", xml},
+		"ML by another name": {"application/xml", xml},
+	} {
+		answer, body := n.do(t, "POST", "/v1/submissions", test.file, "Content-Type", test.kind)
+		got := last()
+		if answer.StatusCode != 200 || len(got.rows) != 1 || !strings.HasSuffix(got.rows[0], " SECTION=_T TIME_PERIOD=2023") ||
+			got.header.GetDataflow() != "COMITY:BORDER(1.0.0)" || got.header.GetAction() != statisticspb.SubmissionHeader_APPEND {
+			t.Errorf("%s: %d %s: %q under %v", name, answer.StatusCode, body, got.rows, got.header)
+		}
+	}
+}
+
+func TestSubmissionsStoreNothingOfAMessageWhoseSecondDataSetIsBad(t *testing.T) {
+	n := newNode(t)
+	last := accept(n.statistics)
+	const head = `<StructureSpecificData><Header><Structure structureID="S"><StructureUsage>urn:sdmx:org.sdmx.infomodel.datastructure.Dataflow=COMITY:BORDER(1.0.0)</StructureUsage></Structure></Header>
+<DataSet structureRef="S">`
+	obs := strings.Repeat(`<Obs SECTION="_T" TIME_PERIOD="2023" OBS_VALUE="5"/>`+"\n", 20_000) // more than a block: the first is on its way
+	answer, body := n.do(t, "POST", "/v1/submissions", head+obs+"</DataSet><DataSet structureRef=\"S\">"+`<Obs SECTION="_T" OBS_VALUE="many"/></DataSet></StructureSpecificData>`, "Content-Type", "application/xml")
+	if answer.StatusCode != 400 || last() != nil || !strings.Contains(body, "line 20002, column OBS_VALUE") {
+		t.Errorf("%d, ended %v: %s", answer.StatusCode, last() != nil, body)
+	}
+}
+
+func TestSubmissionsHandOnAConflictOfKeys(t *testing.T) {
+	n := newNode(t)
+	n.statistics.submit = func(stream grpc.ClientStreamingServer[statisticspb.SubmitRequest, statisticspb.SubmitResponse]) error {
+		for {
+			if _, err := stream.Recv(); err != nil {
+				return reasoned(codes.AlreadyExists, "IDEMPOTENCY_CONFLICT", "The key was used for another upload.")
+			}
+		}
+	}
+	answer, body := n.do(t, "POST", "/v1/submissions?layout=x", "another body", "Idempotency-Key", "k")
+	if _, reason := readError(t, body); answer.StatusCode != http.StatusConflict || reason != "IDEMPOTENCY_CONFLICT" {
+		t.Errorf("%d %s", answer.StatusCode, body)
+	}
+}
+
+func TestSubmissionsForgetWhatAClientStopsSending(t *testing.T) {
+	n := newNode(t)
+	ended := make(chan error, 10)
+	last := accept(n.statistics)
+	take := n.statistics.submit
+	n.statistics.submit = func(stream grpc.ClientStreamingServer[statisticspb.SubmitRequest, statisticspb.SubmitResponse]) error {
+		err := take(stream)
+		ended <- err
+		return err
+	}
+	csv := "DATAFLOW,SECTION,TIME_PERIOD,OBS_VALUE\n" + strings.Repeat("COMITY:BORDER(1.0.0),_T,2023,1\n", 20_000)
+	for name, test := range map[string]struct{ path, kind, body string }{
+		"a national file": {"/v1/submissions?layout=x", "text/csv", strings.Repeat("a;b;c\n", 200_000)},
+		"SDMX-CSV":        {"/v1/submissions", "text/csv", csv},
+	} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(n.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", test.path, test.kind, len(test.body)+1, test.body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := conn.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-ended; err == nil || last() != nil {
+			t.Errorf("%s: ended %v with %v", name, last() != nil, err)
+		}
+	}
+}
+
+func TestSubmissionsBoundWhatTheyHold(t *testing.T) {
+	n := newNode(t)
+	last := accept(n.statistics)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for name, test := range map[string]struct{ kind, head string }{
+		"a line of CSV":             {"text/csv", "DATAFLOW,SECTION,TIME_PERIOD,OBS_VALUE\nCOMITY:BORDER(1.0.0),"},
+		"a quoted field":            {"text/csv", "DATAFLOW,SECTION,TIME_PERIOD,OBS_VALUE\nCOMITY:BORDER(1.0.0),\""},
+		"a header":                  {"text/csv", "DATAFLOW,"},
+		"a string of JSON":          {"application/json", `{"x": "`},
+		"an attribute of XML":       {"application/xml", `<StructureSpecificData a="`},
+		"data sets without an end":  {"application/json", `{"dataSets": "`},
+		"an element without an end": {"application/xml", `<StructureSpecificData><Header><ID>`},
+	} {
+		body := io.MultiReader(strings.NewReader(test.head), io.LimitReader(letters{}, 200<<20))
+		request, err := http.NewRequestWithContext(t.Context(), "POST", n.url+"/v1/submissions", body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Content-Type", test.kind)
+		answer, err := http.DefaultClient.Do(request)
+		if err != nil {
+			continue // the connection was closed while the rest was sent
+		}
+		text, _ := io.ReadAll(answer.Body)
+		_ = answer.Body.Close()
+		if answer.StatusCode != 400 || last() != nil || !strings.Contains(string(text), "longer than") {
+			t.Errorf("%s: %d %s", name, answer.StatusCode, text)
+		}
+	}
+	runtime.ReadMemStats(&after)
+	if held := (after.Sys - before.Sys) >> 20; held > 128 {
+		t.Errorf("%d MiB were taken from the system", held)
+	}
+}
+
+// letters are letters without end.
+type letters struct{}
+
+func (letters) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = 'x'
+	}
+	return len(p), nil
+}
+
+func BenchmarkSubmissions(b *testing.B) {
+	n := newNode(b)
+	n.statistics.submit = func(stream grpc.ClientStreamingServer[statisticspb.SubmitRequest, statisticspb.SubmitResponse]) error {
+		rows := int32(0)
+		for {
+			message, err := stream.Recv()
+			if errors.Is(err, io.EOF) {
+				return stream.SendAndClose(&statisticspb.SubmitResponse{Submission: &statisticspb.Submission{Rows: rows}})
+			}
+			if err != nil {
+				return err
+			}
+			rows += int32(message.GetBlock().GetRows())
+		}
+	}
+	const rows = 1_000_000 // 100,000 series of ten months
+	var file strings.Builder
+	file.WriteString("STRUCTURE,STRUCTURE_ID,ACTION,FREQ,REF_AREA,INDICATOR,SECTION,BORDER_TYPE,CITIZENSHIP,SEX,AGE,DETAIL,TIME_PERIOD,OBS_VALUE,OBS_STATUS\n")
+	for i := range rows {
+		series := i / 10
+		fmt.Fprintf(&file, "dataflow,COMITY:BORDER(1.0.0),M,M,EU,1A,S%03d,SEA,C%02d,X%d,Y%d,_T,2023-%02d,%d,A\n", series/1000, series/20%50, series/5%4, series%5, i%10+1, i*7919%5000)
+	}
+	text := file.String()
+	b.SetBytes(int64(len(text)))
+	b.ReportAllocs()
+	for b.Loop() {
+		answer, body := n.do(b, "POST", "/v1/submissions", text, "Content-Type", "text/csv")
+		if answer.StatusCode != 200 || !strings.Contains(strings.ReplaceAll(body, " ", ""), `"rows":1000000`) {
+			b.Fatalf("%d %s", answer.StatusCode, body)
+		}
+	}
+	b.ReportMetric(float64(b.N)*rows/b.Elapsed().Seconds(), "rows/s")
 }

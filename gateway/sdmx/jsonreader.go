@@ -5,13 +5,16 @@ import (
 	"io"
 	"iter"
 	"math"
+	"slices"
 	"strconv"
 
 	"github.com/comity-federation/comity/proto/block"
 )
 
-// maxHeld is how many bytes of data sets may come before the structure that they are of.
-const maxHeld = 64 << 20
+const (
+	maxHeld      = 64 << 20 // bytes of data sets that may come before the structure that they are of
+	maxGroupings = 64       // choices of dimensions that groups name
+)
 
 // JSONReader reads data messages of SDMX-JSON 2.1, 2.0 and 1.0: of series, or of observations with all dimensions.
 //
@@ -107,7 +110,7 @@ func (j *JSONReader) structure() error {
 
 func (j *JSONReader) dataSets() error {
 	return j.scan.array(func(int) error {
-		set := &jsonDataSet{JSONReader: j, action: Information, groups: map[string]map[string][]string{}}
+		set := &jsonDataSet{JSONReader: j, action: Information}
 		if err := set.read(); err != nil {
 			return err
 		}
@@ -121,13 +124,19 @@ type jsonDataSet struct {
 	layout    *jsonLayout
 	structure int
 	action    Action
-	whole     []string                       // the attributes of the data set
-	groups    map[string]map[string][]string // the attributes of groups: by which dimensions are named, by their positions
-	count     int                            // of groups
-	series    []string                       // the attributes of the series at hand
-	begun     bool                           // observations were met
-	first     int                            // row of the block at which the series begins
-	late      bool                           // the attributes of the series may still come
+	whole     []string     // the attributes of the data set
+	groups    []jsonGroups // the attributes of groups
+	count     int          // of groups
+	series    []string     // the attributes of the series at hand
+	begun     bool         // observations were met
+	first     int          // row of the block at which the series begins
+	late      bool         // the attributes of the series may still come
+}
+
+// jsonGroups are the attributes of groups that name the same dimensions.
+type jsonGroups struct {
+	named  []bool              // by dimension in key order
+	values map[string][]string // by the positions of the group
 }
 
 func (d *jsonDataSet) read() error {
@@ -298,20 +307,23 @@ func (d *jsonDataSet) group(key []byte) error {
 	if len(parts) != len(d.layout.key) {
 		return d.scan.fault("the group %s has %d positions, there are %d dimensions", shown(string(key)), len(parts), len(d.layout.key))
 	}
-	named := make([]byte, len(parts))
+	named := make([]bool, len(parts))
 	for i, part := range parts {
-		if len(part) > 0 {
-			named[i] = 1
-		}
+		named[i] = len(part) > 0
 	}
+	id := string(key)
 	var values []string
 	if err := d.texts(d.layout.attributes[atGroup], &values); err != nil {
 		return err
 	}
-	if d.groups[string(named)] == nil {
-		d.groups[string(named)] = map[string][]string{}
+	at := slices.IndexFunc(d.groups, func(g jsonGroups) bool { return slices.Equal(g.named, named) })
+	if at < 0 {
+		if at = len(d.groups); at == maxGroupings {
+			return d.scan.fault("groups name more than %d choices of dimensions", maxGroupings)
+		}
+		d.groups = append(d.groups, jsonGroups{named, map[string][]string{}})
 	}
-	d.groups[string(named)][string(key)] = values
+	d.groups[at].values[id] = values
 	return nil
 }
 
@@ -435,17 +447,17 @@ func (d *jsonDataSet) put(attributes []*jsonInput, values []string) {
 // putGroups gives the row the attributes of the groups that it is in.
 func (d *jsonDataSet) putGroups() {
 	var key []byte
-	for named, groups := range d.groups {
+	for _, groups := range d.groups {
 		key = key[:0]
 		for i, c := range d.layout.key {
 			if i > 0 {
 				key = append(key, ':')
 			}
-			if named[i] != 0 {
+			if groups.named[i] {
 				key = strconv.AppendInt(key, int64(c.code), 10)
 			}
 		}
-		d.put(d.layout.attributes[atGroup], groups[string(key)])
+		d.put(d.layout.attributes[atGroup], groups.values[string(key)])
 	}
 }
 

@@ -197,6 +197,8 @@ func (s *jsonScan) text() ([]byte, error) {
 			}
 			s.value = append(s.value, s.buffer[from:s.at]...)
 			switch {
+			case len(s.value) > maxText:
+				return nil, s.tooLong()
 			case b == '"':
 				s.at++
 				if !utf8.Valid(s.value) {
@@ -214,12 +216,16 @@ func (s *jsonScan) text() ([]byte, error) {
 		}
 		s.value = append(s.value, s.buffer[from:s.at]...)
 		if len(s.value) > maxText {
-			return nil, s.fault("a string is longer than %d bytes; perhaps a quotation mark is missing", maxText)
+			return nil, s.tooLong()
 		}
 		if err := s.fill(); err != nil {
 			return nil, s.ended(err)
 		}
 	}
+}
+
+func (s *jsonScan) tooLong() error {
+	return s.fault("a string is longer than %d bytes; perhaps a quotation mark is missing", maxText)
 }
 
 // take reads one byte.

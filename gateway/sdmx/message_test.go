@@ -385,12 +385,17 @@ func FuzzCSVReader(f *testing.F) {
 	})
 }
 
-func BenchmarkWriters(b *testing.B) {
+// benchmarkBlock is a block of series of 120 months.
+func benchmarkBlock() *block.Block {
 	builder := block.NewBuilder([]string{"FREQ", "SECTION", "CITIZENSHIP", block.TimePeriod, block.ObsStatus, block.Comment}, []string{block.ObsValue})
 	for i := range 8192 {
 		builder.Append([]string{"M", fmt.Sprint("s", i/120), "SYR", fmt.Sprintf("%d-%02d", 2010+i%120/12, i%12+1), "A", ""}, []float64{float64(i)})
 	}
-	rows := builder.Block()
+	return builder.Block()
+}
+
+func BenchmarkWriters(b *testing.B) {
+	rows := benchmarkBlock()
 	for name, open := range map[string]func(io.Writer) Writer{
 		"csv": func(w io.Writer) Writer { return NewCSVWriter(w, testStructure(), CSVOptions{}) },
 		"json": func(w io.Writer) Writer {
