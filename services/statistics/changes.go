@@ -1,48 +1,117 @@
 package statistics
 
-// Changes are what makes one table of a part out of another: for each series that changes, the cells that it has from now
-// on, and the zero Cell in each period where it has one no more.
-type Changes struct {
-	table *Table
-	count int
+import "iter"
+
+// ChangeCounts counts cells by what becomes of them.
+type ChangeCounts struct {
+	Added     int // were not there
+	Revised   int // have another value, status or attribute
+	Deleted   int // are not there any more
+	Unchanged int // were there, the same
 }
 
-// Diff returns what turns the old table into the new one. Both have the same dictionary, see [Table.Empty]. A cell that
-// stays as it is, whatever line it was read from, is no change.
-func Diff(old, now *Table) *Changes {
-	c := &Changes{table: now.Empty()}
-	for s := range now.tracks {
-		key := now.Key(s)
-		before := old.find(key)
-		track := &now.tracks[s]
-		for i, period := range track.Periods {
-			cell := track.Cells[i]
-			was := before.At(period)
-			was.Line = cell.Line
-			if was != cell {
-				c.set(key, period, cell)
+// fate is what becomes of a cell.
+type fate uint8
+
+const (
+	isAdded fate = iota
+	isRevised
+	isDeleted
+	isUnchanged
+	isMissing // it was to go, and was not there
+)
+
+// Changes are what the cells of a table make otherwise in a part: a cell comes in the place of what is stored, the zero
+// Cell takes it away. [Transaction.Compare] makes them.
+type Changes struct {
+	cells   *Table
+	before  *Table // what is revised or deleted, as it is stored
+	fates   []fate // by cell, those of a series after each other
+	offsets []int  // of the series in fates
+	counts  ChangeCounts
+	missing int
+
+	Stored any // what the store that compared them knows of where they are stored
+}
+
+// NewChanges returns the changes that cells make where nothing is stored.
+func NewChanges(cells *Table) *Changes {
+	c := &Changes{cells: cells, before: cells.Empty(), offsets: make([]int, len(cells.tracks))}
+	n := 0
+	for s := range cells.tracks {
+		c.offsets[s] = n
+		n += cells.tracks[s].Len()
+	}
+	c.fates = make([]fate, n)
+	for s := range cells.tracks {
+		for i := range cells.tracks[s].Cells {
+			if !cells.tracks[s].Cells[i].Present() {
+				c.fates[c.offsets[s]+i] = isMissing
+				c.missing++
 			}
 		}
 	}
-	for s := range old.tracks {
-		key := old.Key(s)
-		after := now.find(key)
-		for _, period := range old.tracks[s].Periods {
-			if !after.At(period).Present() {
-				c.set(key, period, Cell{})
-			}
-		}
-	}
+	c.counts.Added = n - c.missing
 	return c
 }
 
-func (c *Changes) set(key []uint32, period int32, cell Cell) {
-	*c.table.tracks[c.table.Series(key)].slot(period) = cell
-	c.count++
+// Was says that the i-th cell of a series is stored as before, which is another.
+func (c *Changes) Was(series, i int, before Cell) {
+	to := isRevised
+	if c.fate(series, i) == isMissing {
+		c.missing--
+		c.counts.Deleted++
+		to = isDeleted
+	} else {
+		c.counts.Added--
+		c.counts.Revised++
+	}
+	c.fates[c.offsets[series]+i] = to
+	c.before.Put(c.before.Series(c.cells.Key(series)), c.cells.tracks[series].Periods[i], before)
 }
 
-// Len returns how many cells change.
-func (c *Changes) Len() int { return c.count }
+// Same says that the i-th cell of a series is stored as it is.
+func (c *Changes) Same(series, i int) {
+	c.counts.Added--
+	c.counts.Unchanged++
+	c.fates[c.offsets[series]+i] = isUnchanged
+}
 
-// Table returns the cells from now on, the zero Cell where there is none any more. Its Len is meaningless.
-func (c *Changes) Table() *Table { return c.table }
+func (c *Changes) fate(series, i int) fate { return c.fates[c.offsets[series]+i] }
+
+// Table returns the cells. Not all of them change.
+func (c *Changes) Table() *Table { return c.cells }
+
+// Before returns an empty table for cells as they are stored: their further attributes are sets of it.
+func (c *Changes) Before() *Table { return c.before }
+
+// Changes reports whether the i-th cell of a series changes.
+func (c *Changes) Changes(series, i int) bool { return c.fate(series, i) <= isDeleted }
+
+// Counts counts the cells.
+func (c *Changes) Counts() ChangeCounts { return c.counts }
+
+// Len returns how many cells change.
+func (c *Changes) Len() int { return c.counts.Added + c.counts.Revised + c.counts.Deleted }
+
+// each gives the cells of some fates, with the number of their series and their position there.
+func (c *Changes) each(wanted func(fate) bool) iter.Seq2[int, int] {
+	return func(yield func(series, i int) bool) {
+		for s := range c.cells.tracks {
+			for i := range c.cells.tracks[s].Len() {
+				if wanted(c.fate(s, i)) && !yield(s, i) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func (c *Changes) key(series, i int) []string {
+	period := c.cells.Frequency(series).Period(c.cells.tracks[series].Periods[i])
+	var texts []string
+	for d, code := range c.cells.Key(series) {
+		texts = append(texts, c.cells.dictionary.Text(d, code))
+	}
+	return append(texts, period.String())
+}

@@ -54,20 +54,6 @@ func (d *derivation) same(other *derivation) bool {
 		sameArtefact(d.representation, other.representation) && sameArtefact(d.codelists, other.codelists)
 }
 
-// run derives a table of the source dataflow.
-func (d *derivation) run(source *Table) (*Table, *Deriver, error) {
-	deriver, err := d.deriver()
-	if err != nil {
-		return nil, nil, fmt.Errorf("deriving by %s: %w", d.structureMap.Ref, err)
-	}
-	for b := range source.Blocks() {
-		if err := deriver.Add(b); err != nil {
-			return nil, nil, fmt.Errorf("deriving by %s: %w", d.structureMap.Ref, err)
-		}
-	}
-	return deriver.Table(), deriver, nil
-}
-
 // derivations returns those that are in force, by the id of their structure map: of each map the latest version.
 func (c *Catalogue) derivations() (map[Ref]*derivation, error) {
 	inForce := map[Ref]*derivation{}
@@ -88,15 +74,24 @@ func (c *Catalogue) derivations() (map[Ref]*derivation, error) {
 
 // derivationsFrom returns those in force from a dataflow, by the reference of their structure map.
 func (c *Catalogue) derivationsFrom(source Ref) ([]*derivation, error) {
+	return c.derivationsThat(func(d *derivation) bool { return d.source.Ref == source })
+}
+
+// derivationsInto returns those in force that fill a dataflow, by the reference of their structure map.
+func (c *Catalogue) derivationsInto(target Ref) ([]*derivation, error) {
+	return c.derivationsThat(func(d *derivation) bool { return d.target.Ref == target })
+}
+
+func (c *Catalogue) derivationsThat(wanted func(*derivation) bool) ([]*derivation, error) {
 	inForce, err := c.derivations()
 	if err != nil {
 		return nil, err
 	}
-	var from []*derivation
+	var found []*derivation
 	for _, id := range slices.SortedFunc(maps.Keys(inForce), compareRefs) {
-		if d := inForce[id]; d.source.Ref == source {
-			from = append(from, d)
+		if d := inForce[id]; wanted(d) {
+			found = append(found, d)
 		}
 	}
-	return from, nil
+	return found, nil
 }

@@ -53,7 +53,7 @@ func (s *Service) judge(ctx context.Context, tx Transaction, catalogue *Catalogu
 	}
 	j := &judgement{
 		catalogue: catalogue, tx: tx, flow: c.flow, header: header, upload: upload.table, report: upload.report,
-		revised: c.revised, dictionary: c.now.Dictionary(), found: map[string]bool{},
+		revised: c.revised, dictionary: c.own.Table().Dictionary(), found: map[string]bool{},
 	}
 	var err error
 	if j.overrides, err = tx.TakeOverrides(ctx, c.source, digest); err != nil {
@@ -102,14 +102,15 @@ func (v *verdict) keep(ctx context.Context, tx Transaction, submission *Submissi
 // revised gives the figures of the part that change. A key is valid until the next one is given.
 func (c *change) revised() iter.Seq[revisedCell] {
 	return func(yield func(revisedCell) bool) {
-		now := c.own.Table()
-		for s := range now.SeriesCount() {
-			key, track := now.Key(s), now.Track(s)
-			before := c.old.find(key)
-			for i, period := range track.Periods {
-				if !yield(revisedCell{Key: key, Period: period, Before: before.At(period), After: track.Cells[i]}) {
-					return
-				}
+		cells, before := c.own.cells, (*Track)(nil)
+		last := -1
+		for s, i := range c.own.each(func(f fate) bool { return f <= isDeleted }) {
+			if s != last {
+				before, last = c.own.before.find(cells.Key(s)), s
+			}
+			track := cells.Track(s)
+			if !yield(revisedCell{Key: cells.Key(s), Period: track.Periods[i], Before: before.At(track.Periods[i]), After: track.Cells[i]}) {
+				return
 			}
 		}
 	}

@@ -2,7 +2,6 @@ package statistics
 
 import (
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"hash"
@@ -37,7 +36,9 @@ type loader struct {
 
 	restrictions []*restriction // of the dataflow and provider
 	digest       hash.Hash
+	rowDigest    *rowDigest
 	bytes        bool // the bytes of the file are hashed, not the rows
+	removes      bool // the rows name cells that are taken away
 }
 
 // loadedColumn is a coded column of a block while it is being read. It knows of each value what it is in the table.
@@ -57,7 +58,7 @@ func (l *loader) find(rule string, line int, column string, values []string, for
 // add reads a block. What is wrong with it goes to the report.
 func (l *loader) add(b *block.Block) {
 	if !l.bytes {
-		hashRows(l.digest, b)
+		l.rowDigest.add(b)
 	}
 	before := l.rows
 	l.rows += b.Rows
@@ -65,44 +66,123 @@ func (l *loader) add(b *block.Block) {
 	if !ok {
 		return
 	}
-	periods := l.periods(b.Column(block.TimePeriod))
-	values := b.Column(block.ObsValue).Numbers
-	lines := b.Column(block.Line)
-	allowed := newGuard(l.restrictions, b, periods)
-	dimensions := len(l.flow.Structure.Dimensions)
-	codes, further := make([]uint32, dimensions), make([]string, len(l.table.further))
+	r := newLoadedRows(l, b, columns)
 	for row := range b.Rows {
-		line := 0
-		if lines != nil && lines.IsNumber() && lines.Numbers[row] >= 1 && lines.Numbers[row] <= math.MaxInt32 {
-			line = int(lines.Numbers[row])
-		}
-		good := l.checkRow(columns, row, line)
-		period, periodOK := l.checkPeriod(columns[0], periods, b.Column(block.TimePeriod), row, line)
-		if !l.checkValue(values[row], line) || !periodOK || !good || !l.inScope(b, row, line) || !l.checkAllowed(allowed, row, line) {
-			continue
-		}
-		for i := range dimensions {
-			codes[i] = columns[i].codes[columns[i].Codes[row]]
-		}
-		cell := Cell{Value: values[row], Line: int32(line), ObsStatus: NormalValue, ConfStatus: FreeToShow}
-		clear(further)
-		for _, column := range columns[dimensions:] {
-			switch text := column.Text(row); {
-			case text == "":
-			case column.Component == block.ObsStatus:
-				cell.ObsStatus = text[0]
-			case column.Component == block.ConfStatus:
-				cell.ConfStatus = text[0]
-			default:
-				further[slices.Index(l.table.further, column.Component)] = text
-			}
-		}
-		cell.Attributes = l.table.AttributeSet(further)
-		series := l.table.Series(codes)
-		if !l.table.Put(series, period, cell) {
+		series, period, cell, ok := r.read(row)
+		switch {
+		case !ok:
+		case l.removes:
+			l.table.Remove(series, period, cell.Line)
+		case !l.table.Put(series, period, cell):
 			l.addDuplicate(series, period, cell, before+row+1)
 		}
 	}
+}
+
+// loadedRows are the rows of a block while they are being read.
+type loadedRows struct {
+	*loader
+	block      *block.Block
+	dimensions []*loadedColumn
+	attributes []*loadedColumn
+	further    []int // of the attributes: the place in a set; -1: a status
+	time       *block.Column
+	periods    []loadedPeriod
+	values     []float64 // nil: not looked at
+	lines      []float64 // nil: not known
+	allowed    *guard
+	faulty     bool // some value of a column is wrong
+
+	// What the last row had that was good: most often, the next one has it too.
+	last   int // the row; -1: none
+	series int
+	cell   Cell
+	codes  []uint32
+	texts  []string
+}
+
+func newLoadedRows(l *loader, b *block.Block, columns []*loadedColumn) *loadedRows {
+	n := len(l.flow.Structure.Dimensions)
+	r := &loadedRows{
+		loader: l, block: b, dimensions: columns[:n], attributes: columns[n:], time: b.Column(block.TimePeriod), last: -1,
+		codes: make([]uint32, n), texts: make([]string, len(l.table.further)),
+	}
+	r.periods = l.periods(r.time)
+	r.allowed = newGuard(l.restrictions, b, r.periods)
+	if !l.removes {
+		r.values = b.Column(block.ObsValue).Numbers
+	}
+	if lines := b.Column(block.Line); lines != nil && lines.IsNumber() {
+		r.lines = lines.Numbers
+	}
+	for _, column := range columns {
+		r.faulty = r.faulty || slices.ContainsFunc(column.wrong, func(wrong string) bool { return wrong != "" })
+	}
+	for _, column := range r.attributes {
+		r.further = append(r.further, slices.Index(l.table.further, column.Component))
+	}
+	return r
+}
+
+// read returns the cell of a row; ok is false where something is wrong with it.
+func (r *loadedRows) read(row int) (series int, period int32, c Cell, ok bool) {
+	line := 0
+	if r.lines != nil && r.lines[row] >= 1 && r.lines[row] <= math.MaxInt32 {
+		line = int(r.lines[row])
+	}
+	good := !r.faulty || r.checkRow(slices.Concat(r.dimensions, r.attributes), row, line)
+	period, periodOK := r.checkPeriod(r.dimensions[0], r.periods, r.time, row, line)
+	value := 0.0
+	if r.values != nil {
+		value = r.values[row]
+	}
+	if !r.checkValue(value, line) || !periodOK || !good || !r.inScope(r.block, row, line) || !r.checkAllowed(r.allowed, row, line) {
+		return 0, 0, c, false
+	}
+	if !r.repeats(r.dimensions, row) {
+		for i, column := range r.dimensions {
+			r.codes[i] = column.codes[column.Codes[row]]
+		}
+		r.series = r.table.Series(r.codes)
+	}
+	if !r.repeats(r.attributes, row) || r.last < 0 {
+		r.cell = r.attributesOf(row)
+	}
+	r.last = row
+	r.cell.Value, r.cell.Line = value, int32(line) //nolint:gosec // see above
+	return r.series, period, r.cell, true
+}
+
+// repeats reports whether a row has the values of the last one in the columns.
+func (r *loadedRows) repeats(columns []*loadedColumn, row int) bool {
+	if r.last < 0 {
+		return false
+	}
+	for _, column := range columns {
+		if column.Codes[row] != column.Codes[r.last] {
+			return false
+		}
+	}
+	return true
+}
+
+// attributesOf returns a cell with the statuses and further attributes of a row.
+func (r *loadedRows) attributesOf(row int) Cell {
+	c := Cell{ObsStatus: NormalValue, ConfStatus: FreeToShow}
+	clear(r.texts)
+	for i, column := range r.attributes {
+		switch text := column.Text(row); {
+		case text == "":
+		case r.further[i] >= 0:
+			r.texts[r.further[i]] = text
+		case column.Component == block.ObsStatus:
+			c.ObsStatus = text[0]
+		default:
+			c.ConfStatus = text[0]
+		}
+	}
+	c.Attributes = r.table.AttributeSet(r.texts)
+	return c
 }
 
 func (l *loader) keyTexts(codes []uint32, period int32) []string {
@@ -140,7 +220,7 @@ func (l *loader) columns(b *block.Block) (columns []*loadedColumn, ok bool) {
 		}
 		columns = append(columns, loaded)
 	}
-	if value := b.Column(block.ObsValue); value == nil || !value.IsNumber() {
+	if value := b.Column(block.ObsValue); (value == nil || !value.IsNumber()) && !l.removes {
 		wrong("MISSING_COMPONENT", block.ObsValue, "the figures %s are not there as numbers", block.ObsValue)
 	}
 	if period := b.Column(block.TimePeriod); period == nil || period.IsNumber() {
@@ -223,24 +303,30 @@ func (l *loader) checkRow(columns []*loadedColumn, row, line int) bool {
 // loadedPeriod is what a text of TIME_PERIOD is.
 type loadedPeriod struct {
 	Period
-	err error
+	text string // the frequency
+	err  error
 }
 
 func (l *loader) periods(column *block.Column) []loadedPeriod {
 	periods := make([]loadedPeriod, len(column.Dictionary))
 	for i, text := range column.Dictionary {
 		periods[i].Period, periods[i].err = period.Parse(text)
+		periods[i].text = string(rune(periods[i].Frequency))
 	}
 	return periods
 }
 
 func (l *loader) checkPeriod(frequency *loadedColumn, periods []loadedPeriod, column *block.Column, row, line int) (int32, bool) {
-	period, text := periods[column.Codes[row]], column.Text(row)
+	period := &periods[column.Codes[row]]
+	if period.err == nil && frequency.Text(row) == period.text {
+		return period.Index, true
+	}
+	text := column.Text(row)
 	if period.err != nil {
 		l.find("INVALID_PERIOD", line, block.TimePeriod, []string{shown(text)}, "%v", period.err)
 		return 0, false
 	}
-	if want := frequency.Text(row); want != string(period.Frequency) && frequency.wrong[frequency.Codes[row]] == "" {
+	if want := frequency.Text(row); frequency.wrong[frequency.Codes[row]] == "" {
 		l.find("INVALID_PERIOD", line, block.TimePeriod, []string{shown(text), want}, "the period %s is not of the row's frequency %s", shown(text), want)
 		return 0, false
 	}
@@ -265,7 +351,7 @@ func (l *loader) inScope(b *block.Block, row, line int) bool {
 	if l.scope.IsTrue() || l.scope.Match(func(component string) string { return rowText(b, row, component) }) {
 		return true
 	}
-	l.find("OUTSIDE_SCOPE", line, "", nil, "the row is not in the scope that the submission replaces")
+	l.find("OUTSIDE_SCOPE", line, "", nil, "the row is not in the scope of the submission")
 	return false
 }
 
@@ -284,38 +370,6 @@ func rowText(b *block.Block, row int, component string) string {
 	return column.Text(row)
 }
 
-// hashRows adds the rows to a digest which does not depend on how they are spread over blocks and dictionaries.
-func hashRows(digest hash.Hash, b *block.Block) {
-	var columns []*block.Column
-	for i := range b.Columns {
-		if c := &b.Columns[i]; !strings.HasPrefix(c.Component, "_") {
-			columns = append(columns, c)
-		}
-	}
-	slices.SortFunc(columns, func(a, b *block.Column) int { return strings.Compare(a.Component, b.Component) })
-	var buffer []byte
-	field := func(text string) {
-		buffer = binary.AppendUvarint(buffer, uint64(len(text)))
-		buffer = append(buffer, text...)
-	}
-	for row := range b.Rows {
-		for _, c := range columns {
-			field(c.Component)
-			if c.IsNumber() {
-				buffer = binary.BigEndian.AppendUint64(append(buffer, 1), math.Float64bits(c.Numbers[row]))
-			} else {
-				field(c.Text(row))
-			}
-		}
-		buffer = append(buffer, '\n')
-		if len(buffer) > 1<<16 {
-			_, _ = digest.Write(buffer) // a hash never fails
-			buffer = buffer[:0]
-		}
-	}
-	_, _ = digest.Write(buffer)
-}
-
 // load reads the content of an upload. The error is the caller's connection's or the caller's fault; what is wrong with
 // the rows is in the report.
 func load(flow *Flow, layout *Layout, header *Header, content Content) (*loader, error) {
@@ -324,9 +378,7 @@ func load(flow *Flow, layout *Layout, header *Header, content Content) (*loader,
 		return nil, fmt.Errorf("hashing the header: %w", err)
 	}
 	l := &loader{flow: flow, table: NewTable(flow.Structure), report: &Report{}, digest: digest, restrictions: flow.restrictions(header.Provider)}
-	if header.Action == Replace {
-		l.scope = header.Scope
-	}
+	l.rowDigest, l.removes, l.scope = newRowDigest(digest), header.Action == Delete, header.Scope
 	blocks := content.Blocks
 	if layout != nil {
 		l.same.rule = layout.Duplicates
@@ -338,7 +390,7 @@ func load(flow *Flow, layout *Layout, header *Header, content Content) (*loader,
 		if err != nil {
 			return nil, fmt.Errorf("reading the upload: %w", err)
 		}
-		if l.add(b); l.table.Len() > maxObservations {
+		if l.add(b); l.table.Len() > maxObservations || l.removes && l.rows > maxObservations {
 			return nil, fault.New(fault.Exhausted, "LIMIT_EXCEEDED", "an upload has at most %d observations: send it in parts", maxObservations)
 		}
 	}
@@ -349,7 +401,9 @@ func load(flow *Flow, layout *Layout, header *Header, content Content) (*loader,
 		l.report.cut = l.report.Full() && l.report.Blocking()
 	}
 	l.noteDuplicates()
-	if l.rows == 0 && (header.Action == Merge || layout != nil) && !l.report.Blocking() {
+	l.rowDigest.flush()
+	sweeps := header.Action == Replace || header.Action == Delete && !header.Scope.IsTrue()
+	if l.rows == 0 && (!sweeps || layout != nil) && !l.report.Blocking() {
 		l.find("NO_ROWS", 0, "", nil, "the upload has no rows")
 	}
 	return l, nil
@@ -359,7 +413,7 @@ func load(flow *Flow, layout *Layout, header *Header, content Content) (*loader,
 func (l *loader) submission(header *Header) *Submission {
 	s := &Submission{
 		State: Accepted, Dataflow: l.flow.Ref, Layout: header.Layout, Provider: header.Provider, Release: header.Release,
-		Submitter: header.Submitter, IdempotencyKey: header.IdempotencyKey, Rows: l.rows, Observations: l.table.Len(),
+		Submitter: header.Submitter, IdempotencyKey: header.IdempotencyKey, Action: header.Action, Rows: l.rows, Observations: l.table.Len(),
 	}
 	l.digest.Sum(s.Digest[:0])
 	if l.report.Blocking() {

@@ -127,6 +127,31 @@ func newSpan(field string, m Mapping, violations *violations) (made span) {
 // apply returns what the source values become in the period: none where they are left out. known is false where no
 // mapping fits and they are no codes of the target either.
 func (m *mapper) apply(sources []string, period Period) (targets []string, known bool) {
+	if i := m.fitting(sources, period); i >= 0 {
+		m.used[i] = true
+		return m.mappings[i].Targets, true
+	}
+	return m.unmapped(sources)
+}
+
+// peek is apply for who only wants to know, of a map that is not timed.
+func (m *mapper) peek(sources []string) (targets []string, known bool) {
+	if i := m.fitting(sources, Period{}); i >= 0 {
+		return m.mappings[i].Targets, true
+	}
+	return m.unmapped(sources)
+}
+
+// unmapped returns what becomes of values that no mapping fits.
+func (m *mapper) unmapped(sources []string) (targets []string, known bool) {
+	if m.identity && (m.codes == nil || m.codes[sources[0]]) {
+		return sources, true
+	}
+	return m.otherwise, false
+}
+
+// fitting returns the first mapping that fits in the period; -1 where there is none.
+func (m *mapper) fitting(sources []string, period Period) int {
 	exact := m.exact[joined(sources)]
 	wild := m.wild
 	for len(exact) > 0 || len(wild) > 0 { // both ascend: the first mapping that fits counts
@@ -139,15 +164,11 @@ func (m *mapper) apply(sources []string, period Period) (targets []string, known
 				continue
 			}
 		}
-		if m.spans[i].holds(period) {
-			m.used[i] = true
-			return m.mappings[i].Targets, true
+		if m.spans[i] == (span{}) || m.spans[i].holds(period) {
+			return i
 		}
 	}
-	if m.identity && (m.codes == nil || m.codes[sources[0]]) {
-		return sources, true
-	}
-	return m.otherwise, false
+	return -1
 }
 
 // covering returns the first mapping that fits whatever the i-th fits, so that this one is never applied; -1 where there is

@@ -17,6 +17,8 @@ type Action uint8
 const (
 	Merge   Action = iota // the rows are added, or replace what has the same key and period
 	Replace               // the rows replace all that is stored of the provider in the dataflow and passes the scope
+	Append                // the rows are added; one that is stored already otherwise is a fault
+	Delete                // the rows name cells that are taken away; without rows, all that passes the scope is
 )
 
 // State says what became of a submission.
@@ -35,7 +37,7 @@ type Header struct {
 	IdempotencyKey string // the same key with the same content gives the same submission; "": every upload is new
 	Action         Action
 	Provider       string        // whose figures they are; "": the own state's
-	Scope          filter.Filter // for Replace: what is replaced, over dimensions and TIME_PERIOD
+	Scope          filter.Filter // for Replace and Delete: what is replaced or taken away, over dimensions and TIME_PERIOD
 	Release        string        // for a partner's figures: the release that they came in
 	Submitter      string        // who uploads it
 }
@@ -63,7 +65,9 @@ type Submission struct {
 	Revision       int64 // 0 where rejected, or where nothing changed
 	Findings       []Finding
 	Derivations    []Derivation
-	Overrides      []Override // the rules that it was let pass, or, where it is rejected, that its content will be
+	Action         Action
+	Changes        ChangeCounts // of the dataflow submitted to
+	Overrides      []Override   // the rules that it was let pass, or, where it is rejected, that its content will be
 	CreateTime     time.Time
 }
 
@@ -170,7 +174,10 @@ type Transaction interface {
 	Lock(ctx context.Context, parts ...Part) error
 	// SubmissionByKey returns the submission to the part with the idempotency key; NotFound where there is none.
 	SubmissionByKey(ctx context.Context, part Part, key string) (Submission, error)
-	// Apply makes the changes to a part that is locked.
+	// Compare returns what the cells make otherwise in a part that is locked: the zero Cell takes away what is stored. It
+	// may be called again before the changes are applied, and they must be before others of the part are compared.
+	Compare(ctx context.Context, flow *Flow, provider string, cells *Table) (*Changes, error)
+	// Apply makes the changes.
 	Apply(ctx context.Context, flow *Flow, provider string, c *Changes) error
 	// Publish numbers the changes of this transaction and tells of them. It comes last but for PutSubmission.
 	Publish(ctx context.Context, submission string, parts []Part) (number int64, err error)

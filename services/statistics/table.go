@@ -114,6 +114,9 @@ func (d *Dictionary) Find(dimension int, text string) (code uint32, ok bool) {
 // Text returns the text of a number that Add gave.
 func (d *Dictionary) Text(dimension int, code uint32) string { return d.texts[dimension][code] }
 
+// Dimensions returns how many dimensions there are.
+func (d *Dictionary) Dimensions() int { return len(d.texts) }
+
 // Len returns how many codes the dimension has.
 func (d *Dictionary) Len(dimension int) int { return len(d.texts[dimension]) }
 
@@ -138,6 +141,9 @@ type Table struct {
 	cells      int
 }
 
+// maxExpected is for how many cells room is made in advance.
+const maxExpected = 32
+
 // setSeparator stands between the attributes of a set. No attribute may contain it.
 const setSeparator = "\x00"
 
@@ -158,6 +164,24 @@ func (t *Table) Empty() *Table {
 	return &empty
 }
 
+// clone returns a table of its own with the same cells, codes and sets.
+func (t *Table) clone() *Table {
+	clone := *t
+	clone.dictionary, clone.sets = t.dictionary.Clone(), t.sets.Clone()
+	clone.keys, clone.series, clone.packed = slices.Clone(t.keys), maps.Clone(t.series), nil
+	clone.tracks = make([]Track, len(t.tracks))
+	for s, track := range t.tracks {
+		clone.tracks[s] = Track{Periods: slices.Clip(track.Periods), Cells: slices.Clip(track.Cells)} // copied when it grows
+	}
+	return &clone
+}
+
+// clear takes all series away, and keeps the numbers of codes and sets.
+func (t *Table) clear() {
+	clear(t.series)
+	t.keys, t.tracks, t.cells = t.keys[:0], t.tracks[:0], 0
+}
+
 // Structure returns what the table is of.
 func (t *Table) Structure() *DataStructure { return t.structure }
 
@@ -175,7 +199,12 @@ func (t *Table) Series(codes []uint32) int {
 		n = len(t.tracks)
 		t.series[string(t.packed)] = n
 		t.keys = append(t.keys, codes...)
-		t.tracks = append(t.tracks, Track{})
+		var track Track
+		if n > 0 { // series mostly have as many cells as the one before
+			expected := min(t.tracks[n-1].Len(), maxExpected)
+			track = Track{Periods: make([]int32, 0, expected), Cells: make([]Cell, 0, expected)}
+		}
+		t.tracks = append(t.tracks, track)
 	}
 	return n
 }
@@ -240,6 +269,16 @@ func (t *Table) Set(series int, period int32, c Cell) {
 		t.cells++
 	}
 	*slot = c
+}
+
+// Remove says that the cell of a series and period is to go. There is none in the table then, but the zero Cell in its
+// track, with the line that said so.
+func (t *Table) Remove(series int, period, line int32) {
+	slot := t.tracks[series].slot(period)
+	if slot.Present() {
+		t.cells--
+	}
+	*slot = Cell{Line: line}
 }
 
 // Sum adds a cell to the one that is there, as [Sum] says, or stores it where there is none. Of the further attributes
@@ -395,65 +434,21 @@ func (t *Table) Blocks() iter.Seq[*block.Block] {
 	}
 }
 
-// add puts every cell of another table of the same structure where there is none yet.
-func (t *Table) add(other *Table) {
-	codes := make([]uint32, len(t.structure.Dimensions))
-	sets := make([]uint32, other.sets.Len(0))
-	for set := range sets {
-		sets[set] = t.AttributeSet(other.Attributes(uint32(set)))
-	}
-	for s := range other.tracks {
-		for i, code := range other.Key(s) {
-			codes[i] = t.Code(i, other.dictionary.Text(i, code))
-		}
-		series := t.Series(codes)
-		for i, period := range other.tracks[s].Periods {
-			cell := other.tracks[s].Cells[i]
-			cell.Attributes = sets[cell.Attributes]
-			t.Put(series, period, cell)
-		}
-	}
-}
-
-// within returns a table of the cells in the periods, by frequency.
-func (t *Table) within(periods map[Frequency]map[int32]bool) *Table {
-	part := t.Empty()
-	for s := range t.tracks {
-		wanted := periods[t.Frequency(s)]
-		track := &t.tracks[s]
-		for i, period := range track.Periods {
-			if wanted[period] {
-				part.Put(part.Series(t.Key(s)), period, track.Cells[i])
-			}
-		}
-	}
-	return part
-}
-
-// periods returns the periods that any cell is in, by frequency.
-func (t *Table) periods() map[Frequency]map[int32]bool {
-	all := map[Frequency]map[int32]bool{}
-	for s := range t.tracks {
-		frequency := t.Frequency(s)
-		if all[frequency] == nil {
-			all[frequency] = map[int32]bool{}
-		}
-		for _, period := range t.tracks[s].Periods {
-			all[frequency][period] = true
-		}
-	}
-	return all
-}
-
 // spans returns, for each frequency, the run from the first to the last period that any cell is in.
 func (t *Table) spans() []Span {
 	spans := []Span{}
-	for frequency, periods := range t.periods() {
-		span := Span{Frequency: frequency, First: math.MaxInt32, Last: math.MinInt32}
-		for period := range periods {
-			span.First, span.Last = min(span.First, period), max(span.Last, period)
+	for s := range t.tracks {
+		periods := t.tracks[s].Periods
+		if len(periods) == 0 {
+			continue
 		}
-		spans = append(spans, span)
+		frequency := t.Frequency(s)
+		i := slices.IndexFunc(spans, func(s Span) bool { return s.Frequency == frequency })
+		if i < 0 {
+			i = len(spans)
+			spans = append(spans, Span{Frequency: frequency, First: math.MaxInt32, Last: math.MinInt32})
+		}
+		spans[i].First, spans[i].Last = min(spans[i].First, periods[0]), max(spans[i].Last, periods[len(periods)-1])
 	}
 	return spans
 }

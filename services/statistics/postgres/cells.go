@@ -60,16 +60,19 @@ const layerColumns = `c.rev, c.mask, c.vals, c.obs, c.conf, c.ages, c.notes`
 
 // readLayer reads a layer from layerColumns in their binary forms. It shares their memory but where own is true.
 func readLayer(raw [][]byte, own bool) layer {
-	if own {
-		raw = slices.Clone(raw)
-		for i := 2; i < len(raw); i++ {
-			raw[i] = bytes.Clone(raw[i])
-		}
-	}
-	return layer{
+	l := layer{
 		rev: int64(binary.BigEndian.Uint64(raw[0])), mask: binary.BigEndian.Uint64(raw[1]), //nolint:gosec // an int8
 		vals: raw[2], obs: raw[3], conf: raw[4], ages: raw[5], notes: raw[6],
 	}
+	if own {
+		memory := make([]byte, 0, len(l.vals)+len(l.obs)+len(l.conf)+len(l.ages)+len(l.notes))
+		for _, column := range []*[]byte{&l.vals, &l.obs, &l.conf, &l.ages, &l.notes} {
+			start := len(memory)
+			memory = append(memory, *column...)
+			*column = memory[start:len(memory):len(memory)]
+		}
+	}
+	return l
 }
 
 // check reports whether the columns have an entry for each cell, so that the methods below find one.
@@ -110,22 +113,6 @@ func (l *layer) revision(i, n int) int64 {
 	}
 	width := len(l.ages) / n
 	return l.rev - int64(unsigned(l.ages[i*width:], width)) //nolint:gosec // an age is a difference of two of them
-}
-
-// maskUpTo returns the bits of the cells that are from revisions up to upTo.
-func (l *layer) maskUpTo(upTo int64) uint64 {
-	if len(l.ages) == 0 && l.rev <= upTo {
-		return l.mask
-	}
-	var mask uint64
-	n, i := l.cells(), 0
-	for rest := l.mask; rest != 0; rest &= rest - 1 {
-		if l.revision(i, n) <= upTo {
-			mask |= rest & -rest
-		}
-		i++
-	}
-	return mask
 }
 
 func (l *layer) obsStatus(i int) byte {
@@ -192,7 +179,10 @@ type image struct {
 	obs   [maxRun]byte
 	conf  [maxRun]byte
 	notes []note
+	known map[string][]packedNote // read before, of layers whose cells all have the same
 }
+
+const maxKnownNotes = 1000
 
 // note is the values of a further attribute by place, "" where a cell has none.
 type note struct {
@@ -206,9 +196,19 @@ func (m *image) reset() { m.mask, m.notes = 0, m.notes[:0] }
 // lay puts on the image the cells of a layer that are from revisions up to upTo, but for those where the image has a later
 // one.
 func (m *image) lay(l *layer, upTo int64) error {
-	notes, err := unpackNotes(l.notes, l.cells())
-	if err != nil {
-		return err
+	notes, known := m.known[string(l.notes)]
+	if !known {
+		var err error
+		if notes, err = unpackNotes(l.notes, l.cells()); err != nil {
+			return err
+		}
+		shared := !slices.ContainsFunc(notes, func(n packedNote) bool { return n.each != nil })
+		if shared && len(m.known) < maxKnownNotes {
+			if m.known == nil {
+				m.known = map[string][]packedNote{}
+			}
+			m.known[string(l.notes)] = notes
+		}
 	}
 	n, i := l.cells(), 0
 	for rest := l.mask; rest != 0; rest &= rest - 1 {
@@ -217,9 +217,9 @@ func (m *image) lay(l *layer, upTo int64) error {
 			m.mask |= 1 << at
 			m.vals[at], m.revs[at], m.obs[at], m.conf[at] = l.value(i, n), rev, l.obsStatus(i), l.confStatus(i)
 			m.clearNotes(at)
-			for _, packed := range notes {
-				if text := packed.text(i); text != "" {
-					m.note(packed.id).texts[at] = text
+			for j := range notes {
+				if text := notes[j].text(i); text != "" {
+					m.note(notes[j].id).texts[at] = text
 				}
 			}
 		}
@@ -270,6 +270,22 @@ func (m *image) holds(at int, c statistics.Cell, ids, further []string) bool {
 		}
 	}
 	return noted == 0
+}
+
+// cell returns the cell in a place. Its further attributes are a set of the table.
+func (m *image) cell(at int, of *statistics.Table) statistics.Cell {
+	c := statistics.Cell{Value: m.vals[at], ObsStatus: m.obs[at], ConfStatus: m.conf[at]}
+	if len(m.notes) > 0 {
+		ids := of.FurtherAttributes()
+		values := make([]string, len(ids))
+		for i := range m.notes {
+			if place := slices.Index(ids, m.notes[i].id); place >= 0 {
+				values[place] = m.notes[i].texts[at]
+			}
+		}
+		c.Attributes = of.AttributeSet(values)
+	}
+	return c
 }
 
 func (m *image) clearNotes(at int) {

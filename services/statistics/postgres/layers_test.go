@@ -97,7 +97,7 @@ func TestLayers(t *testing.T) {
 					table := statistics.NewTable(structure)
 					table.Code(1, "a") // codes are numbered in the order in which they come
 					table.Code(1, "b")
-					gone, seen := table.Empty(), map[string]bool{}
+					seen := map[string]bool{}
 					for range rapid.IntRange(1, 8).Draw(rt, "cells") {
 						d, month := rapid.IntRange(0, 1).Draw(rt, "series"), rapid.Int32Range(-3, 14).Draw(rt, "period")
 						blk, at := place('M', month)
@@ -109,7 +109,7 @@ func TestLayers(t *testing.T) {
 						codes := []uint32{table.Code(0, "M"), uint32(d)}
 						switch rapid.SampledFrom(kinds).Draw(rt, "kind") {
 						case "none":
-							gone.Put(gone.Series(codes), month, statistics.Cell{ObsStatus: statistics.NormalValue})
+							table.Remove(table.Series(codes), month, 0)
 							delete(now.cells, key)
 							delete(now.revs, key)
 						default:
@@ -126,7 +126,11 @@ func TestLayers(t *testing.T) {
 							table.Put(table.Series(codes), month, cell)
 						}
 					}
-					if err := tx.Apply(ctx, flow, "p", statistics.Diff(gone, table)); err != nil {
+					changes, err := tx.Compare(ctx, flow, "p", table)
+					if err != nil {
+						return err
+					}
+					if err := tx.Apply(ctx, flow, "p", changes); err != nil {
 						return err
 					}
 				}

@@ -44,17 +44,9 @@ func table(t rapid.TB, f *statistics.Flow, s state) *statistics.Table {
 	t.Helper()
 	made := statistics.NewTable(f.Structure)
 	for _, key := range slices.Sorted(maps.Keys(s)) {
-		var codes [3]string
-		var at, status, unit, comment string
+		var status, unit, comment string
 		var value float64
-		if _, err := fmt.Sscanf(key, "%s %s %s %s", &codes[0], &codes[1], &codes[2], &at); err != nil {
-			t.Fatal(err)
-		}
 		if _, err := fmt.Sscanf(s[key], "%g %s %s %s", &value, &status, &unit, &comment); err != nil {
-			t.Fatal(err)
-		}
-		p, err := period.Parse(at)
-		if err != nil {
 			t.Fatal(err)
 		}
 		attributes := []string{unit, comment}
@@ -63,10 +55,34 @@ func table(t rapid.TB, f *statistics.Flow, s state) *statistics.Table {
 				attributes[i] = ""
 			}
 		}
-		series := made.Series([]uint32{made.Code(0, codes[0]), made.Code(1, codes[1]), made.Code(2, codes[2])})
-		made.Put(series, p.Index, statistics.Cell{Value: value, ObsStatus: status[0], ConfStatus: 'F', Attributes: made.AttributeSet(attributes)})
+		series, period := place(t, made, key)
+		made.Put(series, period, statistics.Cell{Value: value, ObsStatus: status[0], ConfStatus: 'F', Attributes: made.AttributeSet(attributes)})
 	}
 	return made
+}
+
+// place returns the series and the period of a key.
+func place(t rapid.TB, table *statistics.Table, key string) (series int, index int32) {
+	t.Helper()
+	var codes [3]string
+	var at string
+	if _, err := fmt.Sscanf(key, "%s %s %s %s", &codes[0], &codes[1], &codes[2], &at); err != nil {
+		t.Fatal(err)
+	}
+	p, err := period.Parse(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return table.Series([]uint32{table.Code(0, codes[0]), table.Code(1, codes[1]), table.Code(2, codes[2])}), p.Index
+}
+
+// put makes cells come in the place of what is stored.
+func put(ctx context.Context, tx statistics.Transaction, f *statistics.Flow, provider string, cells *statistics.Table) error {
+	changes, err := tx.Compare(ctx, f, provider, cells)
+	if err != nil {
+		return err
+	}
+	return tx.Apply(ctx, f, provider, changes)
 }
 
 func read(t rapid.TB, ctx context.Context, r statistics.Reader, f *statistics.Flow, s statistics.Selector, providers ...string) state {
@@ -111,16 +127,23 @@ func change(t rapid.TB, ctx context.Context, store *postgres.Store, f *statistic
 		if err := tx.Lock(ctx, part); err != nil {
 			return err
 		}
-		before := table(t, f, read(t, ctx, tx, f, statistics.Selector{}, "p"))
-		after := table(t, f, now)
-		changes := statistics.Diff(recoded(before, after), after)
+		cells := table(t, f, now)
+		for key := range read(t, ctx, tx, f, statistics.Selector{}, "p") {
+			if _, stays := now[key]; !stays {
+				series, period := place(t, cells, key)
+				cells.Remove(series, period, 0)
+			}
+		}
+		changes, err := tx.Compare(ctx, f, "p", cells)
+		if err != nil {
+			return err
+		}
 		if changes.Len() == 0 {
 			return nil
 		}
 		if err := tx.Apply(ctx, f, "p", changes); err != nil {
 			return err
 		}
-		var err error
 		number, err = tx.Publish(ctx, "", []statistics.Part{part})
 		return err
 	})
@@ -128,24 +151,6 @@ func change(t rapid.TB, ctx context.Context, store *postgres.Store, f *statistic
 		t.Fatal(err)
 	}
 	return number
-}
-
-// recoded returns the cells of a table with the codes of another.
-func recoded(from, like *statistics.Table) *statistics.Table {
-	made := like.Empty()
-	for s := range from.SeriesCount() {
-		var codes []uint32
-		for i, code := range from.Key(s) {
-			codes = append(codes, made.Code(i, from.Dictionary().Text(i, code)))
-		}
-		series, track := made.Series(codes), from.Track(s)
-		for i, period := range track.Periods {
-			cell := track.Cells[i]
-			cell.Attributes = made.AttributeSet(from.Attributes(cell.Attributes))
-			made.Put(series, period, cell)
-		}
-	}
-	return made
 }
 
 func TestHistory(t *testing.T) {
@@ -282,7 +287,7 @@ func TestTransaction(t *testing.T) {
 				return err
 			}
 			now := table(t, f, state{"M lost x 2024-01": "1 A - -"})
-			if err := tx.Apply(ctx, f, "p", statistics.Diff(now.Empty(), now)); err != nil {
+			if err := put(ctx, tx, f, "p", now); err != nil {
 				return err
 			}
 			if _, err := tx.Publish(ctx, "", []statistics.Part{part}); err != nil {
@@ -399,7 +404,7 @@ func TestTransaction(t *testing.T) {
 						return err
 					}
 					now := table(t, shared, state{"M " + provider + " x 2024-01": "1 A - -"})
-					return tx.Apply(ctx, shared, provider, statistics.Diff(now.Empty(), now))
+					return put(ctx, tx, shared, provider, now)
 				})
 			})
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -14,14 +15,14 @@ import (
 
 const submissionColumns = `
 	id::text, dataflow, provider, coalesce(idempotency_key, ''), digest, state, layout, release, submitter, row_count,
-	observations, revision, derivations, overrides, created_at`
+	observations, revision, derivations, overrides, action, changes, created_at`
 
 func scanSubmission(row pgx.Row, more ...any) (s statistics.Submission, err error) {
-	var dataflow, state string
+	var dataflow, state, action string
 	var digest []byte
 	err = row.Scan(append([]any{
 		&s.ID, &dataflow, &s.Provider, &s.IdempotencyKey, &digest, &state, &s.Layout, &s.Release, &s.Submitter, &s.Rows,
-		&s.Observations, &s.Revision, &s.Derivations, &s.Overrides, &s.CreateTime,
+		&s.Observations, &s.Revision, &s.Derivations, &s.Overrides, &action, &s.Changes, &s.CreateTime,
 	}, more...)...)
 	if err != nil {
 		return s, err
@@ -30,11 +31,14 @@ func scanSubmission(row pgx.Row, more ...any) (s statistics.Submission, err erro
 	if state == stateText(statistics.Accepted) {
 		s.State = statistics.Accepted
 	}
+	s.Action = statistics.Action(max(slices.Index(actions[:], action), 0)) //nolint:gosec // one of a few
 	copy(s.Digest[:], digest)
 	s.CreateTime = s.CreateTime.UTC()
 	s.Dataflow, err = statistics.ParseRef(dataflow)
 	return s, err
 }
+
+var actions = [...]string{statistics.Merge: "MERGE", statistics.Replace: "REPLACE", statistics.Append: "APPEND", statistics.Delete: "DELETE"}
 
 func stateText(s statistics.State) string {
 	if s == statistics.Accepted {
@@ -125,15 +129,16 @@ func (t *transaction) PutSubmission(ctx context.Context, s *statistics.Submissio
 	_, err := t.tx.Exec(ctx, `
 		INSERT INTO submission (
 			id, dataflow, provider, idempotency_key, digest, state, layout, release, submitter, row_count,
-			observations, revision, findings, derivations, overrides, created_at)
+			observations, revision, findings, derivations, overrides, action, changes, created_at)
 		VALUES (
 			@id, @dataflow, @provider, nullif(@key, ''), @digest, @state, @layout, @release, @submitter, @rows,
-			@observations, @revision, @findings, @derivations, @overrides, @created_at)`,
+			@observations, @revision, @findings, @derivations, @overrides, @action, @changes, @created_at)`,
 		pgx.NamedArgs{
 			"id": s.ID, "dataflow": s.Dataflow.String(), "provider": s.Provider, "key": s.IdempotencyKey,
 			"digest": s.Digest[:], "state": stateText(s.State), "layout": s.Layout, "release": s.Release,
 			"submitter": s.Submitter, "rows": s.Rows, "observations": s.Observations, "revision": s.Revision,
-			"findings": findings, "derivations": derivations, "overrides": orEmpty(s.Overrides), "created_at": s.CreateTime,
+			"findings": findings, "derivations": derivations, "overrides": orEmpty(s.Overrides), "action": actions[s.Action],
+			"changes": s.Changes, "created_at": s.CreateTime,
 		})
 	if err != nil {
 		return fmt.Errorf("storing the submission %s: %w", s.ID, err)

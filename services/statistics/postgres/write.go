@@ -29,7 +29,7 @@ type lockedPart struct {
 	id       int32
 	dataflow int32
 	rev      int64 // of the part, that its changes get
-	written  bool  // this transaction changed it
+	changes  int   // that this transaction made
 }
 
 // Lock takes the parts in one order everywhere, so that no two transactions wait for each other.
@@ -118,59 +118,139 @@ func (t *transaction) analyze(ctx context.Context) error {
 }
 
 const (
-	batchRuns = 20_000 // runs that are compared and changed at a time
+	batchRuns = 20_000 // runs that are compared or changed at a time
 	maxLayers = 4      // rows of a run; where one more would come, they become one
+	newCode   = 0xffff // stands in a key for a code that has no number yet; numbers are below
 )
 
-// runEdit is a run with cells that a table sets.
+// runEdit is a run with cells of a table.
 type runEdit struct {
-	key    []byte
-	blk    int32
-	series int // of the table
-	from   int // in the series' track: its cells from here
-	to     int // until before here
+	key     []byte
+	blk     int32
+	series  int32  // of the table
+	from    int32  // in the series' track: its cells from here
+	to      int32  // until before here
+	changed uint64 // by place: the cells that change
+	layers  int8   // rows that there are
+	fold    bool   // all of them become one row, or none
 }
 
-// Apply changes the cells of a part, and keeps what they were.
-func (t *transaction) Apply(ctx context.Context, flow *statistics.Flow, provider string, c *statistics.Changes) error {
+// compared is what Compare found out for Apply.
+type compared struct {
+	part  *lockedPart
+	state int // how often the transaction had changed the part
+	fresh bool
+	keys  []byte // of the runs
+	edits []runEdit
+}
+
+// Compare works out what cells make otherwise in a part.
+func (t *transaction) Compare(ctx context.Context, flow *statistics.Flow, provider string, cells *statistics.Table) (*statistics.Changes, error) {
 	part := t.parts[statistics.Part{Dataflow: flow.Ref, Provider: provider}]
 	if part == nil {
-		return errors.New("the part is not locked")
+		return nil, errors.New("the part is not locked")
 	}
-	table := c.Table()
-	codes, err := t.intern(ctx, flow, part.dataflow, table.Dictionary())
+	known, err := t.Dictionary(ctx, flow)
+	if err != nil {
+		return nil, err
+	}
+	c := &compared{part: part, state: part.changes, fresh: part.rev == 1 && part.changes == 0}
+	c.edits, c.keys = runEdits(cells, numbersOf(known, cells.Dictionary()))
+	changes := statistics.NewChanges(cells)
+	changes.Stored = c
+	w := newWriter(t, part, cells)
+	if c.fresh {
+		for i := range c.edits {
+			c.edits[i].changed = w.present(&c.edits[i])
+		}
+		return changes, nil
+	}
+	for batch := range slices.Chunk(c.edits, batchRuns) {
+		stored, err := w.stored(ctx, batch)
+		if err != nil {
+			return nil, fmt.Errorf("reading the blocks: %w", err)
+		}
+		for i := range batch {
+			n := 0
+			for n < len(stored) && stored[n].run == i {
+				n++
+			}
+			if err := w.compare(&batch[i], stored[:n], changes); err != nil {
+				return nil, err
+			}
+			stored = stored[n:]
+		}
+	}
+	return changes, nil
+}
+
+// Apply makes changes.
+func (t *transaction) Apply(ctx context.Context, flow *statistics.Flow, provider string, changes *statistics.Changes) error {
+	part := t.parts[statistics.Part{Dataflow: flow.Ref, Provider: provider}]
+	c, ok := changes.Stored.(*compared)
+	if !ok || c.part != part || c.state != part.changes {
+		return errors.New("the changes are not of this state of the part")
+	}
+	edits := slices.DeleteFunc(c.edits, func(e runEdit) bool { return e.changed == 0 })
+	if len(edits) == 0 {
+		return nil
+	}
+	part.changes++
+	table := changes.Table()
+	numbers, err := t.intern(ctx, flow, part.dataflow, table.Dictionary())
 	if err != nil {
 		return err
 	}
-	w := &writer{transaction: t, part: part, table: table, ids: table.FurtherAttributes(), notes: map[uint32][]byte{}}
-	edits := runEdits(table, codes)
-	if part.rev == 1 && !part.written {
-		err = w.fill(ctx, edits)
-	} else {
-		for batch := range slices.Chunk(edits, batchRuns) {
-			if err = w.change(ctx, batch); err != nil {
-				break
+	rekey(edits, c.keys, table, numbers)
+	w := newWriter(t, part, table)
+	if err := w.addSeries(ctx, edits, c.fresh); err != nil {
+		return err
+	}
+	folds := slices.DeleteFunc(slices.Clone(edits), func(e runEdit) bool { return !e.fold })
+	for batch := range slices.Chunk(folds, batchRuns) {
+		if err := w.fold(ctx, batch); err != nil {
+			return err
+		}
+	}
+	edits = slices.DeleteFunc(edits, func(e runEdit) bool { return e.fold })
+	return w.copyCur(ctx, len(edits), func(i int) (*runEdit, *layer, error) {
+		err := w.pack(&edits[i])
+		return &edits[i], &w.layer, err
+	})
+}
+
+// numbersOf returns, for each dimension, the number of each code of a table; newCode where it has none.
+func numbersOf(known, table *statistics.Dictionary) [][]uint16 {
+	numbers := make([][]uint16, table.Dimensions())
+	for d := range numbers {
+		numbers[d] = make([]uint16, table.Len(d))
+		for code := range numbers[d] {
+			numbers[d][code] = newCode
+			if n, ok := known.Find(d, table.Text(d, uint32(code))); ok { //nolint:gosec // below 2^32
+				numbers[d][code] = uint16(n) //nolint:gosec // see addCodes
 			}
 		}
 	}
-	part.written = true
-	return err
+	return numbers
 }
 
-// runEdits cuts the series of a table into runs, in the order of keys.
-func runEdits(table *statistics.Table, codes [][]uint16) []runEdit {
-	width := 2 * len(codes)
-	keys := make([]byte, 0, width*table.SeriesCount())
+// runEdits cuts the series of a table into runs, in the order of keys, which are in the memory that is returned.
+func runEdits(table *statistics.Table, numbers [][]uint16) (edits []runEdit, keys []byte) {
+	width := 2 * len(numbers)
+	keys = make([]byte, width*table.SeriesCount())
 	order := make([]int32, table.SeriesCount())
+	ascending := true
 	for s := range order {
 		order[s] = int32(s)
-		for i, code := range table.Key(s) {
-			keys = binary.BigEndian.AppendUint16(keys, codes[i][code])
-		}
+		writeKey(keyOf(keys, width, s), table.Key(s), numbers)
+		ascending = ascending && (s == 0 || bytes.Compare(keyOf(keys, width, s-1), keyOf(keys, width, s)) <= 0)
 	}
-	key := func(s int32) []byte { return keys[int(s)*width : (int(s)+1)*width : (int(s)+1)*width] }
-	slices.SortFunc(order, func(a, b int32) int { return bytes.Compare(key(a), key(b)) })
-	edits := make([]runEdit, 0, len(order))
+	if !ascending {
+		slices.SortFunc(order, func(a, b int32) int {
+			return bytes.Compare(keyOf(keys, width, int(a)), keyOf(keys, width, int(b)))
+		})
+	}
+	edits = make([]runEdit, 0, len(order))
 	for _, s := range order {
 		frequency, track := table.Frequency(int(s)), table.Track(int(s))
 		for from := 0; from < track.Len(); {
@@ -180,89 +260,82 @@ func runEdits(table *statistics.Table, codes [][]uint16) []runEdit {
 			for to < track.Len() && track.Periods[to] < end {
 				to++
 			}
-			edits = append(edits, runEdit{key: key(s), blk: blk, series: int(s), from: from, to: to})
+			edits = append(edits, runEdit{key: keyOf(keys, width, int(s)), blk: blk, series: s, from: int32(from), to: int32(to)}) //nolint:gosec // far below 2^31
 			from = to
 		}
 	}
-	return edits
+	return edits, keys
 }
 
-// writer writes the cells of a table to a part.
+func keyOf(keys []byte, width, series int) []byte {
+	return keys[series*width : (series+1)*width : (series+1)*width]
+}
+
+func writeKey(key []byte, codes []uint32, numbers [][]uint16) {
+	for d, code := range codes {
+		binary.BigEndian.PutUint16(key[2*d:], numbers[d][code])
+	}
+}
+
+// rekey gives the runs their keys where codes have got numbers meanwhile.
+func rekey(edits []runEdit, keys []byte, table *statistics.Table, numbers [][]uint16) {
+	width, changed := 2*len(numbers), false
+	was := make([]byte, width)
+	for s := range table.SeriesCount() {
+		key := keyOf(keys, width, s)
+		copy(was, key)
+		writeKey(key, table.Key(s), numbers)
+		changed = changed || !bytes.Equal(was, key)
+	}
+	if changed {
+		slices.SortFunc(edits, func(a, b runEdit) int {
+			return cmp.Or(bytes.Compare(a.key, b.key), cmp.Compare(a.blk, b.blk))
+		})
+	}
+}
+
+// writer compares the cells of a table with a part, and writes them to it.
 type writer struct {
 	*transaction
-	part  *lockedPart
-	table *statistics.Table
-	ids   []string          // of the further attributes
-	notes map[uint32][]byte // as they are stored, of cells that all have the set of further attributes
-	image image
-	layer layer
+	part    *lockedPart
+	table   *statistics.Table
+	ids     []string            // of the further attributes
+	further map[uint32][]string // their values by set
+	notes   map[uint32][]byte   // as they are stored, of cells that all have the set
+	image   image
+	layer   layer
 }
 
-// fill writes the cells to a part that is empty.
-func (w *writer) fill(ctx context.Context, edits []runEdit) error {
-	edits = slices.DeleteFunc(edits, func(e runEdit) bool {
-		return !slices.ContainsFunc(w.table.Track(e.series).Cells[e.from:e.to], statistics.Cell.Present)
-	})
-	var keys [][]byte
-	for i := range edits {
-		if i == 0 || edits[i].series != edits[i-1].series {
-			keys = append(keys, edits[i].key)
-		}
+func newWriter(t *transaction, part *lockedPart, table *statistics.Table) *writer {
+	return &writer{
+		transaction: t, part: part, table: table, ids: table.FurtherAttributes(),
+		further: map[uint32][]string{0: nil}, notes: map[uint32][]byte{0: nil},
 	}
-	if err := w.copySeries(ctx, keys); err != nil {
-		return err
-	}
-	w.added += len(edits)
-	return w.copyCur(ctx, len(edits), func(i int) (*runEdit, *layer, error) {
-		err := w.pack(&edits[i], nil)
-		return &edits[i], &w.layer, err
-	})
 }
 
-// pack makes the layer of the cells of an edit; changed says which of them count, nil: all.
-func (w *writer) pack(e *runEdit, changed func(i int) bool) error {
-	w.image.reset()
-	frequency, track := w.table.Frequency(e.series), w.table.Track(e.series)
-	set, uniform := track.Cells[e.from].Attributes, true
-	for _, cell := range track.Cells[e.from:e.to] {
-		uniform = uniform && cell.Attributes == set
+// cell returns a cell of an edit, its place in the run and its further attributes.
+func (w *writer) cell(e *runEdit, i int32) (at int, c statistics.Cell, further []string) {
+	track := w.table.Track(int(e.series))
+	_, at = place(w.table.Frequency(int(e.series)), track.Periods[i])
+	c = track.Cells[i]
+	further, known := w.further[c.Attributes]
+	if !known {
+		further = w.table.Attributes(c.Attributes)
+		w.further[c.Attributes] = further
 	}
+	return at, c, further
+}
+
+// present returns the places of the cells of an edit that are there.
+func (w *writer) present(e *runEdit) (places uint64) {
+	track := w.table.Track(int(e.series))
+	_, first := place(w.table.Frequency(int(e.series)), track.Periods[e.from])
 	for i := e.from; i < e.to; i++ {
-		if changed != nil && !changed(i) {
-			continue
+		if track.Cells[i].Present() {
+			places |= 1 << (first + int(track.Periods[i]-track.Periods[e.from]))
 		}
-		_, at := place(frequency, track.Periods[i])
-		var further []string
-		if !uniform {
-			further = w.further(track.Cells[i])
-		}
-		w.image.set(at, w.part.rev, track.Cells[i], w.ids, further)
 	}
-	if err := w.image.pack(w.image.mask, &w.layer); err != nil {
-		return err
-	}
-	if uniform && set != 0 {
-		notes, known := w.notes[set]
-		if !known {
-			var one image
-			one.set(0, 1, statistics.Cell{ObsStatus: statistics.NormalValue}, w.ids, w.table.Attributes(set))
-			var err error
-			if notes, err = one.packNotes(1); err != nil {
-				return err
-			}
-			w.notes[set] = notes
-		}
-		w.layer.notes = notes
-	}
-	return nil
-}
-
-// further returns the values of a cell's further attributes; nil where it has none.
-func (w *writer) further(c statistics.Cell) []string {
-	if c.Attributes == 0 {
-		return nil
-	}
-	return w.table.Attributes(c.Attributes)
+	return places
 }
 
 // storedLayer is a row of cur, of the run with the number in a batch.
@@ -271,110 +344,137 @@ type storedLayer struct {
 	layer
 }
 
-// past is cells that are taken out of cur.
-type past struct {
+// compare works out what an edit changes of a run, and what is to become of its rows.
+func (w *writer) compare(e *runEdit, layers []storedLayer, changes *statistics.Changes) error {
+	w.image.reset()
+	e.layers = int8(len(layers)) //nolint:gosec // at most maxLayers
+	e.fold = len(layers) >= maxLayers
+	for i := range layers {
+		if err := w.image.lay(&layers[i].layer, math.MaxInt64); err != nil {
+			return err
+		}
+		e.fold = e.fold || layers[i].rev == w.part.rev
+	}
+	for i := e.from; i < e.to; i++ {
+		at, cell, further := w.cell(e, i)
+		stored := w.image.mask&(1<<at) != 0
+		if w.image.holds(at, cell, w.ids, further) {
+			if stored {
+				changes.Same(int(e.series), int(i))
+			}
+			continue
+		}
+		e.changed |= 1 << at
+		if stored {
+			changes.Was(int(e.series), int(i), w.image.cell(at, changes.Before()))
+		}
+		e.fold = e.fold || !cell.Present()
+	}
+	return nil
+}
+
+// pack makes the layer of the cells of an edit that change.
+func (w *writer) pack(e *runEdit) error {
+	w.image.reset()
+	set, uniform := uint32(0), true
+	for i := e.from; i < e.to; i++ {
+		at, cell, _ := w.cell(e, i)
+		if e.changed&(1<<at) == 0 {
+			continue
+		}
+		uniform = uniform && (w.image.mask == 0 || cell.Attributes == set)
+		set = cell.Attributes
+		w.image.set(at, w.part.rev, cell, nil, nil)
+	}
+	if !uniform {
+		w.image.reset()
+		w.setChanged(e)
+	}
+	if err := w.image.pack(w.image.mask, &w.layer); err != nil {
+		return err
+	}
+	if uniform {
+		notes, err := w.notesOf(set)
+		if err != nil {
+			return err
+		}
+		w.layer.notes = notes
+	}
+	return nil
+}
+
+// setChanged puts the cells of an edit that change on the image.
+func (w *writer) setChanged(e *runEdit) {
+	for i := e.from; i < e.to; i++ {
+		if at, cell, further := w.cell(e, i); e.changed&(1<<at) != 0 {
+			w.image.set(at, w.part.rev, cell, w.ids, further)
+		}
+	}
+}
+
+// notesOf returns the notes of cells that all have the set of further attributes.
+func (w *writer) notesOf(set uint32) ([]byte, error) {
+	notes, known := w.notes[set]
+	if known {
+		return notes, nil
+	}
+	var one image
+	one.set(0, w.part.rev, statistics.Cell{ObsStatus: statistics.NormalValue}, w.ids, w.table.Attributes(set))
+	notes, err := one.packNotes(one.mask)
+	w.notes[set] = notes
+	return notes, err
+}
+
+// row is a row to be written.
+type row struct {
 	edit  *runEdit
 	layer layer
 }
 
-// change compares the cells of some runs with what is stored, and writes those that differ.
-func (w *writer) change(ctx context.Context, edits []runEdit) error {
+// fold puts one row, or none, in the place of those of each run.
+func (w *writer) fold(ctx context.Context, edits []runEdit) error {
 	stored, err := w.stored(ctx, edits)
 	if err != nil {
 		return fmt.Errorf("reading the blocks: %w", err)
 	}
-	if err := w.addSeries(ctx, edits, stored); err != nil {
-		return err
-	}
-	type row struct {
-		edit  *runEdit
-		layer layer
-	}
-	var fresh []row
-	var folded []*runEdit
-	var gone []past
+	var fresh, gone []row
 	for i := range edits {
-		e := &edits[i]
 		n := 0
 		for n < len(stored) && stored[n].run == i {
 			n++
 		}
-		layers := stored[:n]
+		e, layers := &edits[i], stored[:n]
 		stored = stored[n:]
-		fold, differs, err := w.compare(e, layers)
-		if err != nil {
+		w.image.reset()
+		for i := range layers {
+			if err := w.image.lay(&layers[i].layer, math.MaxInt64); err != nil {
+				return err
+			}
+		}
+		w.setChanged(e)
+		if gone, err = w.takeOut(e, layers, gone); err != nil {
 			return err
 		}
-		if !differs {
+		if w.image.mask == 0 {
 			continue
 		}
-		if fold {
-			if gone, err = w.takeOut(e, layers, gone); err != nil {
-				return err
-			}
-			folded = append(folded, e)
-			if w.image.mask == 0 {
-				continue
-			}
-			if err := w.image.pack(w.image.mask, &w.layer); err != nil {
-				return err
-			}
+		fresh = append(fresh, row{edit: e})
+		if err := w.image.pack(w.image.mask, &fresh[len(fresh)-1].layer); err != nil {
+			return err
 		}
-		fresh = append(fresh, row{e, w.layer})
-		w.layer = layer{}
 	}
-	if err := w.clear(ctx, folded); err != nil {
+	if err := w.clear(ctx, edits); err != nil {
 		return err
 	}
 	if err := w.copyHist(ctx, gone); err != nil {
 		return err
 	}
-	w.added += len(fresh)
 	return w.copyCur(ctx, len(fresh), func(i int) (*runEdit, *layer, error) { return fresh[i].edit, &fresh[i].layer, nil })
-}
-
-// compare works out what an edit changes of a run. Where fold is true, all rows of the run become the one of w.image, which
-// may be empty; else w.layer comes beside them.
-func (w *writer) compare(e *runEdit, layers []storedLayer) (fold, differs bool, err error) {
-	w.image.reset()
-	for i := range layers {
-		if err := w.image.lay(&layers[i].layer, math.MaxInt64); err != nil {
-			return false, false, err
-		}
-		fold = fold || layers[i].rev == w.part.rev
-	}
-	fold = fold || len(layers) >= maxLayers
-	frequency, track := w.table.Frequency(e.series), w.table.Track(e.series)
-	var changed uint64 // by place
-	for i := e.from; i < e.to; i++ {
-		_, at := place(frequency, track.Periods[i])
-		cell := track.Cells[i]
-		if w.image.holds(at, cell, w.ids, w.further(cell)) {
-			continue
-		}
-		changed |= 1 << at
-		fold = fold || !cell.Present()
-	}
-	if changed == 0 {
-		return false, false, nil
-	}
-	if !fold {
-		return false, true, w.pack(e, func(i int) bool {
-			_, at := place(frequency, track.Periods[i])
-			return changed&(1<<at) != 0
-		})
-	}
-	for i := e.from; i < e.to; i++ {
-		if _, at := place(frequency, track.Periods[i]); changed&(1<<at) != 0 {
-			w.image.set(at, w.part.rev, track.Cells[i], w.ids, w.further(track.Cells[i]))
-		}
-	}
-	return true, true, nil
 }
 
 // takeOut adds to gone the cells of the layers that w.image does not have any more: some state had them, and has to find
 // them. Cells of this revision are no state that anybody saw.
-func (w *writer) takeOut(e *runEdit, layers []storedLayer, gone []past) ([]past, error) {
+func (w *writer) takeOut(e *runEdit, layers []storedLayer, gone []row) ([]row, error) {
 	for i := range layers {
 		l := &layers[i].layer
 		n, cell, mask := l.cells(), 0, uint64(0)
@@ -394,11 +494,10 @@ func (w *writer) takeOut(e *runEdit, layers []storedLayer, gone []past) ([]past,
 		if err := was.lay(l, math.MaxInt64); err != nil {
 			return nil, err
 		}
-		p := past{edit: e}
-		if err := was.pack(mask, &p.layer); err != nil {
+		gone = append(gone, row{edit: e})
+		if err := was.pack(mask, &gone[len(gone)-1].layer); err != nil {
 			return nil, err
 		}
-		gone = append(gone, p)
 	}
 	return gone, nil
 }
@@ -406,16 +505,22 @@ func (w *writer) takeOut(e *runEdit, layers []storedLayer, gone []past) ([]past,
 // stored reads the rows of cur of the runs, in their order and that of revisions.
 func (w *writer) stored(ctx context.Context, edits []runEdit) ([]storedLayer, error) {
 	keys, blks := runKeys(edits)
+	// With OFFSET, each run is looked up in the index, whatever the planner knows of the table.
 	rows, err := w.tx.Query(ctx, `
 		SELECT w.n, `+layerColumns+`
 		FROM unnest(@keys::bytea[], @blks::int[]) WITH ORDINALITY AS w (key, blk, n)
-		JOIN cur c ON c.part = @part AND c.key = w.key AND c.blk = w.blk`,
+		CROSS JOIN LATERAL (
+			SELECT *
+			FROM cur
+			WHERE part = @part AND key = w.key AND blk = w.blk
+			OFFSET 0
+		) c`,
 		pgx.NamedArgs{"part": w.part.id, "keys": keys, "blks": blks})
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var stored []storedLayer
+	stored := make([]storedLayer, 0, len(edits))
 	for rows.Next() {
 		raw := rows.RawValues()
 		s := storedLayer{run: int(binary.BigEndian.Uint64(raw[0])) - 1, layer: readLayer(raw[1:], true)} //nolint:gosec // an ordinal
@@ -436,34 +541,49 @@ func runKeys(edits []runEdit) (keys [][]byte, blks []int32) {
 	return keys, blks
 }
 
-// addSeries stores the series that are new.
-func (w *writer) addSeries(ctx context.Context, edits []runEdit, stored []storedLayer) error {
-	known := make(map[int]bool) // by number in the table
-	for i := range stored {
-		known[edits[stored[i].run].series] = true
-	}
+// addSeries stores the series that are new. Those of runs with rows are not.
+func (w *writer) addSeries(ctx context.Context, edits []runEdit, fresh bool) error {
 	var keys [][]byte
-	for i := range edits {
-		if e := &edits[i]; (i == 0 || e.series != edits[i-1].series) && !known[e.series] {
-			keys = append(keys, e.key)
+	for i := 0; i < len(edits); {
+		series, known := edits[i].series, false
+		key := edits[i].key
+		for ; i < len(edits) && edits[i].series == series; i++ {
+			known = known || edits[i].layers > 0
+		}
+		if !known {
+			keys = append(keys, key)
 		}
 	}
-	if len(keys) == 0 {
-		return nil
+	if fresh {
+		return w.copySeries(ctx, keys)
 	}
-	rows, err := w.tx.Query(ctx, `
-		SELECT w.n
-		FROM unnest(@keys::bytea[]) WITH ORDINALITY AS w (key, n)
-		JOIN series s ON s.part = @part AND s.key = w.key`,
-		pgx.NamedArgs{"part": w.part.id, "keys": keys})
-	if err != nil {
-		return fmt.Errorf("reading the series: %w", err)
+	var added [][]byte
+	for batch := range slices.Chunk(keys, batchRuns) {
+		rows, err := w.tx.Query(ctx, `
+			SELECT w.n
+			FROM unnest(@keys::bytea[]) WITH ORDINALITY AS w (key, n)
+			CROSS JOIN LATERAL (
+				SELECT
+				FROM series
+				WHERE part = @part AND key = w.key
+				OFFSET 0
+			) s`,
+			pgx.NamedArgs{"part": w.part.id, "keys": batch})
+		if err != nil {
+			return fmt.Errorf("reading the series: %w", err)
+		}
+		there := make([]bool, len(batch))
+		var n int
+		if _, err := pgx.ForEachRow(rows, []any{&n}, func() error { there[n-1] = true; return nil }); err != nil {
+			return fmt.Errorf("reading the series: %w", err)
+		}
+		for i, key := range batch {
+			if !there[i] {
+				added = append(added, key)
+			}
+		}
 	}
-	var n int
-	if _, err := pgx.ForEachRow(rows, []any{&n}, func() error { keys[n-1] = nil; return nil }); err != nil {
-		return fmt.Errorf("reading the series: %w", err)
-	}
-	return w.copySeries(ctx, slices.DeleteFunc(keys, func(key []byte) bool { return key == nil }))
+	return w.copySeries(ctx, added)
 }
 
 func (w *writer) copySeries(ctx context.Context, keys [][]byte) error {
@@ -493,6 +613,7 @@ func (w *writer) copyCur(ctx context.Context, count int, row func(i int) (*runEd
 	if count == 0 {
 		return nil
 	}
+	w.added += count
 	columns := []string{"rev", "mask", "part", "blk", "key", "vals", "obs", "conf", "ages", "notes"}
 	i := 0
 	return copyFrom(ctx, w.tx, "cur", columns, func(r *copyRows) (bool, error) {
@@ -514,7 +635,7 @@ func (w *writer) copyCur(ctx context.Context, count int, row func(i int) (*runEd
 	})
 }
 
-func (w *writer) copyHist(ctx context.Context, gone []past) error {
+func (w *writer) copyHist(ctx context.Context, gone []row) error {
 	if len(gone) == 0 {
 		return nil
 	}
@@ -537,14 +658,8 @@ func (w *writer) copyHist(ctx context.Context, gone []past) error {
 }
 
 // clear takes the rows of the runs out of cur.
-func (w *writer) clear(ctx context.Context, runs []*runEdit) error {
-	if len(runs) == 0 {
-		return nil
-	}
-	keys, blks := make([][]byte, len(runs)), make([]int32, len(runs))
-	for i, e := range runs {
-		keys[i], blks[i] = e.key, e.blk
-	}
+func (w *writer) clear(ctx context.Context, edits []runEdit) error {
+	keys, blks := runKeys(edits)
 	_, err := w.tx.Exec(ctx, `
 		DELETE FROM cur c
 		USING unnest(@keys::bytea[], @blks::int[]) AS w (key, blk)

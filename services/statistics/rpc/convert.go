@@ -154,6 +154,21 @@ func layoutToProto(l statistics.Layout) *statisticspb.Layout {
 	return p
 }
 
+var actionsFromProto = map[statisticspb.SubmissionHeader_Action]statistics.Action{
+	statisticspb.SubmissionHeader_UNSPECIFIED: statistics.Merge,
+	statisticspb.SubmissionHeader_MERGE:       statistics.Merge,
+	statisticspb.SubmissionHeader_REPLACE:     statistics.Replace,
+	statisticspb.SubmissionHeader_APPEND:      statistics.Append,
+	statisticspb.SubmissionHeader_DELETE:      statistics.Delete,
+}
+
+var actions = [...]statisticspb.SubmissionHeader_Action{
+	statistics.Merge:   statisticspb.SubmissionHeader_MERGE,
+	statistics.Replace: statisticspb.SubmissionHeader_REPLACE,
+	statistics.Append:  statisticspb.SubmissionHeader_APPEND,
+	statistics.Delete:  statisticspb.SubmissionHeader_DELETE,
+}
+
 func headerFromProto(p *statisticspb.SubmissionHeader) (statistics.Header, error) {
 	header := statistics.Header{
 		Layout: p.GetLayout(), IdempotencyKey: p.GetIdempotencyKey(), Provider: p.GetProvider(), Release: p.GetRelease(),
@@ -165,26 +180,27 @@ func headerFromProto(p *statisticspb.SubmissionHeader) (statistics.Header, error
 	if header.Scope, err = wire.FilterFromProto(p.GetScope()); err != nil {
 		return header, fault.InvalidField("header.scope", "%v", err)
 	}
-	switch p.GetAction() {
-	case statisticspb.SubmissionHeader_UNSPECIFIED, statisticspb.SubmissionHeader_MERGE:
-		header.Action = statistics.Merge
-	case statisticspb.SubmissionHeader_REPLACE:
-		header.Action = statistics.Replace
-	default:
+	action, ok := actionsFromProto[p.GetAction()]
+	if !ok {
 		return header, fault.InvalidField("header.action", "%d is not known", p.GetAction())
 	}
+	header.Action = action
 	return header, nil
 }
 
 func submissionToProto(s *statistics.Submission) *statisticspb.Submission {
-	state := statisticspb.Submission_REJECTED
+	state, changes := statisticspb.Submission_REJECTED, (*statisticspb.ChangeCounts)(nil)
 	if s.State == statistics.Accepted {
 		state = statisticspb.Submission_ACCEPTED
+		changes = &statisticspb.ChangeCounts{
+			Added: count(s.Changes.Added), Revised: count(s.Changes.Revised), Deleted: count(s.Changes.Deleted), Unchanged: count(s.Changes.Unchanged),
+		}
 	}
 	return &statisticspb.Submission{
 		Name: submissionPrefix + s.ID, State: state, Dataflow: s.Dataflow.String(), Layout: s.Layout, Provider: s.Provider,
 		Rows: count(s.Rows), Observations: count(s.Observations), Revision: s.Revision,
 		CreateTime: timestamppb.New(s.CreateTime), Submitter: s.Submitter, IdempotencyKey: s.IdempotencyKey,
+		Action: actions[s.Action], Changes: changes,
 		Findings: convert(s.Findings, findingToProto),
 		Overrides: convert(s.Overrides, func(o statistics.Override) *statisticspb.Override {
 			return &statisticspb.Override{Rules: o.Rules, Officer: o.Officer, Reason: o.Reason, CreateTime: timestamppb.New(o.CreateTime)}

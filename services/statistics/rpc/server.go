@@ -50,8 +50,8 @@ func (s *Server) ListLayouts(ctx context.Context, _ *statisticspb.ListLayoutsReq
 	return &statisticspb.ListLayoutsResponse{Layouts: convert(layouts, layoutToProto)}, nil
 }
 
-// Submit takes an upload. Figures of another provider than the own state, the release that they came in, and what
-// replaces figures instead of adding to them, are taken from this state's sharing service only.
+// Submit takes an upload. Figures of another provider than the own state, and the release that they came in, are taken from
+// this state's sharing service only.
 func (s *Server) Submit(stream grpc.ClientStreamingServer[statisticspb.SubmitRequest, statisticspb.SubmitResponse]) error {
 	message, err := receiveHeader(stream)
 	if err != nil {
@@ -64,8 +64,8 @@ func (s *Server) Submit(stream grpc.ClientStreamingServer[statisticspb.SubmitReq
 	caller := internalrpc.CallerFrom(stream.Context())
 	isSharing := caller.State == s.service.State() && caller.Service == "sharing"
 	foreign := header.Provider != "" && header.Provider != s.service.State()
-	if (foreign || header.Release != "" || header.Action == statistics.Replace) && !isSharing {
-		return fault.New(fault.Denied, "ACCESS_DENIED", "only the sharing service hands over figures of another provider or of a release, or replaces figures")
+	if (foreign || header.Release != "") && !isSharing {
+		return fault.New(fault.Denied, "ACCESS_DENIED", "only the sharing service hands over figures of another provider or of a release")
 	}
 	header.Submitter = submitter(caller)
 	var content statistics.Content

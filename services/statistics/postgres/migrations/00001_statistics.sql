@@ -35,6 +35,8 @@ CREATE TABLE submission (
     revision        bigint      NOT NULL CHECK (revision >= 0),
     findings        jsonb       NOT NULL,
     derivations     jsonb       NOT NULL,
+    action          text        NOT NULL CHECK (action IN ('MERGE', 'REPLACE', 'APPEND', 'DELETE')),
+    changes         jsonb       NOT NULL,
     created_at      timestamptz NOT NULL,
     CHECK (state = 'ACCEPTED' OR (revision = 0 AND observations = 0)),
     UNIQUE (dataflow, provider, idempotency_key)
