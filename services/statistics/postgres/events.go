@@ -44,8 +44,10 @@ func (s *Store) EventSecret(ctx context.Context) (secret []byte, err error) {
 }
 
 // eventPart returns the number of a part, 0 where there is none.
-func eventPart(ctx context.Context, tx pgx.Tx, part statistics.Part) (id int32, err error) {
-	err = tx.QueryRow(ctx, `
+func eventPart(ctx context.Context, from interface {
+	QueryRow(ctx context.Context, sql string, arguments ...any) pgx.Row
+}, part statistics.Part) (id int32, err error) {
+	err = from.QueryRow(ctx, `
 		SELECT p.id
 		FROM part p
 		JOIN dataflow d ON d.id = p.dataflow
@@ -227,14 +229,22 @@ func scanEventCell(row pgx.CollectableRow) (c statistics.EventCell, err error) {
 // OpenEvents returns the parts with open counters.
 func (s *Store) OpenEvents(ctx context.Context) ([]statistics.Part, error) {
 	rows, err := s.pool.Query(ctx, `
+		SELECT DISTINCT part
+		FROM event_counter
+		WHERE open`)
+	if err != nil {
+		return nil, fmt.Errorf("looking for open counters: %w", err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[int32])
+	if err != nil {
+		return nil, fmt.Errorf("looking for open counters: %w", err)
+	}
+	rows, err = s.pool.Query(ctx, `
 		SELECT d.ref, p.provider
 		FROM part p
 		JOIN dataflow d ON d.id = p.dataflow
-		WHERE EXISTS (
-			SELECT
-			FROM event_counter c
-			WHERE c.part = p.id AND c.open)
-		ORDER BY d.ref, p.provider`)
+		WHERE p.id = ANY($1)
+		ORDER BY d.ref, p.provider`, ids)
 	if err != nil {
 		return nil, fmt.Errorf("looking for open counters: %w", err)
 	}
@@ -254,14 +264,15 @@ func (s *Store) OpenEvents(ctx context.Context) ([]statistics.Part, error) {
 
 // EventCell returns a counter as it was closed.
 func (s *Store) EventCell(ctx context.Context, part statistics.Part, key string, period int32) (statistics.EventCell, error) {
+	id, err := eventPart(ctx, s.pool, part)
+	if err != nil {
+		return statistics.EventCell{}, err
+	}
 	rows, err := s.pool.Query(ctx, `
-		SELECT c.key, c.period, c.closed_count, c.closed_key
-		FROM event_counter c
-		JOIN part p ON p.id = c.part
-		JOIN dataflow d ON d.id = p.dataflow
-		WHERE d.ref = @dataflow AND p.provider = @provider AND p.bucket = 0
-			AND c.key = @key AND c.period = @period AND c.closed_count IS NOT NULL`,
-		pgx.NamedArgs{"dataflow": part.Dataflow.String(), "provider": part.Provider, "key": key, "period": period})
+		SELECT key, period, closed_count, closed_key
+		FROM event_counter
+		WHERE part = @part AND key = @key AND period = @period AND closed_count IS NOT NULL`,
+		pgx.NamedArgs{"part": id, "key": key, "period": period})
 	if err != nil {
 		return statistics.EventCell{}, fmt.Errorf("reading a counter: %w", err)
 	}
