@@ -91,7 +91,7 @@ func (b *bench) readSeries(ctx context.Context, dataflow string, series int) err
 	inside, outside := make([]time.Duration, 0, lookups), make([]time.Duration, 0, lookups)
 	for i := range lookups + lookups/10 {
 		wanted := int(uint64(i) * 2654435761 % uint64(series)) //nolint:gosec // all over the store, the same in every run
-		q := statistics.Query{Dataflow: ref}
+		q := statistics.Query{Dataflow: ref, Sight: statistics.Everything()}
 		for at, code := range key(wanted) {
 			q.Selections = append(q.Selections, statistics.Selection{Dimension: dimensions()[at], Codes: []string{code}})
 		}

@@ -58,7 +58,7 @@ type node struct {
 // newNode starts a node, which ends with the test.
 func newNode(t *testing.T) *node {
 	t.Helper()
-	home, err := os.MkdirTemp("", "comity-kill-") // t.TempDir is closed to the account that PostgreSQL may run as
+	home, err := os.MkdirTemp("", "comity-kill-") //nolint:usetesting // a directory of t.TempDir is closed to the account that PostgreSQL may run as
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +149,7 @@ func (n *node) startService() {
 		n.t.Fatal(err)
 	}
 	defer log.Close()
-	n.process = exec.Command(os.Args[0])
+	n.process = exec.Command(os.Args[0]) //nolint:gosec // this program itself
 	n.process.Env, n.process.Stdout, n.process.Stderr = n.environment, log, log
 	n.ended = make(chan struct{})
 	started := make(chan error)
