@@ -2,6 +2,7 @@ package bench
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 )
 
@@ -55,12 +56,12 @@ func nativeKey(i int) []string {
 	return []string{"M", "Sector " + strconv.Itoa(p.section), citizenship(p.citizenship), []string{"Female", "Male"}[p.sex], "group " + strconv.Itoa(p.age)}
 }
 
-// value returns the figure of series number i in a month, from 0: small counts are frequent, large ones are rare, and they
-// follow the year. edition says how often it was revised.
+// value returns the figure of series number i in a month, from 0: small counts are frequent, large ones are rare, they follow the
+// year, and sections differ in size. edition says how often it was revised.
 func value(i, month, edition int) int {
 	h := uint64(i)*0x9E3779B97F4A7C15 + 0x1234567 //nolint:gosec // any number does
 	h ^= h >> 29
-	level := 3 + int(h%97)*int(h%97)/20
+	level := 3 + int(float64(h%97*(h%97))/5*math.Pow(0.7, float64(placeOf(i).section/10))) // from below 2,000 down
 	season := []int{0, 1, 3, 6, 9, 12, 13, 11, 8, 5, 2, 1}[month%12]
 	return level + level*season/20 + (i+month)%3 + edition
 }
