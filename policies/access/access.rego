@@ -46,7 +46,15 @@ diagnostics := {
 }
 
 analyst := {
-	statistics: {"CompareRevisions", "GetAvailability", "GetStructures", "ListDataflows", "ListStructures", "Query"},
+	statistics: {
+		"CompareMirror",
+		"CompareRevisions",
+		"GetAvailability",
+		"GetStructures",
+		"ListDataflows",
+		"ListStructures",
+		"Query",
+	},
 	risk: {"CreateAssumption", "GetAssumption", "JudgeAssumption", "ListAssumptions"},
 	methods: {"JudgeRate"},
 	sharing: {
@@ -69,6 +77,7 @@ roles := {
 		statistics: {
 			"CloseEvents",
 			"CommentFinding",
+			"CompareMirror",
 			"CompareRevisions",
 			"CreateLayout",
 			"CreateStructures",
@@ -98,6 +107,7 @@ roles := {
 	),
 	"auditor": {
 		statistics: {
+			"CompareMirror",
 			"CompareRevisions",
 			"GetAvailability",
 			"GetQualityRules",

@@ -5,6 +5,7 @@ import data.comity.access
 # Every method of the node's services, with the roles that may call it.
 persons := {
 	access.statistics: {
+		"CompareMirror": {"statistician", "analyst", "officer", "auditor"},
 		"CompareRevisions": {"statistician", "analyst", "officer", "auditor"},
 		"CloseEvents": {"statistician"},
 		"CommentFinding": {"statistician"},

@@ -9,6 +9,7 @@ package statisticsv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -21,16 +22,311 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// MirrorDesign says which figures mirror each other: what one end of a corridor reports as exits, the other reports as
+// entries. Dimensions that it does not name must have equal codes on both sides.
+type MirrorDesign struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The dimension that names who reports, for example "REF_AREA".
+	AreaDimension string `protobuf:"bytes,1,opt,name=area_dimension,json=areaDimension,proto3" json:"area_dimension,omitempty"`
+	// The dimension that tells entries from exits, for example "INDICATOR".
+	FlowDimension string `protobuf:"bytes,2,opt,name=flow_dimension,json=flowDimension,proto3" json:"flow_dimension,omitempty"`
+	// The codes of it that mirror each other, at least one pair.
+	Flows []*MirrorFlow `protobuf:"bytes,3,rep,name=flows,proto3" json:"flows,omitempty"`
+	// The dimension that names the other end of the corridor, for example "SECTION" or "CITIZENSHIP".
+	CounterpartDimension string `protobuf:"bytes,4,opt,name=counterpart_dimension,json=counterpartDimension,proto3" json:"counterpart_dimension,omitempty"`
+	// What the codes of the counterpart dimension are called in the area dimension, where they are called otherwise.
+	Areas []*MirrorArea `protobuf:"bytes,5,rep,name=areas,proto3" json:"areas,omitempty"`
+	// The codes or the level that the other dimensions are taken at, as in a query; one that is not named, as it is stored. One
+	// of the counterpart dimension rolls it up before it is compared.
+	Selections    []*MirrorSelection `protobuf:"bytes,6,rep,name=selections,proto3" json:"selections,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MirrorDesign) Reset() {
+	*x = MirrorDesign{}
+	mi := &file_comity_statistics_v1_mirror_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MirrorDesign) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MirrorDesign) ProtoMessage() {}
+
+func (x *MirrorDesign) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_statistics_v1_mirror_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MirrorDesign.ProtoReflect.Descriptor instead.
+func (*MirrorDesign) Descriptor() ([]byte, []int) {
+	return file_comity_statistics_v1_mirror_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *MirrorDesign) GetAreaDimension() string {
+	if x != nil {
+		return x.AreaDimension
+	}
+	return ""
+}
+
+func (x *MirrorDesign) GetFlowDimension() string {
+	if x != nil {
+		return x.FlowDimension
+	}
+	return ""
+}
+
+func (x *MirrorDesign) GetFlows() []*MirrorFlow {
+	if x != nil {
+		return x.Flows
+	}
+	return nil
+}
+
+func (x *MirrorDesign) GetCounterpartDimension() string {
+	if x != nil {
+		return x.CounterpartDimension
+	}
+	return ""
+}
+
+func (x *MirrorDesign) GetAreas() []*MirrorArea {
+	if x != nil {
+		return x.Areas
+	}
+	return nil
+}
+
+func (x *MirrorDesign) GetSelections() []*MirrorSelection {
+	if x != nil {
+		return x.Selections
+	}
+	return nil
+}
+
+// MirrorFlow is a pair of codes that mean the same flow, seen from its two ends.
+type MirrorFlow struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the end that people leave reports, for example "EMI".
+	Exits string `protobuf:"bytes,1,opt,name=exits,proto3" json:"exits,omitempty"`
+	// What the end that they come to reports, for example "IMM".
+	Entries       string `protobuf:"bytes,2,opt,name=entries,proto3" json:"entries,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MirrorFlow) Reset() {
+	*x = MirrorFlow{}
+	mi := &file_comity_statistics_v1_mirror_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MirrorFlow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MirrorFlow) ProtoMessage() {}
+
+func (x *MirrorFlow) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_statistics_v1_mirror_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MirrorFlow.ProtoReflect.Descriptor instead.
+func (*MirrorFlow) Descriptor() ([]byte, []int) {
+	return file_comity_statistics_v1_mirror_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *MirrorFlow) GetExits() string {
+	if x != nil {
+		return x.Exits
+	}
+	return ""
+}
+
+func (x *MirrorFlow) GetEntries() string {
+	if x != nil {
+		return x.Entries
+	}
+	return ""
+}
+
+// MirrorArea is the name that a code of the counterpart dimension has in the area dimension.
+type MirrorArea struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The code of the counterpart dimension, for example "DEU".
+	Code string `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
+	// The code of the area dimension, for example "DE".
+	Area          string `protobuf:"bytes,2,opt,name=area,proto3" json:"area,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MirrorArea) Reset() {
+	*x = MirrorArea{}
+	mi := &file_comity_statistics_v1_mirror_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MirrorArea) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MirrorArea) ProtoMessage() {}
+
+func (x *MirrorArea) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_statistics_v1_mirror_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MirrorArea.ProtoReflect.Descriptor instead.
+func (*MirrorArea) Descriptor() ([]byte, []int) {
+	return file_comity_statistics_v1_mirror_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *MirrorArea) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *MirrorArea) GetArea() string {
+	if x != nil {
+		return x.Area
+	}
+	return ""
+}
+
+// MirrorSelection fixes a dimension, or rolls it up.
+type MirrorSelection struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id of the dimension.
+	Dimension string `protobuf:"bytes,1,opt,name=dimension,proto3" json:"dimension,omitempty"`
+	// Its codes; one that is not stored is summed from its stored parts.
+	Codes []string `protobuf:"bytes,2,rep,name=codes,proto3" json:"codes,omitempty"`
+	// Or the level of the codelist's hierarchy.
+	Level         string `protobuf:"bytes,3,opt,name=level,proto3" json:"level,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MirrorSelection) Reset() {
+	*x = MirrorSelection{}
+	mi := &file_comity_statistics_v1_mirror_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MirrorSelection) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MirrorSelection) ProtoMessage() {}
+
+func (x *MirrorSelection) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_statistics_v1_mirror_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MirrorSelection.ProtoReflect.Descriptor instead.
+func (*MirrorSelection) Descriptor() ([]byte, []int) {
+	return file_comity_statistics_v1_mirror_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *MirrorSelection) GetDimension() string {
+	if x != nil {
+		return x.Dimension
+	}
+	return ""
+}
+
+func (x *MirrorSelection) GetCodes() []string {
+	if x != nil {
+		return x.Codes
+	}
+	return nil
+}
+
+func (x *MirrorSelection) GetLevel() string {
+	if x != nil {
+		return x.Level
+	}
+	return ""
+}
+
 // CompareMirrorRequest is the request of CompareMirror.
 type CompareMirrorRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whose figures this state's are compared with: a provider; empty: every provider. This state's own code compares the
+	// areas among each other that it reports for itself.
+	Partner string `protobuf:"bytes,1,opt,name=partner,proto3" json:"partner,omitempty"`
+	// The dataflow, as "AGENCY:ID(VERSION)"; without the version, the latest. Empty: the first that has a default design.
+	Dataflow string `protobuf:"bytes,2,opt,name=dataflow,proto3" json:"dataflow,omitempty"`
+	// What is compared with what. A field that is not set is as in the default design of the dataflow, where it has one; a
+	// default selection of the counterpart dimension is left out.
+	Design *MirrorDesign `protobuf:"bytes,3,opt,name=design,proto3" json:"design,omitempty"`
+	// The frequency, for example "A"; figures of finer ones are summed. Empty: as they are stored.
+	Frequency string `protobuf:"bytes,4,opt,name=frequency,proto3" json:"frequency,omitempty"`
+	// The first period, for example "2023"; empty: from the start.
+	StartPeriod string `protobuf:"bytes,5,opt,name=start_period,json=startPeriod,proto3" json:"start_period,omitempty"`
+	// The last period, itself included; empty: to the end.
+	EndPeriod string `protobuf:"bytes,6,opt,name=end_period,json=endPeriod,proto3" json:"end_period,omitempty"`
+	// The state of the data at that moment; absent: now.
+	AsOf *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	// The state of the data at that revision; 0: the newest. At most one of as_of and revision.
+	Revision int64 `protobuf:"varint,8,opt,name=revision,proto3" json:"revision,omitempty"`
+	// A difference is a finding where chance makes it with a probability below this, above 0 and below 1; absent: 0.05.
+	Significance *float64 `protobuf:"fixed64,9,opt,name=significance,proto3,oneof" json:"significance,omitempty"`
+	// And where the sides differ by more than this factor, at least 1; absent: 1.1.
+	Factor *float64 `protobuf:"fixed64,10,opt,name=factor,proto3,oneof" json:"factor,omitempty"`
+	// The level of the confidence intervals, above 0 and below 1; absent: 0.95.
+	Confidence *float64 `protobuf:"fixed64,11,opt,name=confidence,proto3,oneof" json:"confidence,omitempty"`
+	// How many pairs are left out at the beginning.
+	Offset int32 `protobuf:"varint,12,opt,name=offset,proto3" json:"offset,omitempty"`
+	// At most so many pairs, 1 to 10,000; 0: 1,000.
+	Limit         int32 `protobuf:"varint,13,opt,name=limit,proto3" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CompareMirrorRequest) Reset() {
 	*x = CompareMirrorRequest{}
-	mi := &file_comity_statistics_v1_mirror_proto_msgTypes[0]
+	mi := &file_comity_statistics_v1_mirror_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -42,7 +338,7 @@ func (x *CompareMirrorRequest) String() string {
 func (*CompareMirrorRequest) ProtoMessage() {}
 
 func (x *CompareMirrorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_mirror_proto_msgTypes[0]
+	mi := &file_comity_statistics_v1_mirror_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -55,19 +351,133 @@ func (x *CompareMirrorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompareMirrorRequest.ProtoReflect.Descriptor instead.
 func (*CompareMirrorRequest) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_mirror_proto_rawDescGZIP(), []int{0}
+	return file_comity_statistics_v1_mirror_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *CompareMirrorRequest) GetPartner() string {
+	if x != nil {
+		return x.Partner
+	}
+	return ""
+}
+
+func (x *CompareMirrorRequest) GetDataflow() string {
+	if x != nil {
+		return x.Dataflow
+	}
+	return ""
+}
+
+func (x *CompareMirrorRequest) GetDesign() *MirrorDesign {
+	if x != nil {
+		return x.Design
+	}
+	return nil
+}
+
+func (x *CompareMirrorRequest) GetFrequency() string {
+	if x != nil {
+		return x.Frequency
+	}
+	return ""
+}
+
+func (x *CompareMirrorRequest) GetStartPeriod() string {
+	if x != nil {
+		return x.StartPeriod
+	}
+	return ""
+}
+
+func (x *CompareMirrorRequest) GetEndPeriod() string {
+	if x != nil {
+		return x.EndPeriod
+	}
+	return ""
+}
+
+func (x *CompareMirrorRequest) GetAsOf() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
+func (x *CompareMirrorRequest) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *CompareMirrorRequest) GetSignificance() float64 {
+	if x != nil && x.Significance != nil {
+		return *x.Significance
+	}
+	return 0
+}
+
+func (x *CompareMirrorRequest) GetFactor() float64 {
+	if x != nil && x.Factor != nil {
+		return *x.Factor
+	}
+	return 0
+}
+
+func (x *CompareMirrorRequest) GetConfidence() float64 {
+	if x != nil && x.Confidence != nil {
+		return *x.Confidence
+	}
+	return 0
+}
+
+func (x *CompareMirrorRequest) GetOffset() int32 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *CompareMirrorRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
 }
 
 // CompareMirrorResponse is the answer of CompareMirror.
 type CompareMirrorResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What both sides report, by key, corridor and period.
+	Pairs []*MirrorPair `protobuf:"bytes,1,rep,name=pairs,proto3" json:"pairs,omitempty"`
+	// How many pairs there are in all.
+	TotalPairs int32 `protobuf:"varint,2,opt,name=total_pairs,json=totalPairs,proto3" json:"total_pairs,omitempty"`
+	// The pairs that differ, the most significant first, as findings of the rule MIRROR_DIFFERENCE: `before` is the exits,
+	// `after` the entries, `threshold` the factor, `values` the areas the people left and came to, and the two providers. At most
+	// 1,000; a last one says how many more there are.
+	Findings []*Finding `protobuf:"bytes,3,rep,name=findings,proto3" json:"findings,omitempty"`
+	// How fully reporters count, from the corridors of all providers, the partners' among each other too: a fit for each pair
+	// of flows and each key of the dimensions that stay.
+	Coverage []*MirrorCoverage `protobuf:"bytes,4,rep,name=coverage,proto3" json:"coverage,omitempty"`
+	// Figures of the compared sides on corridors between them that the other end, which reports others, has no value of.
+	Unmatched int32 `protobuf:"varint,5,opt,name=unmatched,proto3" json:"unmatched,omitempty"`
+	// Figures of the compared sides that cannot be compared: they have no value, none that the caller may see, or a negative one.
+	Withheld int32 `protobuf:"varint,6,opt,name=withheld,proto3" json:"withheld,omitempty"`
+	// The dataflow that was compared, as "AGENCY:ID(VERSION)".
+	Dataflow string `protobuf:"bytes,10,opt,name=dataflow,proto3" json:"dataflow,omitempty"`
+	// The design that was used.
+	Design *MirrorDesign `protobuf:"bytes,7,opt,name=design,proto3" json:"design,omitempty"`
+	// The revision that the answer is of.
+	Revision int64 `protobuf:"varint,8,opt,name=revision,proto3" json:"revision,omitempty"`
+	// When that revision was committed.
+	RevisionTime  *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=revision_time,json=revisionTime,proto3" json:"revision_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CompareMirrorResponse) Reset() {
 	*x = CompareMirrorResponse{}
-	mi := &file_comity_statistics_v1_mirror_proto_msgTypes[1]
+	mi := &file_comity_statistics_v1_mirror_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -79,7 +489,7 @@ func (x *CompareMirrorResponse) String() string {
 func (*CompareMirrorResponse) ProtoMessage() {}
 
 func (x *CompareMirrorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_mirror_proto_msgTypes[1]
+	mi := &file_comity_statistics_v1_mirror_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -92,16 +502,599 @@ func (x *CompareMirrorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompareMirrorResponse.ProtoReflect.Descriptor instead.
 func (*CompareMirrorResponse) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_mirror_proto_rawDescGZIP(), []int{1}
+	return file_comity_statistics_v1_mirror_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *CompareMirrorResponse) GetPairs() []*MirrorPair {
+	if x != nil {
+		return x.Pairs
+	}
+	return nil
+}
+
+func (x *CompareMirrorResponse) GetTotalPairs() int32 {
+	if x != nil {
+		return x.TotalPairs
+	}
+	return 0
+}
+
+func (x *CompareMirrorResponse) GetFindings() []*Finding {
+	if x != nil {
+		return x.Findings
+	}
+	return nil
+}
+
+func (x *CompareMirrorResponse) GetCoverage() []*MirrorCoverage {
+	if x != nil {
+		return x.Coverage
+	}
+	return nil
+}
+
+func (x *CompareMirrorResponse) GetUnmatched() int32 {
+	if x != nil {
+		return x.Unmatched
+	}
+	return 0
+}
+
+func (x *CompareMirrorResponse) GetWithheld() int32 {
+	if x != nil {
+		return x.Withheld
+	}
+	return 0
+}
+
+func (x *CompareMirrorResponse) GetDataflow() string {
+	if x != nil {
+		return x.Dataflow
+	}
+	return ""
+}
+
+func (x *CompareMirrorResponse) GetDesign() *MirrorDesign {
+	if x != nil {
+		return x.Design
+	}
+	return nil
+}
+
+func (x *CompareMirrorResponse) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *CompareMirrorResponse) GetRevisionTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RevisionTime
+	}
+	return nil
+}
+
+// MirrorPair is a flow as both of its ends report it.
+type MirrorPair struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The area that people leave.
+	Origin string `protobuf:"bytes,1,opt,name=origin,proto3" json:"origin,omitempty"`
+	// The area that they come to.
+	Destination string `protobuf:"bytes,2,opt,name=destination,proto3" json:"destination,omitempty"`
+	// Who provided the exits.
+	ExitsProvider string `protobuf:"bytes,3,opt,name=exits_provider,json=exitsProvider,proto3" json:"exits_provider,omitempty"`
+	// Who provided the entries.
+	EntriesProvider string `protobuf:"bytes,4,opt,name=entries_provider,json=entriesProvider,proto3" json:"entries_provider,omitempty"`
+	// The codes that were compared.
+	Flow *MirrorFlow `protobuf:"bytes,5,opt,name=flow,proto3" json:"flow,omitempty"`
+	// The other dimensions with their codes, FREQ among them.
+	Key map[string]string `protobuf:"bytes,6,rep,name=key,proto3" json:"key,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// The period, for example "2023-04".
+	Period string `protobuf:"bytes,7,opt,name=period,proto3" json:"period,omitempty"`
+	// What the origin reports.
+	Exits float64 `protobuf:"fixed64,8,opt,name=exits,proto3" json:"exits,omitempty"`
+	// What the destination reports.
+	Entries float64 `protobuf:"fixed64,9,opt,name=entries,proto3" json:"entries,omitempty"`
+	// Entries less exits.
+	Difference float64 `protobuf:"fixed64,10,opt,name=difference,proto3" json:"difference,omitempty"`
+	// The difference by the mean of both, from -2 to 2.
+	RelativeDifference float64 `protobuf:"fixed64,11,opt,name=relative_difference,json=relativeDifference,proto3" json:"relative_difference,omitempty"`
+	// ln((entries + 0.5) / (exits + 0.5)).
+	LogRatio float64 `protobuf:"fixed64,12,opt,name=log_ratio,json=logRatio,proto3" json:"log_ratio,omitempty"`
+	// The difference by its standard deviation, were both Poisson with one mean.
+	Z float64 `protobuf:"fixed64,13,opt,name=z,proto3" json:"z,omitempty"`
+	// The probability of a difference as large or larger, were that so: the exact binomial test, two-sided.
+	PValue float64 `protobuf:"fixed64,14,opt,name=p_value,json=pValue,proto3" json:"p_value,omitempty"`
+	// True: the difference is a finding.
+	Differs       bool `protobuf:"varint,15,opt,name=differs,proto3" json:"differs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MirrorPair) Reset() {
+	*x = MirrorPair{}
+	mi := &file_comity_statistics_v1_mirror_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MirrorPair) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MirrorPair) ProtoMessage() {}
+
+func (x *MirrorPair) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_statistics_v1_mirror_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MirrorPair.ProtoReflect.Descriptor instead.
+func (*MirrorPair) Descriptor() ([]byte, []int) {
+	return file_comity_statistics_v1_mirror_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *MirrorPair) GetOrigin() string {
+	if x != nil {
+		return x.Origin
+	}
+	return ""
+}
+
+func (x *MirrorPair) GetDestination() string {
+	if x != nil {
+		return x.Destination
+	}
+	return ""
+}
+
+func (x *MirrorPair) GetExitsProvider() string {
+	if x != nil {
+		return x.ExitsProvider
+	}
+	return ""
+}
+
+func (x *MirrorPair) GetEntriesProvider() string {
+	if x != nil {
+		return x.EntriesProvider
+	}
+	return ""
+}
+
+func (x *MirrorPair) GetFlow() *MirrorFlow {
+	if x != nil {
+		return x.Flow
+	}
+	return nil
+}
+
+func (x *MirrorPair) GetKey() map[string]string {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *MirrorPair) GetPeriod() string {
+	if x != nil {
+		return x.Period
+	}
+	return ""
+}
+
+func (x *MirrorPair) GetExits() float64 {
+	if x != nil {
+		return x.Exits
+	}
+	return 0
+}
+
+func (x *MirrorPair) GetEntries() float64 {
+	if x != nil {
+		return x.Entries
+	}
+	return 0
+}
+
+func (x *MirrorPair) GetDifference() float64 {
+	if x != nil {
+		return x.Difference
+	}
+	return 0
+}
+
+func (x *MirrorPair) GetRelativeDifference() float64 {
+	if x != nil {
+		return x.RelativeDifference
+	}
+	return 0
+}
+
+func (x *MirrorPair) GetLogRatio() float64 {
+	if x != nil {
+		return x.LogRatio
+	}
+	return 0
+}
+
+func (x *MirrorPair) GetZ() float64 {
+	if x != nil {
+		return x.Z
+	}
+	return 0
+}
+
+func (x *MirrorPair) GetPValue() float64 {
+	if x != nil {
+		return x.PValue
+	}
+	return 0
+}
+
+func (x *MirrorPair) GetDiffers() bool {
+	if x != nil {
+		return x.Differs
+	}
+	return false
+}
+
+// MirrorCoverage is a regression of the logarithms of entries by exits on who reports them: de Beer, Raymer, van der Erf and
+// van Wissen, European Journal of Population 26 (2010), p. 459. Periods are summed where both sides report.
+type MirrorCoverage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The codes that were compared.
+	Flow *MirrorFlow `protobuf:"bytes,1,opt,name=flow,proto3" json:"flow,omitempty"`
+	// The dimensions that stay, with their codes, FREQ among them.
+	Key map[string]string `protobuf:"bytes,2,rep,name=key,proto3" json:"key,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// The factors, by group, exits before entries.
+	Factors []*CoverageFactor `protobuf:"bytes,3,rep,name=factors,proto3" json:"factors,omitempty"`
+	// How many corridors the fit rests on.
+	Corridors int32 `protobuf:"varint,4,opt,name=corridors,proto3" json:"corridors,omitempty"`
+	// Corridors that it leaves out, since one side reports none.
+	LeftOut int32 `protobuf:"varint,5,opt,name=left_out,json=leftOut,proto3" json:"left_out,omitempty"`
+	// Sets of reporters that no corridor joins. With more than one, there is no common measure: each set has its own.
+	Groups int32 `protobuf:"varint,6,opt,name=groups,proto3" json:"groups,omitempty"`
+	// Corridors more than there are coefficients; 0: the figures determine the factors, and leave nothing to judge them by.
+	DegreesOfFreedom int32 `protobuf:"varint,7,opt,name=degrees_of_freedom,json=degreesOfFreedom,proto3" json:"degrees_of_freedom,omitempty"`
+	// The residual standard error; absent without degrees of freedom.
+	ResidualStandardError *float64 `protobuf:"fixed64,8,opt,name=residual_standard_error,json=residualStandardError,proto3,oneof" json:"residual_standard_error,omitempty"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
+}
+
+func (x *MirrorCoverage) Reset() {
+	*x = MirrorCoverage{}
+	mi := &file_comity_statistics_v1_mirror_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MirrorCoverage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MirrorCoverage) ProtoMessage() {}
+
+func (x *MirrorCoverage) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_statistics_v1_mirror_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MirrorCoverage.ProtoReflect.Descriptor instead.
+func (*MirrorCoverage) Descriptor() ([]byte, []int) {
+	return file_comity_statistics_v1_mirror_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *MirrorCoverage) GetFlow() *MirrorFlow {
+	if x != nil {
+		return x.Flow
+	}
+	return nil
+}
+
+func (x *MirrorCoverage) GetKey() map[string]string {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *MirrorCoverage) GetFactors() []*CoverageFactor {
+	if x != nil {
+		return x.Factors
+	}
+	return nil
+}
+
+func (x *MirrorCoverage) GetCorridors() int32 {
+	if x != nil {
+		return x.Corridors
+	}
+	return 0
+}
+
+func (x *MirrorCoverage) GetLeftOut() int32 {
+	if x != nil {
+		return x.LeftOut
+	}
+	return 0
+}
+
+func (x *MirrorCoverage) GetGroups() int32 {
+	if x != nil {
+		return x.Groups
+	}
+	return 0
+}
+
+func (x *MirrorCoverage) GetDegreesOfFreedom() int32 {
+	if x != nil {
+		return x.DegreesOfFreedom
+	}
+	return 0
+}
+
+func (x *MirrorCoverage) GetResidualStandardError() float64 {
+	if x != nil && x.ResidualStandardError != nil {
+		return *x.ResidualStandardError
+	}
+	return 0
+}
+
+// CoverageFactor says how fully a reporter counts, by the geometric mean of those of its group that report exits.
+type CoverageFactor struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The provider.
+	Provider string `protobuf:"bytes,1,opt,name=provider,proto3" json:"provider,omitempty"`
+	// The area that it reports.
+	Area string `protobuf:"bytes,2,opt,name=area,proto3" json:"area,omitempty"`
+	// True: of the entries, else of the exits that it reports.
+	Entries bool `protobuf:"varint,3,opt,name=entries,proto3" json:"entries,omitempty"`
+	// The set of reporters, from 1, within which factors compare.
+	Group int32 `protobuf:"varint,4,opt,name=group,proto3" json:"group,omitempty"`
+	// How many of its corridors the factor rests on.
+	Corridors int32 `protobuf:"varint,5,opt,name=corridors,proto3" json:"corridors,omitempty"`
+	// 0.8: it counts eight where the measure counts ten.
+	Factor float64 `protobuf:"fixed64,6,opt,name=factor,proto3" json:"factor,omitempty"`
+	// The lower end of the confidence interval of the factor; absent without degrees of freedom.
+	Lower *float64 `protobuf:"fixed64,7,opt,name=lower,proto3,oneof" json:"lower,omitempty"`
+	// The upper end.
+	Upper *float64 `protobuf:"fixed64,8,opt,name=upper,proto3,oneof" json:"upper,omitempty"`
+	// The coefficient: the logarithm of the factor, for exits with the other sign. Those of the exits of a group sum to 0.
+	Coefficient float64 `protobuf:"fixed64,9,opt,name=coefficient,proto3" json:"coefficient,omitempty"`
+	// The standard error of the coefficient; absent without degrees of freedom.
+	StandardError *float64 `protobuf:"fixed64,10,opt,name=standard_error,json=standardError,proto3,oneof" json:"standard_error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CoverageFactor) Reset() {
+	*x = CoverageFactor{}
+	mi := &file_comity_statistics_v1_mirror_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CoverageFactor) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CoverageFactor) ProtoMessage() {}
+
+func (x *CoverageFactor) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_statistics_v1_mirror_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CoverageFactor.ProtoReflect.Descriptor instead.
+func (*CoverageFactor) Descriptor() ([]byte, []int) {
+	return file_comity_statistics_v1_mirror_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *CoverageFactor) GetProvider() string {
+	if x != nil {
+		return x.Provider
+	}
+	return ""
+}
+
+func (x *CoverageFactor) GetArea() string {
+	if x != nil {
+		return x.Area
+	}
+	return ""
+}
+
+func (x *CoverageFactor) GetEntries() bool {
+	if x != nil {
+		return x.Entries
+	}
+	return false
+}
+
+func (x *CoverageFactor) GetGroup() int32 {
+	if x != nil {
+		return x.Group
+	}
+	return 0
+}
+
+func (x *CoverageFactor) GetCorridors() int32 {
+	if x != nil {
+		return x.Corridors
+	}
+	return 0
+}
+
+func (x *CoverageFactor) GetFactor() float64 {
+	if x != nil {
+		return x.Factor
+	}
+	return 0
+}
+
+func (x *CoverageFactor) GetLower() float64 {
+	if x != nil && x.Lower != nil {
+		return *x.Lower
+	}
+	return 0
+}
+
+func (x *CoverageFactor) GetUpper() float64 {
+	if x != nil && x.Upper != nil {
+		return *x.Upper
+	}
+	return 0
+}
+
+func (x *CoverageFactor) GetCoefficient() float64 {
+	if x != nil {
+		return x.Coefficient
+	}
+	return 0
+}
+
+func (x *CoverageFactor) GetStandardError() float64 {
+	if x != nil && x.StandardError != nil {
+		return *x.StandardError
+	}
+	return 0
 }
 
 var File_comity_statistics_v1_mirror_proto protoreflect.FileDescriptor
 
 const file_comity_statistics_v1_mirror_proto_rawDesc = "" +
 	"\n" +
-	"!comity/statistics/v1/mirror.proto\x12\x14comity.statistics.v1\"\x16\n" +
-	"\x14CompareMirrorRequest\"\x17\n" +
-	"\x15CompareMirrorResponseB\xe6\x01\n" +
+	"!comity/statistics/v1/mirror.proto\x12\x14comity.statistics.v1\x1a%comity/statistics/v1/submission.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc8\x02\n" +
+	"\fMirrorDesign\x12%\n" +
+	"\x0earea_dimension\x18\x01 \x01(\tR\rareaDimension\x12%\n" +
+	"\x0eflow_dimension\x18\x02 \x01(\tR\rflowDimension\x126\n" +
+	"\x05flows\x18\x03 \x03(\v2 .comity.statistics.v1.MirrorFlowR\x05flows\x123\n" +
+	"\x15counterpart_dimension\x18\x04 \x01(\tR\x14counterpartDimension\x126\n" +
+	"\x05areas\x18\x05 \x03(\v2 .comity.statistics.v1.MirrorAreaR\x05areas\x12E\n" +
+	"\n" +
+	"selections\x18\x06 \x03(\v2%.comity.statistics.v1.MirrorSelectionR\n" +
+	"selections\"<\n" +
+	"\n" +
+	"MirrorFlow\x12\x14\n" +
+	"\x05exits\x18\x01 \x01(\tR\x05exits\x12\x18\n" +
+	"\aentries\x18\x02 \x01(\tR\aentries\"4\n" +
+	"\n" +
+	"MirrorArea\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\tR\x04code\x12\x12\n" +
+	"\x04area\x18\x02 \x01(\tR\x04area\"[\n" +
+	"\x0fMirrorSelection\x12\x1c\n" +
+	"\tdimension\x18\x01 \x01(\tR\tdimension\x12\x14\n" +
+	"\x05codes\x18\x02 \x03(\tR\x05codes\x12\x14\n" +
+	"\x05level\x18\x03 \x01(\tR\x05level\"\xf9\x03\n" +
+	"\x14CompareMirrorRequest\x12\x18\n" +
+	"\apartner\x18\x01 \x01(\tR\apartner\x12\x1a\n" +
+	"\bdataflow\x18\x02 \x01(\tR\bdataflow\x12:\n" +
+	"\x06design\x18\x03 \x01(\v2\".comity.statistics.v1.MirrorDesignR\x06design\x12\x1c\n" +
+	"\tfrequency\x18\x04 \x01(\tR\tfrequency\x12!\n" +
+	"\fstart_period\x18\x05 \x01(\tR\vstartPeriod\x12\x1d\n" +
+	"\n" +
+	"end_period\x18\x06 \x01(\tR\tendPeriod\x12/\n" +
+	"\x05as_of\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\x12\x1a\n" +
+	"\brevision\x18\b \x01(\x03R\brevision\x12'\n" +
+	"\fsignificance\x18\t \x01(\x01H\x00R\fsignificance\x88\x01\x01\x12\x1b\n" +
+	"\x06factor\x18\n" +
+	" \x01(\x01H\x01R\x06factor\x88\x01\x01\x12#\n" +
+	"\n" +
+	"confidence\x18\v \x01(\x01H\x02R\n" +
+	"confidence\x88\x01\x01\x12\x16\n" +
+	"\x06offset\x18\f \x01(\x05R\x06offset\x12\x14\n" +
+	"\x05limit\x18\r \x01(\x05R\x05limitB\x0f\n" +
+	"\r_significanceB\t\n" +
+	"\a_factorB\r\n" +
+	"\v_confidence\"\xdc\x03\n" +
+	"\x15CompareMirrorResponse\x126\n" +
+	"\x05pairs\x18\x01 \x03(\v2 .comity.statistics.v1.MirrorPairR\x05pairs\x12\x1f\n" +
+	"\vtotal_pairs\x18\x02 \x01(\x05R\n" +
+	"totalPairs\x129\n" +
+	"\bfindings\x18\x03 \x03(\v2\x1d.comity.statistics.v1.FindingR\bfindings\x12@\n" +
+	"\bcoverage\x18\x04 \x03(\v2$.comity.statistics.v1.MirrorCoverageR\bcoverage\x12\x1c\n" +
+	"\tunmatched\x18\x05 \x01(\x05R\tunmatched\x12\x1a\n" +
+	"\bwithheld\x18\x06 \x01(\x05R\bwithheld\x12\x1a\n" +
+	"\bdataflow\x18\n" +
+	" \x01(\tR\bdataflow\x12:\n" +
+	"\x06design\x18\a \x01(\v2\".comity.statistics.v1.MirrorDesignR\x06design\x12\x1a\n" +
+	"\brevision\x18\b \x01(\x03R\brevision\x12?\n" +
+	"\rrevision_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\frevisionTime\"\xba\x04\n" +
+	"\n" +
+	"MirrorPair\x12\x16\n" +
+	"\x06origin\x18\x01 \x01(\tR\x06origin\x12 \n" +
+	"\vdestination\x18\x02 \x01(\tR\vdestination\x12%\n" +
+	"\x0eexits_provider\x18\x03 \x01(\tR\rexitsProvider\x12)\n" +
+	"\x10entries_provider\x18\x04 \x01(\tR\x0fentriesProvider\x124\n" +
+	"\x04flow\x18\x05 \x01(\v2 .comity.statistics.v1.MirrorFlowR\x04flow\x12;\n" +
+	"\x03key\x18\x06 \x03(\v2).comity.statistics.v1.MirrorPair.KeyEntryR\x03key\x12\x16\n" +
+	"\x06period\x18\a \x01(\tR\x06period\x12\x14\n" +
+	"\x05exits\x18\b \x01(\x01R\x05exits\x12\x18\n" +
+	"\aentries\x18\t \x01(\x01R\aentries\x12\x1e\n" +
+	"\n" +
+	"difference\x18\n" +
+	" \x01(\x01R\n" +
+	"difference\x12/\n" +
+	"\x13relative_difference\x18\v \x01(\x01R\x12relativeDifference\x12\x1b\n" +
+	"\tlog_ratio\x18\f \x01(\x01R\blogRatio\x12\f\n" +
+	"\x01z\x18\r \x01(\x01R\x01z\x12\x17\n" +
+	"\ap_value\x18\x0e \x01(\x01R\x06pValue\x12\x18\n" +
+	"\adiffers\x18\x0f \x01(\bR\adiffers\x1a6\n" +
+	"\bKeyEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd7\x03\n" +
+	"\x0eMirrorCoverage\x124\n" +
+	"\x04flow\x18\x01 \x01(\v2 .comity.statistics.v1.MirrorFlowR\x04flow\x12?\n" +
+	"\x03key\x18\x02 \x03(\v2-.comity.statistics.v1.MirrorCoverage.KeyEntryR\x03key\x12>\n" +
+	"\afactors\x18\x03 \x03(\v2$.comity.statistics.v1.CoverageFactorR\afactors\x12\x1c\n" +
+	"\tcorridors\x18\x04 \x01(\x05R\tcorridors\x12\x19\n" +
+	"\bleft_out\x18\x05 \x01(\x05R\aleftOut\x12\x16\n" +
+	"\x06groups\x18\x06 \x01(\x05R\x06groups\x12,\n" +
+	"\x12degrees_of_freedom\x18\a \x01(\x05R\x10degreesOfFreedom\x12;\n" +
+	"\x17residual_standard_error\x18\b \x01(\x01H\x00R\x15residualStandardError\x88\x01\x01\x1a6\n" +
+	"\bKeyEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\x1a\n" +
+	"\x18_residual_standard_error\"\xd1\x02\n" +
+	"\x0eCoverageFactor\x12\x1a\n" +
+	"\bprovider\x18\x01 \x01(\tR\bprovider\x12\x12\n" +
+	"\x04area\x18\x02 \x01(\tR\x04area\x12\x18\n" +
+	"\aentries\x18\x03 \x01(\bR\aentries\x12\x14\n" +
+	"\x05group\x18\x04 \x01(\x05R\x05group\x12\x1c\n" +
+	"\tcorridors\x18\x05 \x01(\x05R\tcorridors\x12\x16\n" +
+	"\x06factor\x18\x06 \x01(\x01R\x06factor\x12\x19\n" +
+	"\x05lower\x18\a \x01(\x01H\x00R\x05lower\x88\x01\x01\x12\x19\n" +
+	"\x05upper\x18\b \x01(\x01H\x01R\x05upper\x88\x01\x01\x12 \n" +
+	"\vcoefficient\x18\t \x01(\x01R\vcoefficient\x12*\n" +
+	"\x0estandard_error\x18\n" +
+	" \x01(\x01H\x02R\rstandardError\x88\x01\x01B\b\n" +
+	"\x06_lowerB\b\n" +
+	"\x06_upperB\x11\n" +
+	"\x0f_standard_errorB\xe6\x01\n" +
 	"\x18com.comity.statistics.v1B\vMirrorProtoP\x01ZKgithub.com/comity-federation/comity/proto/comity/statistics/v1;statisticsv1\xa2\x02\x03CSX\xaa\x02\x14Comity.Statistics.V1\xca\x02\x14Comity\\Statistics\\V1\xe2\x02 Comity\\Statistics\\V1\\GPBMetadata\xea\x02\x16Comity::Statistics::V1b\x06proto3"
 
 var (
@@ -116,17 +1109,43 @@ func file_comity_statistics_v1_mirror_proto_rawDescGZIP() []byte {
 	return file_comity_statistics_v1_mirror_proto_rawDescData
 }
 
-var file_comity_statistics_v1_mirror_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_comity_statistics_v1_mirror_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_comity_statistics_v1_mirror_proto_goTypes = []any{
-	(*CompareMirrorRequest)(nil),  // 0: comity.statistics.v1.CompareMirrorRequest
-	(*CompareMirrorResponse)(nil), // 1: comity.statistics.v1.CompareMirrorResponse
+	(*MirrorDesign)(nil),          // 0: comity.statistics.v1.MirrorDesign
+	(*MirrorFlow)(nil),            // 1: comity.statistics.v1.MirrorFlow
+	(*MirrorArea)(nil),            // 2: comity.statistics.v1.MirrorArea
+	(*MirrorSelection)(nil),       // 3: comity.statistics.v1.MirrorSelection
+	(*CompareMirrorRequest)(nil),  // 4: comity.statistics.v1.CompareMirrorRequest
+	(*CompareMirrorResponse)(nil), // 5: comity.statistics.v1.CompareMirrorResponse
+	(*MirrorPair)(nil),            // 6: comity.statistics.v1.MirrorPair
+	(*MirrorCoverage)(nil),        // 7: comity.statistics.v1.MirrorCoverage
+	(*CoverageFactor)(nil),        // 8: comity.statistics.v1.CoverageFactor
+	nil,                           // 9: comity.statistics.v1.MirrorPair.KeyEntry
+	nil,                           // 10: comity.statistics.v1.MirrorCoverage.KeyEntry
+	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
+	(*Finding)(nil),               // 12: comity.statistics.v1.Finding
 }
 var file_comity_statistics_v1_mirror_proto_depIdxs = []int32{
-	0, // [0:0] is the sub-list for method output_type
-	0, // [0:0] is the sub-list for method input_type
-	0, // [0:0] is the sub-list for extension type_name
-	0, // [0:0] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	1,  // 0: comity.statistics.v1.MirrorDesign.flows:type_name -> comity.statistics.v1.MirrorFlow
+	2,  // 1: comity.statistics.v1.MirrorDesign.areas:type_name -> comity.statistics.v1.MirrorArea
+	3,  // 2: comity.statistics.v1.MirrorDesign.selections:type_name -> comity.statistics.v1.MirrorSelection
+	0,  // 3: comity.statistics.v1.CompareMirrorRequest.design:type_name -> comity.statistics.v1.MirrorDesign
+	11, // 4: comity.statistics.v1.CompareMirrorRequest.as_of:type_name -> google.protobuf.Timestamp
+	6,  // 5: comity.statistics.v1.CompareMirrorResponse.pairs:type_name -> comity.statistics.v1.MirrorPair
+	12, // 6: comity.statistics.v1.CompareMirrorResponse.findings:type_name -> comity.statistics.v1.Finding
+	7,  // 7: comity.statistics.v1.CompareMirrorResponse.coverage:type_name -> comity.statistics.v1.MirrorCoverage
+	0,  // 8: comity.statistics.v1.CompareMirrorResponse.design:type_name -> comity.statistics.v1.MirrorDesign
+	11, // 9: comity.statistics.v1.CompareMirrorResponse.revision_time:type_name -> google.protobuf.Timestamp
+	1,  // 10: comity.statistics.v1.MirrorPair.flow:type_name -> comity.statistics.v1.MirrorFlow
+	9,  // 11: comity.statistics.v1.MirrorPair.key:type_name -> comity.statistics.v1.MirrorPair.KeyEntry
+	1,  // 12: comity.statistics.v1.MirrorCoverage.flow:type_name -> comity.statistics.v1.MirrorFlow
+	10, // 13: comity.statistics.v1.MirrorCoverage.key:type_name -> comity.statistics.v1.MirrorCoverage.KeyEntry
+	8,  // 14: comity.statistics.v1.MirrorCoverage.factors:type_name -> comity.statistics.v1.CoverageFactor
+	15, // [15:15] is the sub-list for method output_type
+	15, // [15:15] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_comity_statistics_v1_mirror_proto_init() }
@@ -134,13 +1153,17 @@ func file_comity_statistics_v1_mirror_proto_init() {
 	if File_comity_statistics_v1_mirror_proto != nil {
 		return
 	}
+	file_comity_statistics_v1_submission_proto_init()
+	file_comity_statistics_v1_mirror_proto_msgTypes[4].OneofWrappers = []any{}
+	file_comity_statistics_v1_mirror_proto_msgTypes[7].OneofWrappers = []any{}
+	file_comity_statistics_v1_mirror_proto_msgTypes[8].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_comity_statistics_v1_mirror_proto_rawDesc), len(file_comity_statistics_v1_mirror_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   2,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
