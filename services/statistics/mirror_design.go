@@ -91,7 +91,8 @@ func (d *MirrorDesign) check(structure *DataStructure) error {
 	var wrong violations
 	seen := map[string]bool{frequencyID: true}
 	for _, dimension := range []struct{ field, id string }{
-		{"design.areaDimension", d.AreaDimension}, {"design.flowDimension", d.FlowDimension},
+		{"design.areaDimension", d.AreaDimension},
+		{"design.flowDimension", d.FlowDimension},
 		{"design.counterpartDimension", d.CounterpartDimension},
 	} {
 		switch {

@@ -52,7 +52,7 @@ func newMoves(t *testing.T) *node {
 }
 
 // move submits figures of 2020 "KEY VALUE", or "KEY VALUE CONF_STATUS".
-func (n *node) move(t *testing.T, provider string, rows ...string) int64 {
+func (n *node) move(t *testing.T, provider string, rows ...string) {
 	t.Helper()
 	before := n.caller
 	n.caller = internalrpc.Caller{State: "a", Service: "sharing"}
@@ -76,7 +76,6 @@ func (n *node) move(t *testing.T, provider string, rows ...string) int64 {
 	if s.GetState() != statisticspb.Submission_ACCEPTED {
 		t.Fatalf("rejected: %v", s.GetFindings())
 	}
-	return s.GetRevision()
 }
 
 func (n *node) mirror(t *testing.T, request *statisticspb.CompareMirrorRequest) *statisticspb.CompareMirrorResponse {
