@@ -48,6 +48,9 @@ type MirrorAnswer struct {
 // MirrorEnd is who reports one side of a corridor: a provider, for an area.
 type MirrorEnd struct{ Provider, Area string }
 
+// String returns the area with the provider, as "FR (fr)".
+func (e MirrorEnd) String() string { return e.Area + " (" + e.Provider + ")" }
+
 // MirrorPair is a flow in a period as both of its ends report it.
 type MirrorPair struct {
 	Flow           MirrorFlow
@@ -356,8 +359,8 @@ func (m *mirror) findings(pairs []MirrorPair) []Finding {
 		p := &pairs[i]
 		report.Add(Finding{
 			Rule: MirrorRule, Severity: Warning, Column: m.design.FlowDimension, Period: p.Period,
-			Message: fmt.Sprintf("of those who left %s for %s in %s, %s counts %s (%s) and %s %s (%s): p = %.3g", p.From.Area, p.To.Area, p.Period,
-				p.From.Provider, figureText(p.Exits), p.Flow.Exits, p.To.Provider, figureText(p.Entries), p.Flow.Entries, p.P),
+			Message: fmt.Sprintf("of those who left %s for %s in %s, %s counts %s as %s, and %s counts %s as %s: p = %.3g", p.From.Area, p.To.Area, p.Period,
+				p.From, figureText(p.Exits), p.Flow.Exits, p.To, figureText(p.Entries), p.Flow.Entries, p.P),
 			Values: []string{p.From.Area, p.To.Area, p.From.Provider, p.To.Provider},
 			Before: &p.Exits, After: &p.Entries, Threshold: &m.query.Factor,
 		})

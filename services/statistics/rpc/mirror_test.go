@@ -120,6 +120,10 @@ func TestCompareMirror(t *testing.T) {
 		if f := answer.GetFindings(); len(f) != 1 || f[0].GetBefore() != 800 || f[0].GetAfter() != 1200 || f[0].GetThreshold() != 1.1 || f[0].GetRule() != "MIRROR_DIFFERENCE" {
 			t.Errorf("findings %v", f)
 		}
+		const message = "of those who left B for A in 2020, B (b) counts 800 as OUT, and A (a) counts 1200 as IN: p = 3.51e-19"
+		if got := answer.GetFindings()[0].GetMessage(); got != message {
+			t.Errorf("it says %q", got)
+		}
 		if corridor(t, answer, "A>B").GetDiffers() {
 			t.Error("chance is a finding")
 		}
