@@ -225,8 +225,8 @@ func (r *recoder) key(key []uint32) []uint32 {
 	return r.codes
 }
 
-// put adds a series to the table and returns its number.
-func (r *recoder) put(series *Series) int {
+// put adds a series to the table.
+func (r *recoder) put(series *Series) {
 	n := r.into.Series(r.key(series.Key))
 	for i, period := range series.Track.Periods {
 		cell := series.Track.Cells[i]
@@ -237,7 +237,6 @@ func (r *recoder) put(series *Series) int {
 		}
 		r.into.Put(n, period, cell)
 	}
-	return n
 }
 
 // keyText writes the key and period of a cell as SDMX does.

@@ -19,7 +19,6 @@ type seriesDeriver struct {
 	codes    []uint32 // of the target's dimensions
 	further  []string // of the target's attributes
 	statuses [2]byte
-	labels   []string
 	packed   []byte
 	sets     map[attributeKey]attributeValue
 	plain    bool // attributes come of attributes and constants alone

@@ -164,7 +164,7 @@ func (d *derivation) sources(deriver *Deriver, dictionary *Dictionary, wanted *T
 		}
 		var codes []string
 		for code := range dictionary.Len(source) {
-			text := dictionary.Text(source, uint32(code)) //nolint:gosec // below 2^32
+			text := dictionary.Text(source, uint32(code))
 			targets, _ := f.mapper.peek([]string{text})
 			fits := len(targets) > 0
 			for i, target := range f.targets {

@@ -149,7 +149,7 @@ func (r *loadedRows) read(row int) (series int, period int32, c Cell, ok bool) {
 		r.cell = r.attributesOf(row)
 	}
 	r.last = row
-	r.cell.Value, r.cell.Line = value, int32(line) //nolint:gosec // see above
+	r.cell.Value, r.cell.Line = value, int32(line)
 	return r.series, period, r.cell, true
 }
 

@@ -226,7 +226,7 @@ func numbersOf(known, table *statistics.Dictionary) [][]uint16 {
 		numbers[d] = make([]uint16, table.Len(d))
 		for code := range numbers[d] {
 			numbers[d][code] = newCode
-			if n, ok := known.Find(d, table.Text(d, uint32(code))); ok { //nolint:gosec // below 2^32
+			if n, ok := known.Find(d, table.Text(d, uint32(code))); ok {
 				numbers[d][code] = uint16(n) //nolint:gosec // see addCodes
 			}
 		}
@@ -260,7 +260,7 @@ func runEdits(table *statistics.Table, numbers [][]uint16) (edits []runEdit, key
 			for to < track.Len() && track.Periods[to] < end {
 				to++
 			}
-			edits = append(edits, runEdit{key: keyOf(keys, width, int(s)), blk: blk, series: s, from: int32(from), to: int32(to)}) //nolint:gosec // far below 2^31
+			edits = append(edits, runEdit{key: keyOf(keys, width, int(s)), blk: blk, series: s, from: int32(from), to: int32(to)})
 			from = to
 		}
 	}
