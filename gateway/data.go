@@ -153,6 +153,9 @@ func (h *sdmxHandler) data(w http.ResponseWriter, r *http.Request, path string) 
 	if err != nil {
 		return err
 	}
+	if bound.Scattered && format.Name != sdmx.CSV && query.DimensionAtObservation == sdmx.TimeSeries {
+		return &sdmx.Error{Status: http.StatusBadRequest, Title: "This order takes series apart: ask for SDMX-CSV, or for dimensionAtObservation=AllDimensions."}
+	}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	stream, err := h.statistics.Query(ctx, request(structure, query, bound, providers))
@@ -174,11 +177,10 @@ func (h *sdmxHandler) data(w http.ResponseWriter, r *http.Request, path string) 
 		return sdmx.NewJSONWriter(to, shown, options)
 	}
 	defer out.clearDeadline()
-	cutter := sdmx.NewCutter(query.Window, structure, out.write)
-	for !cutter.Done() {
+	for {
 		part, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
-			break
+			return out.close()
 		}
 		if err != nil {
 			return out.failed(err)
@@ -189,7 +191,7 @@ func (h *sdmxHandler) data(w http.ResponseWriter, r *http.Request, path string) 
 		}
 		b, err := wire.BlockFromProto(part.GetBlock())
 		if err == nil {
-			err = cutter.Push(b)
+			err = out.write(b)
 		}
 		if err != nil {
 			return out.failed(err)
@@ -198,10 +200,6 @@ func (h *sdmxHandler) data(w http.ResponseWriter, r *http.Request, path string) 
 			return nil
 		}
 	}
-	if err := cutter.Close(); err != nil {
-		return out.failed(err)
-	}
-	return out.close()
 }
 
 // providersOf returns whose figures are asked for, by the parameter provider, and refuses parameters that nobody knows.
@@ -273,18 +271,34 @@ func (h *sdmxHandler) find(ctx context.Context, query *sdmx.DataQuery) (sdmx.Ref
 	}
 }
 
+// request asks for what a query is bound to. Changes are of stored figures, so codes that a query of changes fixes choose
+// among these, and are not summed.
 func request(structure *sdmx.Structure, query *sdmx.DataQuery, bound *sdmx.Bound, providers []string) *statisticspb.QueryRequest {
 	ask := &statisticspb.QueryRequest{
 		Dataflow: structure.Dataflow.String(), Providers: providers, StartPeriod: bound.StartPeriod, EndPeriod: bound.EndPeriod,
+		FirstObservations: int32(query.Window.First), LastObservations: int32(query.Window.Last), //nolint:gosec // the parser bounds them
+		Offset: int32(query.Window.Offset), Limit: int32(query.Window.Limit), //nolint:gosec // as above
 	}
-	for _, s := range bound.Selections {
-		ask.Selections = append(ask.Selections, &statisticspb.Selection{Dimension: s.Dimension, Codes: s.Codes})
+	conditions := bound.Filter
+	if !query.UpdatedAfter.IsZero() {
+		ask.UpdatedAfter = timestamppb.New(query.UpdatedAfter)
+		conditions = bound.Condition()
+	} else {
+		for _, s := range bound.Selections {
+			ask.Selections = append(ask.Selections, &statisticspb.Selection{Dimension: s.Dimension, Codes: s.Codes})
+		}
 	}
-	if !bound.Filter.IsTrue() {
-		ask.Filter = wire.FilterToProto(bound.Filter)
+	if !conditions.IsTrue() {
+		ask.Filter = wire.FilterToProto(conditions)
 	}
 	if !query.AsOf.IsZero() {
 		ask.AsOf = timestamppb.New(query.AsOf)
+	}
+	for _, o := range bound.Order {
+		if o.Descending {
+			o.Component += " desc"
+		}
+		ask.OrderBy = append(ask.OrderBy, o.Component)
 	}
 	return ask
 }

@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -17,8 +19,10 @@ import (
 	"google.golang.org/protobuf/testing/protocmp"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/comity-federation/comity/proto/block"
 	statisticspb "github.com/comity-federation/comity/proto/comity/statistics/v1"
 	typespb "github.com/comity-federation/comity/proto/comity/types/v1"
+	"github.com/comity-federation/comity/proto/wire"
 )
 
 const border = "/sdmx/v2/data/dataflow/COMITY/BORDER/1.0.0/"
@@ -76,6 +80,16 @@ func TestDataPutsTheQueryToStatistics(t *testing.T) {
 		{border + "?c[CITIZENSHIP]=SYR,AFG&format=jsondata", &statisticspb.QueryRequest{
 			Selections: []*statisticspb.Selection{{Dimension: "CITIZENSHIP", Codes: []string{"AFG", "SYR"}}},
 		}},
+		{border + "?firstNObservations=1&lastNObservations=2&offset=3&limit=4", &statisticspb.QueryRequest{FirstObservations: 1, LastObservations: 2, Offset: 3, Limit: 4}},
+		{border + "?sort=series_key:desc+TIME_PERIOD+FREQ", &statisticspb.QueryRequest{OrderBy: []string{"FREQ desc", "SECTION desc", "CITIZENSHIP desc", "TIME_PERIOD"}}},
+		{border + "?sort=TIME_PERIOD:desc%2B*:asc&format=csvdata", &statisticspb.QueryRequest{OrderBy: []string{"TIME_PERIOD desc", "FREQ", "SECTION", "CITIZENSHIP"}}},
+		{border + "?sort=OBS_VALUE:desc&dimensionAtObservation=AllDimensions", &statisticspb.QueryRequest{OrderBy: []string{"OBS_VALUE desc"}}},
+		{border + "M.*._T?updatedAfter=2024-01-31&c[SECTION]=A,B", &statisticspb.QueryRequest{
+			UpdatedAfter: timestamppb.New(time.Date(2024, 1, 31, 0, 0, 0, 0, time.UTC)),
+			Filter: &typespb.Filter{Operator: typespb.Filter_AND, Operands: []*typespb.Filter{
+				eq("FREQ", "M"), {Operator: typespb.Filter_IN, Component: "SECTION", Values: []string{"A", "B"}}, eq("CITIZENSHIP", "_T"),
+			}},
+		}},
 		{"/sdmx/v2/data/*/COMITY/BORDER&format=jsondata", &statisticspb.QueryRequest{}},
 		{"/sdmx/v2/data/dataflow/COMITY/BORDER/+/*", &statisticspb.QueryRequest{}},
 		{"/sdmx/v2/data/dataflow/COMITY", &statisticspb.QueryRequest{}},
@@ -116,7 +130,12 @@ func TestDataSaysWhatIsWrongWithAQuery(t *testing.T) {
 		{border + "*?attributes=NOTHING", 400, "no attribute NOTHING"},
 		{border + "*?dimensionAtObservation=NOTHING", 400, "no dimension NOTHING"},
 		{border + "*?dimensionAtObservation=CITIZENSHIP", 501, "may be TIME_PERIOD"},
-		{border + "*?updatedAfter=2024-01-01", 501, "updatedAfter"},
+		{border + "*?updatedAfter=recently", 400, "no moment"},
+		{border + "*?limit=3000000000", 400, "at most 2147483647"},
+		{border + "*?sort=NOTHING", 400, "no component NOTHING"},
+		{border + "*?sort=FREQ:down", 400, "not of the form"},
+		{border + "*?sort=FREQ+", 400, "not of the form"},
+		{border + "*?sort=TIME_PERIOD:desc", 400, "takes series apart"},
 		{border + "*?includeHistory=true", 501, "includeHistory"},
 		{border + "*?format=genericdata", 406, "No format fits"},
 		{border + "*/FREQ/x", 400, "more parts"},
@@ -255,39 +274,50 @@ func TestDataBreaksOffAnAnswerThatFails(t *testing.T) {
 	}
 }
 
-func TestDataCutsSeries(t *testing.T) {
-	n := newNode(t)
-	rows := []row{}
-	for _, citizenship := range []string{"AFG", "SYR"} {
-		for _, period := range []string{"2023-01", "2023-02", "2023-03", "2023-04"} {
-			rows = append(rows, row{"_T", citizenship, period, 1, "A", ""})
-		}
-	}
-	n.statistics.query = answers(part(rows[:3]...), part(rows[3:6]...), part(rows[6:]...))
-	for query, want := range map[string]string{
-		"firstNObservations=1":                     "AFG01 SYR01",
-		"lastNObservations=1":                      "AFG04 SYR04",
-		"firstNObservations=1&lastNObservations=1": "AFG01 AFG04 SYR01 SYR04",
-		"firstNObservations=3&lastNObservations=3": "AFG01 AFG02 AFG03 AFG04 SYR01 SYR02 SYR03 SYR04",
-		"lastNObservations=9":                      "AFG01 AFG02 AFG03 AFG04 SYR01 SYR02 SYR03 SYR04",
-		"offset=3&limit=2":                         "AFG04 SYR01",
-		"lastNObservations=2&offset=1&limit=2":     "AFG04 SYR03",
-	} {
-		_, body := n.do(t, "GET", border+"?format=csvdata&"+query, "")
-		records, err := csv.NewReader(strings.NewReader(body)).ReadAll()
+// changes is a part of an answer of what changed.
+func changes(rows ...string) *statisticspb.QueryResponse {
+	b := block.NewBuilder([]string{"FREQ", "SECTION", "CITIZENSHIP", block.TimePeriod, block.ObsStatus, "_ACTION"}, []string{block.ObsValue})
+	for _, r := range rows {
+		f := strings.Fields(r)
+		v, err := strconv.ParseFloat(f[3], 64)
 		if err != nil {
+			v = math.NaN()
+		}
+		b.Append([]string{"M", "_T", f[1], f[2], "A", f[0]}, []float64{v})
+	}
+	return &statisticspb.QueryResponse{Block: wire.BlockToProto(b.Block()), Revision: 9}
+}
+
+func TestDataAnswersWhatChanged(t *testing.T) {
+	n := newNode(t)
+	n.statistics.query = answers(changes("M AFG 2023-01 5", "D AFG 2023-02 7"), changes("D SYR 2023-01 8", "M SYR 2023-02 -"))
+	answer, body := n.do(t, "GET", border+"?updatedAfter=2024-01-01", "", "Accept", "text/csv")
+	want := `STRUCTURE,STRUCTURE_ID,ACTION,FREQ,SECTION,CITIZENSHIP,TIME_PERIOD,OBS_VALUE,OBS_STATUS,COMMENT,UNIT_MEASURE
+dataflow,COMITY:BORDER(1.0.0),M,M,_T,AFG,2023-01,5,A,,
+dataflow,COMITY:BORDER(1.0.0),D,M,_T,AFG,2023-02,,,,
+dataflow,COMITY:BORDER(1.0.0),D,M,_T,SYR,2023-01,,,,
+dataflow,COMITY:BORDER(1.0.0),M,M,_T,SYR,2023-02,,A,,
+`
+	if diff := cmp.Diff(want, body); diff != "" || answer.Header.Get("X-Comity-Revision") != "9" {
+		t.Errorf("%v %s", answer.Header, diff)
+	}
+	for at, want := range map[string]string{
+		"TIME_PERIOD":   `[{"structure":0,"action":"Merge","series":{"0:0:0":{"observations":{"0":[5,0,null,null]}},"0:0:1":{"observations":{"1":[null,0,null,null]}}}},{"structure":0,"action":"Delete","series":{"0:0:0":{"observations":{"1":[]}},"0:0:1":{"observations":{"0":[]}}}}]`,
+		"AllDimensions": `[{"structure":0,"action":"Merge","observations":{"0:0:0:0":[5,0,null,null],"0:0:1:1":[null,0,null,null]}},{"structure":0,"action":"Delete","observations":{"0:0:0:1":[],"0:0:1:0":[]}}]`,
+	} {
+		_, body = n.do(t, "GET", border+"?updatedAfter=2024-01-01&dimensionAtObservation="+at, "")
+		var message struct {
+			Data struct {
+				DataSets   json.RawMessage
+				Structures []struct{ DataSets []int }
+			}
+		}
+		if err := json.Unmarshal([]byte(body), &message); err != nil {
 			t.Fatal(err)
 		}
-		var have []string
-		for _, record := range records[1:] {
-			have = append(have, record[5]+record[6][5:])
+		if diff := cmp.Diff(want, string(message.Data.DataSets)); diff != "" || len(message.Data.Structures[0].DataSets) != 2 {
+			t.Errorf("%v %s", message.Data.Structures, diff)
 		}
-		if text := strings.Join(have, " "); text != want {
-			t.Errorf("%s: %s, want %s", query, text, want)
-		}
-	}
-	if answer, _ := n.do(t, "GET", border+"?offset=8", ""); answer.StatusCode != 204 {
-		t.Errorf("an empty window is %d", answer.StatusCode)
 	}
 }
 

@@ -103,6 +103,18 @@ func TestNumbersAreThoseOfTheStandardLibrary(t *testing.T) {
 	}
 }
 
+func TestNumbersAreWrittenAsTheyAreRead(t *testing.T) {
+	for _, v := range []float64{0, math.Copysign(0, -1), 1, -17, 1204, 0.1, 1e15, 1 << 53, 1<<53 + 2, 1e21, -1e300, 5e-324, math.MaxFloat64} {
+		text := formatNumber(v)
+		if want := strconv.FormatFloat(v, 'f', -1, 64); text != want {
+			t.Errorf("%v is written %s, want %s", v, text, want)
+		}
+		if have, err := parseNumber([]byte(text)); err != nil || math.Float64bits(have) != math.Float64bits(v) {
+			t.Errorf("%s is read as %v %v", text, have, err)
+		}
+	}
+}
+
 // bigCSV gives a file of border statistics with so many rows: 100,000 series of ten months, in the order of the key.
 func bigCSV(rows int) []byte {
 	var out strings.Builder

@@ -22,13 +22,15 @@ type Writer interface {
 //	STRUCTURE,STRUCTURE_ID,ACTION,FREQ,CITIZENSHIP,TIME_PERIOD,OBS_VALUE,OBS_STATUS
 //	dataflow,COMITY:BORDER(1.0.0),I,M,SYR,2023-01,1204,A
 //
-// Lines end with a line feed, fields are quoted where RFC 4180 asks for it, and a number that is absent is an empty
+// Where blocks have a column _ACTION, it says what has happened to each row: M, it is new or has changed, or D, it is gone.
+// Of a row that is gone only the key is written. Lines end with a line feed, fields are quoted where RFC 4180 asks for it, and a number that is absent is an empty
 // field.
 type CSVWriter struct {
 	out       *bufio.Writer
 	structure *Structure
 	options   CSVOptions
-	prefix    string // the fields that begin each row
+	prefix    map[Action]string // the fields that begin a row
+	gone      string            // what follows the key of a row that is gone
 	begun     bool
 	columns   []csvColumn
 }
@@ -65,18 +67,17 @@ func (c *CSVWriter) header() {
 	id := c.structure.Dataflow.String()
 	name := c.structure.Names.In(c.options.Language)
 	fields := []string{"STRUCTURE", "STRUCTURE_ID"}
+	prefix := "dataflow," + quote(id)
 	switch c.options.Labels {
 	case "name":
 		fields = append(fields, "STRUCTURE_NAME")
-		c.prefix = "dataflow," + quote(id) + "," + quote(name)
+		prefix += "," + quote(name)
 	case "both":
-		c.prefix = "dataflow," + quote(both(id, name))
-	default:
-		c.prefix = "dataflow," + quote(id)
+		prefix = "dataflow," + quote(both(id, name))
 	}
+	c.prefix = map[Action]string{Information: prefix + ",I", Merge: prefix + ",M", Delete: prefix + ",D"}
 	fields = append(fields, "ACTION")
-	c.prefix += ",I"
-	for _, column := range c.columns {
+	for i, column := range c.columns {
 		id, name := column.component.ID, column.component.Names.In(c.options.Language)
 		switch c.options.Labels {
 		case "name":
@@ -88,6 +89,9 @@ func (c *CSVWriter) header() {
 			fields = append(fields, both(id, name))
 		default:
 			fields = append(fields, id)
+		}
+		if i > len(c.structure.Dimensions) {
+			c.gone += c.empty()
 		}
 	}
 	for i, field := range fields {
@@ -109,11 +113,21 @@ func (c *CSVWriter) Write(b *block.Block) error {
 	for n, column := range c.columns {
 		fields[n] = c.field(column, b.Column(column.component.ID))
 	}
+	action, last := actions(b), Information
+	prefix, written, rest := c.prefix[last], fields, ""
 	for i := range b.Rows {
-		_, _ = c.out.WriteString(c.prefix)
-		for _, field := range fields {
+		if action != nil && action(i) != last {
+			last = action(i)
+			prefix, written, rest = c.prefix[last], fields, ""
+			if last == Delete {
+				written, rest = fields[:len(c.structure.Dimensions)+1], c.gone
+			}
+		}
+		_, _ = c.out.WriteString(prefix)
+		for _, field := range written {
 			field(i)
 		}
+		_, _ = c.out.WriteString(rest)
 		if err := c.out.WriteByte('\n'); err != nil { // a bufio.Writer keeps its first error
 			return err
 		}
@@ -121,13 +135,37 @@ func (c *CSVWriter) Write(b *block.Block) error {
 	return nil
 }
 
+// actions returns what gives the action of row i; nil where rows have none.
+func actions(b *block.Block) func(i int) Action {
+	column := b.Column(actionColumn)
+	if column == nil || column.IsNumber() {
+		return nil
+	}
+	said := make([]Action, len(column.Dictionary))
+	for i, text := range column.Dictionary {
+		said[i] = Merge
+		if text == "D" {
+			said[i] = Delete
+		}
+	}
+	return func(i int) Action { return said[column.Codes[i]] }
+}
+
+// actionColumn says of a row of changes what has happened to it.
+const actionColumn = "_ACTION"
+
+// empty is the field of a component that is absent.
+func (c *CSVWriter) empty() string {
+	if c.options.Labels == "name" {
+		return ",,"
+	}
+	return ","
+}
+
 // field returns what writes a column of row i, with the comma before it. What is written of a code is made once.
 func (c *CSVWriter) field(column csvColumn, values *block.Column) func(i int) {
 	if values == nil || values.IsNumber() != column.number {
-		empty := ","
-		if c.options.Labels == "name" {
-			empty = ",,"
-		}
+		empty := c.empty()
 		return func(int) { _, _ = c.out.WriteString(empty) }
 	}
 	if values.IsNumber() {
@@ -138,7 +176,7 @@ func (c *CSVWriter) field(column csvColumn, values *block.Column) func(i int) {
 		return func(i int) {
 			_ = c.out.WriteByte(',')
 			if v := values.Numbers[i]; !math.IsNaN(v) {
-				_, _ = c.out.WriteString(formatNumber(v))
+				_, _ = c.out.Write(appendNumber(c.out.AvailableBuffer(), v))
 			}
 			_, _ = c.out.WriteString(end)
 		}

@@ -2,6 +2,7 @@ package sdmx
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -20,6 +21,10 @@ import (
 //
 // Every dimension but TIME_PERIOD stands at the series, or, with [AllDimensions], every one at the observation. Rows
 // of a series must come together.
+//
+// Where blocks have a column _ACTION, there is a data set with the action Merge of the rows that are new or have changed,
+// and after it one with the action Delete of those that are gone: their keys are held, up to 4 MiB of them, and then written
+// as a data set between.
 type JSONWriter struct {
 	out       *bufio.Writer
 	structure *Structure
@@ -28,11 +33,28 @@ type JSONWriter struct {
 	dimensions []*jsonValues // the structure's, then TIME_PERIOD
 	attributes []*jsonValues
 	begun      bool
-	series     []byte // the key of the series at hand, without quotes; nil: none yet
-	empty      bool   // no observation was written in the object at hand
+	set        jsonSet // the data set that is written
+	gone       bytes.Buffer
+	goneSet    jsonSet // the data set of what is gone, which is held
+	sets       int     // data sets begun, without the one that is held
+	delta      bool
 	providers  []string
 	scratch    []byte
 }
+
+// jsonSet is a data set while it is written.
+type jsonSet struct {
+	out interface {
+		io.Writer
+		io.ByteWriter
+		io.StringWriter
+	}
+	series []byte // the key of the series at hand, without quotes; nil: none yet
+	empty  bool   // no observation was written in the object at hand
+}
+
+// maxGone is how many bytes of a data set are held.
+const maxGone = 4 << 20
 
 // JSONOptions says what the message says of itself, and how it is grouped.
 type JSONOptions struct {
@@ -113,22 +135,57 @@ func (j *JSONWriter) header() error {
 	if err != nil {
 		return fmt.Errorf("writing the meta object: %w", err)
 	}
+	_, err = fmt.Fprintf(j.out, `{"$schema":%q,"meta":%s,"data":{"dataSets":[`, dataSchema, meta)
+	j.begun = true
+	action := Information
+	if j.delta {
+		action = Merge
+	}
+	j.openSet(action)
+	return err
+}
+
+// openSet begins a data set.
+func (j *JSONWriter) openSet(action Action) {
+	if j.sets > 0 {
+		_ = j.out.WriteByte(',')
+	}
+	j.sets++
 	members := "series"
 	if j.flat() {
 		members = "observations"
 	}
-	_, err = fmt.Fprintf(j.out, `{"$schema":%q,"meta":%s,"data":{"dataSets":[{"structure":0,"action":"Information",%q:{`, dataSchema, meta, members)
-	j.begun, j.empty = true, true
-	return err
+	_, _ = fmt.Fprintf(j.out, `{"structure":0,"action":%q,%q:{`, action, members)
+	j.set = jsonSet{out: j.out, empty: true}
+}
+
+// closeSet ends the data set at hand, but for its closing brace.
+func (s *jsonSet) closeSet() {
+	if s.series != nil {
+		_, _ = s.out.WriteString("}}")
+	}
+	_ = s.out.WriteByte('}')
+}
+
+// writeGone writes the data set that was held.
+func (j *JSONWriter) writeGone() error {
+	j.openSet(Delete)
+	j.goneSet.closeSet()
+	_, _ = j.out.Write(j.gone.Bytes())
+	j.gone = bytes.Buffer{}
+	j.goneSet = jsonSet{}
+	return j.out.WriteByte('}')
 }
 
 // Write writes the rows of a block. Columns that the structure does not have are left out.
 func (j *JSONWriter) Write(b *block.Block) error {
 	if !j.begun {
+		j.delta = b.Column(actionColumn) != nil
 		if err := j.header(); err != nil {
 			return err
 		}
 	}
+	action := actions(b)
 	keys := make([]func(i int) int, len(j.dimensions))
 	for n, values := range j.dimensions {
 		keys[n] = positions(values, b.Column(values.component.ID))
@@ -142,21 +199,38 @@ func (j *JSONWriter) Write(b *block.Block) error {
 			key = append(key, ':')
 		}
 		period = strconv.AppendInt(period[:0], int64(keys[len(keys)-1](i)), 10)
-		if j.flat() {
-			j.begin(append(key, period...))
-		} else {
-			j.beginSeries(key[:max(len(key)-1, 0)])
-			j.begin(period)
-		}
-		for n, cell := range cells {
-			if n > 0 {
-				_ = j.out.WriteByte(',')
+		set := &j.set
+		gone := action != nil && action(i) == Delete
+		if gone {
+			if set = &j.goneSet; set.out == nil {
+				*set = jsonSet{out: &j.gone, empty: true}
 			}
-			_, _ = j.out.Write(cell(i))
 		}
-		if err := j.out.WriteByte(']'); err != nil { // a bufio.Writer keeps its first error
+		if j.flat() {
+			set.begin(append(key, period...))
+		} else {
+			set.beginSeries(key[:max(len(key)-1, 0)])
+			set.begin(period)
+		}
+		if !gone {
+			for n, cell := range cells {
+				if n > 0 {
+					_ = j.out.WriteByte(',')
+				}
+				_, _ = j.out.Write(cell(i))
+			}
+		}
+		if err := set.out.WriteByte(']'); err != nil { // a bufio.Writer keeps its first error
 			return err
 		}
+	}
+	if j.gone.Len() > maxGone {
+		j.set.closeSet()
+		_ = j.out.WriteByte('}')
+		if err := j.writeGone(); err != nil {
+			return err
+		}
+		j.openSet(Merge)
 	}
 	j.note(b.Column(block.Provider))
 	return nil
@@ -178,32 +252,32 @@ func positions(values *jsonValues, column *block.Column) func(i int) int {
 }
 
 // beginSeries ends the series at hand and begins that of the key, if it is another.
-func (j *JSONWriter) beginSeries(key []byte) {
-	if j.series != nil && slices.Equal(key, j.series) {
+func (s *jsonSet) beginSeries(key []byte) {
+	if s.series != nil && slices.Equal(key, s.series) {
 		return
 	}
-	if j.series != nil {
-		_, _ = j.out.WriteString("}},")
+	if s.series != nil {
+		_, _ = s.out.WriteString("}},")
 	}
-	j.series = append(j.series[:0], key...)
-	if j.series == nil {
-		j.series = []byte{}
+	s.series = append(s.series[:0], key...)
+	if s.series == nil {
+		s.series = []byte{}
 	}
-	_ = j.out.WriteByte('"')
-	_, _ = j.out.Write(key)
-	_, _ = j.out.WriteString(`":{"observations":{`)
-	j.empty = true
+	_ = s.out.WriteByte('"')
+	_, _ = s.out.Write(key)
+	_, _ = s.out.WriteString(`":{"observations":{`)
+	s.empty = true
 }
 
 // begin begins an observation of the object at hand.
-func (j *JSONWriter) begin(key []byte) {
-	if !j.empty {
-		_ = j.out.WriteByte(',')
+func (s *jsonSet) begin(key []byte) {
+	if !s.empty {
+		_ = s.out.WriteByte(',')
 	}
-	j.empty = false
-	_ = j.out.WriteByte('"')
-	_, _ = j.out.Write(key)
-	_, _ = j.out.WriteString(`":[`)
+	s.empty = false
+	_ = s.out.WriteByte('"')
+	_, _ = s.out.Write(key)
+	_, _ = s.out.WriteString(`":[`)
 }
 
 // cells returns what makes the value and each attribute of row i.
@@ -217,7 +291,7 @@ func (j *JSONWriter) cells(b *block.Block) []func(i int) []byte {
 				if math.IsNaN(column.Numbers[i]) {
 					return null(i)
 				}
-				j.scratch = strconv.AppendFloat(j.scratch[:0], column.Numbers[i], 'f', -1, 64)
+				j.scratch = appendNumber(j.scratch[:0], column.Numbers[i])
 				return j.scratch
 			}
 		}
@@ -270,10 +344,7 @@ func (j *JSONWriter) Close() error {
 			return err
 		}
 	}
-	if j.series != nil {
-		_, _ = j.out.WriteString("}}")
-	}
-	_, _ = j.out.WriteString("}")
+	j.set.closeSet()
 	if len(j.providers) > 0 {
 		slices.Sort(j.providers)
 		providers, err := json.Marshal(j.providers)
@@ -282,7 +353,13 @@ func (j *JSONWriter) Close() error {
 		}
 		_, _ = fmt.Fprintf(j.out, `,"x-comity-providers":%s`, providers)
 	}
-	_, _ = j.out.WriteString(`}],"structures":[`)
+	_ = j.out.WriteByte('}')
+	if j.gone.Len() > 0 {
+		if err := j.writeGone(); err != nil {
+			return err
+		}
+	}
+	_, _ = j.out.WriteString(`],"structures":[`)
 	if err := j.describe(); err != nil {
 		return fmt.Errorf("writing the structure: %w", err)
 	}
@@ -327,10 +404,12 @@ type jsonValue struct {
 func (j *JSONWriter) describe() error {
 	s := j.structure
 	head := jsonStructure{
-		Links:    []jsonLink{{URN: "urn:sdmx:org.sdmx.infomodel.datastructure.Dataflow=" + s.Dataflow.String(), Rel: "dataflow"}},
-		Name:     nameOr(s.Names, j.language(), s.Dataflow.ID),
-		Names:    s.Names,
-		DataSets: []int{0},
+		Links: []jsonLink{{URN: "urn:sdmx:org.sdmx.infomodel.datastructure.Dataflow=" + s.Dataflow.String(), Rel: "dataflow"}},
+		Name:  nameOr(s.Names, j.language(), s.Dataflow.ID),
+		Names: s.Names,
+	}
+	for i := range j.sets {
+		head.DataSets = append(head.DataSets, i)
 	}
 	if s.DataStructure != (Ref{}) {
 		head.Links = append(head.Links, jsonLink{

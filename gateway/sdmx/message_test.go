@@ -170,6 +170,63 @@ func TestJSONIsValid(t *testing.T) {
 	validate(t, schema, message)
 }
 
+// changedBlock says of two rows that they changed, and of so many that they are gone.
+func changedBlock(gone int) *block.Block {
+	b := block.NewBuilder([]string{"FREQ", "SECTION", "CITIZENSHIP", block.TimePeriod, block.ObsStatus, actionColumn}, []string{block.ObsValue})
+	b.Append([]string{"M", "_T", "AFG", "2023-01", "A", "M"}, []float64{5})
+	for i := range gone {
+		b.Append([]string{"M", "_T", "AFG", fmt.Sprintf("%d-%02d", 1000+i/12%8000, i%12+1), "A", "D"}, []float64{7})
+	}
+	b.Append([]string{"M", "_T", "SYR", "2023-01", "A", "M"}, []float64{math.NaN()})
+	return b.Block()
+}
+
+func TestJSONTellsWhatIsGoneInADataSetOfItsOwn(t *testing.T) {
+	for _, at := range []string{TimeSeries, AllDimensions} {
+		var out bytes.Buffer
+		w := NewJSONWriter(&out, testStructure(), JSONOptions{ID: "X", Sender: "us", DimensionAtObservation: at})
+		if err := w.Write(changedBlock(2)); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		validate(t, dataSchemaOf(t, "2.1.0"), out.Bytes())
+		if _, err := readRows(NewJSONReader(&out)); err == nil || !strings.Contains(err.Error(), "has the action Delete, after Merge") {
+			t.Errorf("two actions are read back: %v", err)
+		}
+	}
+}
+
+func TestJSONHoldsLittleOfWhatIsGone(t *testing.T) {
+	var out bytes.Buffer
+	w := NewJSONWriter(&out, testStructure(), JSONOptions{ID: "X", Sender: "us", DimensionAtObservation: AllDimensions})
+	gone := changedBlock(60_000)
+	for range 10 {
+		if err := w.Write(gone); err != nil {
+			t.Fatal(err)
+		}
+		if w.gone.Len() > maxGone+2<<20 {
+			t.Fatalf("%d bytes are held", w.gone.Len())
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var m struct {
+		Data struct {
+			DataSets   []struct{ Action string }
+			Structures []struct{ DataSets []int }
+		}
+	}
+	if err := json.Unmarshal(out.Bytes(), &m); err != nil {
+		t.Fatal(err)
+	}
+	if have := fmt.Sprint(m.Data.DataSets, m.Data.Structures[0].DataSets); have != "[{Merge} {Delete} {Merge} {Delete} {Merge}] [0 1 2 3 4]" {
+		t.Error(have)
+	}
+}
+
 func TestJSONDescribesDimensionsWithPositionAndName(t *testing.T) {
 	var m struct {
 		Data struct {

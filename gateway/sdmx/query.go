@@ -1,6 +1,7 @@
 package sdmx
 
 import (
+	"math"
 	"net/url"
 	"slices"
 	"strconv"
@@ -26,7 +27,9 @@ type DataQuery struct {
 	StartPeriod             string // the parameters startPeriod and endPeriod, or ""
 	EndPeriod               string
 	AsOf                    time.Time // the state of the data at that moment; zero: now
+	UpdatedAfter            time.Time // only what changed after that moment; zero: everything
 	Window                  Window
+	Sort                    []Order    // none: by series and period
 	DimensionAtObservation  string     // TimeSeries or AllDimensions
 	Attributes              []string   // the parameter as it stands
 	Measures                []string   // the parameter as it stands
@@ -34,6 +37,18 @@ type DataQuery struct {
 	FormatVersion           string     // the parameter as it stands
 	Language                string     // the parameter lang; it goes before Accept-Language
 	Others                  url.Values // parameters that SDMX does not know
+}
+
+// Window chooses observations by their place. Zero fields do not choose.
+//
+// First and Last count within each series: the first n, the last n, or both. Offset and Limit count over all that is
+// left then.
+type Window struct{ First, Last, Offset, Limit int }
+
+// Order sorts by a component: "*", all dimensions, and "series_key", all but TIME_PERIOD, stand for several.
+type Order struct {
+	Component  string
+	Descending bool
 }
 
 // ParseDataQuery reads what follows "/data/" in a path, as it stands in the URL, and the query string.
@@ -177,6 +192,10 @@ func (q *DataQuery) readParameter(p Parameter) (err error) {
 		q.Window.Limit, err = positive(name, value, 1)
 	case "asOf":
 		q.AsOf, err = parseMoment(name, value)
+	case "updatedAfter":
+		q.UpdatedAfter, err = parseMoment(name, value)
+	case "sort":
+		q.Sort, err = parseSort(value)
 	case "dimensionAtObservation":
 		q.DimensionAtObservation = value
 	case "attributes":
@@ -195,7 +214,7 @@ func (q *DataQuery) readParameter(p Parameter) (err error) {
 		if value != "false" {
 			err = notOffered("includeHistory is not offered; asOf gives the state of the data at a moment.")
 		}
-	case "updatedAfter", "sort", "reportingYearStartDay":
+	case "reportingYearStartDay":
 		err = notOffered("The parameter %s is not offered.", name)
 	default:
 		q.Others.Add(name, value)
@@ -216,11 +235,24 @@ func (q *DataQuery) readDetail(value string) error {
 }
 
 func positive(name, value string, least int) (int, error) {
-	n, err := strconv.Atoi(value)
-	if err != nil || n < least {
-		return 0, badRequest("%s=%s is no whole number of at least %d.", name, value, least)
+	n, err := strconv.ParseInt(value, 10, 32)
+	if err != nil || int(n) < least {
+		return 0, badRequest("%s=%s is no whole number of at least %d and at most %d.", name, value, least, math.MaxInt32)
 	}
-	return n, nil
+	return int(n), nil
+}
+
+// parseSort reads the parameter sort: components separated by "+", each with ":asc" or ":desc" after it.
+func parseSort(value string) ([]Order, error) {
+	var orders []Order
+	for part := range strings.SplitSeq(value, "+") {
+		component, direction, directed := strings.Cut(part, ":")
+		if component == "" || directed && direction != "asc" && direction != "desc" {
+			return nil, badRequest("sort=%s is not of the form COMPONENT:asc+COMPONENT:desc.", value)
+		}
+		orders = append(orders, Order{Component: component, Descending: direction == "desc"})
+	}
+	return orders, nil
 }
 
 // parseMoment reads an xs:dateTime or a date; without an offset it is UTC. A space is taken for the plus of an offset.
@@ -297,6 +329,8 @@ type Bound struct {
 	Filter      filter.Filter // over the rows that the selections leave
 	StartPeriod string        // the first and the last period, or ""
 	EndPeriod   string
+	Order       []Order // by components of the structure; none: by series and period
+	Scattered   bool    // the order takes series apart
 }
 
 // Bind holds the query against a structure. Its errors name what the structure does not have.
@@ -327,6 +361,9 @@ func (q *DataQuery) Bind(s *Structure) (*Bound, error) {
 	if err := b.Filter.Check(); err != nil {
 		return nil, badRequest("The query is too large: %v.", err)
 	}
+	if err := b.order(q.Sort, s); err != nil {
+		return nil, err
+	}
 	switch q.DimensionAtObservation {
 	case TimeSeries, AllDimensions:
 	default:
@@ -336,6 +373,50 @@ func (q *DataQuery) Bind(s *Structure) (*Bound, error) {
 		return nil, notOffered("dimensionAtObservation may be %s or %s.", TimeSeries, AllDimensions)
 	}
 	return b, nil
+}
+
+// Condition returns the selections and the filter as one filter over rows.
+func (b *Bound) Condition() filter.Filter {
+	var conditions []filter.Filter
+	for _, s := range b.Selections {
+		conditions = append(conditions, oneOf(s.Dimension, s.Codes))
+	}
+	if !b.Filter.IsTrue() {
+		conditions = append(conditions, b.Filter)
+	}
+	return all(conditions)
+}
+
+// order holds what to sort by against the structure. Rows that are equal stay as they are: in the order of series and
+// periods. So series stay together until something that differs within them is sorted by before all that they differ in.
+func (b *Bound) order(orders []Order, s *Structure) error {
+	fixed, seen := map[string]bool{}, map[string]bool{}
+	for _, o := range orders {
+		components := []string{o.Component}
+		switch {
+		case o.Component == "*":
+			components = append(dimensionIDs(s), block.TimePeriod)
+		case o.Component == "series_key":
+			components = dimensionIDs(s)
+		case s.dimension(o.Component) >= 0:
+		case o.Component == block.TimePeriod, o.Component == block.ObsValue, s.hasAttribute(o.Component):
+		default:
+			return badRequest("sort: %s has no component %s.", s.Dataflow, o.Component)
+		}
+		for _, id := range components {
+			if seen[id] {
+				continue // it is sorted by already
+			}
+			seen[id] = true
+			if s.dimension(id) >= 0 {
+				fixed[id] = true
+			} else if len(fixed) < len(s.Dimensions) {
+				b.Scattered = true
+			}
+			b.Order = append(b.Order, Order{id, o.Descending})
+		}
+	}
+	return nil
 }
 
 // bindCondition returns what remains of c as a filter, after b has taken what it can.
@@ -403,7 +484,15 @@ func (q *DataQuery) Shown(s *Structure) (*Structure, bool, error) {
 }
 
 // formatNumber returns the shortest decimal text that reads back as v.
-func formatNumber(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
+func formatNumber(v float64) string { return string(appendNumber(nil, v)) }
+
+// appendNumber appends that text. Most figures are counts, which are written faster as integers.
+func appendNumber(to []byte, v float64) []byte {
+	if n := int64(v); float64(n) == v && n > -1<<53 && n < 1<<53 && (n != 0 || !math.Signbit(v)) {
+		return strconv.AppendInt(to, n, 10)
+	}
+	return strconv.AppendFloat(to, v, 'f', -1, 64)
+}
 
 // CompareVersions compares two semantic versions by their numbers; a stable one is greater than a draft of it.
 func CompareVersions(a, b string) int {

@@ -5,9 +5,12 @@
 //	/data/dataflow/COMITY/BORDER/1.0.0/M.EU.1A.*?c[TIME_PERIOD]=ge:2023-01+le:2023-12&lastNObservations=3
 //
 // [ParseDataQuery] reads it without knowing any structure, [DataQuery.Bind] holds it against one and says what to ask
-// a store for: codes that are fixed dimension by dimension, a filter, and a span of periods. What the store answers,
-// block by block, goes through a [Window] and a writer. Writers never hold more than the dictionaries of what they
-// wrote, so that an answer may be of any size.
+// a store for: codes that are fixed dimension by dimension, a filter, a span of periods, and an order. What the store
+// answers, block by block, goes through a [Writer]. Writers hold little more than the dictionaries of what they wrote, so
+// that an answer may be of any size.
+//
+// A data message that comes in is read by a [Reader], which gives blocks and says of each row on which line it stands.
+// Readers hold a block of rows, whatever is sent: lengths, depths and numbers of things are bounded.
 //
 // The package knows SDMX, blocks and filters, and nothing of where the figures are kept.
 package sdmx
