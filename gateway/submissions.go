@@ -106,7 +106,7 @@ var errAnswered = errors.New("statistics has answered")
 // submitting is an upload on its way to the statistics service.
 type submitting struct {
 	statistics statisticspb.StatisticsServiceClient
-	ctx        context.Context //nolint:containedctx // of one call, which this is
+	ctx        context.Context // of the one call that this is
 	asked      *asked
 	stream     grpc.ClientStreamingClient[statisticspb.SubmitRequest, statisticspb.SubmitResponse] // nil: the header is not sent
 }

@@ -131,7 +131,7 @@ func TestReadersHandOnWhatTheConnectionSays(t *testing.T) {
 		for _, err := range []error{broken, io.ErrUnexpectedEOF} {
 			in := io.MultiReader(strings.NewReader(head), iotest.ErrReader(err))
 			var rows []string
-			have := err
+			var have error
 			switch name {
 			case "csv":
 				rows, _, have = readCSV(in)
