@@ -16,7 +16,7 @@ SELECT create_distributed_table('event_counter', 'part', colocate_with => 'serie
 SELECT create_distributed_table('event_closing', 'part', colocate_with => 'series');
 
 -- All other tables stay on the coordinator, where every statement begins: structures, layouts, rules and submissions; dataflows,
--- the numbers of codes, parts and their revisions, by which a call finds out in one statement what it means; and the news, whose
+-- the numbers of codes, parts, their revisions with terms, and what was removed of them, by which a call finds out in one statement what it means; and the news, whose
 -- one order of commits is the point of them. No statement joins them with the tables above, so nothing has to be on every node.
 
 COMMIT;

@@ -582,9 +582,13 @@ func (s *Service) handOverOne(ctx context.Context, release InboundRelease) error
 	if err != nil {
 		return err
 	}
+	keep, err := s.keepDays(ctx, header)
+	if err != nil {
+		return err
+	}
 	submitted, err := s.Statistics.Submit(ctx, Submission{
 		Dataflow: header.Dataflow, Provider: release.Sender, Scope: header.Scope,
-		Release: release.ID, IdempotencyKey: string(release.ID),
+		Release: release.ID, IdempotencyKey: string(release.ID), KeepDays: keep,
 	}, s.blocks(ctx, release))
 	if wrong, ok := errors.AsType[*fault.Error](err); ok && wrong.Kind == fault.Invalid {
 		submitted.Reason = wrong.Message // and would be so again
@@ -603,6 +607,20 @@ func (s *Service) handOverOne(ctx context.Context, release InboundRelease) error
 	}
 	s.Log.InfoContext(ctx, "stored a partner's release", "partner", release.Sender, "release", release.ID, "batches", release.Batches)
 	return nil
+}
+
+// keepDays returns after how many days the terms that a release was sent under want it removed; 0: no limit.
+func (s *Service) keepDays(ctx context.Context, header Header) (int, error) {
+	versions, err := s.agreements(ctx, header.Agreement)
+	if err != nil {
+		return 0, err
+	}
+	for _, a := range versions {
+		if a.Terms.Version == header.AgreementVersion {
+			return a.Terms.RetentionDays, nil
+		}
+	}
+	return 0, fmt.Errorf("there is no agreement %s, version %d", header.Agreement, header.AgreementVersion)
 }
 
 func (s *Service) kept(ctx context.Context, release InboundRelease, batch int) (Envelope, error) {

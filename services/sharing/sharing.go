@@ -119,6 +119,7 @@ type Submission struct {
 	Scope          filter.Filter // what they replace of what the provider sent before
 	Release        ReleaseID
 	IdempotencyKey string
+	KeepDays       int // after which the terms want them removed; 0: no limit
 }
 
 // Submitted says what became of a submission.

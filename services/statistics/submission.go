@@ -39,6 +39,7 @@ type Header struct {
 	Provider       string        // whose figures they are; "": the own state's
 	Scope          filter.Filter // for Replace and Delete: what is replaced or taken away, over dimensions and TIME_PERIOD
 	Release        string        // for a partner's figures: the release that they came in
+	KeepDays       int           // after which the terms that they came under want the figures removed; 0: no limit
 	Submitter      string        // who uploads it
 }
 
@@ -92,7 +93,7 @@ type Revision struct {
 	Cursor     string // to go on from
 	Number     int64  // ascends in the order of commits
 	Part       Part
-	Submission string // the id; "" where it came from a change of a map
+	Submission string // the id; "" where it came from a change of a map, or of what was removed
 	CommitTime time.Time
 }
 
@@ -167,6 +168,7 @@ type Transaction interface {
 	Reader
 	EventTransaction
 	OverrideStore
+	TermsStore
 	// HoldStructures keeps the structures as they are until the transaction ends, but for changes that it makes itself where
 	// forChange says so, and returns the number that [Store.StructuresChange] does. It comes first.
 	HoldStructures(ctx context.Context, forChange bool) (int64, error)
@@ -195,6 +197,7 @@ type Transaction interface {
 type Store interface {
 	EventStore
 	RuleStore
+	RetentionStore
 	// Structures returns every artefact.
 	Structures(ctx context.Context) (*Structures, error)
 	// StructuresChange returns a number that grows with every change of the structures. It is read before them.

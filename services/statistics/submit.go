@@ -75,6 +75,9 @@ func (s *Service) Submit(ctx context.Context, header Header, content Content) (*
 				if submission.Revision, err = change.apply(ctx, tx, submission.ID); err != nil {
 					return err
 				}
+				if err := change.putTerms(ctx, tx, header.KeepDays); err != nil {
+					return err
+				}
 				if err := verdict.keep(ctx, tx, submission); err != nil {
 					return err
 				}

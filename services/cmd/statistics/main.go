@@ -30,6 +30,8 @@ type Config struct {
 
 	// How often events are closed, which makes a revision of what was counted; 0: only when somebody asks for it.
 	EventsCloseEvery time.Duration `env:"COMITY_EVENTS_CLOSE_EVERY" envDefault:"1h"`
+	// How often figures are removed whose time is over; 0: never.
+	RetentionEvery time.Duration `env:"COMITY_RETENTION_EVERY" envDefault:"1h"`
 }
 
 func main() {
@@ -77,6 +79,9 @@ func run(ctx context.Context, log *slog.Logger) error {
 	server.Background(store.Listen)
 	if cfg.EventsCloseEvery > 0 {
 		server.Background(func(ctx context.Context) error { return service.CloseEventsEvery(ctx, cfg.EventsCloseEvery, log) })
+	}
+	if cfg.RetentionEvery > 0 {
+		server.Background(func(ctx context.Context) error { return service.RemoveExpiredEvery(ctx, cfg.RetentionEvery, log) })
 	}
 	return server.Serve(ctx)
 }

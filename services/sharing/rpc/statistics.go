@@ -164,6 +164,7 @@ func (s *Statistics) Submit(ctx context.Context, submission sharing.Submission, 
 	if err := send(&statisticspb.SubmitRequest{Part: &statisticspb.SubmitRequest_Header{Header: &statisticspb.SubmissionHeader{
 		Dataflow: submission.Dataflow, IdempotencyKey: submission.IdempotencyKey, Action: statisticspb.SubmissionHeader_REPLACE,
 		Provider: string(submission.Provider), Scope: wire.FilterToProto(submission.Scope), Release: string(submission.Release),
+		KeepDays: count(submission.KeepDays),
 	}}}); err != nil {
 		return sharing.Submitted{}, err
 	}

@@ -115,6 +115,15 @@ func (s *snapshot) catchUp(ctx context.Context, dictionary *statistics.Dictionar
 		return nil
 	}
 	args := pgx.NamedArgs{"part": part.ID, "rev": known.rev}
+	if known.index != nil {
+		removed, err := s.removedSince(ctx, part, known.rev)
+		if err != nil {
+			return err
+		}
+		if removed { // no row is left that would tell of it
+			known.index, known.rev = nil, 0
+		}
+	}
 	if known.index == nil {
 		index := statistics.NewIndex(dimensions)
 		err := s.fillIndex(ctx, dictionary, index, `

@@ -172,6 +172,10 @@ var actions = [...]statisticspb.SubmissionHeader_Action{
 func headerFromProto(p *statisticspb.SubmissionHeader) (statistics.Header, error) {
 	header := statistics.Header{
 		Layout: p.GetLayout(), IdempotencyKey: p.GetIdempotencyKey(), Provider: p.GetProvider(), Release: p.GetRelease(),
+		KeepDays: int(p.GetKeepDays()),
+	}
+	if header.KeepDays < 0 {
+		return header, fault.InvalidField("header.keepDays", "is negative")
 	}
 	var err error
 	if header.Dataflow, err = statistics.ParseRef(p.GetDataflow()); err != nil {

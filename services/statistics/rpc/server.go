@@ -64,7 +64,7 @@ func (s *Server) Submit(stream grpc.ClientStreamingServer[statisticspb.SubmitReq
 	caller := internalrpc.CallerFrom(stream.Context())
 	isSharing := caller.State == s.service.State() && caller.Service == "sharing"
 	foreign := header.Provider != "" && header.Provider != s.service.State()
-	if (foreign || header.Release != "") && !isSharing {
+	if (foreign || header.Release != "" || header.KeepDays != 0) && !isSharing {
 		return fault.New(fault.Denied, "ACCESS_DENIED", "only the sharing service hands over figures of another provider or of a release")
 	}
 	header.Submitter = submitter(caller)

@@ -9,6 +9,7 @@ package statisticsv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -21,16 +22,279 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// RetentionRule says how long figures are kept. Of the rules for a figure, the most specific counts alone: one that names its
+// dataflow and its provider, else one that names the provider, else one that names the dataflow, else one that names neither.
+// A state's own figures, and what is published, are only under rules that name their provider.
+//
+// Spans are ISO 8601 durations of whole years, months, weeks and days, such as "P2Y" or "P1Y6M", or numbers of days, such as
+// "90"; an empty one sets no limit. Where several have passed, the first one has removed the figure.
+type RetentionRule struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The dataflow, as "AGENCY:ID(VERSION)"; empty: all.
+	Dataflow string `protobuf:"bytes,1,opt,name=dataflow,proto3" json:"dataflow,omitempty"`
+	// Whose figures; empty: those of all partners.
+	Provider string `protobuf:"bytes,2,opt,name=provider,proto3" json:"provider,omitempty"`
+	// How long after it was received a figure is removed.
+	AfterReceived string `protobuf:"bytes,3,opt,name=after_received,json=afterReceived,proto3" json:"after_received,omitempty"`
+	// How long after the last day of its period a figure is removed.
+	AfterPeriod string `protobuf:"bytes,4,opt,name=after_period,json=afterPeriod,proto3" json:"after_period,omitempty"`
+	// How long after another one came in its place, or none, a figure is removed from the history.
+	AfterSuperseded string `protobuf:"bytes,5,opt,name=after_superseded,json=afterSuperseded,proto3" json:"after_superseded,omitempty"`
+	// Who set it. Output only.
+	Author string `protobuf:"bytes,6,opt,name=author,proto3" json:"author,omitempty"`
+	// When. Output only.
+	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetentionRule) Reset() {
+	*x = RetentionRule{}
+	mi := &file_comity_statistics_v1_retention_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetentionRule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetentionRule) ProtoMessage() {}
+
+func (x *RetentionRule) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_statistics_v1_retention_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetentionRule.ProtoReflect.Descriptor instead.
+func (*RetentionRule) Descriptor() ([]byte, []int) {
+	return file_comity_statistics_v1_retention_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *RetentionRule) GetDataflow() string {
+	if x != nil {
+		return x.Dataflow
+	}
+	return ""
+}
+
+func (x *RetentionRule) GetProvider() string {
+	if x != nil {
+		return x.Provider
+	}
+	return ""
+}
+
+func (x *RetentionRule) GetAfterReceived() string {
+	if x != nil {
+		return x.AfterReceived
+	}
+	return ""
+}
+
+func (x *RetentionRule) GetAfterPeriod() string {
+	if x != nil {
+		return x.AfterPeriod
+	}
+	return ""
+}
+
+func (x *RetentionRule) GetAfterSuperseded() string {
+	if x != nil {
+		return x.AfterSuperseded
+	}
+	return ""
+}
+
+func (x *RetentionRule) GetAuthor() string {
+	if x != nil {
+		return x.Author
+	}
+	return ""
+}
+
+func (x *RetentionRule) GetCreateTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreateTime
+	}
+	return nil
+}
+
+// Removal is an entry of the log of what was removed.
+type Removal struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The resource name, "removals/{id}".
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The dataflow, as "AGENCY:ID(VERSION)".
+	Dataflow string `protobuf:"bytes,2,opt,name=dataflow,proto3" json:"dataflow,omitempty"`
+	// Whose figures.
+	Provider string `protobuf:"bytes,3,opt,name=provider,proto3" json:"provider,omitempty"`
+	// The rule that counted; absent where only the terms that figures came under did.
+	Rule *RetentionRule `protobuf:"bytes,4,opt,name=rule,proto3" json:"rule,omitempty"`
+	// The figures of the newest state that are gone.
+	Figures int64 `protobuf:"varint,5,opt,name=figures,proto3" json:"figures,omitempty"`
+	// Those that others had come in the place of.
+	Superseded int64 `protobuf:"varint,6,opt,name=superseded,proto3" json:"superseded,omitempty"`
+	// How many of both the terms that they came under removed, and the rule would not have.
+	ByTerms int64 `protobuf:"varint,7,opt,name=by_terms,json=byTerms,proto3" json:"by_terms,omitempty"`
+	// The series of which nothing is left.
+	Series int64 `protobuf:"varint,8,opt,name=series,proto3" json:"series,omitempty"`
+	// The first day of the first period of them, "YYYY-MM-DD".
+	FirstDay string `protobuf:"bytes,9,opt,name=first_day,json=firstDay,proto3" json:"first_day,omitempty"`
+	// The last day of the last one.
+	LastDay string `protobuf:"bytes,10,opt,name=last_day,json=lastDay,proto3" json:"last_day,omitempty"`
+	// The transactions that it took.
+	Chunks int32 `protobuf:"varint,11,opt,name=chunks,proto3" json:"chunks,omitempty"`
+	// When the first of them was made.
+	StartTime *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	// When the last of them was made.
+	EndTime       *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Removal) Reset() {
+	*x = Removal{}
+	mi := &file_comity_statistics_v1_retention_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Removal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Removal) ProtoMessage() {}
+
+func (x *Removal) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_statistics_v1_retention_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Removal.ProtoReflect.Descriptor instead.
+func (*Removal) Descriptor() ([]byte, []int) {
+	return file_comity_statistics_v1_retention_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Removal) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Removal) GetDataflow() string {
+	if x != nil {
+		return x.Dataflow
+	}
+	return ""
+}
+
+func (x *Removal) GetProvider() string {
+	if x != nil {
+		return x.Provider
+	}
+	return ""
+}
+
+func (x *Removal) GetRule() *RetentionRule {
+	if x != nil {
+		return x.Rule
+	}
+	return nil
+}
+
+func (x *Removal) GetFigures() int64 {
+	if x != nil {
+		return x.Figures
+	}
+	return 0
+}
+
+func (x *Removal) GetSuperseded() int64 {
+	if x != nil {
+		return x.Superseded
+	}
+	return 0
+}
+
+func (x *Removal) GetByTerms() int64 {
+	if x != nil {
+		return x.ByTerms
+	}
+	return 0
+}
+
+func (x *Removal) GetSeries() int64 {
+	if x != nil {
+		return x.Series
+	}
+	return 0
+}
+
+func (x *Removal) GetFirstDay() string {
+	if x != nil {
+		return x.FirstDay
+	}
+	return ""
+}
+
+func (x *Removal) GetLastDay() string {
+	if x != nil {
+		return x.LastDay
+	}
+	return ""
+}
+
+func (x *Removal) GetChunks() int32 {
+	if x != nil {
+		return x.Chunks
+	}
+	return 0
+}
+
+func (x *Removal) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
+func (x *Removal) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
 // SetRetentionRequest is the request of SetRetention.
 type SetRetentionRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The rule. One without any span keeps what it is for, whatever less specific rules say.
+	Rule *RetentionRule `protobuf:"bytes,1,opt,name=rule,proto3" json:"rule,omitempty"`
+	// True: the rule for this dataflow and provider is taken away.
+	Remove        bool `protobuf:"varint,2,opt,name=remove,proto3" json:"remove,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SetRetentionRequest) Reset() {
 	*x = SetRetentionRequest{}
-	mi := &file_comity_statistics_v1_retention_proto_msgTypes[0]
+	mi := &file_comity_statistics_v1_retention_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -42,7 +306,7 @@ func (x *SetRetentionRequest) String() string {
 func (*SetRetentionRequest) ProtoMessage() {}
 
 func (x *SetRetentionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_retention_proto_msgTypes[0]
+	mi := &file_comity_statistics_v1_retention_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -55,19 +319,35 @@ func (x *SetRetentionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetRetentionRequest.ProtoReflect.Descriptor instead.
 func (*SetRetentionRequest) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_retention_proto_rawDescGZIP(), []int{0}
+	return file_comity_statistics_v1_retention_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *SetRetentionRequest) GetRule() *RetentionRule {
+	if x != nil {
+		return x.Rule
+	}
+	return nil
+}
+
+func (x *SetRetentionRequest) GetRemove() bool {
+	if x != nil {
+		return x.Remove
+	}
+	return false
 }
 
 // SetRetentionResponse is the answer of SetRetention.
 type SetRetentionResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What is stored; absent where the rule was taken away.
+	Rule          *RetentionRule `protobuf:"bytes,1,opt,name=rule,proto3" json:"rule,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SetRetentionResponse) Reset() {
 	*x = SetRetentionResponse{}
-	mi := &file_comity_statistics_v1_retention_proto_msgTypes[1]
+	mi := &file_comity_statistics_v1_retention_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -79,7 +359,7 @@ func (x *SetRetentionResponse) String() string {
 func (*SetRetentionResponse) ProtoMessage() {}
 
 func (x *SetRetentionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_retention_proto_msgTypes[1]
+	mi := &file_comity_statistics_v1_retention_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -92,7 +372,14 @@ func (x *SetRetentionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetRetentionResponse.ProtoReflect.Descriptor instead.
 func (*SetRetentionResponse) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_retention_proto_rawDescGZIP(), []int{1}
+	return file_comity_statistics_v1_retention_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *SetRetentionResponse) GetRule() *RetentionRule {
+	if x != nil {
+		return x.Rule
+	}
+	return nil
 }
 
 // ListRetentionRequest is the request of ListRetention.
@@ -104,7 +391,7 @@ type ListRetentionRequest struct {
 
 func (x *ListRetentionRequest) Reset() {
 	*x = ListRetentionRequest{}
-	mi := &file_comity_statistics_v1_retention_proto_msgTypes[2]
+	mi := &file_comity_statistics_v1_retention_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -116,7 +403,7 @@ func (x *ListRetentionRequest) String() string {
 func (*ListRetentionRequest) ProtoMessage() {}
 
 func (x *ListRetentionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_retention_proto_msgTypes[2]
+	mi := &file_comity_statistics_v1_retention_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -129,19 +416,21 @@ func (x *ListRetentionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRetentionRequest.ProtoReflect.Descriptor instead.
 func (*ListRetentionRequest) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_retention_proto_rawDescGZIP(), []int{2}
+	return file_comity_statistics_v1_retention_proto_rawDescGZIP(), []int{4}
 }
 
 // ListRetentionResponse is the answer of ListRetention.
 type ListRetentionResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The rules, by dataflow and provider.
+	Rules         []*RetentionRule `protobuf:"bytes,1,rep,name=rules,proto3" json:"rules,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListRetentionResponse) Reset() {
 	*x = ListRetentionResponse{}
-	mi := &file_comity_statistics_v1_retention_proto_msgTypes[3]
+	mi := &file_comity_statistics_v1_retention_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -153,7 +442,7 @@ func (x *ListRetentionResponse) String() string {
 func (*ListRetentionResponse) ProtoMessage() {}
 
 func (x *ListRetentionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_retention_proto_msgTypes[3]
+	mi := &file_comity_statistics_v1_retention_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -166,19 +455,30 @@ func (x *ListRetentionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRetentionResponse.ProtoReflect.Descriptor instead.
 func (*ListRetentionResponse) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_retention_proto_rawDescGZIP(), []int{3}
+	return file_comity_statistics_v1_retention_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ListRetentionResponse) GetRules() []*RetentionRule {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
 }
 
 // ListRemovalsRequest is the request of ListRemovals.
 type ListRemovalsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most this many; 0: 100; never above 1,000.
+	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The next_page_token of the page before.
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListRemovalsRequest) Reset() {
 	*x = ListRemovalsRequest{}
-	mi := &file_comity_statistics_v1_retention_proto_msgTypes[4]
+	mi := &file_comity_statistics_v1_retention_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -190,7 +490,7 @@ func (x *ListRemovalsRequest) String() string {
 func (*ListRemovalsRequest) ProtoMessage() {}
 
 func (x *ListRemovalsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_retention_proto_msgTypes[4]
+	mi := &file_comity_statistics_v1_retention_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -203,19 +503,37 @@ func (x *ListRemovalsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRemovalsRequest.ProtoReflect.Descriptor instead.
 func (*ListRemovalsRequest) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_retention_proto_rawDescGZIP(), []int{4}
+	return file_comity_statistics_v1_retention_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ListRemovalsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListRemovalsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
 }
 
 // ListRemovalsResponse is the answer of ListRemovals.
 type ListRemovalsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The entries, the newest first.
+	Removals []*Removal `protobuf:"bytes,1,rep,name=removals,proto3" json:"removals,omitempty"`
+	// Ask with it for the page after; empty on the last.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListRemovalsResponse) Reset() {
 	*x = ListRemovalsResponse{}
-	mi := &file_comity_statistics_v1_retention_proto_msgTypes[5]
+	mi := &file_comity_statistics_v1_retention_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -227,7 +545,7 @@ func (x *ListRemovalsResponse) String() string {
 func (*ListRemovalsResponse) ProtoMessage() {}
 
 func (x *ListRemovalsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_retention_proto_msgTypes[5]
+	mi := &file_comity_statistics_v1_retention_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -240,20 +558,70 @@ func (x *ListRemovalsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRemovalsResponse.ProtoReflect.Descriptor instead.
 func (*ListRemovalsResponse) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_retention_proto_rawDescGZIP(), []int{5}
+	return file_comity_statistics_v1_retention_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ListRemovalsResponse) GetRemovals() []*Removal {
+	if x != nil {
+		return x.Removals
+	}
+	return nil
+}
+
+func (x *ListRemovalsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
 }
 
 var File_comity_statistics_v1_retention_proto protoreflect.FileDescriptor
 
 const file_comity_statistics_v1_retention_proto_rawDesc = "" +
 	"\n" +
-	"$comity/statistics/v1/retention.proto\x12\x14comity.statistics.v1\"\x15\n" +
-	"\x13SetRetentionRequest\"\x16\n" +
-	"\x14SetRetentionResponse\"\x16\n" +
-	"\x14ListRetentionRequest\"\x17\n" +
-	"\x15ListRetentionResponse\"\x15\n" +
-	"\x13ListRemovalsRequest\"\x16\n" +
-	"\x14ListRemovalsResponseB\xe9\x01\n" +
+	"$comity/statistics/v1/retention.proto\x12\x14comity.statistics.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x91\x02\n" +
+	"\rRetentionRule\x12\x1a\n" +
+	"\bdataflow\x18\x01 \x01(\tR\bdataflow\x12\x1a\n" +
+	"\bprovider\x18\x02 \x01(\tR\bprovider\x12%\n" +
+	"\x0eafter_received\x18\x03 \x01(\tR\rafterReceived\x12!\n" +
+	"\fafter_period\x18\x04 \x01(\tR\vafterPeriod\x12)\n" +
+	"\x10after_superseded\x18\x05 \x01(\tR\x0fafterSuperseded\x12\x16\n" +
+	"\x06author\x18\x06 \x01(\tR\x06author\x12;\n" +
+	"\vcreate_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"createTime\"\xbd\x03\n" +
+	"\aRemoval\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
+	"\bdataflow\x18\x02 \x01(\tR\bdataflow\x12\x1a\n" +
+	"\bprovider\x18\x03 \x01(\tR\bprovider\x127\n" +
+	"\x04rule\x18\x04 \x01(\v2#.comity.statistics.v1.RetentionRuleR\x04rule\x12\x18\n" +
+	"\afigures\x18\x05 \x01(\x03R\afigures\x12\x1e\n" +
+	"\n" +
+	"superseded\x18\x06 \x01(\x03R\n" +
+	"superseded\x12\x19\n" +
+	"\bby_terms\x18\a \x01(\x03R\abyTerms\x12\x16\n" +
+	"\x06series\x18\b \x01(\x03R\x06series\x12\x1b\n" +
+	"\tfirst_day\x18\t \x01(\tR\bfirstDay\x12\x19\n" +
+	"\blast_day\x18\n" +
+	" \x01(\tR\alastDay\x12\x16\n" +
+	"\x06chunks\x18\v \x01(\x05R\x06chunks\x129\n" +
+	"\n" +
+	"start_time\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
+	"\bend_time\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\"f\n" +
+	"\x13SetRetentionRequest\x127\n" +
+	"\x04rule\x18\x01 \x01(\v2#.comity.statistics.v1.RetentionRuleR\x04rule\x12\x16\n" +
+	"\x06remove\x18\x02 \x01(\bR\x06remove\"O\n" +
+	"\x14SetRetentionResponse\x127\n" +
+	"\x04rule\x18\x01 \x01(\v2#.comity.statistics.v1.RetentionRuleR\x04rule\"\x16\n" +
+	"\x14ListRetentionRequest\"R\n" +
+	"\x15ListRetentionResponse\x129\n" +
+	"\x05rules\x18\x01 \x03(\v2#.comity.statistics.v1.RetentionRuleR\x05rules\"Q\n" +
+	"\x13ListRemovalsRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"y\n" +
+	"\x14ListRemovalsResponse\x129\n" +
+	"\bremovals\x18\x01 \x03(\v2\x1d.comity.statistics.v1.RemovalR\bremovals\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageTokenB\xe9\x01\n" +
 	"\x18com.comity.statistics.v1B\x0eRetentionProtoP\x01ZKgithub.com/comity-federation/comity/proto/comity/statistics/v1;statisticsv1\xa2\x02\x03CSX\xaa\x02\x14Comity.Statistics.V1\xca\x02\x14Comity\\Statistics\\V1\xe2\x02 Comity\\Statistics\\V1\\GPBMetadata\xea\x02\x16Comity::Statistics::V1b\x06proto3"
 
 var (
@@ -268,21 +636,32 @@ func file_comity_statistics_v1_retention_proto_rawDescGZIP() []byte {
 	return file_comity_statistics_v1_retention_proto_rawDescData
 }
 
-var file_comity_statistics_v1_retention_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_comity_statistics_v1_retention_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_comity_statistics_v1_retention_proto_goTypes = []any{
-	(*SetRetentionRequest)(nil),   // 0: comity.statistics.v1.SetRetentionRequest
-	(*SetRetentionResponse)(nil),  // 1: comity.statistics.v1.SetRetentionResponse
-	(*ListRetentionRequest)(nil),  // 2: comity.statistics.v1.ListRetentionRequest
-	(*ListRetentionResponse)(nil), // 3: comity.statistics.v1.ListRetentionResponse
-	(*ListRemovalsRequest)(nil),   // 4: comity.statistics.v1.ListRemovalsRequest
-	(*ListRemovalsResponse)(nil),  // 5: comity.statistics.v1.ListRemovalsResponse
+	(*RetentionRule)(nil),         // 0: comity.statistics.v1.RetentionRule
+	(*Removal)(nil),               // 1: comity.statistics.v1.Removal
+	(*SetRetentionRequest)(nil),   // 2: comity.statistics.v1.SetRetentionRequest
+	(*SetRetentionResponse)(nil),  // 3: comity.statistics.v1.SetRetentionResponse
+	(*ListRetentionRequest)(nil),  // 4: comity.statistics.v1.ListRetentionRequest
+	(*ListRetentionResponse)(nil), // 5: comity.statistics.v1.ListRetentionResponse
+	(*ListRemovalsRequest)(nil),   // 6: comity.statistics.v1.ListRemovalsRequest
+	(*ListRemovalsResponse)(nil),  // 7: comity.statistics.v1.ListRemovalsResponse
+	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
 }
 var file_comity_statistics_v1_retention_proto_depIdxs = []int32{
-	0, // [0:0] is the sub-list for method output_type
-	0, // [0:0] is the sub-list for method input_type
-	0, // [0:0] is the sub-list for extension type_name
-	0, // [0:0] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	8, // 0: comity.statistics.v1.RetentionRule.create_time:type_name -> google.protobuf.Timestamp
+	0, // 1: comity.statistics.v1.Removal.rule:type_name -> comity.statistics.v1.RetentionRule
+	8, // 2: comity.statistics.v1.Removal.start_time:type_name -> google.protobuf.Timestamp
+	8, // 3: comity.statistics.v1.Removal.end_time:type_name -> google.protobuf.Timestamp
+	0, // 4: comity.statistics.v1.SetRetentionRequest.rule:type_name -> comity.statistics.v1.RetentionRule
+	0, // 5: comity.statistics.v1.SetRetentionResponse.rule:type_name -> comity.statistics.v1.RetentionRule
+	0, // 6: comity.statistics.v1.ListRetentionResponse.rules:type_name -> comity.statistics.v1.RetentionRule
+	1, // 7: comity.statistics.v1.ListRemovalsResponse.removals:type_name -> comity.statistics.v1.Removal
+	8, // [8:8] is the sub-list for method output_type
+	8, // [8:8] is the sub-list for method input_type
+	8, // [8:8] is the sub-list for extension type_name
+	8, // [8:8] is the sub-list for extension extendee
+	0, // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_comity_statistics_v1_retention_proto_init() }
@@ -296,7 +675,7 @@ func file_comity_statistics_v1_retention_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_comity_statistics_v1_retention_proto_rawDesc), len(file_comity_statistics_v1_retention_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -212,7 +212,9 @@ type SubmissionHeader struct {
 	// only what the rows name.
 	Scope *v1.Filter `protobuf:"bytes,6,opt,name=scope,proto3" json:"scope,omitempty"`
 	// For a partner's figures: the release that they came in.
-	Release       string `protobuf:"bytes,7,opt,name=release,proto3" json:"release,omitempty"`
+	Release string `protobuf:"bytes,7,opt,name=release,proto3" json:"release,omitempty"`
+	// For a partner's figures: the days after which they are removed, by the terms that they came under; 0: no limit.
+	KeepDays      int32 `protobuf:"varint,8,opt,name=keep_days,json=keepDays,proto3" json:"keep_days,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -294,6 +296,13 @@ func (x *SubmissionHeader) GetRelease() string {
 		return x.Release
 	}
 	return ""
+}
+
+func (x *SubmissionHeader) GetKeepDays() int32 {
+	if x != nil {
+		return x.KeepDays
+	}
+	return 0
 }
 
 // Submission is an agency's upload and what became of it.
@@ -863,7 +872,7 @@ var File_comity_statistics_v1_submission_proto protoreflect.FileDescriptor
 
 const file_comity_statistics_v1_submission_proto_rawDesc = "" +
 	"\n" +
-	"%comity/statistics/v1/submission.proto\x12\x14comity.statistics.v1\x1a\x1ccomity/types/v1/filter.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe6\x02\n" +
+	"%comity/statistics/v1/submission.proto\x12\x14comity.statistics.v1\x1a\x1ccomity/types/v1/filter.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x83\x03\n" +
 	"\x10SubmissionHeader\x12\x1a\n" +
 	"\bdataflow\x18\x01 \x01(\tR\bdataflow\x12\x16\n" +
 	"\x06layout\x18\x02 \x01(\tR\x06layout\x12'\n" +
@@ -871,7 +880,8 @@ const file_comity_statistics_v1_submission_proto_rawDesc = "" +
 	"\x06action\x18\x04 \x01(\x0e2-.comity.statistics.v1.SubmissionHeader.ActionR\x06action\x12\x1a\n" +
 	"\bprovider\x18\x05 \x01(\tR\bprovider\x12-\n" +
 	"\x05scope\x18\x06 \x01(\v2\x17.comity.types.v1.FilterR\x05scope\x12\x18\n" +
-	"\arelease\x18\a \x01(\tR\arelease\"I\n" +
+	"\arelease\x18\a \x01(\tR\arelease\x12\x1b\n" +
+	"\tkeep_days\x18\b \x01(\x05R\bkeepDays\"I\n" +
 	"\x06Action\x12\x0f\n" +
 	"\vUNSPECIFIED\x10\x00\x12\t\n" +
 	"\x05MERGE\x10\x01\x12\v\n" +
