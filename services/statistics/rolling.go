@@ -2,6 +2,7 @@ package statistics
 
 import (
 	"context"
+	"encoding/binary"
 	"maps"
 	"math"
 	"slices"
@@ -393,7 +394,7 @@ func (r *rolling) containers(p *rollingProvider, key, target []uint32) []int {
 		}
 		try := func(code uint32) {
 			chosen[dimension] = code
-			packed = append(packed, byte(code>>24), byte(code>>16), byte(code>>8), byte(code))
+			packed = binary.BigEndian.AppendUint32(packed, code)
 			if p.prefixes[string(packed)] {
 				walk(dimension + 1)
 			}

@@ -21,8 +21,13 @@ func trees(t rapid.TB) []*Hierarchy {
 	made := make([]*Hierarchy, 2)
 	for i, codes := range [][]Code{
 		{
-			{ID: "_T"}, {ID: "N", Parent: "_T"}, {ID: "N1", Parent: "N"}, {ID: "N2", Parent: "N"},
-			{ID: "S", Parent: "_T"}, {ID: "S1", Parent: "S"}, {ID: "S2", Parent: "S"},
+			{ID: "_T"},
+			{ID: "N", Parent: "_T"},
+			{ID: "N1", Parent: "N"},
+			{ID: "N2", Parent: "N"},
+			{ID: "S", Parent: "_T"},
+			{ID: "S1", Parent: "S"},
+			{ID: "S2", Parent: "S"},
 		},
 		{{ID: "_T"}, {ID: "LT18", Parent: "_T", Covers: []string{"LT14"}}, {ID: "LT14", Parent: "_T"}, {ID: "GE18", Parent: "_T"}},
 	} {
@@ -112,7 +117,10 @@ func atOnce(t *testing.T, rt *rapid.T, m *memory, q Query) (values map[string]fl
 	for _, provider := range q.Providers {
 		table := NewTable(m.flow.Structure)
 		table.dictionary = dictionary.Clone()
-		for series := range m.Read(t.Context(), m.flow, []string{provider}, p.selector) {
+		for series, err := range m.Read(t.Context(), m.flow, []string{provider}, p.selector) {
+			if err != nil {
+				rt.Fatal(err)
+			}
 			table.putSeries(series)
 		}
 		if len(p.axes) > 0 {
@@ -143,7 +151,9 @@ func atOnce(t *testing.T, rt *rapid.T, m *memory, q Query) (values map[string]fl
 
 func TestSumsOverHoles(t *testing.T) {
 	t.Parallel()
-	cell := func(value float64, status byte) Cell { return Cell{Value: value, ObsStatus: status, ConfStatus: FreeToShow} }
+	cell := func(value float64, status byte) Cell {
+		return Cell{Value: value, ObsStatus: status, ConfStatus: FreeToShow}
+	}
 	none := math.NaN()
 	for name, test := range map[string]struct {
 		parts []Cell

@@ -1,6 +1,7 @@
 package statistics
 
 import (
+	"encoding/binary"
 	"math/bits"
 	"slices"
 
@@ -69,7 +70,7 @@ func (g *shield) add(key []uint32, periods []int32) {
 func packKey(key []uint32) string {
 	packed := make([]byte, 0, 4*len(key))
 	for _, code := range key {
-		packed = append(packed, byte(code>>24), byte(code>>16), byte(code>>8), byte(code))
+		packed = binary.BigEndian.AppendUint32(packed, code)
 	}
 	return string(packed)
 }

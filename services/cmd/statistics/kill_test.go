@@ -31,8 +31,9 @@ func (v victim) String() string {
 // either all of the submission is there or nothing, and sent once more it is there once.
 func TestKill(t *testing.T) {
 	t.Parallel()
-	kills := map[victim]int{theClient: 28, aBackend: 8, theService: 9, theDatabase: 7}
-	if os.Getenv("COMITY_LONG") != "" {
+	long := os.Getenv("COMITY_LONG") != ""
+	kills := map[victim]int{theClient: 4, aBackend: 2, theService: 2, theDatabase: 1}
+	if long {
 		for v := range kills {
 			kills[v] = 75
 		}
@@ -49,7 +50,7 @@ func TestKill(t *testing.T) {
 		}
 	}
 	t.Logf("%d submissions were stored although killed, of which %d without an answer; %d were not", w.stored, w.unanswered, w.lost)
-	if w.stored == 0 || w.lost == 0 {
+	if long && (w.stored == 0 || w.lost == 0) {
 		t.Error("all kills came at the same side of the commit, which tests nothing")
 	}
 }

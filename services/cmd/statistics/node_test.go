@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -329,15 +328,4 @@ func (c *client) tear() error {
 // context returns a context of calls on behalf of the statistician.
 func (n *node) context() context.Context {
 	return metadata.AppendToOutgoingContext(n.t.Context(), "authorization", "Bearer "+n.token)
-}
-
-// resident returns how much memory the process has, in bytes.
-func (n *node) resident() (int64, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", n.process.Process.Pid))
-	if err != nil {
-		return 0, err
-	}
-	var size, pages int64
-	_, err = fmt.Sscan(string(text), &size, &pages)
-	return pages * int64(os.Getpagesize()), err
 }

@@ -46,7 +46,8 @@ func (s *Store) EventSecret(ctx context.Context) (secret []byte, err error) {
 // eventPart returns the number of a part, 0 where there is none.
 func eventPart(ctx context.Context, from interface {
 	QueryRow(ctx context.Context, sql string, arguments ...any) pgx.Row
-}, part statistics.Part) (id int32, err error) {
+}, part statistics.Part,
+) (id int32, err error) {
 	err = from.QueryRow(ctx, `
 		SELECT p.id
 		FROM part p

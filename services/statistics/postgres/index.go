@@ -126,7 +126,7 @@ func (s *snapshot) catchUp(ctx context.Context, dictionary *statistics.Dictionar
 	}
 	if known.index == nil {
 		index := statistics.NewIndex(dimensions)
-		err := s.fillIndex(ctx, dictionary, index, `
+		err := s.fillIndex(ctx, dictionary, `
 			SELECT key, blk, mask
 			FROM cur
 			WHERE part = @part`, args, index.Add)
@@ -136,7 +136,7 @@ func (s *snapshot) catchUp(ctx context.Context, dictionary *statistics.Dictionar
 		known.index, known.rev = index, part.Rev
 		return nil
 	}
-	err := s.fillIndex(ctx, dictionary, known.index, `
+	err := s.fillIndex(ctx, dictionary, `
 			SELECT changed.key, changed.blk, coalesce(bit_or(c.mask), 0)
 			FROM (
 				SELECT key, blk
@@ -158,7 +158,7 @@ func (s *snapshot) catchUp(ctx context.Context, dictionary *statistics.Dictionar
 }
 
 // fillIndex reads rows of key, blk and mask.
-func (s *snapshot) fillIndex(ctx context.Context, dictionary *statistics.Dictionary, index *statistics.Index, statement string, args pgx.NamedArgs, put func([]byte, statistics.Run)) error {
+func (s *snapshot) fillIndex(ctx context.Context, dictionary *statistics.Dictionary, statement string, args pgx.NamedArgs, put func([]byte, statistics.Run)) error {
 	rows, err := s.tx.Query(ctx, statement, args)
 	if err != nil {
 		return err
