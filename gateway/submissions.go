@@ -209,6 +209,7 @@ type upload struct {
 	in       io.Reader
 	packed   *countingReader
 	unpacked int64
+	limit    int64 // bytes, unpacked
 	gzipped  bool
 }
 
@@ -220,7 +221,7 @@ var (
 
 func openBody(w http.ResponseWriter, r *http.Request) (*upload, error) {
 	packed := &countingReader{in: r.Body, deadline: http.NewResponseController(w).SetReadDeadline}
-	u := &upload{in: packed, packed: packed}
+	u := &upload{in: packed, packed: packed, limit: maxUpload}
 	switch encoding := strings.ToLower(strings.TrimSpace(r.Header.Get("Content-Encoding"))); encoding {
 	case "", "identity":
 	case "gzip", "x-gzip":
@@ -240,7 +241,7 @@ func (u *upload) Read(p []byte) (int, error) {
 	n, err := u.in.Read(p)
 	u.unpacked += int64(n)
 	switch {
-	case u.unpacked > maxUpload:
+	case u.unpacked > u.limit:
 		return 0, errUploadTooLarge
 	case u.gzipped && u.unpacked > freeGzipBytes && u.unpacked/maxGzipRatio > u.packed.bytes:
 		return 0, errUploadRatio
@@ -261,7 +262,7 @@ func (u *upload) explain(err error) error {
 		p.cause = err
 		return p
 	case errors.Is(err, errUploadTooLarge):
-		return tooLarge(maxUpload)
+		return tooLarge(u.limit)
 	case errors.Is(err, errUploadRatio):
 		return newProblem(http.StatusRequestEntityTooLarge, codes.ResourceExhausted, typespb.ErrorReason_LIMIT_EXCEEDED,
 			fmt.Sprintf("The body is more than %d times as large unpacked as packed.", maxGzipRatio))

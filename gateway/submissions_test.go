@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -197,10 +198,29 @@ func TestSubmissionsSayWhatIsWrong(t *testing.T) {
 func TestSubmissionsGiveUpOnAGzipBomb(t *testing.T) {
 	n := newNode(t)
 	last := accept(n.statistics)
-	bomb := zipped(t, strings.Repeat("\x00", 64<<20))
+	bomb := zipped(t, strings.Repeat("\x00", 20<<20))
 	answer, body := n.do(t, "POST", "/v1/submissions?layout=x", bomb, "Content-Encoding", "gzip")
 	if _, reason := readError(t, body); answer.StatusCode != http.StatusRequestEntityTooLarge || reason != "LIMIT_EXCEEDED" || last() != nil {
 		t.Errorf("%d %s", answer.StatusCode, body)
+	}
+}
+
+func TestUploadsHaveALimitThatPackingDoesNotMove(t *testing.T) {
+	for name, body := range map[string]string{"plain": strings.Repeat("x", 1001), "packed": zipped(t, strings.Repeat("x", 1001))} {
+		request := httptest.NewRequestWithContext(t.Context(), "POST", "/", strings.NewReader(body))
+		if name == "packed" {
+			request.Header.Set("Content-Encoding", "gzip")
+		}
+		u, err := openBody(httptest.NewRecorder(), request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u.limit = 1000
+		_, err = io.Copy(io.Discard, u)
+		var p *problem
+		if err = u.explain(err); !errors.As(err, &p) || p.HTTP != http.StatusRequestEntityTooLarge || p.Reason() != "LIMIT_EXCEEDED" {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -29,11 +29,12 @@ type JSONReader struct {
 	scan    *jsonScan
 	layouts []*jsonLayout
 	values  int // listed by the components
+	most    int // bytes of data sets that are held
 }
 
 // NewJSONReader returns a reader; nothing is read before [JSONReader.Blocks] is ranged over.
 func NewJSONReader(r io.Reader) *JSONReader {
-	return &JSONReader{scan: newJSONScan(r, 1), output: output{rows: newRows()}}
+	return &JSONReader{scan: newJSONScan(r, 1), most: maxHeld, output: output{rows: newRows()}}
 }
 
 // Blocks gives the rows. From the first that is wrong on there are none, but the message is read on to find what else is
@@ -83,7 +84,7 @@ func (j *JSONReader) data() error {
 			}
 			line = j.scan.line
 			var err error
-			held, err = j.scan.hold(maxHeld)
+			held, err = j.scan.hold(j.most)
 			return err
 		}
 		return j.scan.skip()

@@ -23,7 +23,7 @@ import (
 // of a series must come together.
 //
 // Where blocks have a column _ACTION, there is a data set with the action Merge of the rows that are new or have changed,
-// and after it one with the action Delete of those that are gone: their keys are held, up to 4 MiB of them, and then written
+// and after it one with the action Delete of those that are gone: their keys are held, up to 1 MiB of them, and then written
 // as a data set between.
 type JSONWriter struct {
 	out       *bufio.Writer
@@ -54,7 +54,7 @@ type jsonSet struct {
 }
 
 // maxGone is how many bytes of a data set are held.
-const maxGone = 4 << 20
+const maxGone = 1 << 20
 
 // JSONOptions says what the message says of itself, and how it is grouped.
 type JSONOptions struct {

@@ -201,12 +201,12 @@ func TestJSONTellsWhatIsGoneInADataSetOfItsOwn(t *testing.T) {
 func TestJSONHoldsLittleOfWhatIsGone(t *testing.T) {
 	var out bytes.Buffer
 	w := NewJSONWriter(&out, testStructure(), JSONOptions{ID: "X", Sender: "us", DimensionAtObservation: AllDimensions})
-	gone := changedBlock(60_000)
-	for range 10 {
+	gone := changedBlock(20_000)
+	for range 8 {
 		if err := w.Write(gone); err != nil {
 			t.Fatal(err)
 		}
-		if w.gone.Len() > maxGone+2<<20 {
+		if w.gone.Len() > maxGone+1<<20 {
 			t.Fatalf("%d bytes are held", w.gone.Len())
 		}
 	}
