@@ -113,7 +113,9 @@ type Span struct {
 type Selector struct {
 	Filter filter.Filter // over the dimensions
 	Spans  []Span        // nil: all periods. A frequency without a span is not read
-	Enough int           // after so many figures the reader may end the reading; 0: it will not
+	// Attributes are the further attributes that are wanted; others may be left out. nil: all.
+	Attributes []string
+	Enough     int // after so many figures the reader may end the reading; 0: it will not
 }
 
 // Series is what is read of one key: the figures of one provider. It is valid until the next one is read.

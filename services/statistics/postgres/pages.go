@@ -54,7 +54,7 @@ func (r *reader) readPages(ctx context.Context, c *collector, statement string, 
 		if !c.flush() {
 			return nil
 		}
-		c.series = nil
+		c.begun = false
 		limit = min(2*limit, mostPage)
 		if len(held) == 0 {
 			limit *= 2 // one key fills the page

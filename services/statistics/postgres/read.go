@@ -1,12 +1,14 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
 	"iter"
 	"math"
 	"math/bits"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -133,7 +135,7 @@ func (r *reader) readBranches(ctx context.Context, flow *statistics.Flow, branch
 		FROM %s%s
 		WHERE %s)`, i, b.from, w.series, w.condition)
 	}
-	c := &collector{flow: flow, dictionary: w.dictionary, branches: branches, spans: s.Spans, yield: yield}
+	c := newCollector(flow, w.dictionary, branches, s, yield)
 	statement := strings.Join(selects, `
 		UNION ALL`) + `
 		ORDER BY key, place, blk`
@@ -174,14 +176,34 @@ type collector struct {
 	frequency statistics.Frequency
 	span      statistics.Span
 	blk       int32
-	image     image              // of the run
-	series    *statistics.Series // nil before the first
+	image     image // of the run
+	series    *statistics.Series
+	begun     bool // there is a series
+
+	ids    []string // of the further attributes
+	wanted [][]byte // how those that are wanted stand in notes; nil: all are
+}
+
+func newCollector(flow *statistics.Flow, dictionary *statistics.Dictionary, branches []branch, s statistics.Selector, yield func(*statistics.Series) bool) *collector {
+	c := &collector{
+		flow: flow, dictionary: dictionary, branches: branches, spans: s.Spans, yield: yield,
+		series: &statistics.Series{Key: make([]uint32, len(flow.Structure.Dimensions))}, ids: flow.Structure.FurtherAttributes(),
+	}
+	for _, id := range s.Attributes {
+		c.wanted = append(c.wanted, []byte(`"`+id+`":`))
+	}
+	return c
+}
+
+// wants reports whether notes may have a further attribute that is wanted.
+func (c *collector) wants(notes []byte) bool {
+	return c.wanted == nil || slices.ContainsFunc(c.wanted, func(id []byte) bool { return bytes.Contains(notes, id) })
 }
 
 // add takes a row of key, place, blk and layerColumns in their binary forms. It reports false when the taker wants no more.
 func (c *collector) add(raw [][]byte) (more bool, err error) {
 	key, place, blk := raw[0], binary.BigEndian.Uint32(raw[1]), int32(binary.BigEndian.Uint32(raw[2])) //nolint:gosec // an int4
-	if c.series == nil || place != c.place || string(key) != string(c.key) {
+	if !c.begun || place != c.place || string(key) != string(c.key) {
 		if !c.flush() {
 			return false, nil
 		}
@@ -195,6 +217,9 @@ func (c *collector) add(raw [][]byte) (more bool, err error) {
 	row := readLayer(raw[3:], false)
 	if err := row.check(); err != nil {
 		return false, err
+	}
+	if len(row.notes) > 0 && !c.wants(row.notes) {
+		row.notes = nil
 	}
 	return true, c.image.lay(&row, c.branches[place].upTo())
 }
@@ -223,7 +248,9 @@ func (c *collector) start(key []byte, place uint32) error {
 		return fmt.Errorf("a key of %d bytes for %d dimensions", len(key), dimensions)
 	}
 	c.key, c.place = append(c.key[:0], key...), place
-	c.series = &statistics.Series{Provider: c.branches[place].part.Provider, Place: int(place), Key: make([]uint32, dimensions)}
+	// The series is used again: it is valid until the next one.
+	c.series.Provider, c.series.Place, c.series.Further, c.begun = c.branches[place].part.Provider, int(place), nil, true
+	c.series.Track.Periods, c.series.Track.Cells = c.series.Track.Periods[:0], c.series.Track.Cells[:0]
 	for i := range c.series.Key {
 		c.series.Key[i] = uint32(binary.BigEndian.Uint16(key[2*i:]))
 		if int(c.series.Key[i]) >= c.dictionary.Len(i) {
@@ -247,8 +274,7 @@ func (c *collector) further(period int32, at int) {
 		if n.texts[at] == "" {
 			continue
 		}
-		ids := c.flow.Structure.FurtherAttributes()
-		for i, id := range ids {
+		for i, id := range c.ids {
 			if id != n.id {
 				continue
 			}
@@ -256,7 +282,7 @@ func (c *collector) further(period int32, at int) {
 				c.series.Further = map[int32][]string{}
 			}
 			if c.series.Further[period] == nil {
-				c.series.Further[period] = make([]string, len(ids))
+				c.series.Further[period] = make([]string, len(c.ids))
 			}
 			c.series.Further[period][i] = n.texts[at]
 		}
@@ -265,8 +291,8 @@ func (c *collector) further(period int32, at int) {
 
 // flush hands over the series, if it has any cell, and reports whether more are wanted.
 func (c *collector) flush() bool {
-	if c.series != nil {
+	if c.begun {
 		c.endRun()
 	}
-	return c.series == nil || c.series.Track.Len() == 0 || c.yield(c.series)
+	return !c.begun || c.series.Track.Len() == 0 || c.yield(c.series)
 }

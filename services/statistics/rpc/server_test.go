@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -46,10 +47,16 @@ func (n *node) Evaluate(_ context.Context, _ string, _, output any) (string, err
 	return "", json.Unmarshal([]byte(cmp.Or(n.sight, `{"confStatus": ["*"], "embargoed": true}`)), output)
 }
 
-func newNode(t *testing.T, state string) *node {
+func newNode(t testing.TB, state string) *node {
+	t.Helper()
+	return newNodeOn(t, state, postgrestest.New(t, postgres.Migrations))
+}
+
+// newNodeOn returns a node whose database it is.
+func newNodeOn(t testing.TB, state string, pool *pgxpool.Pool) *node {
 	t.Helper()
 	n := &node{caller: internalrpc.Caller{State: state, Service: "gateway", Person: &internalrpc.Person{Subject: "somebody"}}}
-	store := postgres.New(postgrestest.New(t, postgres.Migrations))
+	store := postgres.New(pool)
 	service := statistics.NewService(store, state, time.Now, func() string { return uuid.Must(uuid.NewV7()).String() })
 	server := grpc.NewServer(
 		grpc.UnaryInterceptor(func(ctx context.Context, request any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
@@ -75,7 +82,7 @@ func newNode(t *testing.T, state string) *node {
 }
 
 // shown logs what the caller would not see.
-func shown(t *testing.T, err error) error {
+func shown(t testing.TB, err error) error {
 	made := internalrpc.Status(err)
 	if status.Code(made) == codes.Internal {
 		t.Logf("internal error: %v", err)
@@ -90,7 +97,7 @@ type called struct {
 
 func (c *called) Context() context.Context { return c.ctx }
 
-func (n *node) create(t *testing.T, sets ...*statisticspb.Structures) *statisticspb.CreateStructuresResponse {
+func (n *node) create(t testing.TB, sets ...*statisticspb.Structures) *statisticspb.CreateStructuresResponse {
 	t.Helper()
 	all := &statisticspb.Structures{}
 	for _, set := range sets {
