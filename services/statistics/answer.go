@@ -25,6 +25,7 @@ type answer struct {
 	committed  time.Time
 	send       func(*Page) error
 
+	plain   bool     // every figure is a row, as it comes
 	several bool     // more than one provider may have a key
 	pending []uint32 // the key of the group
 	group   []candidate
@@ -57,6 +58,7 @@ func newAnswer(p *plan, dictionary *Dictionary, own string, providers []string) 
 	if p.limit > 0 {
 		a.left = p.limit
 	}
+	a.plain = p.rest.IsTrue() && p.first == 0 && p.last == 0 && p.offset == 0 && p.limit == 0 && len(p.order) == 0
 	if len(p.order) > 0 {
 		a.sorter = newSorter(p.order, p.flow, dictionary)
 	}
@@ -66,6 +68,9 @@ func newAnswer(p *plan, dictionary *Dictionary, own string, providers []string) 
 // add adds a series, which it does not keep.
 func (a *answer) add(key []uint32, c *candidate) error {
 	if !a.several {
+		if a.plain {
+			return a.pass(key, c)
+		}
 		a.pending = append(a.pending[:0], key...)
 		return a.write(a.keep(c, a.picks[:0]))
 	}
@@ -85,6 +90,27 @@ func (a *answer) add(key []uint32, c *candidate) error {
 	kept.track.Periods = append(kept.track.Periods[:0], c.track.Periods...)
 	kept.track.Cells = append(kept.track.Cells[:0], c.track.Cells...)
 	kept.comments, kept.actions = slices.Clone(c.comments), slices.Clone(c.actions)
+	return nil
+}
+
+// pass writes all figures of a series, of which nothing is left out.
+func (a *answer) pass(key []uint32, c *candidate) error {
+	a.pager.key(key, c.provider)
+	comment, action := "", byte(0)
+	for i, period := range c.track.Periods {
+		if c.comments != nil {
+			comment = c.comments[i]
+		}
+		if c.actions != nil {
+			action = c.actions[i]
+		}
+		a.pager.row(period, c.track.Cells[i], comment, action)
+		if a.pager.rows == pageRows {
+			if err := a.sendPage(); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 

@@ -127,12 +127,7 @@ func (p *pager) row(period int32, cell Cell, comment string, action byte) {
 		p.confAt[cell.ConfStatus] = p.conf.add(statusText(cell.ConfStatus)) + 1
 	}
 	p.conf.codes = append(p.conf.codes, p.confAt[cell.ConfStatus]-1)
-	at, ok := p.commentAt[comment]
-	if !ok {
-		at = p.comments.add(comment)
-		p.commentAt[comment] = at
-	}
-	p.comments.codes = append(p.comments.codes, at)
+	p.comments.codes = append(p.comments.codes, p.comment(comment))
 	if p.withAction {
 		text := string(rune(action))
 		position := slices.Index(p.actions.dictionary, text)
@@ -143,6 +138,19 @@ func (p *pager) row(period int32, cell Cell, comment string, action byte) {
 	}
 	p.values = append(p.values, cell.Value)
 	p.rows++
+}
+
+// comment returns the position of a comment. Most have none, or that of the row before.
+func (p *pager) comment(text string) uint32 {
+	if n := len(p.comments.codes); n > 0 && p.comments.dictionary[p.comments.codes[n-1]] == text {
+		return p.comments.codes[n-1]
+	}
+	at, ok := p.commentAt[text]
+	if !ok {
+		at = p.comments.add(text)
+		p.commentAt[text] = at
+	}
+	return at
 }
 
 // statusText returns the code of a status; "" where there is none.
