@@ -1,8 +1,11 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -35,6 +38,9 @@ func (r *reader) where(ctx context.Context, flow *statistics.Flow, s statistics.
 	if s.Filter.IsTrue() {
 		return w, nil
 	}
+	if w.byKey(s.Filter) {
+		return w, nil
+	}
 	passes, err := w.sql(s.Filter)
 	if err != nil {
 		return nil, err
@@ -43,6 +49,91 @@ func (r *reader) where(ctx context.Context, flow *statistics.Flow, s statistics.
 		JOIN series s ON s.part = c.part AND s.key = c.key`
 	w.condition += ` AND ` + passes
 	return w, nil
+}
+
+const (
+	mostKeys   = 1024 // that are looked up one by one
+	mostRanges = 32   // of keys
+)
+
+// byKey narrows the condition to keys, where the filter allows few codes in the first dimensions, and reports whether that
+// is all that the filter says: then it need not be asked of the series.
+func (w *where) byKey(f filter.Filter) bool {
+	allowed := make([][]uint16, len(w.structure.Dimensions)) // by dimension: nil where any
+	for _, conjunct := range conjuncts(f, nil) {
+		components := conjunct.Components()
+		if len(components) != 1 {
+			continue
+		}
+		dimension := w.structure.Dimension(components[0])
+		if dimension < 0 {
+			continue
+		}
+		codes := []uint16{}
+		for code := range w.dictionary.Len(dimension) {
+			text := w.dictionary.Text(dimension, uint32(code))
+			known := allowed[dimension] == nil || slices.Contains(allowed[dimension], uint16(code)) //nolint:gosec // codes fit a smallint
+			if known && conjunct.Match(func(string) string { return text }) {
+				codes = append(codes, uint16(code)) //nolint:gosec // as above
+			}
+		}
+		allowed[dimension] = codes
+	}
+	prefixes, dimensions := [][]byte{{}}, 0
+	for ; dimensions < len(allowed) && allowed[dimensions] != nil && len(prefixes)*len(allowed[dimensions]) <= mostKeys; dimensions++ {
+		var longer [][]byte
+		for _, prefix := range prefixes {
+			for _, code := range allowed[dimensions] {
+				longer = append(longer, appendKey(bytes.Clone(prefix), code))
+			}
+		}
+		prefixes = longer
+	}
+	if len(prefixes) == 0 {
+		w.condition = "false"
+		return true
+	}
+	if dimensions == len(allowed) {
+		w.args["keys"] = slices.DeleteFunc(prefixes, func(key []byte) bool { return !w.passes(f, key) })
+		w.condition += ` AND c.key = ANY(@keys)`
+		return true
+	}
+	if dimensions > 0 && len(prefixes) <= mostRanges {
+		ranges := make([]string, len(prefixes))
+		for i, prefix := range prefixes {
+			w.args[fmt.Sprintf("from%d", i)], w.args[fmt.Sprintf("until%d", i)] = prefix, after(prefix)
+			ranges[i] = fmt.Sprintf("c.key >= @from%[1]d AND c.key < @until%[1]d", i)
+		}
+		w.condition += ` AND (` + strings.Join(ranges, " OR ") + `)`
+	}
+	return false
+}
+
+// conjuncts appends what has to hold all at once.
+func conjuncts(f filter.Filter, all []filter.Filter) []filter.Filter {
+	if f.Op != filter.OpAnd {
+		return append(all, f)
+	}
+	for _, operand := range f.Operands {
+		all = conjuncts(operand, all)
+	}
+	return all
+}
+
+// passes reports whether a key passes the filter.
+func (w *where) passes(f filter.Filter, key []byte) bool {
+	return f.Match(func(component string) string {
+		dimension := w.structure.Dimension(component)
+		return w.dictionary.Text(dimension, uint32(binary.BigEndian.Uint16(key[2*dimension:])))
+	})
+}
+
+// after returns the first key that does not begin with a prefix. Its last code is below the largest number, see addCodes.
+func after(prefix []byte) []byte {
+	next := bytes.Clone(prefix)
+	last := len(next) - 2
+	binary.BigEndian.PutUint16(next[last:], binary.BigEndian.Uint16(next[last:])+1)
+	return next
 }
 
 func (w *where) sql(f filter.Filter) (string, error) {

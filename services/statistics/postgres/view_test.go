@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -92,7 +93,7 @@ func TestReadingEnds(t *testing.T) {
 	f := flow("F")
 	all := state{}
 	for i := range 20_000 {
-		all[fmt.Sprintf("M a%d x 2024-01", i)] = "1 A - a_rather_long_comment_that_fills_the_buffers_of_the_connection"
+		all[fmt.Sprintf("M a%d x 2024-01", i)] = "1 A - " + strings.Repeat("long", 200) // more than the buffers of a connection hold
 	}
 	change(t, t.Context(), store, f, all)
 	begin := func(ctx context.Context, s statistics.Selector, each func() bool) error {

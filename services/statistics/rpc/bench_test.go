@@ -1,6 +1,7 @@
 package rpc_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,11 +12,11 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/comity-federation/comity/proto/block"
 	statisticspb "github.com/comity-federation/comity/proto/comity/statistics/v1"
 	"github.com/comity-federation/comity/proto/filter"
 	"github.com/comity-federation/comity/proto/wire"
 	"github.com/comity-federation/comity/services/internal/postgrestest"
+	"github.com/comity-federation/comity/services/statistics"
 	"github.com/comity-federation/comity/services/statistics/postgres"
 )
 
@@ -32,7 +33,6 @@ func filled(b *testing.B, pool *pgxpool.Pool, series, months int) *node {
 		Agency: "X", Id: "CUBE", Version: "1.0.0", Dimensions: []*statisticspb.Component{{Id: "FREQ"}},
 		Attributes: []*statisticspb.Component{{Id: "OBS_STATUS"}, {Id: "CONF_STATUS"}, {Id: "UNIT_MEASURE"}},
 	}
-	ids := append([]string{"FREQ"}, cubeDimensions...)
 	for _, id := range cubeDimensions {
 		structure.Dimensions = append(structure.Dimensions, &statisticspb.Component{Id: id})
 	}
@@ -40,39 +40,50 @@ func filled(b *testing.B, pool *pgxpool.Pool, series, months int) *node {
 		DataStructures: []*statisticspb.DataStructure{structure},
 		Dataflows:      []*statisticspb.Dataflow{{Agency: "X", Id: "CUBE", Version: "1.0.0", Structure: cube}},
 	})
-	stream, err := n.Submit(b.Context())
-	if err != nil {
-		b.Fatal(err)
-	}
-	send := func(part *statisticspb.SubmitRequest) {
-		if err := stream.Send(part); err != nil {
-			_, err = stream.CloseAndRecv()
-			b.Fatal(err)
-		}
-	}
-	send(&statisticspb.SubmitRequest{Part: &statisticspb.SubmitRequest_Header{Header: &statisticspb.SubmissionHeader{Dataflow: cube}}})
-	builder := block.NewBuilder(append(ids, block.TimePeriod, "UNIT_MEASURE"), []string{block.ObsValue})
-	for s := range series {
-		row := append([]string{"M"}, cubeKey(s)...)
-		row = append(row, "", "PERSONS")
-		for month := range months {
-			row[len(ids)] = fmt.Sprintf("%d-%02d", 2020+month/12, month%12+1)
-			builder.Append(row, []float64{float64((s*31 + month*7) % 5000)})
-		}
-		if builder.Rows()+months > block.MaxRows/8 {
-			send(&statisticspb.SubmitRequest{Part: &statisticspb.SubmitRequest_Block{Block: wire.BlockToProto(builder.Block())}})
-			builder.Reset()
-		}
-	}
-	send(&statisticspb.SubmitRequest{Part: &statisticspb.SubmitRequest_Block{Block: wire.BlockToProto(builder.Block())}})
-	response, err := stream.CloseAndRecv()
-	if err != nil {
-		b.Fatal(err)
-	}
-	if response.GetSubmission().GetState() != statisticspb.Submission_ACCEPTED {
-		b.Fatal(response.GetSubmission().GetFindings()[0])
+	for from := 0; from < series; from += 50_000 {
+		n.fill(b, from, min(from+50_000, series), months)
 	}
 	return n
+}
+
+// fill stores the series of a run, as an accepted submission would be.
+func (n *node) fill(b *testing.B, from, to, months int) {
+	b.Helper()
+	catalogue, err := n.service.Catalogue(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	flow, err := catalogue.Flow(statistics.Ref{Agency: "X", ID: "CUBE", Version: "1.0.0"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	table := statistics.NewTable(flow.Structure)
+	cell := statistics.Cell{ObsStatus: 'A', ConfStatus: 'F', Attributes: table.AttributeSet([]string{"PERSONS"})}
+	codes := make([]uint32, len(flow.Structure.Dimensions))
+	for s := from; s < to; s++ {
+		for i, code := range append([]string{"M"}, cubeKey(s)...) {
+			codes[i] = table.Code(i, code)
+		}
+		series := table.Series(codes)
+		for month := range months {
+			cell.Value = float64((s*31 + month*7) % 5000)
+			table.Put(series, int32(2020*12+month), cell) //nolint:gosec // small
+		}
+	}
+	err = n.store.Update(b.Context(), func(ctx context.Context, tx statistics.Transaction) error {
+		part := statistics.Part{Dataflow: flow.Ref, Provider: "x"}
+		if err := tx.Lock(ctx, part); err != nil {
+			return err
+		}
+		if err := tx.Apply(ctx, flow, "x", statistics.Diff(table.Empty(), table)); err != nil {
+			return err
+		}
+		_, err := tx.Publish(ctx, "", []statistics.Part{part})
+		return err
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
 }
 
 // cubeKey returns the codes of a series after FREQ.

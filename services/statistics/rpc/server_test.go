@@ -40,10 +40,18 @@ type node struct {
 	statisticspb.StatisticsServiceClient
 	caller internalrpc.Caller // of the calls
 	sight  string             // what they see, as policy says it; "": everything
+
+	policies rpc.Policies // that are asked; nil: sight is the answer
+
+	store   *postgres.Store
+	service *statistics.Service
 }
 
 // Evaluate says what is seen.
-func (n *node) Evaluate(_ context.Context, _ string, _, output any) (string, error) {
+func (n *node) Evaluate(ctx context.Context, rule string, input, output any) (string, error) {
+	if n.policies != nil {
+		return n.policies.Evaluate(ctx, rule, input, output)
+	}
 	return "", json.Unmarshal([]byte(cmp.Or(n.sight, `{"confStatus": ["*"], "embargoed": true}`)), output)
 }
 
@@ -58,6 +66,7 @@ func newNodeOn(t testing.TB, state string, pool *pgxpool.Pool) *node {
 	n := &node{caller: internalrpc.Caller{State: state, Service: "gateway", Person: &internalrpc.Person{Subject: "somebody"}}}
 	store := postgres.New(pool)
 	service := statistics.NewService(store, state, time.Now, func() string { return uuid.Must(uuid.NewV7()).String() })
+	n.store, n.service = store, service
 	server := grpc.NewServer(
 		grpc.UnaryInterceptor(func(ctx context.Context, request any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
 			response, err := handle(internalrpc.WithCaller(ctx, n.caller), request)
