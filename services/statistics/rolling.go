@@ -255,7 +255,7 @@ func (r *rolling) open(group string) error {
 func unpackKey(packed string) []uint32 {
 	key := make([]uint32, len(packed)/4)
 	for i := range key {
-		key[i] = uint32(packed[4*i])<<24 | uint32(packed[4*i+1])<<16 | uint32(packed[4*i+2])<<8 | uint32(packed[4*i+3])
+		key[i] = binary.BigEndian.Uint32([]byte(packed[4*i:]))
 	}
 	return key
 }

@@ -72,9 +72,9 @@ func (w *where) byKey(f filter.Filter) bool {
 		codes := []uint16{}
 		for code := range w.dictionary.Len(dimension) {
 			text := w.dictionary.Text(dimension, uint32(code))
-			known := allowed[dimension] == nil || slices.Contains(allowed[dimension], uint16(code)) //nolint:gosec // codes fit a smallint
+			known := allowed[dimension] == nil || slices.Contains(allowed[dimension], uint16(code))
 			if known && conjunct.Match(func(string) string { return text }) {
-				codes = append(codes, uint16(code)) //nolint:gosec // as above
+				codes = append(codes, uint16(code))
 			}
 		}
 		allowed[dimension] = codes

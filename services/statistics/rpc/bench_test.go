@@ -67,7 +67,7 @@ func (n *node) fill(b *testing.B, from, to, months int) {
 		series := table.Series(codes)
 		for month := range months {
 			cell.Value = float64((s*31 + month*7) % 5000)
-			table.Put(series, int32(2020*12+month), cell) //nolint:gosec // small
+			table.Put(series, int32(2020*12+month), cell)
 		}
 	}
 	err = n.store.Update(b.Context(), func(ctx context.Context, tx statistics.Transaction) error {
@@ -75,7 +75,7 @@ func (n *node) fill(b *testing.B, from, to, months int) {
 		if err := tx.Lock(ctx, part); err != nil {
 			return err
 		}
-		if err := tx.Apply(ctx, flow, "x", statistics.Diff(table.Empty(), table)); err != nil {
+		if err := tx.Apply(ctx, flow, "x", statistics.NewChanges(table)); err != nil {
 			return err
 		}
 		_, err := tx.Publish(ctx, "", []statistics.Part{part})
@@ -155,10 +155,10 @@ func BenchmarkStream(b *testing.B) {
 	}
 	slices.Sort(copied)
 	slices.Sort(streamed)
-	copy, stream := copied[len(copied)/2].Seconds(), streamed[len(streamed)/2].Seconds()
-	b.ReportMetric(copy, "s/copy")
-	b.ReportMetric(stream, "s/stream")
-	b.ReportMetric(copy/stream, "times-copy")
+	copying, streaming := copied[len(copied)/2].Seconds(), streamed[len(streamed)/2].Seconds()
+	b.ReportMetric(copying, "s/copy")
+	b.ReportMetric(streaming, "s/stream")
+	b.ReportMetric(copying/streaming, "times-copy")
 }
 
 // BenchmarkTenMillion asks small questions of ten million figures, and makes sums of all.
