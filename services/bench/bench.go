@@ -28,6 +28,7 @@ type Options struct {
 // bench is a run.
 type bench struct {
 	Options
+	cube
 	node     *node
 	progress io.Writer
 	table    *Table
@@ -55,7 +56,8 @@ func Run(ctx context.Context, o Options, progress io.Writer) (table *Table, err 
 	if err := writeRegion(region, filepath.Join(filepath.Dir(filepath.Dir(o.Program)), "deploy")); err != nil {
 		return nil, fmt.Errorf("describing the region: %w", err)
 	}
-	b := &bench{Options: o, progress: progress, table: &Table{}}
+	// A smaller run has all sections with fewer citizenships: at a hundredth, two of them.
+	b := &bench{Options: o, cube: cube{max(int(citizenships*o.Scale), 2)}, progress: progress, table: &Table{}}
 	if b.node, err = startNode(ctx, o.Program, filepath.Join(o.Directory, "sandbox"), region, o.BasePort); err != nil {
 		return nil, fmt.Errorf("starting the node: %w", err)
 	}
@@ -90,8 +92,8 @@ func Run(ctx context.Context, o Options, progress io.Writer) (table *Table, err 
 	return b.table, nil
 }
 
-// scaled returns a number of figures or series at the scale of the run.
-func (b *bench) scaled(n int) int { return max(int(float64(n)*b.Scale), 100) }
+// scaled returns a number of events at the scale of the run.
+func (b *bench) scaled(n int) int { return max(int(float64(n)*b.Scale), 1000) }
 
 // median returns the median duration of the rounds of run, which is told the round.
 func (b *bench) median(run func(round int) (time.Duration, error)) (time.Duration, error) {

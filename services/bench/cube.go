@@ -6,14 +6,20 @@ import (
 	"strconv"
 )
 
-// The made-up cube: 100 sections × 250 citizenships × 2 sexes × 6 ages, 300,000 series by month from January 2020.
 const (
 	sections     = 100
-	citizenships = 250
-	allSeries    = sections * perSection
-	perSection   = citizenships * 2 * 6
+	citizenships = 250 // at most
 	firstYear    = 2020
 )
+
+// cube is made up: 100 sections × some citizenships × 2 sexes × 6 ages, in the order of sections, by month from January 2020.
+type cube struct{ citizenships int }
+
+// perSection returns how many series a section has.
+func (c cube) perSection() int { return c.citizenships * 2 * 6 }
+
+// series returns how many series there are: with 250 citizenships 300,000.
+func (c cube) series() int { return sections * c.perSection() }
 
 // dimensions are those of the data structure that states share, in key order.
 func dimensions() []string {
@@ -37,13 +43,13 @@ func citizenship(i int) string { return fmt.Sprintf("C%03d", i) }
 type place struct{ section, citizenship, sex, age int }
 
 // placeOf returns the place of series number i.
-func placeOf(i int) place {
-	return place{i / perSection % sections, i / 12 % citizenships, i / 6 % 2, i % 6}
+func (c cube) placeOf(i int) place {
+	return place{i / c.perSection(), i / 12 % c.citizenships, i / 6 % 2, i % 6}
 }
 
 // key returns the codes of series number i in the shared structure.
-func key(i int) []string {
-	p := placeOf(i)
+func (c cube) key(i int) []string {
+	p := c.placeOf(i)
 	borders := []string{"LAND", "SEA", "AIR"}
 	return []string{
 		"M", "NZ", "1A", section(p.section), borders[p.section%3], citizenship(p.citizenship), sexes()[p.sex], ages()[p.age], "_T",
@@ -51,17 +57,17 @@ func key(i int) []string {
 }
 
 // nativeKey returns its labels in the national structure.
-func nativeKey(i int) []string {
-	p := placeOf(i)
+func (c cube) nativeKey(i int) []string {
+	p := c.placeOf(i)
 	return []string{"M", "Sector " + strconv.Itoa(p.section), citizenship(p.citizenship), []string{"Female", "Male"}[p.sex], "group " + strconv.Itoa(p.age)}
 }
 
 // value returns the figure of series number i in a month, from 0: small counts are frequent, large ones are rare, they follow the
 // year, and sections differ in size. edition says how often it was revised.
-func value(i, month, edition int) int {
+func (c cube) value(i, month, edition int) int {
 	h := uint64(i)*0x9E3779B97F4A7C15 + 0x1234567 //nolint:gosec // any number does
 	h ^= h >> 29
-	level := 3 + int(float64(h%97*(h%97))/5*math.Pow(0.7, float64(placeOf(i).section/10))) // from below 2,000 down
+	level := 3 + int(float64(h%97*(h%97))/5*math.Pow(0.7, float64(c.placeOf(i).section/10))) // from below 2,000 down
 	season := []int{0, 1, 3, 6, 9, 12, 13, 11, 8, 5, 2, 1}[month%12]
 	return level + level*season/20 + (i+month)%3 + edition
 }
@@ -71,6 +77,7 @@ func period(month int) string { return fmt.Sprintf("%d-%02d", firstYear+month/12
 
 // rows are figures of the cube: those of some series in some months.
 type rows struct {
+	cube
 	from, series int // the series from this one on
 	month        int // the months from this one on
 	months       int
@@ -103,7 +110,7 @@ func (r rows) csv(dataflow string, columns []string, key func(int) []string) []b
 		}
 		for m, name := range periods {
 			text = append(append(append(text, front...), name...), ',')
-			text = strconv.AppendInt(text, int64(value(i, r.month+m, r.edition)), 10)
+			text = strconv.AppendInt(text, int64(r.value(i, r.month+m, r.edition)), 10)
 			text = append(text, ",A\n"...)
 		}
 	}

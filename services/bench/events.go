@@ -25,7 +25,7 @@ const kinds = 3000
 func (b *bench) events(ctx context.Context) error {
 	batch := b.scaled(records)
 	columns := dimensions()
-	blocks := eventBlocks(batch, columns)
+	blocks := b.eventBlocks(batch, columns)
 	messages := make([]*statisticspb.RecordEventsRequest, len(blocks))
 	for i, each := range blocks {
 		messages[i] = &statisticspb.RecordEventsRequest{Part: &statisticspb.RecordEventsRequest_Block{Block: wire.BlockToProto(each)}}
@@ -68,14 +68,14 @@ func (b *bench) events(ctx context.Context) error {
 }
 
 // eventBlocks returns records of one month, of kinds some of which are a hundred times as frequent as others.
-func eventBlocks(n int, columns []string) []*block.Block {
+func (b *bench) eventBlocks(n int, columns []string) []*block.Block {
 	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same events in every run
 	builder := block.NewBuilder(append(append([]string{}, columns...), block.TimePeriod), nil)
 	var blocks []*block.Block
 	texts := make([]string, len(columns)+1)
 	for i := range n {
 		kind := min(int(random.ExpFloat64()*kinds/5), kinds-1)
-		copy(texts, key(kind*97%allSeries))
+		copy(texts, b.key(kind*97%b.series()))
 		texts[len(columns)] = period(0)
 		builder.Append(texts, nil)
 		if builder.Rows() == block.MaxRows || i == n-1 {

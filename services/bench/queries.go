@@ -22,9 +22,9 @@ const (
 )
 
 // seriesRequest asks for one series.
-func seriesRequest(dataflow string, i int) *statisticspb.QueryRequest {
+func (b *bench) seriesRequest(dataflow string, i int) *statisticspb.QueryRequest {
 	request := &statisticspb.QueryRequest{Dataflow: dataflow}
-	for at, code := range key(i) {
+	for at, code := range b.key(i) {
 		request.Selections = append(request.Selections, &statisticspb.Selection{Dimension: dimensions()[at], Codes: []string{code}})
 	}
 	return request
@@ -92,7 +92,7 @@ func (b *bench) readSeries(ctx context.Context, dataflow string, series int) err
 	for i := range lookups + lookups/10 {
 		wanted := int(uint64(i) * 2654435761 % uint64(series)) //nolint:gosec // all over the store, the same in every run
 		q := statistics.Query{Dataflow: ref, Sight: statistics.Everything()}
-		for at, code := range key(wanted) {
+		for at, code := range b.key(wanted) {
 			q.Selections = append(q.Selections, statistics.Selection{Dimension: dimensions()[at], Codes: []string{code}})
 		}
 		rows := 0
@@ -103,7 +103,7 @@ func (b *bench) readSeries(ctx context.Context, dataflow string, series int) err
 			return fmt.Errorf("series %d has %d figures: %w", wanted, rows, err)
 		}
 		begin = time.Now()
-		if _, err := b.node.query(ctx, seriesRequest(dataflow, wanted)); err != nil {
+		if _, err := b.node.query(ctx, b.seriesRequest(dataflow, wanted)); err != nil {
 			return err
 		}
 		if i >= lookups/10 { // the first fill caches
@@ -117,7 +117,7 @@ func (b *bench) readSeries(ctx context.Context, dataflow string, series int) err
 
 // reads measures one series at ten million, against the same at a million, and what there is under a condition.
 func (b *bench) reads(ctx context.Context) error {
-	if err := b.readSeries(ctx, large, b.scaled(allSeries)/fills*fills); err != nil {
+	if err := b.readSeries(ctx, large, b.series()); err != nil {
 		return err
 	}
 	at10, at1 := b.lookups[1], b.lookups[0]
@@ -143,7 +143,7 @@ func (b *bench) reads(ctx context.Context) error {
 			return fmt.Errorf("availability: %w", err)
 		}
 		took[i] = time.Since(begin)
-		if d := answer.GetDimensions(); len(d) != 1 || len(d[0].GetCodes()) != min(citizenships, (b.scaled(allSeries)/fills*fills+11)/12) {
+		if d := answer.GetDimensions(); len(d) != 1 || len(d[0].GetCodes()) != b.citizenships {
 			return errors.New("availability: other citizenships are there than were submitted")
 		}
 	}

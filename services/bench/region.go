@@ -127,17 +127,18 @@ func hierarchy(id string, n int, code func(int) string) *statisticspb.Codelist {
 
 // maps returns what leads from the national dataflows to the shared ones.
 func maps() (codes []*statisticspb.RepresentationMap, flows []*statisticspb.StructureMap) {
+	c := cube{citizenships}
 	areas := &statisticspb.RepresentationMap{Agency: "BENCH", Id: "AREA", Version: "1.0.0", Names: english("Areas")}
 	for i := range sections {
-		areas.Mappings = append(areas.Mappings, mapping(nativeKey(i * perSection)[1], key(i * perSection)[3:5]...))
+		areas.Mappings = append(areas.Mappings, mapping(c.nativeKey(i * c.perSection())[1], c.key(i * c.perSection())[3:5]...))
 	}
 	genders := &statisticspb.RepresentationMap{Agency: "BENCH", Id: "GENDER", Version: "1.0.0", Names: english("Genders")}
 	for i := range sexes() {
-		genders.Mappings = append(genders.Mappings, mapping(nativeKey(6 * i)[3], sexes()[i]))
+		genders.Mappings = append(genders.Mappings, mapping(c.nativeKey(6 * i)[3], sexes()[i]))
 	}
 	groups := &statisticspb.RepresentationMap{Agency: "BENCH", Id: "AGE_GROUP", Version: "1.0.0", Names: english("Age groups")}
 	for i := range ages() {
-		groups.Mappings = append(groups.Mappings, mapping(nativeKey(i)[4], ages()[i]))
+		groups.Mappings = append(groups.Mappings, mapping(c.nativeKey(i)[4], ages()[i]))
 	}
 	for i := range 2 * maxRounds {
 		flows = append(flows, &statisticspb.StructureMap{

@@ -33,11 +33,11 @@ func (b *bench) fill(ctx context.Context) error {
 		answers <- a
 	}()
 	b.node.forgetPeaks()
-	series := b.scaled(allSeries) / fills
+	series := b.series() / fills
 	took := time.Duration(0)
 	for i := range fills {
-		r := rows{from: i * series, series: series, months: historyMonths}
-		file := r.csv(large, dimensions(), key)
+		r := rows{cube: b.cube, from: i * series, series: series, months: historyMonths}
+		file := r.csv(large, dimensions(), b.key)
 		begin := time.Now()
 		if err := b.node.submit(ctx, large, "", file); err != nil {
 			return fmt.Errorf("part %d: %w", i+1, err)
@@ -79,7 +79,7 @@ func (b *bench) askSmall(ctx context.Context) ([]time.Duration, error) {
 	var took []time.Duration
 	for i := 0; ctx.Err() == nil; i++ {
 		begin := time.Now()
-		_, err := b.node.query(ctx, seriesRequest(small, i*7919%b.scaled(allSeries/10)))
+		_, err := b.node.query(ctx, b.seriesRequest(small, i*7919%(b.series()/10)))
 		if ctx.Err() != nil {
 			break
 		}
@@ -111,29 +111,29 @@ func (n *node) stored(ctx context.Context) (bytes int64, err error) {
 
 // revisions measures figures that change what is stored in the large dataflow.
 func (b *bench) revisions(ctx context.Context) error {
-	all := b.scaled(allSeries)
+	all := b.series()
 	tenth := all / 10
 	for _, each := range []struct {
 		what   string
 		rounds []rows // each other figures
 	}{
-		{"revise 10 % of 10 M: a tenth of the series", []rows{{series: tenth, months: historyMonths, edition: 1}}},
-		{"revise 9 % of 10 M: three months of all series", []rows{{series: all, months: 3, month: historyMonths - 3, edition: 2}}},
+		{"revise 10 % of 10 M: a tenth of the series", []rows{{cube: b.cube, series: tenth, months: historyMonths, edition: 1}}},
+		{"revise 9 % of 10 M: three months of all series", []rows{{cube: b.cube, series: all, months: 3, month: historyMonths - 3, edition: 2}}},
 		{"one new month for 100,000 series", []rows{
-			{series: all / 3, months: 1, month: historyMonths},
-			{from: all / 3, series: all / 3, months: 1, month: historyMonths},
-			{from: 2 * (all / 3), series: all / 3, months: 1, month: historyMonths},
+			{cube: b.cube, series: all / 3, months: 1, month: historyMonths},
+			{cube: b.cube, from: all / 3, series: all / 3, months: 1, month: historyMonths},
+			{cube: b.cube, from: 2 * (all / 3), series: all / 3, months: 1, month: historyMonths},
 		}},
 		{"one new month for 100,000 series, the first of a year", []rows{
-			{series: all / 3, months: 1, month: historyMonths + 2},
-			{from: all / 3, series: all / 3, months: 1, month: historyMonths + 2},
-			{from: 2 * (all / 3), series: all / 3, months: 1, month: historyMonths + 2},
+			{cube: b.cube, series: all / 3, months: 1, month: historyMonths + 2},
+			{cube: b.cube, from: all / 3, series: all / 3, months: 1, month: historyMonths + 2},
+			{cube: b.cube, from: 2 * (all / 3), series: all / 3, months: 1, month: historyMonths + 2},
 		}},
 	} {
 		b.node.forgetPeaks()
 		took := make([]time.Duration, len(each.rounds))
 		for round, r := range each.rounds {
-			file := r.csv(large, dimensions(), key)
+			file := r.csv(large, dimensions(), b.key)
 			begin := time.Now()
 			if err := b.node.submit(ctx, large, "", file); err != nil {
 				return fmt.Errorf("%s: %w", each.what, err)

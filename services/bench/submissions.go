@@ -12,21 +12,21 @@ import (
 const million = 1_000_000
 
 // newFigures are a million figures: 100,000 series of ten months.
-func (b *bench) newFigures() rows { return rows{series: b.scaled(million / 10), months: 10} }
+func (b *bench) newFigures() rows { return rows{cube: b.cube, series: b.series() / 3, months: 10} }
 
 // submissions measures new figures of a shared dataflow as SDMX-CSV through REST, against the same rows as \copy puts them into a
 // flat table.
 func (b *bench) submissions(ctx context.Context) error {
 	// What is read as one series of a million: 30,000 series of 34 months.
-	first := rows{series: b.scaled(allSeries / 10), months: historyMonths}
-	if err := b.node.submit(ctx, small, "", first.csv(small, dimensions(), key)); err != nil {
+	first := rows{cube: b.cube, series: b.series() / 10, months: historyMonths}
+	if err := b.node.submit(ctx, small, "", first.csv(small, dimensions(), b.key)); err != nil {
 		return err
 	}
 	if err := b.readSeries(ctx, small, first.series); err != nil {
 		return err
 	}
 	r := b.newFigures()
-	file := r.csv("", dimensions(), key)
+	file := r.csv("", dimensions(), b.key)
 	flat, err := b.median(func(round int) (time.Duration, error) {
 		return b.node.copyText(ctx, fmt.Sprintf("flat%d", round), dimensions(), file)
 	})
@@ -42,7 +42,7 @@ func (b *bench) submissions(ctx context.Context) error {
 	b.node.forgetPeaks()
 	took, err := b.median(func(round int) (time.Duration, error) {
 		dataflow := fmt.Sprintf(plain, round)
-		file := r.csv(dataflow, dimensions(), key)
+		file := r.csv(dataflow, dimensions(), b.key)
 		begin := time.Now()
 		err := b.node.submit(ctx, dataflow, "", file)
 		return time.Since(begin), err
@@ -78,7 +78,7 @@ func (b *bench) rate(what string, figures int, took, compared time.Duration, sha
 // file that a layout reads.
 func (b *bench) derivations(ctx context.Context) error {
 	r := b.newFigures()
-	file := r.csv("", nativeDimensions(), nativeKey)
+	file := r.csv("", nativeDimensions(), b.nativeKey)
 	flat, err := b.median(func(round int) (time.Duration, error) {
 		return b.node.copyText(ctx, fmt.Sprintf("native%d", round), nativeDimensions(), file)
 	})
@@ -91,7 +91,7 @@ func (b *bench) derivations(ctx context.Context) error {
 			dataflow, id := fmt.Sprintf(native, round+i*maxRounds), ""
 			upload := file
 			if i == 0 {
-				upload = r.csv(dataflow, nativeDimensions(), nativeKey)
+				upload = r.csv(dataflow, nativeDimensions(), b.nativeKey)
 			} else {
 				id = fmt.Sprintf(layout, round+i*maxRounds)
 			}
@@ -119,13 +119,13 @@ func (n *node) dropRounds(ctx context.Context, prefix string, rounds int) error 
 // atOnce measures four submissions to four dataflows, one after another and at once.
 func (b *bench) atOnce(ctx context.Context) error {
 	const lanes = 4
-	r := rows{series: b.scaled(million / 10 / lanes), months: 10}
+	r := rows{cube: b.cube, series: b.series() / 3 / lanes, months: 10}
 	next := 0
 	files := func() (dataflows []string, content [][]byte) {
 		for range lanes {
 			dataflow := fmt.Sprintf(quarter, next)
 			next++
-			dataflows, content = append(dataflows, dataflow), append(content, r.csv(dataflow, dimensions(), key))
+			dataflows, content = append(dataflows, dataflow), append(content, r.csv(dataflow, dimensions(), b.key))
 		}
 		return dataflows, content
 	}

@@ -50,22 +50,23 @@ func TestQuantile(t *testing.T) {
 
 func TestCube(t *testing.T) {
 	t.Parallel()
+	c := cube{citizenships}
 	t.Run("it has no series twice, in either structure", func(t *testing.T) {
 		t.Parallel()
-		for _, key := range []func(int) []string{key, nativeKey} {
+		for _, key := range []func(int) []string{c.key, c.nativeKey} {
 			seen := map[string]bool{}
-			for i := range allSeries {
+			for i := range c.series() {
 				seen[strings.Join(key(i), ".")] = true
 			}
-			if len(seen) != allSeries {
-				t.Errorf("%d keys of %d series", len(seen), allSeries)
+			if len(seen) != c.series() {
+				t.Errorf("%d keys of %d series", len(seen), c.series())
 			}
 		}
 	})
 	t.Run("it writes a row for each figure, and a revised one differs", func(t *testing.T) {
 		t.Parallel()
-		r := rows{from: 5, series: 2, month: 11, months: 2}
-		first := string(r.csv(large, dimensions(), key))
+		r := rows{cube: c, from: 5, series: 2, month: 11, months: 2}
+		first := string(r.csv(large, dimensions(), c.key))
 		if n := strings.Count(first, "\n"); n != 1+r.count() {
 			t.Errorf("%d lines for %d figures", n, r.count())
 		}
@@ -74,7 +75,7 @@ func TestCube(t *testing.T) {
 		}
 		before := strings.Split(first, "\n")
 		r.edition = 1
-		for i, line := range strings.Split(string(r.csv(large, dimensions(), key)), "\n")[1 : 1+r.count()] {
+		for i, line := range strings.Split(string(r.csv(large, dimensions(), c.key)), "\n")[1 : 1+r.count()] {
 			if line == before[i+1] {
 				t.Errorf("%s is not revised", line)
 			}
