@@ -61,7 +61,7 @@ const layerColumns = `c.rev, c.mask, c.vals, c.obs, c.conf, c.ages, c.notes`
 // readLayer reads a layer from layerColumns in their binary forms. It shares their memory but where own is true.
 func readLayer(raw [][]byte, own bool) layer {
 	l := layer{
-		rev: int64(binary.BigEndian.Uint64(raw[0])), mask: binary.BigEndian.Uint64(raw[1]), //nolint:gosec // an int8
+		rev: int64(binary.BigEndian.Uint32(raw[0])), mask: binary.BigEndian.Uint64(raw[1]),
 		vals: raw[2], obs: raw[3], conf: raw[4], ages: raw[5], notes: raw[6],
 	}
 	if own {

@@ -7,7 +7,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
-	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"testing"
@@ -198,10 +198,12 @@ func each(blocks []*block.Block) iter.Seq2[*block.Block, error] {
 // submit submits blocks to a dataflow and returns how long it took.
 func (w *benchWorld) submit(b *testing.B, dataflow string, blocks []*block.Block) (time.Duration, *statistics.Submission) {
 	b.Helper()
-	runtime.GC()
+	debug.FreeOSMemory()
+	peak()
 	begin := time.Now()
 	submission, err := w.service.Submit(b.Context(), statistics.Header{Dataflow: statistics.Ref{Agency: "B", ID: dataflow, Version: "1.0.0"}}, statistics.Content{Blocks: each(blocks)})
 	took := time.Since(begin)
+	b.ReportMetric(peak(), "MiB")
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -378,15 +380,34 @@ func (w *benchWorld) load(b *testing.B, f figures) {
 		blocks, _ := year.blocks()
 		w.submit(b, "F0", blocks)
 	}
-	w.reportSize(b, f.series*f.months)
+	b.Logf("%.1f B/obs before", w.size(b)/float64(f.series*f.months))
 }
 
 func (w *benchWorld) reportSize(b *testing.B, observations int) {
 	b.Helper()
-	var size int64
+	b.ReportMetric(w.size(b)/float64(observations), "B/obs")
+}
+
+// size returns how many bytes the figures take on the disk, with their indexes.
+func (w *benchWorld) size(b *testing.B) (size float64) {
+	b.Helper()
 	err := w.pool.QueryRow(b.Context(), `SELECT sum(pg_total_relation_size(c)) FROM unnest(ARRAY['cur', 'hist', 'series']::regclass[]) c`).Scan(&size)
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.ReportMetric(float64(size)/float64(observations), "B/obs")
+	return size
+}
+
+// peak returns the most memory that was resident since the last call, in MiB; 0 where the system does not tell.
+func peak() float64 {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0
+	}
+	var kib float64
+	if _, after, ok := strings.Cut(string(status), "VmHWM:"); ok {
+		_, _ = fmt.Sscan(after, &kib)
+	}
+	_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0o600) // else the peak is that of the whole run
+	return kib / 1024
 }

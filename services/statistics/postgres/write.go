@@ -625,7 +625,7 @@ func (w *writer) copyCur(ctx context.Context, count int, row func(i int) (*runEd
 		if err != nil {
 			return false, err
 		}
-		r.int8(l.rev)
+		r.int4(int32(l.rev))  //nolint:gosec // see the table revision
 		r.int8(int64(l.mask)) //nolint:gosec // at most 53 bits
 		r.int4(w.part.id)
 		r.int4(e.blk)
@@ -646,8 +646,8 @@ func (w *writer) copyHist(ctx context.Context, gone []row) error {
 		}
 		p := &gone[0]
 		gone = gone[1:]
-		r.int8(p.layer.rev)
-		r.int8(w.part.rev)
+		r.int4(int32(p.layer.rev))  //nolint:gosec // see the table revision
+		r.int4(int32(w.part.rev))   //nolint:gosec // as above
 		r.int8(int64(p.layer.mask)) //nolint:gosec // at most 53 bits
 		r.int4(w.part.id)
 		r.int4(p.edit.blk)

@@ -72,7 +72,7 @@ CREATE TABLE part (
 -- The revisions of a part, numbered from 1 in it; number is that of the node.
 CREATE TABLE revision (
     part         int         NOT NULL,
-    rev          bigint      NOT NULL CHECK (rev >= 1),
+    rev          bigint      NOT NULL CHECK (rev BETWEEN 1 AND 2147483647),
     number       bigint      NOT NULL CHECK (number >= 1),
     committed_at timestamptz NOT NULL,
     PRIMARY KEY (part, rev)
@@ -124,8 +124,8 @@ CREATE TABLE series (
 -- cur holds the cells that were not taken away. A run has several rows where revisions came upon it: of two that have a cell,
 -- the later one counts, so a row is never changed; when there are several, they become one.
 CREATE TABLE cur (
-    rev   bigint NOT NULL CHECK (rev >= 1),
     mask  bigint NOT NULL CHECK (mask > 0),
+    rev   int    NOT NULL CHECK (rev >= 1),
     part  int    NOT NULL,
     blk   int    NOT NULL,
     key   bytea  NOT NULL,
@@ -133,16 +133,17 @@ CREATE TABLE cur (
     obs   bytea  NOT NULL,
     conf  bytea  NOT NULL,
     ages  bytea  NOT NULL,
-    notes text   NOT NULL,
-    PRIMARY KEY (part, key, blk, rev)
+    notes text   NOT NULL
 );
+-- No primary key: without rev, all rows of a run share an entry of the index, which makes a row half as large.
+CREATE INDEX cur_key ON cur (part, key, blk);
 CREATE INDEX cur_rev ON cur USING brin (rev);
 
 -- hist holds cells that cur had until before revision rev_to, and has no more: later ones stand in their place, or none.
 CREATE TABLE hist (
-    rev    bigint NOT NULL CHECK (rev >= 1),
-    rev_to bigint NOT NULL,
     mask   bigint NOT NULL CHECK (mask > 0),
+    rev    int    NOT NULL CHECK (rev >= 1),
+    rev_to int    NOT NULL,
     part   int    NOT NULL,
     blk    int    NOT NULL,
     key    bytea  NOT NULL,
