@@ -141,9 +141,8 @@ func (c *Changes) tell(report *Report, rule string, severity Severity, of fate, 
 			continue
 		}
 		cell := c.cells.tracks[s].Cells[i]
-		was := c.before.find(c.cells.Key(s)).At(c.cells.tracks[s].Periods[i])
 		report.Add(Finding{
-			Rule: rule, Severity: severity, Line: int(cell.Line), Values: c.key(s, i), Message: message(cellText(was), cellText(cell)),
+			Rule: rule, Severity: severity, Line: int(cell.Line), Values: c.key(s, i), Message: message(cellText(c.was(s, i)), cellText(cell)),
 		})
 	}
 	if told > maxToldCells {

@@ -25,9 +25,10 @@ const (
 // Cell takes it away. [Transaction.Compare] makes them.
 type Changes struct {
 	cells   *Table
-	before  *Table // what is revised or deleted, as it is stored
-	fates   []fate // by cell, those of a series after each other
-	offsets []int  // of the series in fates
+	fates   []fate  // by cell, those of a series after each other
+	offsets []int   // of the series in fates
+	before  []Cell  // what is revised or deleted, as it is stored
+	places  []int32 // in before, by cell; nil: nothing is there
 	counts  ChangeCounts
 	missing int
 
@@ -36,7 +37,7 @@ type Changes struct {
 
 // NewChanges returns the changes that cells make where nothing is stored.
 func NewChanges(cells *Table) *Changes {
-	c := &Changes{cells: cells, before: cells.Empty(), offsets: make([]int, len(cells.tracks))}
+	c := &Changes{cells: cells, offsets: make([]int, len(cells.tracks))}
 	n := 0
 	for s := range cells.tracks {
 		c.offsets[s] = n
@@ -55,7 +56,7 @@ func NewChanges(cells *Table) *Changes {
 	return c
 }
 
-// Was says that the i-th cell of a series is stored as before, which is another.
+// Was says that the i-th cell of a series is stored as before, which is another, with further attributes of the table.
 func (c *Changes) Was(series, i int, before Cell) {
 	to := isRevised
 	if c.fate(series, i) == isMissing {
@@ -67,7 +68,28 @@ func (c *Changes) Was(series, i int, before Cell) {
 		c.counts.Revised++
 	}
 	c.fates[c.offsets[series]+i] = to
-	c.before.Put(c.before.Series(c.cells.Key(series)), c.cells.tracks[series].Periods[i], before)
+	if c.places == nil {
+		c.places = make([]int32, len(c.fates))
+	}
+	c.places[c.offsets[series]+i] = int32(len(c.before)) //nolint:gosec // memory ends before
+	c.before = append(c.before, before)
+}
+
+// was returns how the i-th cell of a series is stored, where it is revised or deleted; else the zero Cell.
+func (c *Changes) was(series, i int) Cell {
+	if f := c.fate(series, i); f != isRevised && f != isDeleted {
+		return Cell{}
+	}
+	return c.before[c.places[c.offsets[series]+i]]
+}
+
+// stored returns a table of what is revised or deleted, as it is stored.
+func (c *Changes) stored() *Table {
+	stored := c.cells.Empty()
+	for s, i := range c.each(func(f fate) bool { return f == isRevised || f == isDeleted }) {
+		stored.Put(stored.Series(c.cells.Key(s)), c.cells.tracks[s].Periods[i], c.was(s, i))
+	}
+	return stored
 }
 
 // Same says that the i-th cell of a series is stored as it is.
@@ -81,9 +103,6 @@ func (c *Changes) fate(series, i int) fate { return c.fates[c.offsets[series]+i]
 
 // Table returns the cells. Not all of them change.
 func (c *Changes) Table() *Table { return c.cells }
-
-// Before returns an empty table for cells as they are stored: their further attributes are sets of it.
-func (c *Changes) Before() *Table { return c.before }
 
 // Changes reports whether the i-th cell of a series changes.
 func (c *Changes) Changes(series, i int) bool { return c.fate(series, i) <= isDeleted }

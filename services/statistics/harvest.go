@@ -76,7 +76,7 @@ func (c *change) deriveBy(ctx context.Context, tx Reader, d *derivation) (made, 
 		return made{}, nil, err
 	}
 	m := made{by: d, cells: deriver.Table(), had: deriver.Table().Empty()}
-	cells, before := c.own.cells, c.own.before
+	cells, before := c.own.cells, c.own.stored()
 	now := newSeriesDeriver(deriver, cells, true)
 	for s := range cells.tracks {
 		use := func(i int) bool { return c.own.fate(s, i) <= isRevised }

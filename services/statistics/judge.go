@@ -102,14 +102,9 @@ func (v *verdict) keep(ctx context.Context, tx Transaction, submission *Submissi
 // revised gives the figures of the part that change. A key is valid until the next one is given.
 func (c *change) revised() iter.Seq[revisedCell] {
 	return func(yield func(revisedCell) bool) {
-		cells, before := c.own.cells, (*Track)(nil)
-		last := -1
 		for s, i := range c.own.each(func(f fate) bool { return f <= isDeleted }) {
-			if s != last {
-				before, last = c.own.before.find(cells.Key(s)), s
-			}
-			track := cells.Track(s)
-			if !yield(revisedCell{Key: cells.Key(s), Period: track.Periods[i], Before: before.At(track.Periods[i]), After: track.Cells[i]}) {
+			track := c.own.cells.Track(s)
+			if !yield(revisedCell{Key: c.own.cells.Key(s), Period: track.Periods[i], Before: c.own.was(s, i), After: track.Cells[i]}) {
 				return
 			}
 		}

@@ -2,6 +2,7 @@ package statistics
 
 import (
 	"cmp"
+	"encoding/binary"
 	"fmt"
 	"math"
 	"slices"
@@ -395,15 +396,16 @@ func (t *Table) merge(series int, track *Track) {
 // groupByRest groups the series that differ in FREQ alone, in the order in which they first come.
 func groupByRest(t *Table) (groups map[string][]int, order []string) {
 	groups = map[string][]int{}
-	key := make([]uint32, len(t.structure.Dimensions))
+	var packed []byte
 	for s := range t.tracks {
-		copy(key, t.Key(s))
-		key[0] = 0
-		t.pack(key)
-		if _, ok := groups[string(t.packed)]; !ok {
-			order = append(order, string(t.packed))
+		packed = packed[:0]
+		for _, code := range t.Key(s)[1:] {
+			packed = binary.BigEndian.AppendUint32(packed, code)
 		}
-		groups[string(t.packed)] = append(groups[string(t.packed)], s)
+		if _, ok := groups[string(packed)]; !ok {
+			order = append(order, string(packed))
+		}
+		groups[string(packed)] = append(groups[string(packed)], s)
 	}
 	return groups, order
 }

@@ -1,7 +1,6 @@
 package statistics
 
 import (
-	"encoding/binary"
 	"iter"
 	"maps"
 	"math"
@@ -135,9 +134,8 @@ type Table struct {
 	dictionary *Dictionary
 	keys       []uint32 // those of series i from i*len(Dimensions)
 	tracks     []Track
-	series     map[string]int
+	series     seriesIndex
 	sets       *Dictionary // its one dimension holds the sets of further attributes, joined
-	packed     []byte      // scratch of Series
 	cells      int
 }
 
@@ -149,7 +147,7 @@ const setSeparator = "\x00"
 
 // NewTable returns an empty table of the structure.
 func NewTable(s *DataStructure) *Table {
-	t := &Table{structure: s, further: s.FurtherAttributes(), dictionary: NewDictionary(len(s.Dimensions)), series: map[string]int{}}
+	t := &Table{structure: s, further: s.FurtherAttributes(), dictionary: NewDictionary(len(s.Dimensions))}
 	t.sets = NewDictionary(1)
 	t.AttributeSet(make([]string, len(t.further)))
 	return t
@@ -160,7 +158,7 @@ func NewTable(s *DataStructure) *Table {
 // only one goroutine may use both.
 func (t *Table) Empty() *Table {
 	empty := *t
-	empty.keys, empty.tracks, empty.series, empty.packed, empty.cells = nil, nil, map[string]int{}, nil, 0
+	empty.keys, empty.tracks, empty.series, empty.cells = nil, nil, seriesIndex{}, 0
 	return &empty
 }
 
@@ -168,7 +166,7 @@ func (t *Table) Empty() *Table {
 func (t *Table) clone() *Table {
 	clone := *t
 	clone.dictionary, clone.sets = t.dictionary.Clone(), t.sets.Clone()
-	clone.keys, clone.series, clone.packed = slices.Clone(t.keys), maps.Clone(t.series), nil
+	clone.keys, clone.series = slices.Clone(t.keys), t.series.clone()
 	clone.tracks = make([]Track, len(t.tracks))
 	for s, track := range t.tracks {
 		clone.tracks[s] = Track{Periods: slices.Clip(track.Periods), Cells: slices.Clip(track.Cells)} // copied when it grows
@@ -178,7 +176,7 @@ func (t *Table) clone() *Table {
 
 // clear takes all series away, and keeps the numbers of codes and sets.
 func (t *Table) clear() {
-	clear(t.series)
+	t.series.clear()
 	t.keys, t.tracks, t.cells = t.keys[:0], t.tracks[:0], 0
 }
 
@@ -193,11 +191,10 @@ func (t *Table) Code(dimension int, text string) uint32 { return t.dictionary.Ad
 
 // Series returns the number of the series with these codes, one for each dimension; a new one where there is none.
 func (t *Table) Series(codes []uint32) int {
-	t.pack(codes)
-	n, ok := t.series[string(t.packed)]
+	n, ok := t.series.find(t.keys, codes)
 	if !ok {
 		n = len(t.tracks)
-		t.series[string(t.packed)] = n
+		t.series.add(t.keys, codes, n)
 		t.keys = append(t.keys, codes...)
 		var track Track
 		if n > 0 { // series mostly have as many cells as the one before
@@ -211,9 +208,7 @@ func (t *Table) Series(codes []uint32) int {
 
 // number returns the number of the series with the codes, if there is one.
 func (t *Table) number(codes []uint32) (series int, ok bool) {
-	t.pack(codes)
-	series, ok = t.series[string(t.packed)]
-	return series, ok
+	return t.series.find(t.keys, codes)
 }
 
 // find returns the cells of the series with the codes, nil where there is none.
@@ -222,13 +217,6 @@ func (t *Table) find(codes []uint32) *Track {
 		return &t.tracks[n]
 	}
 	return nil
-}
-
-func (t *Table) pack(codes []uint32) {
-	t.packed = t.packed[:0]
-	for _, code := range codes {
-		t.packed = binary.BigEndian.AppendUint32(t.packed, code)
-	}
 }
 
 // Key returns the codes of a series. They must not be changed.

@@ -366,7 +366,7 @@ func (w *writer) compare(e *runEdit, layers []storedLayer, changes *statistics.C
 		}
 		e.changed |= 1 << at
 		if stored {
-			changes.Was(int(e.series), int(i), w.image.cell(at, changes.Before()))
+			changes.Was(int(e.series), int(i), w.image.cell(at, w.table))
 		}
 		e.fold = e.fold || !cell.Present()
 	}
