@@ -23,7 +23,7 @@ func (x *seriesIndex) slot(keys, codes []uint32) int {
 		hash ^= hash >> 29
 	}
 	mask := len(x.slots) - 1
-	for at := int(hash>>32) & mask; ; at = (at + 1) & mask { //nolint:gosec // half of its bits
+	for at := int(hash>>32) & mask; ; at = (at + 1) & mask {
 		n := int(x.slots[at]) - 1
 		if n < 0 || slices.Equal(keys[n*len(codes):(n+1)*len(codes)], codes) {
 			return at
@@ -47,7 +47,7 @@ func (x *seriesIndex) add(keys, codes []uint32, n int) {
 	if 2*(x.count+1) > len(x.slots) {
 		x.slots = make([]int32, max(2*len(x.slots), leastSlots))
 		for i := range x.count {
-			x.slots[x.slot(keys, keys[i*len(codes):(i+1)*len(codes)])] = int32(i + 1) //nolint:gosec // memory ends before
+			x.slots[x.slot(keys, keys[i*len(codes):(i+1)*len(codes)])] = int32(i + 1)
 		}
 	}
 	x.slots[x.slot(keys, codes)] = int32(n + 1) //nolint:gosec // as above
