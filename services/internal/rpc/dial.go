@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -18,7 +19,8 @@ import (
 )
 
 // Dial returns a connection to another service of the same state, which must show that it is comity://<state>/<service>.
-// It connects when it is first used, and again whenever the connection is lost.
+// It connects when it is first used, and again whenever the connection is lost; a call waits up to [patience] for that, since
+// the services of a state start and restart side by side.
 //
 // Errors of its calls are statuses, as gRPC has them. Those that the first caller can act upon (invalid, not found,
 // exists, precondition, exhausted, unavailable) are also a [fault.Error] with the reason and message of the service, so
@@ -29,7 +31,7 @@ func Dial(cfg Config, service, address string) (*grpc.ClientConn, error) {
 		return nil, err
 	}
 	reconnect := backoff.DefaultConfig
-	reconnect.BaseDelay, reconnect.MaxDelay = 100*time.Millisecond, 3*time.Second
+	reconnect.BaseDelay, reconnect.MaxDelay = 100*time.Millisecond, patience/2
 	connection, err := grpc.NewClient(address,
 		grpc.WithTransportCredentials(mtls.NewClient(pair, roots, mtls.Identity{State: cfg.State, Service: service})),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: reconnect, MinConnectTimeout: 5 * time.Second}),
@@ -38,9 +40,11 @@ func Dial(cfg Config, service, address string) (*grpc.ClientConn, error) {
 			grpc.MaxCallRecvMsgSize(nationalLimits.message), grpc.MaxCallSendMsgSize(nationalLimits.message),
 		),
 		grpc.WithUnaryInterceptor(func(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
+			await(ctx, conn)
 			return asFault(invoke(passRequestID(ctx), method, request, reply, conn, options...))
 		}),
 		grpc.WithStreamInterceptor(func(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string, open grpc.Streamer, options ...grpc.CallOption) (grpc.ClientStream, error) {
+			await(ctx, conn)
 			stream, err := open(passRequestID(ctx), desc, conn, method, options...)
 			if err != nil {
 				return nil, asFault(err)
@@ -52,6 +56,25 @@ func Dial(cfg Config, service, address string) (*grpc.ClientConn, error) {
 		return nil, fmt.Errorf("connecting to %s at %s: %w", service, address, err)
 	}
 	return connection, nil
+}
+
+// patience is how long a call waits for a lost connection.
+const patience = 2 * time.Second
+
+// await waits until there is a connection, patience has run out, or ctx ends. The call that follows says what is wrong.
+func await(ctx context.Context, conn *grpc.ClientConn) {
+	state := conn.GetState()
+	if state == connectivity.Ready {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for ; state != connectivity.Ready; state = conn.GetState() {
+		conn.Connect()
+		if !conn.WaitForStateChange(ctx, state) {
+			return
+		}
+	}
 }
 
 // passRequestID lets the calls that a request causes have its id.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -20,6 +21,7 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 	reflectionpb "google.golang.org/grpc/reflection/grpc_reflection_v1"
@@ -141,6 +143,13 @@ func (n *node) roots(state string) *x509.CertPool {
 func start(t *testing.T) *node {
 	t.Helper()
 	n := prepare(t)
+	n.serve(t)
+	return n
+}
+
+// serve starts a prepared node, and serves it until the test ends.
+func (n *node) serve(t *testing.T) {
+	t.Helper()
 	log := slog.New(slog.NewTextHandler(n.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	var err error
 	n.Server, err = rpc.NewServer(n.cfg, sharedPolicies(t), log, func(context.Context) error { return *n.ready })
@@ -168,7 +177,6 @@ func start(t *testing.T) *node {
 			t.Errorf("the server ends with %v", err)
 		}
 	})
-	return n
 }
 
 // dial connects to an address with a certificate, as a client that knows the server by its name.
@@ -436,6 +444,41 @@ func TestDialKnowsTheServerByItsName(t *testing.T) {
 	_, err = healthpb.NewHealthClient(connection).Check(t.Context(), &healthpb.HealthCheckRequest{})
 	if status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "comity://us/statistics answers in the place of comity://us/risk") {
 		t.Errorf("it says %v", err)
+	}
+}
+
+func TestACallWaitsForAServiceThatStarts(t *testing.T) {
+	n := prepare(t)
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.cfg.Listen = free.Addr().String()
+	if err := free.Close(); err != nil {
+		t.Fatal(err)
+	}
+	files := n.us.Issue("sharing")
+	cfg := n.cfg
+	cfg.Certificate, cfg.Key = files.Certificate, files.Key
+	connection, err := rpc.Dial(cfg, "statistics", cfg.Listen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer connection.Close()
+	connection.Connect()
+	for state := connection.GetState(); state != connectivity.TransientFailure; state = connection.GetState() {
+		if !connection.WaitForStateChange(t.Context(), state) {
+			t.Fatal("the connection does not fail, though nothing listens")
+		}
+	}
+	answered := make(chan error, 1)
+	go func() {
+		_, err := statisticspb.NewStatisticsServiceClient(connection).ListDataflows(t.Context(), &statisticspb.ListDataflowsRequest{})
+		answered <- err
+	}()
+	n.serve(t)
+	if err := <-answered; err != nil {
+		t.Errorf("a call that came before the service fails: %v", err)
 	}
 }
 

@@ -48,7 +48,7 @@ func (r *reader) dataflowID(ctx context.Context, dataflow statistics.Ref) (id in
 	if r.opened.is(dataflow) {
 		return r.opened.id, r.opened.codes, nil
 	}
-	err = r.tx.QueryRow(ctx, `
+	err = r.db.QueryRow(ctx, `
 		SELECT id, code_count
 		FROM dataflow
 		WHERE ref = $1`, dataflow.String()).Scan(&id, &codes)
@@ -85,7 +85,7 @@ func (r *reader) Dictionary(ctx context.Context, flow *statistics.Flow) (*statis
 
 func (r *reader) readDictionary(ctx context.Context, id int32, dimensions int) (*statistics.Dictionary, error) {
 	made := statistics.NewDictionary(dimensions)
-	rows, err := r.tx.Query(ctx, `
+	rows, err := r.db.Query(ctx, `
 		SELECT dimension, code, text
 		FROM code
 		WHERE dataflow = $1

@@ -68,7 +68,7 @@ func (s *snapshot) changes(ctx context.Context, flow *statistics.Flow, providers
 
 // revAt returns the revision of a part that the node's revision shows; 0 where it had none.
 func (s *snapshot) revAt(ctx context.Context, part int32, number int64) (rev int64, err error) {
-	err = s.tx.QueryRow(ctx, `
+	err = s.db.QueryRow(ctx, `
 		SELECT coalesce(max(rev), 0)
 		FROM revision
 		WHERE part = @part AND number <= @number`,

@@ -159,7 +159,7 @@ func (s *snapshot) catchUp(ctx context.Context, dictionary *statistics.Dictionar
 
 // fillIndex reads rows of key, blk and mask.
 func (s *snapshot) fillIndex(ctx context.Context, dictionary *statistics.Dictionary, statement string, args pgx.NamedArgs, put func([]byte, statistics.Run)) error {
-	rows, err := s.tx.Query(ctx, statement, args)
+	rows, err := s.db.Query(ctx, statement, args)
 	if err != nil {
 		return err
 	}

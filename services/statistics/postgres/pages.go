@@ -21,7 +21,7 @@ func (r *reader) readPages(ctx context.Context, c *collector, statement string, 
 	from := []byte{} // the key to go on with
 	for {
 		paged["page_from"], paged["page_limit"] = from, limit
-		rows, err := r.tx.Query(ctx, `
+		rows, err := r.db.Query(ctx, `
 		SELECT *
 		FROM (`+statement+`
 		) page

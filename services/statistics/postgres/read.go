@@ -16,10 +16,16 @@ import (
 	"github.com/comity-federation/comity/services/statistics"
 )
 
+// querier is a transaction, or the connection that has it.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
 // reader reads figures in a transaction.
 type reader struct {
 	store  *Store
-	tx     pgx.Tx
+	db     querier
 	past   bool                             // read the state of revision number, else the newest
 	number int64                            // of the node
 	own    map[int32]*statistics.Dictionary // by dataflow: with codes that this transaction added
@@ -38,7 +44,7 @@ func (r *reader) seen(ctx context.Context, dataflow statistics.Ref, providers []
 	if r.opened.is(dataflow) {
 		return r.opened.seen(providers, r.past), nil
 	}
-	rows, err := r.tx.Query(ctx, `
+	rows, err := r.db.Query(ctx, `
 		SELECT p.id, p.provider, coalesce(max(v.rev), 0)
 		FROM part p
 		JOIN dataflow d ON d.id = p.dataflow
@@ -144,7 +150,7 @@ func (r *reader) readBranches(ctx context.Context, flow *statistics.Flow, branch
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	rows, err := r.tx.Query(ctx, statement, w.args)
+	rows, err := r.db.Query(ctx, statement, w.args)
 	if err != nil {
 		return err
 	}

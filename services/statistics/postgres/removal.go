@@ -66,7 +66,7 @@ func (r *reader) expiry(ctx context.Context, part, dataflow int32, e *statistics
 		return &at
 	}
 	var terms []int64
-	err := r.tx.QueryRow(ctx, `
+	err := r.db.QueryRow(ctx, `
 		SELECT
 			coalesce(max(v.rev) FILTER (WHERE v.committed_at <= @received), 0),
 			coalesce(max(v.rev) FILTER (WHERE v.committed_at <= @superseded), 0),
@@ -82,7 +82,7 @@ func (r *reader) expiry(ctx context.Context, part, dataflow int32, e *statistics
 	for _, rev := range terms {
 		x.terms[rev] = true
 	}
-	rows, err := r.tx.Query(ctx, `
+	rows, err := r.db.Query(ctx, `
 		SELECT code, text
 		FROM code
 		WHERE dataflow = $1 AND dimension = 1`, dataflow)
@@ -114,7 +114,7 @@ func (s *Store) expired(ctx context.Context, of statistics.Part, e *statistics.E
 		return nil, err
 	}
 	err = pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		r := &reader{store: s, tx: tx}
+		r := &reader{store: s, db: tx}
 		var part, dataflow int32
 		err := tx.QueryRow(ctx, `
 			SELECT p.id, p.dataflow
@@ -246,7 +246,7 @@ func (r *remover) remove(ctx context.Context, of statistics.Part, id string, rul
 // rows reads the rows of cur and hist of each run.
 func (r *remover) rows(ctx context.Context, edits []runEdit) ([][]kept, error) {
 	keys, blks := runKeys(edits)
-	rows, err := r.tx.Query(ctx, `
+	rows, err := r.db.Query(ctx, `
 		SELECT w.n, 0::bigint AS rev_to, `+layerColumns+`
 		FROM unnest(@keys::bytea[], @blks::int[]) WITH ORDINALITY AS w (key, blk, n)
 		JOIN cur c ON c.part = @part AND c.key = w.key AND c.blk = w.blk

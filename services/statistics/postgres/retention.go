@@ -124,7 +124,7 @@ func (t *transaction) PutTerms(ctx context.Context, part statistics.Part, keepDa
 
 // removedSince reports whether figures of the part were removed after a revision of it, in what this snapshot sees.
 func (s *snapshot) removedSince(ctx context.Context, part seenPart, rev int64) (removed bool, err error) {
-	err = s.tx.QueryRow(ctx, `
+	err = s.db.QueryRow(ctx, `
 		SELECT EXISTS (
 			SELECT
 			FROM removal

@@ -65,16 +65,22 @@ const (
 
 // Update runs do in a transaction.
 func (s *Store) Update(ctx context.Context, do func(context.Context, statistics.Transaction) error) error {
-	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	added := 0
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		t := &transaction{
-			reader: reader{store: s, tx: tx, own: map[int32]*statistics.Dictionary{}},
+			reader: reader{store: s, db: tx, own: map[int32]*statistics.Dictionary{}},
+			tx:     tx,
 			parts:  map[statistics.Part]*lockedPart{},
 		}
-		if err := do(ctx, t); err != nil {
-			return err
-		}
-		return t.analyze(ctx)
+		err := do(ctx, t)
+		added = t.added
+		return err
 	})
+	if err != nil {
+		return err
+	}
+	s.analyze(ctx, added)
+	return nil
 }
 
 // resolve returns the number of the revision that a moment names; past is false for the newest state.

@@ -31,10 +31,6 @@ func (s *Store) StructuresChange(ctx context.Context) (int64, error) {
 	return change, nil
 }
 
-type querier interface {
-	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
-}
-
 func structuresChange(ctx context.Context, q querier) (change int64, err error) {
 	err = q.QueryRow(ctx, `SELECT change FROM artefact_change`).Scan(&change)
 	return change, err

@@ -53,20 +53,30 @@ func (s *Store) viewOf(ctx context.Context, from *source, dataflow string, numbe
 	case <-late.C:
 		return false, fault.New(fault.Unavailable, "UNAVAILABLE", "too many answers are being read: try again")
 	}
-	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
-	tx, err := from.pool.BeginTx(ctx, options)
+	conn, err := from.pool.Acquire(ctx)
 	if err != nil {
 		return false, fmt.Errorf("beginning a view: %w", err)
 	}
-	defer func() { _ = tx.Rollback(ctx) }() // nothing was written; a connection that was cut short is thrown away
-	view := &snapshot{reader: reader{store: s, tx: tx, past: past, number: number}, source: from}
-	if err := view.open(ctx, dataflow); err != nil {
+	defer end(ctx, conn)
+	view := &snapshot{reader: reader{store: s, db: conn, past: past, number: number}, source: from}
+	if err := view.open(ctx, conn, dataflow); err != nil {
 		return false, err
 	}
 	if from == s.replica && view.change < s.change.Load() {
 		return false, errBehind
 	}
 	return true, do(ctx, view)
+}
+
+// end ends the transaction of a view, and gives the connection back. Who has the answer does not wait for that. Nothing was
+// written; a connection whose transaction was cut short is thrown away.
+func end(ctx context.Context, conn *pgxpool.Conn) {
+	go func() {
+		defer conn.Release()
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), viewPatience)
+		defer cancel()
+		_, _ = conn.Exec(ctx, "ROLLBACK")
+	}()
 }
 
 // errBehind says that a replica does not have what the primary had already.
@@ -127,16 +137,18 @@ func (o *opened) seen(providers []string, past bool) []seenPart {
 	return parts
 }
 
-// open finds out which revision it is that is seen, and what there is of the dataflow. It is the first statement of the
-// transaction, so that all that follow see no later one.
-func (s *snapshot) open(ctx context.Context, dataflow string) error {
+// open begins the transaction, and finds out which revision it is that is seen, and what there is of the dataflow: both in one
+// message, since a small answer takes as long as the messages it needs.
+func (s *snapshot) open(ctx context.Context, conn *pgxpool.Conn, dataflow string) error {
 	var newest int64
 	var committed *time.Time
 	o := &opened{dataflow: dataflow}
 	var ids []int32
 	var providers []string
 	var revs []int64
-	err := s.tx.QueryRow(ctx, `
+	messages := &pgx.Batch{}
+	messages.Queue(`BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY`)
+	messages.Queue(`
 		SELECT
 			n.newest,
 			(SELECT max(committed_at) FROM news WHERE number = CASE WHEN @past THEN @number ELSE n.newest END),
@@ -164,8 +176,10 @@ func (s *snapshot) open(ctx context.Context, dataflow string) error {
 			WHERE p.dataflow = d.id
 		) p ON true`,
 		pgx.NamedArgs{"past": s.past, "number": s.number, "dataflow": dataflow}).
-		Scan(&newest, &committed, &s.change, &o.id, &o.codes, &ids, &providers, &revs)
-	if err != nil {
+		QueryRow(func(row pgx.Row) error {
+			return row.Scan(&newest, &committed, &s.change, &o.id, &o.codes, &ids, &providers, &revs)
+		})
+	if err := conn.SendBatch(ctx, messages).Close(); err != nil {
 		return fmt.Errorf("finding the revision: %w", err)
 	}
 	if s.number > newest {
@@ -203,7 +217,7 @@ func (s *snapshot) Before(ctx context.Context, at statistics.Moment) (number int
 		latest = s.number
 	}
 	var when *time.Time
-	err = s.tx.QueryRow(ctx, `
+	err = s.db.QueryRow(ctx, `
 		SELECT coalesce(max(number), 0), max(committed_at)
 		FROM news
 		WHERE number <= @number AND (NOT @by_time OR committed_at <= @time)`,
@@ -228,7 +242,7 @@ func (s *snapshot) Providers(ctx context.Context, dataflow statistics.Ref) ([]st
 		}
 		return slices.Compact(providers), nil
 	}
-	rows, err := s.tx.Query(ctx, `
+	rows, err := s.db.Query(ctx, `
 		SELECT DISTINCT p.provider
 		FROM part p
 		JOIN dataflow d ON d.id = p.dataflow

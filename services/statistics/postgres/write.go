@@ -20,6 +20,7 @@ import (
 // transaction is a statistics.Transaction.
 type transaction struct {
 	reader
+	tx    pgx.Tx
 	parts map[statistics.Part]*lockedPart
 	added int // rows of cur
 }
@@ -99,22 +100,18 @@ func (t *transaction) lock(ctx context.Context, part statistics.Part) (*lockedPa
 const analyzeAbove = 500
 
 // analyze tells the planner of tables that have grown by more than a tenth. Autovacuum would do so a minute later, and until
-// then the planner takes a table that was filled at once for an empty one, and joins it row by row.
-func (t *transaction) analyze(ctx context.Context) error {
-	if t.added < analyzeAbove {
-		return nil
+// then the planner takes a table that was filled at once for an empty one, and joins it row by row. What was added is committed:
+// where this fails, there is autovacuum still.
+func (s *Store) analyze(ctx context.Context, added int) {
+	if added < analyzeAbove {
+		return
 	}
 	var known float64
-	if err := t.tx.QueryRow(ctx, `SELECT reltuples FROM pg_class WHERE oid = 'cur'::regclass`).Scan(&known); err != nil {
-		return fmt.Errorf("asking what the planner knows: %w", err)
+	err := s.pool.QueryRow(ctx, `SELECT reltuples FROM pg_class WHERE oid = 'cur'::regclass`).Scan(&known)
+	if err != nil || float64(added) < known/10 {
+		return
 	}
-	if float64(t.added) < known/10 {
-		return nil
-	}
-	if _, err := t.tx.Exec(ctx, `ANALYZE (SKIP_LOCKED) series, cur`); err != nil {
-		return fmt.Errorf("telling the planner: %w", err)
-	}
-	return nil
+	_, _ = s.pool.Exec(ctx, `ANALYZE (SKIP_LOCKED) series, cur, hist`)
 }
 
 const (
