@@ -46,7 +46,7 @@ func (d *dictionaries) put(dataflow int32, made dictionary) {
 // dataflowID returns the number of a dataflow, 0 where it has no figures, and how many codes it has.
 func (r *reader) dataflowID(ctx context.Context, dataflow statistics.Ref) (id int32, codes int, err error) {
 	if r.opened.is(dataflow) {
-		return r.opened.id, r.opened.codes, nil
+		return r.opened.ID, r.opened.Codes, nil
 	}
 	err = r.db.QueryRow(ctx, `
 		SELECT id, code_count

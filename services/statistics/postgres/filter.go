@@ -60,7 +60,7 @@ const (
 // is all that the filter says: then it need not be asked of the series.
 func (w *where) byKey(f filter.Filter) bool {
 	allowed := make([][]uint16, len(w.structure.Dimensions)) // by dimension: nil where any
-	for _, conjunct := range conjuncts(f, nil) {
+	for _, conjunct := range conjuncts(f, make([]filter.Filter, 0, len(allowed))) {
 		components := conjunct.Components()
 		if len(components) != 1 {
 			continue
@@ -94,7 +94,13 @@ func (w *where) byKey(f filter.Filter) bool {
 		return true
 	}
 	if dimensions == len(allowed) {
-		w.args["keys"] = slices.DeleteFunc(prefixes, func(key []byte) bool { return !w.passes(f, key) })
+		keys := slices.DeleteFunc(prefixes, func(key []byte) bool { return !w.passes(f, key) })
+		if len(keys) == 1 { // of which the server keeps the plan
+			w.args["key"] = keys[0]
+			w.condition += ` AND c.key = @key`
+			return true
+		}
+		w.args["keys"] = keys
 		w.condition += ` AND c.key = ANY(@keys)`
 		return true
 	}

@@ -34,9 +34,9 @@ type reader struct {
 
 // seenPart is a part as a reader sees it.
 type seenPart struct {
-	ID       int32
-	Provider string
-	Rev      int64 // of the part, that is seen; for the newest state of no meaning
+	ID       int32  `json:"id"`
+	Provider string `json:"provider"`
+	Rev      int64  `json:"rev"` // of the part, that is seen; for the newest state of no meaning
 }
 
 // seen returns the parts of the providers that hold something in the state that is read, in the order of the providers.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -87,6 +88,7 @@ type source struct {
 	pool    *pgxpool.Pool
 	views   chan struct{} // holds an element for each view that is open
 	indexes indexes
+	newest  newestOpened
 }
 
 // newSource returns a source whose views leave so many connections of the pool to others.
@@ -94,6 +96,7 @@ func newSource(pool *pgxpool.Pool, reserved int) *source {
 	return &source{
 		pool: pool, views: make(chan struct{}, max(int(pool.Config().MaxConns)-reserved, 1)),
 		indexes: indexes{known: map[int32]*partIndex{}},
+		newest:  newestOpened{known: map[string]*opened{}},
 	}
 }
 
@@ -114,9 +117,37 @@ type snapshot struct {
 // opened is what a snapshot knows of the dataflow that it was opened for.
 type opened struct {
 	dataflow string
-	id       int32 // 0: it has no figures
-	codes    int
-	parts    []seenPart // by provider; Rev is 0 where the part had nothing yet
+	ID       int32      `json:"id"` // 0: it has no figures
+	Codes    int        `json:"codes"`
+	Parts    []seenPart `json:"parts"` // by provider; Rev is 0 where the part had nothing yet
+}
+
+// newestOpened remembers what the newest state had of the dataflows: as long as no revision comes, it is the same.
+type newestOpened struct {
+	mu     sync.Mutex
+	number int64 // of the node's revision
+	known  map[string]*opened
+}
+
+// get returns what is known of a dataflow, nil for nothing, and of which revision; -1 where nothing is known.
+func (n *newestOpened) get(dataflow string) (*opened, int64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if known := n.known[dataflow]; known != nil {
+		return known, n.number
+	}
+	return nil, -1
+}
+
+func (n *newestOpened) put(number int64, o *opened) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if number > n.number {
+		n.number, n.known = number, map[string]*opened{}
+	}
+	if number == n.number {
+		n.known[o.dataflow] = o
+	}
 }
 
 func (o *opened) is(dataflow statistics.Ref) bool { return o != nil && o.dataflow == dataflow.String() }
@@ -128,7 +159,7 @@ func (o *opened) seen(providers []string, past bool) []seenPart {
 		if slices.Contains(providers[:i], provider) {
 			continue
 		}
-		for _, part := range o.parts {
+		for _, part := range o.Parts {
 			if part.Provider == provider && (part.Rev > 0 || !past) {
 				parts = append(parts, part)
 			}
@@ -140,45 +171,39 @@ func (o *opened) seen(providers []string, past bool) []seenPart {
 // open begins the transaction, and finds out which revision it is that is seen, and what there is of the dataflow: both in one
 // message, since a small answer takes as long as the messages it needs.
 func (s *snapshot) open(ctx context.Context, conn *pgxpool.Conn, dataflow string) error {
+	known, of := (*opened)(nil), int64(-1)
+	if !s.past && dataflow != "" {
+		known, of = s.source.newest.get(dataflow)
+	}
 	var newest int64
 	var committed *time.Time
-	o := &opened{dataflow: dataflow}
-	var ids []int32
-	var providers []string
-	var revs []int64
+	var found *opened // nil: what is known is so still
 	messages := &pgx.Batch{}
 	messages.Queue(`BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY`)
 	messages.Queue(`
 		SELECT
 			n.newest,
-			(SELECT max(committed_at) FROM news WHERE number = CASE WHEN @past THEN @number ELSE n.newest END),
+			(SELECT max(committed_at) FROM news WHERE number = CASE WHEN $1 THEN $2 ELSE n.newest END),
 			(SELECT change FROM artefact_change),
-			coalesce(d.id, 0),
-			coalesce(d.code_count, 0),
-			coalesce(p.ids, '{}'),
-			coalesce(p.providers, '{}'),
-			coalesce(p.revs, '{}')
-		FROM (SELECT coalesce(max(number), 0) AS newest FROM news) n
-		LEFT JOIN dataflow d ON d.ref = @dataflow
-		LEFT JOIN LATERAL (
-			SELECT
-				array_agg(p.id ORDER BY p.provider, p.id) AS ids,
-				array_agg(p.provider ORDER BY p.provider, p.id) AS providers,
-				array_agg(coalesce(r.rev, 0) ORDER BY p.provider, p.id) AS revs
-			FROM part p
-			LEFT JOIN LATERAL (
-				SELECT rev
-				FROM revision
-				WHERE part = p.id AND (NOT @past OR number <= @number)
-				ORDER BY rev DESC
-				LIMIT 1
-			) r ON true
-			WHERE p.dataflow = d.id
-		) p ON true`,
-		pgx.NamedArgs{"past": s.past, "number": s.number, "dataflow": dataflow}).
-		QueryRow(func(row pgx.Row) error {
-			return row.Scan(&newest, &committed, &s.change, &o.id, &o.codes, &ids, &providers, &revs)
-		})
+			CASE WHEN n.newest <> $4 THEN (
+				SELECT jsonb_build_object('id', d.id, 'codes', d.code_count, 'parts', (
+					SELECT jsonb_agg(jsonb_build_object('id', p.id, 'provider', p.provider, 'rev', coalesce(r.rev, 0)) ORDER BY p.provider, p.id)
+					FROM part p
+					LEFT JOIN LATERAL (
+						SELECT rev
+						FROM revision
+						WHERE part = p.id AND (NOT $1 OR number <= $2)
+						ORDER BY rev DESC
+						LIMIT 1
+					) r ON true
+					WHERE p.dataflow = d.id
+				))
+				FROM dataflow d
+				WHERE d.ref = $3
+			) END
+		FROM (SELECT coalesce(max(number), 0) AS newest FROM news) n`,
+		s.past, s.number, dataflow, of).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&newest, &committed, &s.change, &found) })
 	if err := conn.SendBatch(ctx, messages).Close(); err != nil {
 		return fmt.Errorf("finding the revision: %w", err)
 	}
@@ -191,11 +216,19 @@ func (s *snapshot) open(ctx context.Context, conn *pgxpool.Conn, dataflow string
 	if committed != nil {
 		s.committed = committed.UTC()
 	}
-	if dataflow != "" {
-		for i := range ids {
-			o.parts = append(o.parts, seenPart{ID: ids[i], Provider: providers[i], Rev: revs[i]})
+	switch {
+	case dataflow == "":
+	case newest == of:
+		s.opened = known
+	default:
+		if found == nil {
+			found = &opened{} // it has no figures
 		}
-		s.opened = o
+		found.dataflow = dataflow
+		s.opened = found
+		if !s.past {
+			s.source.newest.put(newest, found)
+		}
 	}
 	return nil
 }
@@ -235,7 +268,7 @@ func (s *snapshot) Before(ctx context.Context, at statistics.Moment) (number int
 func (s *snapshot) Providers(ctx context.Context, dataflow statistics.Ref) ([]string, error) {
 	if s.opened.is(dataflow) {
 		var providers []string
-		for _, part := range s.opened.parts {
+		for _, part := range s.opened.Parts {
 			if part.Rev > 0 {
 				providers = append(providers, part.Provider)
 			}

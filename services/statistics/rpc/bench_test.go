@@ -75,10 +75,14 @@ func (n *node) fill(b *testing.B, from, to, months int) {
 		if err := tx.Lock(ctx, part); err != nil {
 			return err
 		}
-		if err := tx.Apply(ctx, flow, "x", statistics.NewChanges(table)); err != nil {
+		changes, err := tx.Compare(ctx, flow, "x", table)
+		if err != nil {
 			return err
 		}
-		_, err := tx.Publish(ctx, "", []statistics.Part{part})
+		if err := tx.Apply(ctx, flow, "x", changes); err != nil {
+			return err
+		}
+		_, err = tx.Publish(ctx, "", []statistics.Part{part})
 		return err
 	})
 	if err != nil {
