@@ -76,7 +76,7 @@ type periodTexts struct {
 func newPager(structure *DataStructure, dictionary *Dictionary, withAction bool) *pager {
 	p := &pager{
 		ids: structure.DimensionIDs(), dictionary: dictionary, withAction: withAction,
-		local: make([][]uint32, len(structure.Dimensions)), known: map[Frequency]*periodTexts{}, room: 32,
+		local: make([][]uint32, len(structure.Dimensions)), known: map[Frequency]*periodTexts{}, room: 64,
 	}
 	for i := range p.local {
 		p.local[i] = make([]uint32, dictionary.Len(i))

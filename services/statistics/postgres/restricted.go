@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"sync"
 
 	"github.com/comity-federation/comity/services/statistics"
 )
@@ -23,7 +24,7 @@ func (s *snapshot) Restricted(ctx context.Context, flow *statistics.Flow, provid
 		err := s.restricted(ctx, flow, providers, sight, give)
 		if err == nil && s.past && more {
 			newest := *s
-			newest.past = false
+			newest.past, newest.opened = false, nil // what is known of the dataflow is of the past
 			err = newest.restricted(ctx, flow, providers, sight, give)
 		}
 		if err != nil {
@@ -36,6 +37,11 @@ func (s *snapshot) restricted(ctx context.Context, flow *statistics.Flow, provid
 	parts, err := s.seen(ctx, flow.Ref, providers)
 	if err != nil || len(parts) == 0 {
 		return err
+	}
+	if !s.past && sight.Shows(statistics.FreeToShow) {
+		if parts, err = s.marked(ctx, parts); err != nil || len(parts) == 0 {
+			return err
+		}
 	}
 	w, err := s.where(ctx, flow, statistics.Selector{})
 	if err != nil {
@@ -61,6 +67,51 @@ func (s *snapshot) restricted(ctx context.Context, flow *statistics.Flow, provid
 		) hidden ON hidden.key = c.key AND hidden.blk = c.blk`
 	}
 	return s.readBranches(ctx, flow, branches, w, statistics.Selector{}, yield)
+}
+
+// marks remembers which parts had a restricted block, as of a revision of each: most have none, and every small query asks.
+type marks struct {
+	mu    sync.Mutex
+	known map[int32]mark
+}
+
+type mark struct {
+	rev int64
+	any bool
+}
+
+func (m *marks) get(part seenPart) (found, known bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	last := m.known[part.ID]
+	return last.any, last.rev == part.Rev && part.Rev > 0
+}
+
+func (m *marks) put(part seenPart, found bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.known[part.ID].rev < part.Rev {
+		m.known[part.ID] = mark{part.Rev, found}
+	}
+}
+
+// marked returns those of the parts that have a restricted block in the newest state.
+func (s *snapshot) marked(ctx context.Context, parts []seenPart) ([]seenPart, error) {
+	var marked []seenPart
+	for _, part := range parts {
+		found, known := s.source.marks.get(part)
+		if !known {
+			err := s.db.QueryRow(ctx, `SELECT EXISTS (SELECT FROM cur WHERE part = $1 AND `+restricted+`)`, part.ID).Scan(&found)
+			if err != nil {
+				return nil, err
+			}
+			s.source.marks.put(part, found)
+		}
+		if found {
+			marked = append(marked, part)
+		}
+	}
+	return marked, nil
 }
 
 // hidden returns the condition for blocks with a figure that the sight does not show, which the index finds.

@@ -89,6 +89,7 @@ type source struct {
 	views   chan struct{} // holds an element for each view that is open
 	indexes indexes
 	newest  newestOpened
+	marks   marks
 }
 
 // newSource returns a source whose views leave so many connections of the pool to others.
@@ -97,6 +98,7 @@ func newSource(pool *pgxpool.Pool, reserved int) *source {
 		pool: pool, views: make(chan struct{}, max(int(pool.Config().MaxConns)-reserved, 1)),
 		indexes: indexes{known: map[int32]*partIndex{}},
 		newest:  newestOpened{known: map[string]*opened{}},
+		marks:   marks{known: map[int32]mark{}},
 	}
 }
 
