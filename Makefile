@@ -38,9 +38,11 @@ lint: ## Check the protos, the generated code, the Go and the policies
 	@sh deploy/setup/lint.sh
 
 .PHONY: bench
-bench: ## Run the benchmarks
-	@$(SETUP) test
-	$(GO) test -run '^$$' -bench . -benchmem $(PACKAGES)
+bench: ## Measure a node against the limits of its speed, then run the benchmarks of the packages
+	@$(SETUP) run test
+	@$(MAKE) --no-print-directory build
+	bin/comity bench $(BENCH)
+	$(GO) test -run '^$$' -bench . -benchmem -timeout 30m $(PACKAGES)
 
 .PHONY: generate
 generate: ## Generate the code and the API description from the protos
