@@ -333,7 +333,7 @@ func (l *loader) checkAllowed(g *guard, row, line int) bool {
 	if len(components) == 1 {
 		where = components[0]
 	}
-	l.find("NOT_ALLOWED", line, where, values, "the constraint %s does not allow %s", r.ref, strings.Join(told, " with "))
+	l.find(ruleNotAllowed, line, where, values, "the constraint %s does not allow %s", r.ref, strings.Join(told, " with "))
 	return false
 }
 

@@ -65,6 +65,7 @@ func (c *change) derive(ctx context.Context, tx Transaction, report *Report) err
 			return err
 		}
 		tellOccupied(report, append(taken, more...))
+		h.checkAllowed(c.source.Provider, report)
 	}
 	return nil
 }

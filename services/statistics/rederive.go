@@ -155,10 +155,11 @@ func (w *rederiver) apply(ctx context.Context, h *harvest) error {
 	if err != nil {
 		return err
 	}
-	if len(found) > 0 {
-		var report Report
-		tellOccupied(&report, found[:1])
-		return fault.New(fault.Precondition, "WRONG_STATE", "%s", report.Findings()[0].Message)
+	var report Report
+	tellOccupied(&report, found[:min(len(found), 1)])
+	h.checkAllowed(w.provider, &report)
+	if wrong := report.Findings(); len(wrong) > 0 {
+		return fault.New(fault.Precondition, "WRONG_STATE", "%s", wrong[0].Message)
 	}
 	if changes.Len() == 0 {
 		return nil
