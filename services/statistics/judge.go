@@ -256,9 +256,9 @@ func (j *judgement) apply(ctx context.Context, r *Rule) error {
 	case CheckTotal:
 		findings, err = j.totals(ctx, r)
 	case CheckBreakdown:
-		findings = j.breakdowns(r)
+		findings, err = j.breakdowns(ctx, r)
 	case CheckTwice:
-		findings = j.countedTwice(r)
+		findings, err = j.countedTwice(ctx, r)
 	case CheckMisplaced:
 		findings = j.misplaced(r)
 	case CheckLostCodes:

@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/comity-federation/comity/proto/filter"
 	"github.com/comity-federation/comity/services/statistics/quality"
 )
 
@@ -68,9 +69,19 @@ func (j *judgement) missingPeriods(r *Rule) []weighed {
 	return findings
 }
 
+// again returns how many of the stored figures of some periods a merged release has once more.
+func (j *judgement) again(frequency byte, periods []int32) int {
+	cells := cellsIn(j.release.Grid(frequency), periods)
+	for _, period := range periods {
+		cells -= j.addedIn[Frequency(frequency).Period(period)]
+	}
+	return cells
+}
+
 // leftOut returns the stored periods that a merged release should have: those between its first and last one, where it has
 // more of them than it leaves out, and a year or more at the end, where it has nearly all else. What it leaves out at the
-// start cannot be judged, since many releases cover the newest years only.
+// start cannot be judged, since many releases cover the newest years only; nor can a release of what is not stored yet, such as
+// that of a further agency, whose figures are of other months.
 func (j *judgement) leftOut(frequency byte, cover float64) []int32 {
 	before, release := j.before.Grid(frequency), j.release.Grid(frequency)
 	both := shared(release, before)
@@ -78,7 +89,7 @@ func (j *judgement) leftOut(frequency byte, cover float64) []int32 {
 	if len(both) < 2 {
 		return nil
 	}
-	held := float64(cellsIn(release, both)) / float64(cellsIn(before, both))
+	held := float64(j.again(frequency, both)) / float64(cellsIn(before, both))
 	var inner, tail []int32
 	for _, period := range before.Periods() {
 		switch {
@@ -92,8 +103,8 @@ func (j *judgement) leftOut(frequency byte, cover float64) []int32 {
 	if held < cover || len(inner) > len(both) {
 		inner = nil
 	}
-	again := float64(j.unchanged) >= 0.8*float64(j.unchanged+j.changed)
-	if held < max(cover, 0.8) || !again || len(tail) < yearOf(frequency) || 2*len(both) < len(before.Periods()) {
+	same := float64(j.unchanged) >= 0.8*float64(j.unchanged+j.changed)
+	if held < max(cover, 0.8) || !same || len(tail) < yearOf(frequency) || 2*len(both) < len(before.Periods()) {
 		tail = nil
 	}
 	return append(inner, tail...)
@@ -281,7 +292,7 @@ func totalFinding(r *Rule, period Period, group string, before, after float64) (
 	return weighed{Finding: f, weight: math.Abs(revision.Absolute), subject: values[0] + "\x00" + group}, true
 }
 
-func (j *judgement) breakdowns(r *Rule) []weighed {
+func (j *judgement) breakdowns(ctx context.Context, r *Rule) ([]weighed, error) {
 	var findings []weighed
 	for _, frequency := range j.before.Frequencies() {
 		before, now := j.before.Grid(frequency), j.after.Grid(frequency)
@@ -290,24 +301,40 @@ func (j *judgement) breakdowns(r *Rule) []weighed {
 		}
 		both := shared(before, now)
 		codesBefore, codesNow := j.codes(before), j.codes(now)
+		lost := map[int][]int32{} // the periods in which a dimension has collapsed
+		was, is := map[int]float64{}, map[int]float64{}
+		over := []int{}
 		for _, d := range j.dimensions(r) {
 			if before.Fine(d) || now.Fine(d) {
 				continue
 			}
-			var collapsed []int32
-			var was, is float64
 			for _, period := range both {
 				old, left := j.spread(before, d, codesBefore[d], period), j.spread(now, d, codesNow[d], period)
 				if !j.replaces() && !j.takesOver(before, now, d, codesNow[d], period, old.Rest-left.Rest) {
 					continue // a merge of what stands under one code
 				}
 				if quality.Collapsed(old, left, 1, r.threshold("keep"), r.threshold("factor")) {
-					collapsed = append(collapsed, period)
-					was, is = was+old.Rest, is+left.Rest
+					lost[d] = append(lost[d], period)
+					was[d], is[d] = was[d]+old.Rest, is[d]+left.Rest
 				}
 			}
-			if was < r.threshold("absolute") || len(collapsed) == 0 {
-				continue
+			if was[d] >= r.threshold("absolute") && len(lost[d]) > 0 {
+				over = append(over, d)
+			}
+		}
+		for _, d := range over {
+			collapsed := lost[d]
+			if !j.replaces() {
+				again, err := j.repeats(ctx, r, &repetition{
+					frequency: Frequency(frequency), periods: collapsed, over: over, dimension: d, wanted: filter.True(),
+					isStored: j.tops(before, d, codesBefore[d]), isReleased: j.tops(now, d, codesNow[d]),
+				})
+				if err != nil {
+					return nil, err
+				}
+				if !again {
+					continue // other figures, which happen to have a similar sum
+				}
 			}
 			runs := quality.Runs(collapsed)
 			id := j.flow.Structure.Dimensions[d].ID
@@ -317,11 +344,25 @@ func (j *judgement) breakdowns(r *Rule) []weighed {
 				Column: id, Period: first, Values: append([]string{first, last}, codes[:min(len(codes), maxNamed)]...),
 				Message: fmt.Sprintf("the breakdown by %s is lost in %d periods, the first run being %s, while the totals hold: of %d codes with figures there are left %s",
 					id, len(collapsed), runText(frequency, runs[0]), len(j.used(before, d, codesBefore[d], collapsed)), shownList(codes)),
-			}, was, is, r.threshold("keep")*was)
-			findings = append(findings, weighed{Finding: f, weight: was, subject: id})
+			}, was[d], is[d], r.threshold("keep")*was[d])
+			findings = append(findings, weighed{Finding: f, weight: was[d], subject: id})
 		}
 	}
-	return findings
+	return findings, nil
+}
+
+// tops returns which codes of a dimension are no parts of others in a period.
+func (j *judgement) tops(g *quality.Grid, dimension int, codes []string) func(code string, period int32) bool {
+	known := map[int32]map[string]bool{}
+	return func(code string, period int32) bool {
+		if known[period] == nil {
+			known[period] = map[string]bool{}
+			for _, m := range j.cut(g, dimension, codes, period, false) {
+				known[period][m.code] = true
+			}
+		}
+		return known[period][code]
+	}
 }
 
 // takesOver reports whether the code with the largest figure has at least half of what is lost elsewhere besides what it
@@ -360,9 +401,16 @@ func (j *judgement) spread(g *quality.Grid, dimension int, codes []string, perio
 	return s
 }
 
-func (j *judgement) countedTwice(r *Rule) []weighed {
+// otherNames are codes of a dimension under which a merge adds, and those with stored figures that it does not have.
+type otherNames struct {
+	dimension            int
+	missing, fresh       []string
+	sumMissing, sumFresh float64
+}
+
+func (j *judgement) countedTwice(ctx context.Context, r *Rule) ([]weighed, error) {
 	if j.replaces() {
-		return nil
+		return nil, nil
 	}
 	var findings []weighed
 	for _, frequency := range j.before.Frequencies() {
@@ -372,25 +420,42 @@ func (j *judgement) countedTwice(r *Rule) []weighed {
 		for _, period := range both {
 			stored += before.Total(period).Sum
 		}
+		var names []otherNames
+		over := []int{}
 		for _, d := range j.dimensions(r) {
 			if before.Fine(d) || release.Fine(d) {
 				continue
 			}
-			missing, isMissing, sumMissing := onlyIn(before, release, d, both)
-			fresh, _, sumFresh := onlyIn(release, before, d, both)
-			if !isMissing || len(fresh) == 0 || sumFresh < r.threshold("absolute") || sumFresh < r.threshold("share")*stored || quality.Revise(sumMissing, sumFresh).Factor > 1.25 {
+			n := otherNames{dimension: d}
+			n.missing, _, n.sumMissing = onlyIn(before, release, d, both)
+			n.fresh, _, n.sumFresh = onlyIn(release, before, d, both)
+			if len(n.missing) == 0 || len(n.fresh) == 0 || n.sumFresh < r.threshold("absolute") || n.sumFresh < r.threshold("share")*stored || quality.Revise(n.sumMissing, n.sumFresh).Factor > 1.25 {
 				continue
 			}
-			id := j.flow.Structure.Dimensions[d].ID
+			names, over = append(names, n), append(over, d)
+		}
+		for _, n := range names {
+			id := j.flow.Structure.Dimensions[n.dimension].ID
+			again, err := j.repeats(ctx, r, &repetition{
+				frequency: Frequency(frequency), periods: both, over: over, dimension: n.dimension, wanted: filter.In(id, n.missing...),
+				isStored:   func(code string, _ int32) bool { return slices.Contains(n.missing, code) },
+				isReleased: func(code string, _ int32) bool { return slices.Contains(n.fresh, code) },
+			})
+			if err != nil {
+				return nil, err
+			}
+			if !again {
+				continue
+			}
 			f := numbers(Finding{
-				Column: id, Values: slices.Concat(missing[:min(len(missing), maxNamed)], fresh[:min(len(fresh), maxNamed)]),
+				Column: id, Values: slices.Concat(n.missing[:min(len(n.missing), maxNamed)], n.fresh[:min(len(n.fresh), maxNamed)]),
 				Message: fmt.Sprintf("figures of %s under %s %s come beside stored ones of %s under %s, which the release does not have: both would count",
-					figureText(sumFresh), id, shownList(fresh), figureText(sumMissing), shownList(missing)),
-			}, sumMissing, sumMissing+sumFresh, r.threshold("share")*stored)
-			findings = append(findings, weighed{Finding: f, weight: sumFresh, subject: id})
+					figureText(n.sumFresh), id, shownList(n.fresh), figureText(n.sumMissing), shownList(n.missing)),
+			}, n.sumMissing, n.sumMissing+n.sumFresh, r.threshold("share")*stored)
+			findings = append(findings, weighed{Finding: f, weight: n.sumFresh, subject: id})
 		}
 	}
-	return findings
+	return findings, nil
 }
 
 // onlyIn returns the codes that have figures in a and none in b, in the periods, and the sum of these figures.
@@ -525,12 +590,12 @@ func (j *judgement) holes(r *Rule) []weighed {
 		return nil
 	}
 	var findings []weighed
-	again := float64(j.unchanged + j.changed)
 	for _, frequency := range j.before.Frequencies() {
 		before, release := j.before.Grid(frequency), j.release.Grid(frequency)
 		both := shared(release, before)
-		stored := float64(cellsIn(before, both))
-		if len(both) < 2 || stored < r.threshold("cells") || again >= r.threshold("cover")*stored ||
+		stored, again := float64(cellsIn(before, both)), float64(j.again(frequency, both))
+		added := float64(cellsIn(release, both)) - again
+		if len(both) < 2 || stored < r.threshold("cells") || again >= r.threshold("cover")*stored || added > again ||
 			float64(j.changed) > r.threshold("revised")*again || !j.hasAllCodes(before, release, both, r.threshold("rest")) {
 			continue
 		}

@@ -50,10 +50,12 @@ const (
 	CheckTotal Check = "TOTAL_CHANGE"
 	// CheckBreakdown finds dimensions whose codes collapse while the total holds within "factor": of what stood under other
 	// codes than the largest, "keep" or less is left. "absolute" is what must have stood there, in all those periods
-	// together. Looks at the named dimensions; none: at all.
+	// together. Of a merge, its figures must be the stored ones without that dimension: "cells" of them, and the share "same" of
+	// their sum. Looks at the named dimensions; none: at all.
 	CheckBreakdown Check = "BREAKDOWN_LOST"
 	// CheckTwice finds merges that add figures under new codes beside the same figures under codes that the release does
-	// not have: "share" of what is stored in its periods, and "absolute", at least.
+	// not have: "share" of what is stored in its periods, and "absolute", at least. They are the same where, without the
+	// dimensions whose codes are new, "cells" of them are, and the share "same" of their sum.
 	CheckTwice Check = "COUNTED_TWICE"
 	// CheckMisplaced finds dimensions that at least the share "share" of the rows fills with codes that were never theirs, but
 	// another dimension's.
@@ -107,9 +109,9 @@ func (c Check) thresholds() (defaults map[string]float64, known bool) {
 	case CheckTotal:
 		return map[string]float64{"factor": 1.6, "absolute": 100, "cells": 30, "recent": 0}, true
 	case CheckBreakdown:
-		return map[string]float64{"factor": 1.25, "keep": 0.2, "absolute": 100}, true
+		return map[string]float64{"factor": 1.25, "keep": 0.2, "absolute": 100, "same": 0.5, "cells": 10}, true
 	case CheckTwice:
-		return map[string]float64{"share": 0.05, "absolute": 50}, true
+		return map[string]float64{"share": 0.05, "absolute": 50, "same": 0.5, "cells": 10}, true
 	case CheckMisplaced:
 		return map[string]float64{"share": 0.5, "cells": 30}, true
 	case CheckLostCodes:

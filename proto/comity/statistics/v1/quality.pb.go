@@ -32,7 +32,7 @@ const (
 	QualityRule_UNSPECIFIED QualityRule_Check = 0
 	// Periods that had figures and have none after a replacement; of a merge, those with stored figures that the release
 	// leaves out between its first and last one, or a year or more at its end, where it otherwise holds at least the share
-	// `cover` (0.5) of what is stored.
+	// `cover` (0.5) of the figures stored in its periods.
 	QualityRule_MISSING_PERIODS QualityRule_Check = 1
 	// Periods without figures that came to stand between others.
 	QualityRule_GAPS QualityRule_Check = 2
@@ -41,10 +41,12 @@ const (
 	// periods left out.
 	QualityRule_TOTAL_CHANGE QualityRule_Check = 3
 	// Dimensions whose codes collapse while totals hold within `factor` (1.25): of what stood under other codes than the
-	// largest, at least `absolute` (100), the share `keep` (0.2) is left, or less.
+	// largest, at least `absolute` (100), the share `keep` (0.2) is left, or less. Of a merge, its figures must be the stored
+	// ones without that dimension: `cells` (10) of them, and the share `same` (0.5) of their sum.
 	QualityRule_BREAKDOWN_LOST QualityRule_Check = 4
 	// Merges that add figures under new codes beside the same figures under codes that the release does not have: `share`
-	// (0.05) of what is stored in its periods, and `absolute` (50), at least.
+	// (0.05) of what is stored in its periods, and `absolute` (50), at least. They are the same where, without the dimensions
+	// whose codes are new, `cells` (10) of them are, to a revision of 5 %, and the share `same` (0.5) of their sum.
 	QualityRule_COUNTED_TWICE QualityRule_Check = 5
 	// Dimensions that the share `share` (0.5) of the rows fills with codes that were never theirs, but another dimension's,
 	// where there are at least `cells` (30) rows.
@@ -56,7 +58,7 @@ const (
 	QualityRule_RELABELLED QualityRule_Check = 8
 	// Merges of a release that holds less than the share `cover` (0.8) of the figures stored in its periods, `cells` (100) or
 	// more, although of every dimension it has all but the share `rest` (0.05), and revises no more than the share `revised`
-	// (0.1): rows were lost on the way.
+	// (0.1): rows were lost on the way. A release of which more is new than stored is another one.
 	QualityRule_HOLES QualityRule_Check = 9
 	// How many stored figures change, and which changes most: from the share `share` (0) of them, and from the size
 	// `absolute` (0), on.
