@@ -158,7 +158,7 @@ func (h *sdmxHandler) data(w http.ResponseWriter, r *http.Request, path string) 
 	}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	stream, err := h.statistics.Query(ctx, request(structure, query, bound, providers))
+	stream, err := h.statistics.Query(ctx, request(structure, shown, query, bound, providers))
 	if err != nil {
 		return err
 	}
@@ -271,9 +271,9 @@ func (h *sdmxHandler) find(ctx context.Context, query *sdmx.DataQuery) (sdmx.Ref
 	}
 }
 
-// request asks for what a query is bound to. Changes are of stored figures, so codes that a query of changes fixes choose
+// request asks for what a query is bound to, and for the attributes that are shown or looked at. Changes are of stored figures, so codes that a query of changes fixes choose
 // among these, and are not summed.
-func request(structure *sdmx.Structure, query *sdmx.DataQuery, bound *sdmx.Bound, providers []string) *statisticspb.QueryRequest {
+func request(structure, shown *sdmx.Structure, query *sdmx.DataQuery, bound *sdmx.Bound, providers []string) *statisticspb.QueryRequest {
 	ask := &statisticspb.QueryRequest{
 		Dataflow: structure.Dataflow.String(), Providers: providers, StartPeriod: bound.StartPeriod, EndPeriod: bound.EndPeriod,
 		FirstObservations: int32(query.Window.First), LastObservations: int32(query.Window.Last), //nolint:gosec // the parser bounds them
@@ -300,8 +300,21 @@ func request(structure *sdmx.Structure, query *sdmx.DataQuery, bound *sdmx.Bound
 		}
 		ask.OrderBy = append(ask.OrderBy, o.Component)
 	}
+	looked := conditions.Components()
+	for _, o := range bound.Order {
+		looked = append(looked, o.Component)
+	}
+	for _, a := range structure.Attributes {
+		same := func(s sdmx.Component) bool { return s.ID == a.ID }
+		if !slices.Contains(always, a.ID) && (slices.ContainsFunc(shown.Attributes, same) || slices.Contains(looked, a.ID)) {
+			ask.Attributes = append(ask.Attributes, a.ID)
+		}
+	}
 	return ask
 }
+
+// always are the attributes that every answer of statistics has.
+var always = []string{block.ObsStatus, block.ConfStatus, block.Comment}
 
 // structureFromProto returns what data messages need of a dataflow.
 func structureFromProto(p *statisticspb.Structures) (*sdmx.Structure, error) {

@@ -90,6 +90,9 @@ func TestDataPutsTheQueryToStatistics(t *testing.T) {
 				eq("FREQ", "M"), {Operator: typespb.Filter_IN, Component: "SECTION", Values: []string{"A", "B"}}, eq("CITIZENSHIP", "_T"),
 			}},
 		}},
+		{border + "?attributes=COMMENT&c[UNIT_MEASURE]=PERSONS", &statisticspb.QueryRequest{Filter: eq("UNIT_MEASURE", "PERSONS")}},
+		{border + "?attributes=none&sort=UNIT_MEASURE:desc&format=csvdata", &statisticspb.QueryRequest{OrderBy: []string{"UNIT_MEASURE desc"}}},
+		{border + "?attributes=none", &statisticspb.QueryRequest{Attributes: []string{}}},
 		{"/sdmx/v2/data/*/COMITY/BORDER&format=jsondata", &statisticspb.QueryRequest{}},
 		{"/sdmx/v2/data/dataflow/COMITY/BORDER/+/*", &statisticspb.QueryRequest{}},
 		{"/sdmx/v2/data/dataflow/COMITY", &statisticspb.QueryRequest{}},
@@ -101,6 +104,9 @@ func TestDataPutsTheQueryToStatistics(t *testing.T) {
 			continue
 		}
 		test.want.Dataflow = "COMITY:BORDER(1.0.0)"
+		if test.want.Attributes == nil { // all that the structure has beside those of every answer
+			test.want.Attributes = []string{"UNIT_MEASURE"}
+		}
 		if diff := cmp.Diff(test.want, asked, protocmp.Transform()); diff != "" {
 			t.Errorf("%s: %s", test.path, diff)
 		}

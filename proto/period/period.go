@@ -84,8 +84,10 @@ var dayOne = time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC) // a Monday
 func Parse(text string) (Period, error) {
 	bad := fmt.Errorf("%q is no time period such as 2023, 2023-Q4, 2023-12, 2023-W52 or 2023-12-31", text)
 	yearText, rest, _ := strings.Cut(text, "-")
-	year, ok := number(yearText, 4, firstYear, lastYear)
+	year, ok := number(yearText, 4, 0, 9999)
 	switch {
+	case ok && (year < firstYear || year > lastYear):
+		return Period{}, fmt.Errorf("%q is no time period that is known: its year is not from %d to %d", text, firstYear, lastYear)
 	case !ok || text != yearText && rest == "":
 		return Period{}, bad
 	case text == yearText:

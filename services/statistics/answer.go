@@ -40,8 +40,24 @@ type answer struct {
 type candidate struct {
 	provider string
 	track    Track
-	comments []string // by position in the track; nil: none
-	actions  []byte   // by position in the track; nil: none
+	further  [][]string // by position in the track: the further attributes, nil where a figure has none; nil: none has
+	actions  []byte     // by position in the track; nil: none
+}
+
+// furtherOf returns the further attributes of the figure at a position; nil: it has none.
+func (c *candidate) furtherOf(at int) []string {
+	if c.further == nil {
+		return nil
+	}
+	return c.further[at]
+}
+
+// furtherText returns one of the further attributes of a figure; "" where it has none.
+func furtherText(further []string, at int) string {
+	if at >= len(further) {
+		return ""
+	}
+	return further[at]
 }
 
 // pick is a figure of a candidate.
@@ -53,7 +69,7 @@ type pick struct {
 func newAnswer(p *plan, dictionary *Dictionary, own string, providers []string) *answer {
 	a := &answer{
 		plan: p, own: own, dictionary: dictionary, several: len(providers) > 1, skip: p.offset, left: -1,
-		pager: newPager(p.flow.Structure, dictionary, p.delta),
+		pager: newPager(p.flow.Structure, p.attributes, dictionary, p.delta),
 	}
 	if p.limit > 0 {
 		a.left = p.limit
@@ -89,22 +105,19 @@ func (a *answer) add(key []uint32, c *candidate) error {
 	kept.provider = c.provider
 	kept.track.Periods = append(kept.track.Periods[:0], c.track.Periods...)
 	kept.track.Cells = append(kept.track.Cells[:0], c.track.Cells...)
-	kept.comments, kept.actions = slices.Clone(c.comments), slices.Clone(c.actions)
+	kept.further, kept.actions = slices.Clone(c.further), slices.Clone(c.actions)
 	return nil
 }
 
 // pass writes all figures of a series, of which nothing is left out.
 func (a *answer) pass(key []uint32, c *candidate) error {
 	a.pager.key(key, c.provider)
-	comment, action := "", byte(0)
+	action := byte(0)
 	for i, period := range c.track.Periods {
-		if c.comments != nil {
-			comment = c.comments[i]
-		}
 		if c.actions != nil {
 			action = c.actions[i]
 		}
-		a.pager.row(period, c.track.Cells[i], comment, action)
+		a.pager.row(period, c.track.Cells[i], c.furtherOf(i), action)
 		if a.pager.rows == pageRows {
 			if err := a.sendPage(); err != nil {
 				return err
@@ -193,15 +206,11 @@ func (a *answer) matches(p pick) bool {
 	if a.matched || a.plan.rest.IsTrue() {
 		return true
 	}
-	comment := ""
-	if p.from.comments != nil {
-		comment = p.from.comments[p.at]
-	}
-	return a.plan.passes(a.dictionary, a.pending, p.from.provider, p.period(), p.from.track.Cells[p.at], comment)
+	return a.plan.passes(a.dictionary, a.pending, p.from.provider, p.period(), p.from.track.Cells[p.at], p.from.furtherOf(p.at))
 }
 
 // passes reports whether a row passes what is left of the filter.
-func (p *plan) passes(dictionary *Dictionary, key []uint32, provider string, period int32, cell Cell, comment string) bool {
+func (p *plan) passes(dictionary *Dictionary, key []uint32, provider string, period int32, cell Cell, further []string) bool {
 	return p.rest.Match(func(component string) string {
 		switch component {
 		case block.ObsValue:
@@ -215,13 +224,13 @@ func (p *plan) passes(dictionary *Dictionary, key []uint32, provider string, per
 			return statusText(cell.ObsStatus)
 		case block.ConfStatus:
 			return statusText(cell.ConfStatus)
-		case block.Comment:
-			return comment
 		case block.Provider:
 			return provider
 		}
-		dimension := p.flow.Structure.Dimension(component)
-		return dictionary.Text(dimension, key[dimension])
+		if dimension := p.flow.Structure.Dimension(component); dimension >= 0 {
+			return dictionary.Text(dimension, key[dimension])
+		}
+		return furtherText(further, p.flow.Structure.furtherAt(component))
 	})
 }
 
@@ -238,10 +247,7 @@ func (a *answer) write(picks []pick) error {
 	frequency := Frequency(a.dictionary.Text(0, key[0])[0])
 	a.paged = row{}
 	for _, p := range picks {
-		r := row{key: key, provider: p.from.provider, period: frequency.Period(p.period()), cell: p.from.track.Cells[p.at]}
-		if p.from.comments != nil {
-			r.comment = p.from.comments[p.at]
-		}
+		r := row{key: key, provider: p.from.provider, period: frequency.Period(p.period()), cell: p.from.track.Cells[p.at], further: p.from.furtherOf(p.at)}
 		if p.from.actions != nil {
 			r.action = p.from.actions[p.at]
 		}
@@ -268,7 +274,7 @@ func (a *answer) page(r *row) error {
 		a.pager.key(r.key, r.provider)
 		a.paged = *r
 	}
-	a.pager.row(r.period.Index, r.cell, r.comment, r.action)
+	a.pager.row(r.period.Index, r.cell, r.further, r.action)
 	if a.pager.rows == pageRows {
 		if err := a.sendPage(); err != nil {
 			return err

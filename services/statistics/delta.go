@@ -24,15 +24,16 @@ func (p *plan) changes(ctx context.Context, snapshot Snapshot, since Moment, vei
 		then.now = committed
 	}
 	a.matched = true
-	comment := commentOf(p.flow.Structure)
 	c := &candidate{}
-	for change, err := range snapshot.Changes(ctx, p.flow, providers, number, p.selector, veil.lifted(then.now)) {
+	selector := p.selector
+	selector.Attributes = nil // any may have changed
+	for change, err := range snapshot.Changes(ctx, p.flow, providers, number, selector, veil.lifted(then.now)) {
 		if err != nil {
 			return err
 		}
 		then.hide(&change.Before, false)
 		veil.hide(&change.After, false)
-		p.compare(a.dictionary, change, comment, c)
+		p.compare(a.dictionary, change, c)
 		if c.track.Len() == 0 {
 			continue
 		}
@@ -44,24 +45,24 @@ func (p *plan) changes(ctx context.Context, snapshot Snapshot, since Moment, vei
 }
 
 // compare makes the rows of what differs.
-func (p *plan) compare(dictionary *Dictionary, change *Change, comment int, c *candidate) {
-	*c = candidate{provider: change.After.Provider, comments: []string{}, actions: []byte{}}
+func (p *plan) compare(dictionary *Dictionary, change *Change, c *candidate) {
+	*c = candidate{provider: change.After.Provider, further: [][]string{}, actions: []byte{}}
 	key := change.After.Key
 	for d := range change.differences() {
-		was := d.before.Present() && p.passes(dictionary, key, c.provider, d.period, d.before, d.text(d.furtherBefore, comment))
-		is := d.after.Present() && p.passes(dictionary, key, c.provider, d.period, d.after, d.text(d.furtherAfter, comment))
+		was := d.before.Present() && p.passes(dictionary, key, c.provider, d.period, d.before, d.furtherBefore)
+		is := d.after.Present() && p.passes(dictionary, key, c.provider, d.period, d.after, d.furtherAfter)
 		switch {
 		case is && (!was || d.differ()):
-			c.put(d.period, d.after, d.text(d.furtherAfter, comment), changed)
+			c.put(d.period, d.after, d.furtherAfter, changed)
 		case was && !is:
-			c.put(d.period, Cell{Value: math.NaN()}, "", gone)
+			c.put(d.period, Cell{Value: math.NaN()}, nil, gone)
 		}
 	}
 }
 
-func (c *candidate) put(period int32, cell Cell, comment string, action byte) {
+func (c *candidate) put(period int32, cell Cell, further []string, action byte) {
 	c.track.Periods, c.track.Cells = append(c.track.Periods, period), append(c.track.Cells, cell)
-	c.comments, c.actions = append(c.comments, comment), append(c.actions, action)
+	c.further, c.actions = append(c.further, further), append(c.actions, action)
 }
 
 // cellChange is a period of a series in two states.
@@ -116,12 +117,4 @@ func sameTexts(a, b []string) bool {
 		return !slices.ContainsFunc(a, isSet)
 	}
 	return slices.Equal(a, b)
-}
-
-// text returns one of the attributes.
-func (d *cellChange) text(further []string, at int) string {
-	if further == nil || at < 0 {
-		return ""
-	}
-	return further[at]
 }

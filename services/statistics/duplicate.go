@@ -40,10 +40,14 @@ func (l *loader) addDuplicate(series int, period int32, cell Cell, row int) {
 	if before.Line > 0 {
 		earlier = fmt.Sprintf("line %d", before.Line)
 	}
+	this := "the row"
+	if cell.Line == 0 {
+		this = fmt.Sprintf("row %d", row)
+	}
 	was, is := figureText(before.Value), figureText(cell.Value)
 	l.report.Add(Finding{
 		Rule: "DUPLICATE_KEY", Severity: severity, Line: int(cell.Line), Values: append(l.keyTexts(l.table.Key(series), period), was, is),
-		Message: fmt.Sprintf("row %d has the same key and period as %s, with %s here and %s there: %s", row, earlier, is, was, fate),
+		Message: fmt.Sprintf("%s has the same key and period as %s, with %s here and %s there: %s", this, earlier, is, was, fate),
 	})
 }
 

@@ -240,6 +240,9 @@ func (l *loader) columns(b *block.Block) (columns []*loadedColumn, ok bool) {
 			loaded := &loadedColumn{Column: column}
 			loaded.read(l.flow.Attributes[id], false)
 			loaded.wantStatuses(status)
+			if id == EmbargoTime {
+				loaded.wantMoments()
+			}
 			columns = append(columns, loaded)
 		}
 	}
@@ -284,6 +287,15 @@ func (c *loadedColumn) wantStatuses(known string) {
 	for i, text := range c.Dictionary {
 		if known != "" && text != "" && !oneOf(known, text) {
 			c.fault(i, "UNKNOWN_CODE", "%s %q is not one of %s", c.Component, shown(text), strings.Join(strings.Split(known, ""), ", "))
+		}
+	}
+}
+
+// wantMoments refuses an embargo that would never end, which is one that was meant otherwise.
+func (c *loadedColumn) wantMoments() {
+	for i, text := range c.Dictionary {
+		if _, ever := embargoEnds(text); text != "" && !ever {
+			c.fault(i, "INVALID_TIME", "%s %q is no moment such as 2030-01-31T12:00:00Z, and no day such as 2030-01-31", c.Component, shown(text))
 		}
 	}
 }

@@ -40,8 +40,8 @@ type row struct {
 	provider string
 	period   Period
 	cell     Cell
-	comment  string
-	action   byte // 0: none
+	further  []string // attributes; nil: none
+	action   byte     // 0: none
 }
 
 // sorter keeps rows and gives them in an order.
@@ -117,12 +117,14 @@ func (s *sorter) comparison(component string) func(a, b *row) int {
 		return func(a, b *row) int { return cmp.Compare(a.cell.ObsStatus, b.cell.ObsStatus) }
 	case block.ConfStatus:
 		return func(a, b *row) int { return cmp.Compare(a.cell.ConfStatus, b.cell.ConfStatus) }
-	case block.Comment:
-		return func(a, b *row) int { return strings.Compare(a.comment, b.comment) }
 	case block.Provider:
 		return func(a, b *row) int { return strings.Compare(a.provider, b.provider) }
 	}
 	dimension := s.flow.Structure.Dimension(component)
+	if dimension < 0 {
+		at := s.flow.Structure.furtherAt(component)
+		return func(a, b *row) int { return strings.Compare(furtherText(a.further, at), furtherText(b.further, at)) }
+	}
 	s.rank(dimension)
 	return func(a, b *row) int {
 		return cmp.Compare(s.ranks[dimension][a.key[dimension]], s.ranks[dimension][b.key[dimension]])

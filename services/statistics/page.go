@@ -25,7 +25,7 @@ type Page struct {
 // rows, and nothing is allocated for a row.
 //
 //	p.key(series.Key, series.Provider)
-//	p.row(period, cell, "", 0)   // for each figure of the key
+//	p.row(period, cell, nil, 0)  // for each figure of the key
 //	if p.rows == pageRows { send(p.block()) }
 type pager struct {
 	ids        []string // of the dimensions
@@ -43,12 +43,11 @@ type pager struct {
 	known     map[Frequency]*periodTexts
 	stamp     uint32 // of the block, for the positions of periods
 	obs, conf coded
-	comments  coded
+	notes     []noted // COMMENT, then the further attributes that are asked for
 	providers coded
 	actions   coded
 	obsAt     [256]uint32
 	confAt    [256]uint32
-	commentAt map[string]uint32
 	provider  string
 	values    []float64
 }
@@ -57,6 +56,29 @@ type pager struct {
 type coded struct {
 	dictionary []string
 	codes      []uint32
+}
+
+// noted is the column of a further attribute that is being made.
+type noted struct {
+	id string
+	at int // where it stands among the further attributes of a figure
+	coded
+	known map[string]uint32 // the position of each text
+}
+
+// put adds a row. Most have no value, or that of the row before.
+func (n *noted) put(further []string) {
+	text := furtherText(further, n.at)
+	if last := len(n.codes); last > 0 && n.dictionary[n.codes[last-1]] == text {
+		n.codes = append(n.codes, n.codes[last-1])
+		return
+	}
+	at, ok := n.known[text]
+	if !ok {
+		at = n.add(text)
+		n.known[text] = at
+	}
+	n.codes = append(n.codes, at)
 }
 
 // add adds a text that the dictionary does not have.
@@ -73,10 +95,14 @@ type periodTexts struct {
 	in    []uint32
 }
 
-func newPager(structure *DataStructure, dictionary *Dictionary, withAction bool) *pager {
+func newPager(structure *DataStructure, attributes []string, dictionary *Dictionary, withAction bool) *pager {
 	p := &pager{
 		ids: structure.DimensionIDs(), dictionary: dictionary, withAction: withAction,
 		local: make([][]uint32, len(structure.Dimensions)), known: map[Frequency]*periodTexts{}, room: 64,
+		notes: make([]noted, 0, 1+len(attributes)),
+	}
+	for _, id := range append([]string{block.Comment}, attributes...) {
+		p.notes = append(p.notes, noted{id: id, at: structure.furtherAt(id)})
 	}
 	for i := range p.local {
 		p.local[i] = make([]uint32, dictionary.Len(i))
@@ -100,12 +126,14 @@ func (p *pager) reset() {
 	for i := range p.dims {
 		p.dims[i] = column()
 	}
-	p.periods, p.obs, p.conf, p.comments, p.providers = column(), column(), column(), column(), column()
+	p.periods, p.obs, p.conf, p.providers = column(), column(), column(), column()
+	for i := range p.notes {
+		p.notes[i].coded, p.notes[i].known = column(), map[string]uint32{}
+	}
 	if p.withAction {
 		p.actions = column()
 	}
 	p.obsAt, p.confAt = [256]uint32{}, [256]uint32{}
-	p.commentAt = map[string]uint32{}
 	p.values = make([]float64, 0, p.room)
 }
 
@@ -116,8 +144,8 @@ func (p *pager) key(codes []uint32, provider string) {
 	p.frequency = Frequency(p.dictionary.Text(0, codes[0])[0])
 }
 
-// row adds a figure of the key.
-func (p *pager) row(period int32, cell Cell, comment string, action byte) {
+// row adds a figure of the key with its further attributes, nil where it has none.
+func (p *pager) row(period int32, cell Cell, further []string, action byte) {
 	p.periods.codes = append(p.periods.codes, p.period(period))
 	if p.obsAt[cell.ObsStatus] == 0 {
 		p.obsAt[cell.ObsStatus] = p.obs.add(statusText(cell.ObsStatus)) + 1
@@ -127,7 +155,9 @@ func (p *pager) row(period int32, cell Cell, comment string, action byte) {
 		p.confAt[cell.ConfStatus] = p.conf.add(statusText(cell.ConfStatus)) + 1
 	}
 	p.conf.codes = append(p.conf.codes, p.confAt[cell.ConfStatus]-1)
-	p.comments.codes = append(p.comments.codes, p.comment(comment))
+	for i := range p.notes {
+		p.notes[i].put(further)
+	}
 	if p.withAction {
 		text := string(rune(action))
 		position := slices.Index(p.actions.dictionary, text)
@@ -138,19 +168,6 @@ func (p *pager) row(period int32, cell Cell, comment string, action byte) {
 	}
 	p.values = append(p.values, cell.Value)
 	p.rows++
-}
-
-// comment returns the position of a comment. Most have none, or that of the row before.
-func (p *pager) comment(text string) uint32 {
-	if n := len(p.comments.codes); n > 0 && p.comments.dictionary[p.comments.codes[n-1]] == text {
-		return p.comments.codes[n-1]
-	}
-	at, ok := p.commentAt[text]
-	if !ok {
-		at = p.comments.add(text)
-		p.commentAt[text] = at
-	}
-	return at
 }
 
 // statusText returns the code of a status; "" where there is none.
@@ -223,7 +240,7 @@ func appendTimes(codes []uint32, code uint32, n int) []uint32 {
 // block returns the rows since the last time, and begins anew with the same key.
 func (p *pager) block() *block.Block {
 	p.fill()
-	made := &block.Block{Rows: p.rows, Columns: make([]block.Column, 0, len(p.ids)+7)}
+	made := &block.Block{Rows: p.rows, Columns: make([]block.Column, 0, len(p.ids)+len(p.notes)+6)}
 	put := func(id string, c coded) {
 		made.Columns = append(made.Columns, block.Column{Component: id, Dictionary: c.dictionary, Codes: c.codes})
 	}
@@ -234,7 +251,9 @@ func (p *pager) block() *block.Block {
 	made.Columns = append(made.Columns, block.Column{Component: block.ObsValue, Numbers: p.values})
 	put(block.ObsStatus, p.obs)
 	put(block.ConfStatus, p.conf)
-	put(block.Comment, p.comments)
+	for i := range p.notes {
+		put(p.notes[i].id, p.notes[i].coded)
+	}
 	put(block.Provider, p.providers)
 	if p.withAction {
 		put(ActionColumn, p.actions)

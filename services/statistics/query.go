@@ -28,6 +28,7 @@ type Query struct {
 	Offset     int      // how many rows are left out at the beginning
 	Limit      int      // at most so many rows; 0: all
 	OrderBy    []string // as [ParseOrder] reads them; none: keys, then periods
+	Attributes []string // further ones that the rows have, beside COMMENT
 	Sight      Sight    // what the caller may see
 }
 
@@ -120,6 +121,7 @@ type plan struct {
 	first, last   int  // how many figures of a series; 0 and 0: all
 	offset, limit int
 	order         []Order
+	attributes    []string // further ones that the rows have, beside COMMENT
 }
 
 func newPlan(flow *Flow, q *Query) (*plan, error) {
@@ -150,6 +152,7 @@ func newPlan(flow *Flow, q *Query) (*plan, error) {
 		}
 		p.want(dimension, selection, &wrong)
 	}
+	p.showAttributes(q.Attributes, &wrong)
 	p.between(q, &wrong)
 	p.checkFilter(&wrong)
 	if q.At.Revision != 0 && !q.At.Time.IsZero() {
@@ -190,7 +193,19 @@ func (p *plan) orderBy(components []string, wrong *violations) {
 
 // isComponent reports whether a row of the answer has the component.
 func (p *plan) isComponent(id string) bool {
-	return p.flow.Structure.Dimension(id) >= 0 || slices.Contains(rowComponents, id)
+	return p.flow.Structure.Dimension(id) >= 0 || slices.Contains(rowComponents, id) || slices.Contains(p.attributes, id)
+}
+
+func (p *plan) showAttributes(ids []string, wrong *violations) {
+	for _, id := range ids {
+		switch {
+		case slices.Contains(rowComponents, id) || slices.Contains(p.attributes, id):
+		case !slices.Contains(p.flow.Structure.FurtherAttributes(), id):
+			wrong.add("attributes", "%q is no attribute of %s", id, p.flow.Structure.Ref)
+		default:
+			p.attributes = append(p.attributes, id)
+		}
+	}
 }
 
 func (p *plan) askFrequencies(selection Selection, wrong *violations) {
@@ -305,7 +320,7 @@ func (p *plan) decide(dictionary *Dictionary) {
 		}
 	}
 	p.rest = valued(filter.And(rest...))
-	p.selector = Selector{Filter: filter.And(conditions...), Spans: p.spans()}
+	p.selector = Selector{Filter: filter.And(conditions...), Spans: p.spans(), Attributes: p.attributes}
 }
 
 // valued returns the filter by which a figure without a value is neither less nor greater than any.
@@ -398,27 +413,24 @@ func (p *plan) stream(ctx context.Context, snapshot Snapshot, veil *veil, provid
 	if a.left >= 0 && a.sorter == nil {
 		selector.Enough = a.skip + a.left
 	}
-	comment := commentOf(p.flow.Structure)
 	c := &candidate{}
 	return veil.read(ctx, snapshot, providers, selector, false, func(series *Series) error {
 		c.provider, c.track = series.Provider, series.Track
-		c.comments = series.comments(comment)
+		c.further = series.furtherByPosition()
 		return a.add(series.Key, c)
 	})
 }
 
-// comments returns the values of the further attribute at a position, by position in the track; nil where there are none.
-func (s *Series) comments(attribute int) []string {
-	if len(s.Further) == 0 || attribute < 0 {
+// furtherByPosition returns the further attributes by position in the track; nil where no figure has any.
+func (s *Series) furtherByPosition() [][]string {
+	if len(s.Further) == 0 {
 		return nil
 	}
-	comments := make([]string, len(s.Track.Periods))
+	further := make([][]string, len(s.Track.Periods))
 	for i, period := range s.Track.Periods {
-		if further, ok := s.Further[period]; ok {
-			comments[i] = further[attribute]
-		}
+		further[i] = s.Further[period]
 	}
-	return comments
+	return further
 }
 
 // putSeries puts the cells of a series into a table with the same dictionary.
@@ -449,22 +461,22 @@ func (a *answer) addTables(tables []*Table, providers []string, veil *veil) erro
 	c := &candidate{}
 	for _, e := range entries {
 		t := tables[e.table]
-		comment := slices.Index(t.further, block.Comment)
-		c.provider, c.track, c.comments = providers[e.table], Track{}, nil
+		c.provider, c.track, c.further = providers[e.table], Track{}, nil
 		withheld := veil.withheldSum(c.provider, e.key, t.dictionary)
 		for i, cell := range t.tracks[e.series].Cells {
 			if cell.ObsStatus == underEmbargo {
 				continue
 			}
-			text, period := "", t.tracks[e.series].Periods[i]
+			var further []string
+			period := t.tracks[e.series].Periods[i]
 			switch {
 			case withheld[period]:
 				cell.Value, cell.ObsStatus = math.NaN(), Suppressed
 			case cell.Attributes != 0:
-				text = t.Attributes(cell.Attributes)[comment]
+				further = t.Attributes(cell.Attributes)
 			}
 			c.track.Periods, c.track.Cells = append(c.track.Periods, period), append(c.track.Cells, cell)
-			c.comments = append(c.comments, text)
+			c.further = append(c.further, further)
 		}
 		if c.track.Len() == 0 {
 			continue

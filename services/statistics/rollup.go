@@ -358,7 +358,7 @@ func (t *Table) complete(sum Cell, key []uint32, whole Period, finer Frequency, 
 	}
 	if present < len(all) && !math.IsNaN(sum.Value) {
 		sum.ObsStatus = LowQuality
-		sum.Attributes = t.withComment(fmt.Sprintf("%d of %d periods", present, len(all)))
+		sum.Attributes = t.withComment(sum.Attributes, fmt.Sprintf("%d of %d periods", present, len(all)))
 	}
 	return sum
 }

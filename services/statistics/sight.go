@@ -193,7 +193,7 @@ func (v *veil) withheldSum(provider string, key []uint32, d *Dictionary) map[int
 
 // read gives what the caller sees of the selected series, with or without marks for figures under embargo.
 func (v *veil) read(ctx context.Context, snapshot Snapshot, providers []string, s Selector, mark bool, each func(*Series) error) error {
-	s.Attributes = []string{block.Comment, EmbargoTime}
+	s.Attributes = append([]string{block.Comment, EmbargoTime}, s.Attributes...)
 	for series, err := range snapshot.Read(ctx, v.flow, providers, s) {
 		if err != nil {
 			return err

@@ -290,6 +290,16 @@ func (s *DataStructure) DimensionIDs() []string {
 	return ids
 }
 
+// furtherAt returns where an attribute stands among the further ones of a figure. COMMENT, which every sum may have, stands
+// after them where the structure does not have it.
+func (s *DataStructure) furtherAt(id string) int {
+	further := s.FurtherAttributes()
+	if at := slices.Index(further, id); at >= 0 {
+		return at
+	}
+	return len(further)
+}
+
 // FurtherAttributes returns the ids of the attributes other than OBS_STATUS and CONF_STATUS, in their order.
 func (s *DataStructure) FurtherAttributes() []string {
 	var ids []string

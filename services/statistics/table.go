@@ -303,9 +303,10 @@ func (t *Table) agreed(a, b uint32) uint32 {
 // At returns the cell of a series and period, the zero Cell where there is none.
 func (t *Table) At(series int, period int32) Cell { return t.tracks[series].At(period) }
 
-// withComment returns the number of the set in which nothing stands but a COMMENT; 0 where the structure has none.
-func (t *Table) withComment(text string) uint32 {
+// withComment returns the number of a set with another COMMENT; the set itself where the structure has none.
+func (t *Table) withComment(set uint32, text string) uint32 {
 	values := make([]string, len(t.further))
+	copy(values, t.Attributes(set))
 	if i := slices.Index(t.further, block.Comment); i >= 0 {
 		values[i] = text
 	}

@@ -38,7 +38,7 @@ func queryFromProto(p *statisticspb.QueryRequest) (statistics.Query, error) {
 		Providers: slices.Compact(slices.Clone(p.GetProviders())), Start: p.GetStartPeriod(), End: p.GetEndPeriod(),
 		At: statistics.Moment{Revision: p.GetRevision()}, Since: statistics.Moment{Revision: p.GetAfterRevision()},
 		First: int(p.GetFirstObservations()), Last: int(p.GetLastObservations()),
-		Offset: int(p.GetOffset()), Limit: int(p.GetLimit()), OrderBy: p.GetOrderBy(),
+		Offset: int(p.GetOffset()), Limit: int(p.GetLimit()), OrderBy: p.GetOrderBy(), Attributes: p.GetAttributes(),
 		Selections: convert(p.GetSelections(), func(s *statisticspb.Selection) statistics.Selection {
 			return statistics.Selection{Dimension: s.GetDimension(), Codes: s.GetCodes(), Level: s.GetLevel()}
 		}),

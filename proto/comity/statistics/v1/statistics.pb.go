@@ -1100,7 +1100,10 @@ type QueryRequest struct {
 	Limit int32 `protobuf:"varint,14,opt,name=limit,proto3" json:"limit,omitempty"`
 	// The order of the rows: components, each with " desc" after it for the reverse; empty: keys, then periods. Codes are
 	// ordered as in their codelist, else as text. At most 1,000,000 rows are sorted.
-	OrderBy       []string `protobuf:"bytes,15,rep,name=order_by,json=orderBy,proto3" json:"order_by,omitempty"`
+	OrderBy []string `protobuf:"bytes,15,rep,name=order_by,json=orderBy,proto3" json:"order_by,omitempty"`
+	// Which attributes the rows have as columns beside OBS_STATUS, CONF_STATUS and COMMENT, such as UNIT_MEASURE. A sum has
+	// those on which its parts agree. A filter or an order by one of them needs it here.
+	Attributes    []string `protobuf:"bytes,16,rep,name=attributes,proto3" json:"attributes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1240,6 +1243,13 @@ func (x *QueryRequest) GetOrderBy() []string {
 	return nil
 }
 
+func (x *QueryRequest) GetAttributes() []string {
+	if x != nil {
+		return x.Attributes
+	}
+	return nil
+}
+
 // Selection fixes a dimension, or rolls it up.
 type Selection struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1308,8 +1318,8 @@ func (x *Selection) GetLevel() string {
 // QueryResponse is a part of the answer.
 type QueryResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The next rows: the dimensions in key order, TIME_PERIOD, OBS_VALUE, OBS_STATUS, CONF_STATUS, COMMENT, _PROVIDER; with
-	// updated_after or after_revision also _ACTION, "M" for a row that is new or has changed, "D" for one that is gone.
+	// The next rows: the dimensions in key order, TIME_PERIOD, OBS_VALUE, OBS_STATUS, CONF_STATUS, COMMENT, the attributes asked
+	// for, _PROVIDER; with updated_after or after_revision also _ACTION, "M" for a row that is new or has changed, "D" for one that is gone.
 	// A figure that the caller may not see has no value, and the OBS_STATUS Q.
 	Block *v1.Block `protobuf:"bytes,1,opt,name=block,proto3" json:"block,omitempty"`
 	// The revision that the answer is of, the same in every part.
@@ -2114,7 +2124,7 @@ const file_comity_statistics_v1_statistics_proto_rawDesc = "" +
 	"page_token\x18\x02 \x01(\tR\tpageToken\"\x85\x01\n" +
 	"\x17ListSubmissionsResponse\x12B\n" +
 	"\vsubmissions\x18\x01 \x03(\v2 .comity.statistics.v1.SubmissionR\vsubmissions\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xd6\x04\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xf6\x04\n" +
 	"\fQueryRequest\x12\x1a\n" +
 	"\bdataflow\x18\x01 \x01(\tR\bdataflow\x12\x1c\n" +
 	"\tproviders\x18\x02 \x03(\tR\tproviders\x12?\n" +
@@ -2134,7 +2144,10 @@ const file_comity_statistics_v1_statistics_proto_rawDesc = "" +
 	"\x11last_observations\x18\f \x01(\x05R\x10lastObservations\x12\x16\n" +
 	"\x06offset\x18\r \x01(\x05R\x06offset\x12\x14\n" +
 	"\x05limit\x18\x0e \x01(\x05R\x05limit\x12\x19\n" +
-	"\border_by\x18\x0f \x03(\tR\aorderBy\"U\n" +
+	"\border_by\x18\x0f \x03(\tR\aorderBy\x12\x1e\n" +
+	"\n" +
+	"attributes\x18\x10 \x03(\tR\n" +
+	"attributes\"U\n" +
 	"\tSelection\x12\x1c\n" +
 	"\tdimension\x18\x01 \x01(\tR\tdimension\x12\x14\n" +
 	"\x05codes\x18\x02 \x03(\tR\x05codes\x12\x14\n" +
