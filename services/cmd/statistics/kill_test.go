@@ -11,6 +11,7 @@ import (
 	"time"
 
 	statisticspb "github.com/comity-federation/comity/proto/comity/statistics/v1"
+	"github.com/comity-federation/comity/services/internal/trial"
 )
 
 // victim is what is killed.
@@ -31,14 +32,13 @@ func (v victim) String() string {
 // either all of the submission is there or nothing, and sent once more it is there once.
 func TestKill(t *testing.T) {
 	t.Parallel()
-	long := os.Getenv("COMITY_LONG") != ""
-	kills := map[victim]int{theClient: 4, aBackend: 2, theService: 2, theDatabase: 1}
-	if long {
+	kills := map[victim]int{theClient: 6, aBackend: 16, theService: 20, theDatabase: 16}
+	if os.Getenv("COMITY_LONG") != "" {
 		for v := range kills {
-			kills[v] = 75
+			kills[v] = 100
 		}
 	}
-	w := newTrial(t)
+	w := newKilling(t)
 	for _, v := range []victim{theClient, aBackend, theService, theDatabase} {
 		for landed, tries := 0, 0; landed < kills[v]; tries++ {
 			if tries > 3*kills[v]+10 {
@@ -49,32 +49,34 @@ func TestKill(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d submissions were stored although killed, of which %d without an answer; %d were not", w.stored, w.unanswered, w.lost)
-	if long && (w.stored == 0 || w.lost == 0) {
+	t.Logf("of %d submissions that a kill met, %d were stored, %d of these without an answer, and %d were not; by action %v",
+		w.stored+w.lost, w.stored, w.unanswered, w.lost, w.actions)
+	if w.stored == 0 || w.lost == 0 {
 		t.Error("all kills came at the same side of the commit, which tests nothing")
 	}
 }
 
-// trial is a node whose figures are known.
-type trial struct {
+// killing is a node whose figures are known.
+type killing struct {
 	*node
 	random  *rand.Rand
-	figures figures
+	figures trial.Figures
 	states  []state // the last few, by revision
 	uploads int
 	usual   time.Duration // that a submission takes
 
 	stored, unanswered, lost int
+	actions                  map[string]int
 }
 
 // state is what was stored at a revision.
 type state struct {
 	revision int64
-	figures  figures
+	figures  trial.Figures
 }
 
-// newTrial returns a node with structures, without rules that made-up figures could break. COMITY_SEED repeats a run.
-func newTrial(t *testing.T) *trial {
+// newKilling returns a node with structures, without rules that made-up figures could break. COMITY_SEED repeats a run.
+func newKilling(t *testing.T) *killing {
 	t.Helper()
 	seed := uint64(time.Now().UnixNano())
 	if text := os.Getenv("COMITY_SEED"); text != "" {
@@ -84,105 +86,123 @@ func newTrial(t *testing.T) *trial {
 		}
 	}
 	t.Logf("COMITY_SEED=%d", seed)
-	w := &trial{node: newNode(t), random: rand.New(rand.NewPCG(seed, 0)), figures: figures{}}
+	w := &killing{node: newNode(t), random: rand.New(rand.NewPCG(seed, 0)), figures: trial.Figures{}, actions: map[string]int{}}
 	c := w.dial()
 	defer c.connection.Close()
-	if _, err := c.CreateStructures(w.context(), &statisticspb.CreateStructuresRequest{Structures: structures()}); err != nil {
+	if err := trial.Prepare(w.context(), c, 1); err != nil {
 		t.Fatal(err)
 	}
-	for _, dataflow := range []string{countsFlow, sharedFlow, eventsFlow} {
-		rules := &statisticspb.QualityRules{Dataflow: dataflow}
-		if _, err := c.SetQualityRules(w.context(), &statisticspb.SetQualityRulesRequest{QualityRules: rules}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for range 3 {
-		w.accept(randomUpload(w.random, w.figures))
+	for range 4 {
+		w.accept(trial.RandomUpload(w.random, w.figures))
 	}
 	return w
 }
 
 // accept submits an upload that nobody disturbs.
-func (w *trial) accept(u upload) {
+func (w *killing) accept(u trial.Upload) {
 	w.t.Helper()
-	w.uploads++
+	begin := time.Now()
 	c := w.dial()
 	defer c.connection.Close()
-	begin := time.Now()
-	submission, err := c.submit(w.context(), u, fmt.Sprint("key ", w.uploads))
-	if err != nil || submission.GetState() != statisticspb.Submission_ACCEPTED {
-		w.t.Fatalf("submission %d: %v, %v", w.uploads, err, submission)
-	}
+	w.uploads++
+	w.send(c, u, fmt.Sprint("key ", w.uploads))
 	w.usual = (w.usual + time.Since(begin)) / 2
-	w.take(u, submission)
 }
 
-// take makes what was stored what should be there.
-func (w *trial) take(u upload, submission *statisticspb.Submission) {
-	w.figures = w.figures.after(u)
+// send submits an upload, and keeps in mind what should be there now.
+func (w *killing) send(c *client, u trial.Upload, key string) *statisticspb.Submission {
+	w.t.Helper()
+	submission, err := trial.Submit(w.context(), c, trial.Counts(0), u, key)
+	if err == nil {
+		err = u.Fate(submission)
+	}
+	if err != nil {
+		w.t.Fatalf("submission %d: %v\n%s", w.uploads, err, w.log())
+	}
+	w.figures = w.figures.After(u)
 	if submission.GetRevision() > 0 {
 		w.states = append(w.states[max(0, len(w.states)-9):], state{submission.GetRevision(), w.figures})
 	}
+	return submission
+}
+
+// await returns when a submission is to be met: for half of them at any time of what one may take, for the others as long after
+// the service began to write as storing may take, which is where the commit is.
+func (w *killing) await(answered func() bool) {
+	w.t.Helper()
+	if w.random.IntN(2) == 0 {
+		time.Sleep(time.Duration(w.random.Int64N(int64(w.usual) * 3 / 2)))
+		return
+	}
+	for !answered() && !w.writes() {
+		time.Sleep(time.Millisecond)
+	}
+	time.Sleep(time.Duration(w.random.Int64N(int64(w.usual))))
 }
 
 // kill submits an upload and kills the victim meanwhile. It reports false where there was nothing to kill any more.
-func (w *trial) kill(v victim) bool {
+func (w *killing) kill(v victim) bool {
 	w.t.Helper()
 	w.uploads++
-	u, key := randomUpload(w.random, w.figures), fmt.Sprint("key ", w.uploads)
+	u, key := trial.RandomUpload(w.random, w.figures), fmt.Sprint("key ", w.uploads)
 	c := w.dial()
 	defer c.connection.Close()
-	type answer struct {
-		submission *statisticspb.Submission
-		err        error
-	}
-	answers := make(chan answer, 1)
-	// Large uploads take longer: the moments are spread over what this one may take.
-	moment := time.Duration(w.random.Int64N(int64(w.usual) * 3 / 2))
+	answers := make(chan error, 1)
+	begin := time.Now()
 	go func() {
-		submission, err := c.submit(w.context(), u, key)
-		answers <- answer{submission, err}
+		_, err := trial.Submit(w.context(), c, trial.Counts(0), u, key)
+		answers <- err
 	}()
-	time.Sleep(moment)
+	w.await(func() bool { return len(answers) > 0 })
+	moment := time.Since(begin)
 	early := len(answers) > 0
 	w.strike(v, c)
-	got := <-answers
+	failed := <-answers
 	w.recover(v)
 	name, revision := w.submissionOf(key)
+	is := fmt.Sprintf("%s was killed %v into submission %d, %v", v, moment, w.uploads, u.Action)
 	switch {
-	case got.err == nil && name == "":
-		w.t.Fatalf("%s was killed after %v: submission %d was answered, and is not there", v, moment, w.uploads)
+	case failed == nil && name == "":
+		w.t.Fatalf("%s, which was answered, and is not there", is)
 	case name != "":
-		w.stored++
-		if got.err != nil {
-			w.unanswered++
-		}
+		w.check(is+", which is there", w.figures.After(u))
 	default:
-		w.lost++
+		w.check(is+", which is not there", w.figures)
 	}
-	after := w.figures.after(u)
-	if name != "" {
-		w.check(fmt.Sprintf("%s was killed after %v, submission %d is there", v, moment, w.uploads), after)
-	} else {
-		w.check(fmt.Sprintf("%s was killed after %v, submission %d is not there", v, moment, w.uploads), w.figures)
+	if !early {
+		w.count(u, name != "", failed == nil)
 	}
 
 	again := w.dial()
 	defer again.connection.Close()
-	submission, err := again.submit(w.context(), u, key)
-	if err != nil || submission.GetState() != statisticspb.Submission_ACCEPTED {
-		w.t.Fatalf("submission %d again: %v, %v\n%s", w.uploads, err, submission, w.log())
-	}
+	begin = time.Now()
+	submission := w.send(again, u, key)
 	if name != "" && (submission.GetName() != "submissions/"+name || submission.GetRevision() != revision) {
-		w.t.Fatalf("submission %d again is %s of revision %d, and was %s of revision %d", w.uploads, submission.GetName(), submission.GetRevision(), name, revision)
+		w.t.Fatalf("%s: sent again it is %s of revision %d, and was %s of revision %d", is, submission.GetName(), submission.GetRevision(), name, revision)
 	}
-	w.take(u, submission)
-	w.check(fmt.Sprintf("submission %d was sent again", w.uploads), w.figures)
+	if name == "" {
+		w.usual = (3*w.usual + time.Since(begin)) / 4
+	}
+	w.check(is+" and sent again", w.figures)
 	return !early
 }
 
+// count counts a submission that a kill met.
+func (w *killing) count(u trial.Upload, stored, answered bool) {
+	w.actions[u.Action.String()]++
+	switch {
+	case !stored:
+		w.lost++
+	case !answered:
+		w.unanswered++
+		fallthrough
+	default:
+		w.stored++
+	}
+}
+
 // strike kills.
-func (w *trial) strike(v victim, c *client) {
+func (w *killing) strike(v victim, c *client) {
 	w.t.Helper()
 	var err error
 	switch v {
@@ -205,7 +225,7 @@ func (w *trial) strike(v victim, c *client) {
 }
 
 // recover brings back what was killed.
-func (w *trial) recover(v victim) {
+func (w *killing) recover(v victim) {
 	w.t.Helper()
 	switch v {
 	case theClient:
@@ -220,14 +240,9 @@ func (w *trial) recover(v victim) {
 }
 
 // submissionOf returns the id and revision of the submission with the key, or "".
-func (w *trial) submissionOf(key string) (id string, revision int64) {
+func (w *killing) submissionOf(key string) (id string, revision int64) {
 	w.t.Helper()
-	conn, err := w.open(w.t.Context())
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer conn.Close(w.t.Context())
-	rows, err := conn.Query(w.t.Context(), `SELECT id::text, revision FROM submission WHERE idempotency_key = $1`, key)
+	rows, err := w.watch().Query(w.t.Context(), `SELECT id::text, revision FROM submission WHERE idempotency_key = $1`, key)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -244,48 +259,37 @@ func (w *trial) submissionOf(key string) (id string, revision int64) {
 }
 
 // check holds all that is stored, and a state of the past, against what should be there.
-func (w *trial) check(when string, want figures) {
+func (w *killing) check(when string, want trial.Figures) {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.context(), patience)
 	defer cancel()
 	c := w.dial()
 	defer c.connection.Close()
-	got, err := c.counts(ctx, countsFlow, 0)
+	got, err := trial.Read(ctx, c, "na", trial.Counts(0), 0)
 	if err != nil {
 		w.t.Fatalf("%s: %v", when, err)
 	}
-	if d := difference(got, want); d != "" {
+	if d := trial.Difference(got, want); d != "" {
 		w.t.Fatalf("%s: %s", when, d)
 	}
-	shared, err := c.shared(ctx, 0)
+	shared, err := trial.ReadShared(ctx, c, "na", trial.Shared(0), 0)
 	if err != nil {
 		w.t.Fatalf("%s: %v", when, err)
 	}
-	if d := difference(shared, want.derived()); d != "" {
+	if d := trial.Difference(shared, want.Shared()); d != "" {
 		w.t.Fatalf("%s: of what is derived, %s", when, d)
 	}
 	if len(w.states) > 0 {
 		past := w.states[w.random.IntN(len(w.states))]
-		got, err := c.counts(ctx, countsFlow, past.revision)
+		got, err := trial.Read(ctx, c, "na", trial.Counts(0), past.revision)
 		if err != nil {
 			w.t.Fatalf("%s: revision %d: %v", when, past.revision, err)
 		}
-		if d := difference(got, past.figures); d != "" {
+		if d := trial.Difference(got, past.figures); d != "" {
 			w.t.Fatalf("%s: of revision %d, %s", when, past.revision, d)
 		}
 	}
-	conn, err := w.open(ctx)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer conn.Close(ctx)
-	for name, sql := range invariants() {
-		var n int
-		if err := conn.QueryRow(ctx, sql).Scan(&n); err != nil {
-			w.t.Fatalf("%s: %v", name, err)
-		}
-		if n != 0 {
-			w.t.Fatalf("%s: %d %s", when, n, name)
-		}
+	if err := trial.CheckInvariants(ctx, w.watch()); err != nil {
+		w.t.Fatalf("%s: %v", when, err)
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -48,7 +49,8 @@ type node struct {
 	environment []string
 	listen, ops string
 	token       string
-	database    string // its URL, as the superuser
+	database    string    // its URL, as the superuser
+	watching    *pgx.Conn // to it; nil: none yet
 
 	process *exec.Cmd
 	ended   chan struct{} // closed when the process has ended
@@ -72,11 +74,19 @@ func newNode(t *testing.T) *node {
 			t.Error(err)
 		}
 	})
+	// The machine is not killed, so what was written needs no flush; recovering is much shorter without.
+	n.exec("postgres", `ALTER SYSTEM SET fsync = off`)
+	n.exec("postgres", `SELECT pg_reload_conf()`)
 	n.exec("postgres", `CREATE DATABASE statistics`)
 	n.database = n.cluster.URL(pgcluster.Superuser, n.cluster.Password, "statistics")
 	n.configure()
 	n.startService()
-	t.Cleanup(func() { n.killService() })
+	t.Cleanup(func() {
+		n.killService()
+		if n.watching != nil {
+			_ = n.watching.Close(context.Background())
+		}
+	})
 	n.awaitReady()
 	return n
 }
@@ -111,10 +121,7 @@ func (n *node) configure() {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	policies, err := filepath.Abs("../../../policies/access")
-	if err != nil {
-		n.t.Fatal(err)
-	}
+	policies := n.untested("../../../policies/access")
 	issuer, audience := n.certificate.Issuer()
 	n.environment = []string{
 		asService + "=1", "TZ=UTC", "PATH=" + os.Getenv("PATH"),
@@ -123,6 +130,32 @@ func (n *node) configure() {
 		"COMITY_POLICIES=" + policies, "COMITY_JWKS=" + keySet, "COMITY_ISSUER=" + issuer, "COMITY_AUDIENCE=" + audience,
 		"COMITY_DATABASE_URL=" + n.database, "COMITY_EVENTS_CLOSE_EVERY=0",
 	}
+}
+
+// untested copies policies without their tests, which a process would run at each of its many starts.
+func (n *node) untested(source string) string {
+	n.t.Helper()
+	files, err := filepath.Glob(filepath.Join(source, "*.rego"))
+	if err != nil || len(files) == 0 {
+		n.t.Fatalf("%s has no policies: %v", source, err)
+	}
+	target := filepath.Join(n.directory, "policies")
+	if err := os.Mkdir(target, 0o700); err != nil {
+		n.t.Fatal(err)
+	}
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.rego") {
+			continue
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			n.t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(target, filepath.Base(file)), text, 0o600); err != nil {
+			n.t.Fatal(err)
+		}
+	}
+	return target
 }
 
 // startPostgres starts the server, or waits until it answers again; one that crashed recovers.
@@ -212,19 +245,37 @@ func (n *node) exec(database, sql string) {
 	}
 }
 
-// open connects to the database of the service as the superuser.
-func (n *node) open(ctx context.Context) (*pgx.Conn, error) { return pgx.Connect(ctx, n.database) }
-
-// killBackend kills a process of the server that works for the service, and reports whether there was one. The server then
-// ends all the others and recovers.
-func (n *node) killBackend(ctx context.Context) (bool, error) {
-	conn, err := n.open(ctx)
+// writes reports whether a transaction of the service has begun to write.
+func (n *node) writes() bool {
+	n.t.Helper()
+	var writes bool
+	err := n.watch().QueryRow(n.t.Context(), `
+		SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = 'statistics' AND pid <> pg_backend_pid() AND backend_xid IS NOT NULL)`).Scan(&writes)
 	if err != nil {
-		return false, err
+		n.t.Fatal(err)
 	}
-	defer conn.Close(ctx)
+	return writes
+}
+
+// watch returns a connection to the database of the service that lives as long as its server does.
+func (n *node) watch() *pgx.Conn {
+	n.t.Helper()
+	if n.watching != nil && n.watching.Ping(n.t.Context()) == nil {
+		return n.watching
+	}
+	var err error
+	if n.watching, err = pgx.Connect(n.t.Context(), n.database); err != nil {
+		n.t.Fatal(err)
+	}
+	return n.watching
+}
+
+// killBackend kills a process of the server that works for the service, and reports whether there was one. It returns when the
+// server has ended all the others, and recovers.
+func (n *node) killBackend(ctx context.Context) (bool, error) {
+	conn := n.watch()
 	var pid int
-	err = conn.QueryRow(ctx, `
+	err := conn.QueryRow(ctx, `
 		SELECT pid
 		FROM pg_stat_activity
 		WHERE datname = 'statistics' AND pid <> pg_backend_pid() AND backend_type = 'client backend'
@@ -236,17 +287,21 @@ func (n *node) killBackend(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return true, syscall.Kill(pid, syscall.SIGKILL)
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		return false, err
+	}
+	for deadline := time.Now().Add(patience); conn.Ping(ctx) == nil; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			return false, fmt.Errorf("the server goes on without its process %d", pid)
+		}
+	}
+	return true, nil
 }
 
 // awaitQuiet returns when no transaction of the service is open.
 func (n *node) awaitQuiet() {
 	n.t.Helper()
-	conn, err := n.open(n.t.Context())
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	defer conn.Close(n.t.Context())
+	conn := n.watch()
 	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
 		var open int
 		err := conn.QueryRow(n.t.Context(), `

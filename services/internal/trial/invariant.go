@@ -1,4 +1,27 @@
-package main
+package trial
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// CheckInvariants returns what is broken of the invariants in the database of the statistics.
+func CheckInvariants(ctx context.Context, conn *pgx.Conn) error {
+	var broken error
+	for name, sql := range invariants() {
+		var n int
+		if err := conn.QueryRow(ctx, sql).Scan(&n); err != nil {
+			return fmt.Errorf("counting %s: %w", name, err)
+		}
+		if n != 0 {
+			broken = errors.Join(broken, fmt.Errorf("there are %d %s", n, name))
+		}
+	}
+	return broken
+}
 
 // invariants are statements that count what must never be there, whatever was killed.
 func invariants() map[string]string {
@@ -54,5 +77,14 @@ func invariants() map[string]string {
 			SELECT count(*)
 			FROM dataflow d
 			WHERE code_count <> (SELECT count(*) FROM code c WHERE c.dataflow = d.id)`,
+		"parts whose counters say otherwise than their batches of events": `
+			SELECT count(*)
+			FROM (SELECT part, sum(count) AS records FROM event_counter GROUP BY part) c
+			FULL JOIN (SELECT part, sum(sign * records) AS records FROM event_batch GROUP BY part) b USING (part)
+			WHERE coalesce(c.records, 0) <> coalesce(b.records, 0)`,
+		"counters of less than nothing": `
+			SELECT count(*)
+			FROM event_counter
+			WHERE count < 0`,
 	}
 }
