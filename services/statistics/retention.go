@@ -151,13 +151,23 @@ func (s *Service) SetRetention(ctx context.Context, rule RetentionRule) (Retenti
 
 // RemoveRetention takes the rule for a dataflow and provider away; NotFound where there is none.
 func (s *Service) RemoveRetention(ctx context.Context, dataflow Ref, provider string) error {
+	if err := checkProvider(provider); err != nil {
+		return err
+	}
 	return s.store.DeleteRetentionRule(ctx, dataflow, provider)
+}
+
+func checkProvider(provider string) error {
+	if len(provider) > maxTextLength || !isText(provider) || strings.TrimSpace(provider) != provider {
+		return fault.InvalidField("rule.provider", "is no provider")
+	}
+	return nil
 }
 
 // aim checks what a rule is for.
 func (s *Service) aim(ctx context.Context, rule *RetentionRule) error {
-	if len(rule.Provider) > maxTextLength || !isText(rule.Provider) || strings.TrimSpace(rule.Provider) != rule.Provider {
-		return fault.InvalidField("rule.provider", "is no provider")
+	if err := checkProvider(rule.Provider); err != nil {
+		return err
 	}
 	if rule.Dataflow == (Ref{}) {
 		return nil

@@ -111,6 +111,13 @@ func (s *Service) target(ctx context.Context, catalogue *Catalogue, header *Head
 	if len([]rune(header.IdempotencyKey)) > maxIdempotencyKey {
 		return nil, nil, fault.InvalidField("header.idempotencyKey", "is longer than %d characters", maxIdempotencyKey)
 	}
+	for _, named := range []struct{ field, text string }{
+		{"idempotencyKey", header.IdempotencyKey}, {"layout", header.Layout}, {"provider", header.Provider}, {"release", header.Release},
+	} {
+		if len(named.text) > maxTextLength || !isText(named.text) {
+			return nil, nil, fault.InvalidField("header."+named.field, "%q is no text of at most %d bytes", shown(named.text), maxTextLength)
+		}
+	}
 	if header.Action != Replace && header.Action != Delete && !header.Scope.IsTrue() {
 		return nil, nil, fault.InvalidField("header.scope", "only REPLACE and DELETE have a scope")
 	}

@@ -38,6 +38,7 @@ import (
 // node is a state's statistics service in this process, on a database of its own.
 type node struct {
 	statisticspb.StatisticsServiceClient
+	conn   *grpc.ClientConn   // of that client
 	caller internalrpc.Caller // of the calls
 	sight  string             // what they see, as policy says it; "": everything
 
@@ -86,7 +87,7 @@ func newNodeOn(t testing.TB, state string, pool *pgxpool.Pool) *node {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	n.StatisticsServiceClient = statisticspb.NewStatisticsServiceClient(conn)
+	n.conn, n.StatisticsServiceClient = conn, statisticspb.NewStatisticsServiceClient(conn)
 	return n
 }
 
