@@ -30,6 +30,7 @@ func newAPI(ctx context.Context, services Services) (http.Handler, error) {
 		runtime.WithOutgoingHeaderMatcher(none),
 		runtime.WithOutgoingTrailerMatcher(none),
 		runtime.WithErrorHandler(answerError),
+		runtime.WithStreamErrorHandler(lastLine),
 		runtime.WithRoutingErrorHandler(answerNoRoute),
 		runtime.WithDisablePathLengthFallback(),
 		runtime.WithDisableHTTPMethodOverride(),
@@ -37,7 +38,7 @@ func newAPI(ctx context.Context, services Services) (http.Handler, error) {
 		runtime.WithWriteContentLength(),
 		runtime.SetQueryParameterParser(&queryParser{}),
 	)
-	err := statisticsgw.RegisterStatisticsServiceHandlerClient(ctx, mux, statisticspb.NewStatisticsServiceClient(services.Statistics))
+	err := statisticsgw.RegisterStatisticsServiceHandlerClient(ctx, mux, beginning{statisticspb.NewStatisticsServiceClient(services.Statistics)})
 	if err == nil {
 		err = riskgw.RegisterRiskServiceHandlerClient(ctx, mux, riskpb.NewRiskServiceClient(services.Risk))
 	}

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -158,6 +159,7 @@ type fakeStatistics struct {
 	structures func(*statisticspb.GetStructuresRequest) (*statisticspb.Structures, error)
 	submission *statisticspb.Submission
 	err        error
+	asked      atomic.Pointer[lastRequest] // the last request of a route in routes_test.go
 }
 
 func (f *fakeStatistics) Submit(stream grpc.ClientStreamingServer[statisticspb.SubmitRequest, statisticspb.SubmitResponse]) error {
