@@ -29,7 +29,7 @@ func (f *fakeStatistics) ListStructures(_ context.Context, request *statisticspb
 
 func (f *fakeStatistics) DeleteStructures(_ context.Context, request *statisticspb.DeleteStructuresRequest) (*statisticspb.DeleteStructuresResponse, error) {
 	f.asked.Store(&lastRequest{request})
-	return &statisticspb.DeleteStructuresResponse{Deleted: int32(len(request.GetArtefacts()))}, f.err //nolint:gosec // a few
+	return &statisticspb.DeleteStructuresResponse{Deleted: int32(len(request.GetArtefacts()))}, f.err
 }
 
 func (f *fakeStatistics) GetAvailability(_ context.Context, request *statisticspb.GetAvailabilityRequest) (*statisticspb.GetAvailabilityResponse, error) {

@@ -58,6 +58,7 @@ type state struct {
 	proxy     *proxy
 	database  string
 
+	figureStore       *statisticspostgres.Store // of the statistics
 	statistics        *statistics.Service
 	statisticsAddress string
 
@@ -142,10 +143,12 @@ func (s *state) config(service string) rpc.Config {
 	return cfg
 }
 
+func newID() string { return uuid.Must(uuid.NewV7()).String() }
+
 // startStatistics runs the statistics until the test ends.
 func (s *state) startStatistics() {
 	store := statisticspostgres.New(postgrestest.New(s.t, statisticspostgres.Migrations))
-	newID := func() string { return uuid.Must(uuid.NewV7()).String() }
+	s.figureStore = store
 	s.statistics = statistics.NewService(store, string(s.code), time.Now, newID)
 	server, err := rpc.NewServer(s.config("statistics"), s.policies, s.log, nil)
 	must(s.t, err)
@@ -280,6 +283,9 @@ func (s *state) figures(provider sharing.StateCode) map[string]float64 {
 	return figures
 }
 
+// keepDays is how long what is provided under the agreement is kept.
+const keepDays = 30
+
 // agree brings the agreement "aa-bb" into force: from provides 1A to to, by month and citizenship.
 func agree(from, to *state) {
 	from.t.Helper()
@@ -288,7 +294,7 @@ func agree(from, to *state) {
 	_, err := from.service.Draft(t.Context(), sharing.Terms{
 		ID: id, Version: 1, Provider: from.code, Receiver: to.code, Dataflow: dataflow, Indicators: []string{"1A"},
 		Detail: map[string]string{"FREQ": "M", "CITIZENSHIP": "country"}, Purposes: []string{"statistics"},
-		MinimumFrequency: 3, ValidFrom: "2024-01-01", Text: "For a test.",
+		MinimumFrequency: 3, RetentionDays: keepDays, ValidFrom: "2024-01-01", Text: "For a test.",
 	})
 	must(t, err)
 	_, err = from.service.Sign(t.Context(), id)
