@@ -7,6 +7,9 @@ GO := $(shell command -v go || echo /usr/local/go/bin/go)
 export PATH := $(patsubst %/,%,$(dir $(GO))):$(PATH)
 
 PACKAGES := ./proto/... ./services/... ./gateway/...
+# The packages with tests that run only under COMITY_LONG.
+LONG := ./services/statistics/... ./services/cmd/statistics
+SOAK := 1h
 
 .PHONY: help
 help: ## Show this
@@ -31,6 +34,17 @@ demo: ## Build, and run the sandbox: three states that exchange real figures
 test: ## Run all tests, with the race detector, on a real PostgreSQL
 	@$(SETUP) test
 	$(GO) test -race $(PACKAGES)
+
+.PHONY: test-long
+test-long: ## Run the tests that take longer too: all national files, millions of events, hundreds of kills
+	@$(SETUP) test
+	COMITY_LONG=1 $(GO) test -count=1 -timeout 2h $(LONG)
+
+.PHONY: soak
+soak: ## Run a node under load for an hour, or SOAK=10m, kill parts of it, and see that figures are right and nothing leaks
+	@$(SETUP) run
+	@$(MAKE) --no-print-directory build
+	bin/comity soak --for $(SOAK)
 
 .PHONY: lint
 lint: ## Check the protos, the generated code, the Go and the policies

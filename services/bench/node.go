@@ -38,6 +38,7 @@ type node struct {
 	token      string // of the statistician, who submits
 	reading    string // of the analyst, who asks
 	pids       map[string]int
+	metrics    map[string]string // URLs, by service
 	cluster    *pgcluster.Cluster
 	database   string    // the URL of the statistics' database, as its own role
 	plain      *pgx.Conn // to a database beside it, for what is compared
@@ -47,15 +48,23 @@ type node struct {
 
 // startNode brings the region up as anybody would, and connects to it.
 func startNode(ctx context.Context, program, directory, region string, port int) (*node, error) {
-	up := exec.CommandContext(ctx, program, "sandbox", "up", "--region", region, "--dir", directory, "--base-port", strconv.Itoa(port)) //nolint:gosec // our own program
-	if text, err := up.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("comity sandbox up: %w\n%s", err, text)
-	}
 	n := &node{program: program, directory: directory}
+	if err := n.up(ctx, region, port); err != nil {
+		return nil, err
+	}
 	if err := n.connect(ctx); err != nil {
 		return nil, errors.Join(err, n.end())
 	}
 	return n, nil
+}
+
+// up brings up what does not run of the region.
+func (n *node) up(ctx context.Context, region string, port int) error {
+	up := exec.CommandContext(ctx, n.program, "sandbox", "up", "--region", region, "--dir", n.directory, "--base-port", strconv.Itoa(port)) //nolint:gosec // our own program
+	if text, err := up.CombinedOutput(); err != nil {
+		return fmt.Errorf("comity sandbox up: %w\n%s", err, text)
+	}
+	return nil
 }
 
 // regionFile is what is read of the region.json of a sandbox.
@@ -66,29 +75,39 @@ type regionFile struct {
 		Tokens       map[string]string `json:"tokens"`
 		Certificates string            `json:"certificates"`
 		PIDs         map[string]int    `json:"pids"`
+		Metrics      map[string]string `json:"metrics"`
 	} `json:"states"`
 }
 
-func (n *node) connect(ctx context.Context) error {
+// describe reads the description of the region that runs.
+func (n *node) describe() (file regionFile, err error) {
 	text, err := os.ReadFile(filepath.Join(n.directory, "region.json"))
+	if err != nil {
+		return file, err
+	}
+	if err := json.Unmarshal(text, &file); err != nil || len(file.States) != 1 {
+		return file, fmt.Errorf("reading region.json: %w", err)
+	}
+	s := file.States[0]
+	n.gateway, n.pids, n.metrics = s.Gateway, s.PIDs, s.Metrics
+	if n.cluster, err = pgcluster.Find(filepath.Join(n.directory, "pg")); err != nil || n.cluster == nil {
+		return file, fmt.Errorf("finding the database server: %w", err)
+	}
+	return file, nil
+}
+
+func (n *node) connect(ctx context.Context) error {
+	file, err := n.describe()
 	if err != nil {
 		return err
 	}
-	var file regionFile
-	if err := json.Unmarshal(text, &file); err != nil || len(file.States) != 1 {
-		return fmt.Errorf("reading region.json: %w", err)
-	}
 	s := file.States[0]
-	n.gateway, n.pids = s.Gateway, s.PIDs
 	for role, token := range map[string]*string{"statistician": &n.token, "analyst": &n.reading} {
 		text, err := os.ReadFile(filepath.Join(n.directory, s.Tokens[role]))
 		if err != nil {
 			return err
 		}
 		*token = strings.TrimSpace(string(text))
-	}
-	if n.cluster, err = pgcluster.Find(filepath.Join(n.directory, "pg")); err != nil || n.cluster == nil {
-		return fmt.Errorf("finding the database server: %w", err)
 	}
 	password, err := os.ReadFile(filepath.Join(n.directory, state, "passwords", "statistics"))
 	if err != nil {
@@ -181,12 +200,20 @@ func (n *node) submit(ctx context.Context, dataflow, layout string, content []by
 
 // post makes a call of the REST API as the statistician.
 func (n *node) post(ctx context.Context, path, mediaType string, content []byte, answer proto.Message) error {
+	return n.postOnce(ctx, path, mediaType, "", content, answer)
+}
+
+// postOnce is post with an idempotency key; "": there is none.
+func (n *node) postOnce(ctx context.Context, path, mediaType, key string, content []byte, answer proto.Message) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, n.gateway+path, bytes.NewReader(content))
 	if err != nil {
 		return err
 	}
 	request.Header.Set("Content-Type", mediaType)
 	request.Header.Set("Authorization", "Bearer "+n.token)
+	if key != "" {
+		request.Header.Set("Idempotency-Key", key)
+	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return err

@@ -43,6 +43,7 @@ func newRootCommand() *cobra.Command {
 		newExplainCommand(),
 		newAuditCommand(),
 		newBenchCommand(),
+		newSoakCommand(),
 	)
 	return cmd
 }

@@ -110,7 +110,7 @@ func read[K comparable](
 }
 
 // Prepare makes the structures, with n dataflows of counts and without rules that made-up figures could break, and the labels of
-// events. It may be called again.
+// events.
 func Prepare(ctx context.Context, client statisticspb.StatisticsServiceClient, n int) error {
 	if _, err := client.CreateStructures(ctx, &statisticspb.CreateStructuresRequest{Structures: Structures(n)}); err != nil {
 		return fmt.Errorf("making the structures: %w", err)

@@ -114,17 +114,11 @@ func (u Upload) Blocks() []*block.Block {
 	return append(blocks, builder.Block())
 }
 
-// CSV returns the rows as SDMX-CSV 2.0, with the action, which has no name there for an upload with a scope.
+// CSV returns the rows as SDMX-CSV 2.0, without the action: its Replace is of single observations.
 func (u Upload) CSV(dataflow string) []byte {
-	action := map[statisticspb.SubmissionHeader_Action]string{
-		statisticspb.SubmissionHeader_APPEND: "A", statisticspb.SubmissionHeader_REPLACE: "R", statisticspb.SubmissionHeader_DELETE: "D",
-	}[u.Action]
-	if action == "" {
-		action = "M"
-	}
-	text := bytes.NewBufferString("STRUCTURE,STRUCTURE_ID,ACTION,FREQ,AREA,KIND,TIME_PERIOD,OBS_VALUE\n")
+	text := bytes.NewBufferString("STRUCTURE,STRUCTURE_ID,FREQ,AREA,KIND,TIME_PERIOD,OBS_VALUE\n")
 	for _, c := range u.Rows.sorted() {
-		fmt.Fprintf(text, "dataflow,%s,%s,M,%s,%s,%s,%s\n", dataflow, action,
+		fmt.Fprintf(text, "dataflow,%s,M,%s,%s,%s,%s\n", dataflow,
 			areaName(c.Area), kindName(c.Kind), monthName(c.Month), strconv.FormatFloat(u.Rows[c], 'f', -1, 64))
 	}
 	return text.Bytes()
