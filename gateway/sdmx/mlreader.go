@@ -43,7 +43,19 @@ type mlStructure struct{ kind, ref string }
 // NewMLReader returns a reader; nothing is read before [MLReader.Blocks] is ranged over.
 func NewMLReader(r io.Reader) *MLReader {
 	m := &meter{in: r, left: maxToken}
-	return &MLReader{decoder: xml.NewDecoder(m), meter: m, output: output{rows: newRows()}, headers: map[string]mlStructure{}}
+	decoder := xml.NewDecoder(m)
+	decoder.CharsetReader = func(charset string, _ io.Reader) (io.Reader, error) {
+		return nil, otherEncoding(charset)
+	}
+	return &MLReader{decoder: decoder, meter: m, output: output{rows: newRows()}, headers: map[string]mlStructure{}}
+}
+
+// otherEncoding is an encoding that a message says it is in, other than UTF-8.
+type otherEncoding string
+
+// Error says which.
+func (e otherEncoding) Error() string {
+	return fmt.Sprintf("says that it is in %q; only UTF-8 is read", string(e))
 }
 
 // Blocks gives the rows. From the first that is wrong on there are none, but the message is read on to find what else is
@@ -68,6 +80,7 @@ func (m *MLReader) token() (xml.Token, error) {
 		m.meter.left = maxToken
 		token, err := m.decoder.Token()
 		var syntax *xml.SyntaxError
+		var other otherEncoding
 		switch {
 		case errors.As(err, &syntax):
 			return nil, &FileError{Line: syntax.Line, Problem: "is no XML: " + syntax.Msg}
@@ -75,7 +88,9 @@ func (m *MLReader) token() (xml.Token, error) {
 			return nil, m.fault("a tag or text is longer than %d bytes", maxToken)
 		case errors.Is(err, io.EOF):
 			return nil, m.fault("the message ends in the middle")
-		case err != nil && m.meter.failed == nil: // such as an encoding other than UTF-8
+		case errors.As(err, &other):
+			return nil, m.fault("%v", other)
+		case err != nil && m.meter.failed == nil:
 			return nil, m.fault("is no XML: %v", err)
 		case err != nil:
 			return nil, err

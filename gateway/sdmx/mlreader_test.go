@@ -98,7 +98,7 @@ func TestMLSaysWhatIsWrong(t *testing.T) {
 		{"tags that cross", mlMessage(good, "<a><b></a></b>"), "line 8: is no XML"},
 		{"a document type", `<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><x>&a;</x>`, "document type"},
 		{"an entity", mlMessage(set(`<Obs FREQ="&a;"/>`), good), "line 7: is no XML"},
-		{"another encoding", `<?xml version="1.0" encoding="ISO-8859-1"?><a/>`, "is no XML"},
+		{"another encoding", `<?xml version="1.0" encoding="ISO-8859-1"?><a/>`, "only UTF-8 is read"},
 		{"bytes that are no text", mlMessage(set("<Obs FREQ=\"\xff\"/>"), good), "line 7: is no XML: invalid UTF-8"},
 		{"a deep message", "<StructureSpecificData>" + strings.Repeat("<a>", 100), "more than 16 deep"},
 		{"a long value", mlMessage(set(`<Obs FREQ="`+strings.Repeat("x", 3*maxToken)+`"/>`), good), "longer than"},

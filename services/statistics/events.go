@@ -139,27 +139,29 @@ func (s *Service) RecordEvents(ctx context.Context, header EventHeader, blocks i
 		Time: s.now().UTC().Truncate(time.Microsecond),
 	}
 	receipt := EventReceipt{Batch: batch.ID, Records: batch.Records, Cells: batch.Cells}
-	err = s.store.Update(ctx, func(ctx context.Context, tx Transaction) error {
-		receipt.Duplicate = false
-		if err := hold(ctx, tx, catalogue, false); err != nil {
-			return err
-		}
-		before, err := tx.PutEventBatch(ctx, &batch)
-		if err != nil {
-			return err
-		}
-		if before != nil {
-			receipt.Duplicate = true
-			return sameBatch(before, &batch)
-		}
-		if err := retract(ctx, tx, &batch); err != nil {
-			return err
-		}
-		impossible, err := tx.AddEvents(ctx, batch.Part, cells)
-		if err != nil {
-			return err
-		}
-		return notBelowZero(impossible)
+	err = s.steadily(ctx, catalogue, flow, func(catalogue *Catalogue, _ *Flow) error {
+		return s.store.Update(ctx, func(ctx context.Context, tx Transaction) error {
+			receipt.Duplicate = false
+			if err := hold(ctx, tx, catalogue, false); err != nil {
+				return err
+			}
+			before, err := tx.PutEventBatch(ctx, &batch)
+			if err != nil {
+				return err
+			}
+			if before != nil {
+				receipt.Duplicate = true
+				return sameBatch(before, &batch)
+			}
+			if err := retract(ctx, tx, &batch); err != nil {
+				return err
+			}
+			impossible, err := tx.AddEvents(ctx, batch.Part, cells)
+			if err != nil {
+				return err
+			}
+			return notBelowZero(impossible)
+		})
 	})
 	if err != nil {
 		return EventReceipt{}, err

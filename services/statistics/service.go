@@ -15,8 +15,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/comity-federation/comity/services/fault"
 )
 
 // Published is what the provider of published figures begins with; after it comes the tier.
@@ -74,14 +72,15 @@ func (s *Service) Catalogue(ctx context.Context) (*Catalogue, error) {
 	return catalogue, nil
 }
 
-// hold keeps the structures as the catalogue has them until the transaction ends.
+// hold keeps the structures as the catalogue has them until the transaction ends. Where they are others by now, it is
+// [errOtherStructures].
 func hold(ctx context.Context, tx Transaction, catalogue *Catalogue, forChange bool) error {
 	change, err := tx.HoldStructures(ctx, forChange)
 	if err != nil {
 		return err
 	}
 	if change != catalogue.change {
-		return fault.New(fault.Unavailable, "UNAVAILABLE", "the structures changed meanwhile: try again")
+		return errOtherStructures
 	}
 	return nil
 }

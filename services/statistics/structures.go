@@ -21,7 +21,15 @@ type Stored struct {
 // CreateStructures stores artefacts, all or none, and derives anew what a changed map makes otherwise. What is stored
 // already with the same content stays; with another content a draft is replaced, and for all else it is a fault of kind
 // Exists, since versions do not change. Items are stored with parents before their children.
-func (s *Service) CreateStructures(ctx context.Context, add *Structures) (Stored, error) {
+func (s *Service) CreateStructures(ctx context.Context, add *Structures) (stored Stored, err error) {
+	err = again(func() error {
+		stored, err = s.createStructures(ctx, add)
+		return err
+	})
+	return stored, err
+}
+
+func (s *Service) createStructures(ctx context.Context, add *Structures) (Stored, error) {
 	before, err := s.Catalogue(ctx)
 	if err != nil {
 		return Stored{}, err
@@ -154,7 +162,15 @@ func (c *Catalogue) agencies() map[string]ArtefactID {
 // DeleteStructures removes artefacts, all or none. What others refer to, a dataflow that holds figures, and one that a
 // layout fills, are a fault of kind Precondition that names who; what there is not, one of kind NotFound. It returns how many
 // were removed.
-func (s *Service) DeleteStructures(ctx context.Context, ids []ArtefactID) (int, error) {
+func (s *Service) DeleteStructures(ctx context.Context, ids []ArtefactID) (deleted int, err error) {
+	err = again(func() error {
+		deleted, err = s.deleteStructures(ctx, ids)
+		return err
+	})
+	return deleted, err
+}
+
+func (s *Service) deleteStructures(ctx context.Context, ids []ArtefactID) (int, error) {
 	before, err := s.Catalogue(ctx)
 	if err != nil {
 		return 0, err

@@ -34,7 +34,18 @@ func (s *Service) Submit(ctx context.Context, header Header, content Content) (*
 	}
 	submission := upload.submission(&header)
 	submission.ID = s.newID()
-	err = s.store.Update(ctx, func(ctx context.Context, tx Transaction) error {
+	err = s.steadily(ctx, catalogue, flow, func(catalogue *Catalogue, flow *Flow) error {
+		return s.decide(ctx, catalogue, flow, &header, upload, rules, submission)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return submission, nil
+}
+
+// decide accepts or rejects what was read, and stores it with the submission.
+func (s *Service) decide(ctx context.Context, catalogue *Catalogue, flow *Flow, header *Header, upload *loader, rules Rules, submission *Submission) error {
+	return s.store.Update(ctx, func(ctx context.Context, tx Transaction) error {
 		change, err := newChange(catalogue, flow, header.Provider)
 		if err != nil {
 			return err
@@ -56,10 +67,10 @@ func (s *Service) Submit(ctx context.Context, header Header, content Content) (*
 		}
 		submission.CreateTime = s.moment()
 		if submission.State == Accepted {
-			if err := change.merge(ctx, tx, upload, &header); err != nil {
+			if err := change.merge(ctx, tx, upload, header); err != nil {
 				return err
 			}
-			verdict, err := s.judge(ctx, tx, catalogue, change, upload, &header, rules.Rules, submission.Digest)
+			verdict, err := s.judge(ctx, tx, catalogue, change, upload, header, rules.Rules, submission.Digest)
 			if err != nil {
 				return err
 			}
@@ -86,10 +97,6 @@ func (s *Service) Submit(ctx context.Context, header Header, content Content) (*
 		submission.Findings = upload.report.Findings()
 		return tx.PutSubmission(ctx, submission)
 	})
-	if err != nil {
-		return nil, err
-	}
-	return submission, nil
 }
 
 // replay makes submission the one that was stored with its idempotency key.

@@ -7,7 +7,7 @@ import (
 	"github.com/comity-federation/comity/services/fault"
 )
 
-// errOtherStructures says that the structures are not those that a view was begun with.
+// errOtherStructures says that the structures are not those that a view or a change was begun with.
 var errOtherStructures = errors.New("the structures are others than were known")
 
 // viewTries is how often a view is begun anew where what it rests on has changed meanwhile.
