@@ -43,21 +43,14 @@ const maxRounds = 5
 // Run measures everything, and returns the table. progress is told what is being done. What fails stands in the table as missed;
 // an error means that there is nothing to measure.
 func Run(ctx context.Context, o Options, progress io.Writer) (table *Table, err error) {
-	if o.Scale <= 0 || o.Scale > 1 || o.Rounds < 1 || o.Rounds > maxRounds {
-		return nil, fmt.Errorf("the scale must be above 0 and at most 1, and there must be 1 to %d rounds", maxRounds)
-	}
-	if err := os.MkdirAll(o.Directory, 0o755); err != nil { //nolint:gosec // see below
-		return nil, err
-	}
-	if err := os.Chmod(o.Directory, 0o755); err != nil { //nolint:gosec // PostgreSQL, which may run as another user, passes through
+	if err := o.prepare(); err != nil {
 		return nil, err
 	}
 	region := filepath.Join(o.Directory, "region")
 	if err := writeRegion(region, filepath.Join(filepath.Dir(filepath.Dir(o.Program)), "deploy")); err != nil {
 		return nil, fmt.Errorf("describing the region: %w", err)
 	}
-	// A smaller run has all sections with fewer citizenships: at a hundredth, two of them.
-	b := &bench{Options: o, cube: cube{max(int(citizenships*o.Scale), 2)}, progress: progress, table: &Table{}}
+	b := &bench{Options: o, cube: o.cube(), progress: progress, table: &Table{}}
 	if b.node, err = startNode(ctx, o.Program, filepath.Join(o.Directory, "sandbox"), region, o.BasePort); err != nil {
 		return nil, fmt.Errorf("starting the node: %w", err)
 	}
@@ -91,6 +84,20 @@ func Run(ctx context.Context, o Options, progress io.Writer) (table *Table, err 
 	b.table.memory()
 	return b.table, nil
 }
+
+// prepare checks the options, and makes the directory.
+func (o Options) prepare() error {
+	if o.Scale <= 0 || o.Scale > 1 || o.Rounds < 1 || o.Rounds > maxRounds {
+		return fmt.Errorf("the scale must be above 0 and at most 1, and there must be 1 to %d rounds", maxRounds)
+	}
+	if err := os.MkdirAll(o.Directory, 0o755); err != nil { //nolint:gosec // see below
+		return err
+	}
+	return os.Chmod(o.Directory, 0o755) //nolint:gosec // PostgreSQL, which may run as another user, passes through
+}
+
+// cube returns the figures of a run. A smaller one has all sections with fewer citizenships: at a hundredth, two of them.
+func (o Options) cube() cube { return cube{max(int(citizenships*o.Scale), 2)} }
 
 // scaled returns a number of events at the scale of the run.
 func (b *bench) scaled(n int) int { return max(int(float64(n)*b.Scale), 1000) }

@@ -75,6 +75,9 @@ func (c cube) value(i, month, edition int) int {
 // period returns the name of a month, from 0.
 func period(month int) string { return fmt.Sprintf("%d-%02d", firstYear+month/12, month%12+1) }
 
+// monthNumber returns the number of a month, from 0, as months are counted from year 0.
+func monthNumber(month int) int { return 12*firstYear + month }
+
 // rows are figures of the cube: those of some series in some months.
 type rows struct {
 	cube

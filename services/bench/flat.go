@@ -47,7 +47,7 @@ func (n *node) copyNumbers(ctx context.Context, table string, r rows) (time.Dura
 		p := r.placeOf(i)
 		for m := range r.months {
 			fmt.Fprintf(text, "0\t0\t0\t%d\t%d\t%d\t%d\t%d\t0\t%d\t%d\tA\n", p.section, p.section%3, p.citizenship, p.sex, p.age,
-				12*firstYear+r.month+m, r.value(i, r.month+m, r.edition))
+				monthNumber(r.month+m), r.value(i, r.month+m, r.edition))
 		}
 	}
 	begin := time.Now()

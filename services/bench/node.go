@@ -258,8 +258,17 @@ func (n *node) peak() float64 {
 
 // machine says what is measured on what.
 func (n *node) machine(ctx context.Context, scale float64) (string, error) {
+	text, err := machine(ctx, n.plain)
+	if scale != 1 {
+		text += fmt.Sprintf("; all sizes times %g, for which the limits are not meant", scale)
+	}
+	return text, err
+}
+
+// machine describes this machine, and the database server.
+func machine(ctx context.Context, conn *pgx.Conn) (string, error) {
 	var version string
-	if err := n.plain.QueryRow(ctx, `SHOW server_version`).Scan(&version); err != nil {
+	if err := conn.QueryRow(ctx, `SHOW server_version`).Scan(&version); err != nil {
 		return "", err
 	}
 	model := ""
@@ -268,12 +277,8 @@ func (n *node) machine(ctx context.Context, scale float64) (string, error) {
 		model, _, _ = strings.Cut(rest, "\n")
 		model = ", " + strings.TrimLeft(model, "\t :")
 	}
-	sizes := ""
-	if scale != 1 {
-		sizes = fmt.Sprintf("; all sizes times %g, for which the limits are not meant", scale)
-	}
-	return fmt.Sprintf("%d cores%s, PostgreSQL %s (durable, shared_buffers 128 MB), %s%s",
-		runtime.NumCPU(), model, version, runtime.Version(), sizes), nil
+	return fmt.Sprintf("%d cores%s, PostgreSQL %s (durable, shared_buffers 128 MB), %s",
+		runtime.NumCPU(), model, version, runtime.Version()), nil
 }
 
 // cpu returns the time that the statistics and the database server have computed so far, in seconds.

@@ -76,6 +76,11 @@ func (b *bench) stream(ctx context.Context) error {
 	return b.node.dropRounds(ctx, "flat", b.Rounds)
 }
 
+// spread returns which of the series is the nth to be read: all over the store, the same in every run.
+func spread(n, series int) int {
+	return int(uint64(n) * 2654435761 % uint64(series)) //nolint:gosec // none is negative
+}
+
 // readSeries measures how long one series takes, in the service and over gRPC, and remembers the former by dataflow.
 func (b *bench) readSeries(ctx context.Context, dataflow string, series int) error {
 	pool, err := pgxpool.New(ctx, b.node.database)
@@ -90,7 +95,7 @@ func (b *bench) readSeries(ctx context.Context, dataflow string, series int) err
 	}
 	inside, outside := make([]time.Duration, 0, lookups), make([]time.Duration, 0, lookups)
 	for i := range lookups + lookups/10 {
-		wanted := int(uint64(i) * 2654435761 % uint64(series)) //nolint:gosec // all over the store, the same in every run
+		wanted := spread(i, series)
 		q := statistics.Query{Dataflow: ref, Sight: statistics.Everything()}
 		for at, code := range b.key(wanted) {
 			q.Selections = append(q.Selections, statistics.Selection{Dimension: dimensions()[at], Codes: []string{code}})

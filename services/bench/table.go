@@ -87,21 +87,8 @@ func (t *Table) Print(out io.Writer) error {
 		}
 		lines = append(lines, []string{r.What, r.Figure, r.Limit, r.Ratio, memory, kept})
 	}
-	widths := make([]int, len(lines[0]))
-	for _, line := range lines {
-		for i, cell := range line {
-			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
-		}
-	}
 	text := &strings.Builder{}
-	fmt.Fprintf(text, "%s\n\n", t.Machine)
-	for _, line := range lines {
-		row := &strings.Builder{}
-		for i, cell := range line {
-			fmt.Fprintf(row, "%s%s  ", cell, strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)))
-		}
-		text.WriteString(strings.TrimRight(row.String(), " ") + "\n")
-	}
+	fmt.Fprintf(text, "%s\n\n%s", t.Machine, columns(lines))
 	if n := t.Missed(); n > 0 {
 		fmt.Fprintf(text, "\n%d of the limits MISSED\n", n)
 	}
@@ -110,4 +97,23 @@ func (t *Table) Print(out io.Writer) error {
 	}
 	_, err := io.WriteString(out, text.String())
 	return err
+}
+
+// columns returns lines of as many cells each in columns.
+func columns(lines [][]string) string {
+	widths := make([]int, len(lines[0]))
+	for _, line := range lines {
+		for i, cell := range line {
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	text := &strings.Builder{}
+	for _, line := range lines {
+		row := &strings.Builder{}
+		for i, cell := range line {
+			fmt.Fprintf(row, "%s%s  ", cell, strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)))
+		}
+		text.WriteString(strings.TrimRight(row.String(), " ") + "\n")
+	}
+	return text.String()
 }

@@ -13,7 +13,7 @@ import (
 // newBenchCommand returns the command behind `make bench`. It is for those who change the program.
 func newBenchCommand() *cobra.Command {
 	o := bench.Options{}
-	strict := false
+	strict, layouts := false, false
 	cmd := &cobra.Command{
 		Use:    "bench",
 		Short:  "Measure a node against the limits of its speed",
@@ -28,6 +28,13 @@ func newBenchCommand() *cobra.Command {
 			}
 			if o.Directory, err = os.MkdirTemp("", "comity-bench-"); err != nil {
 				return err
+			}
+			if layouts {
+				comparison, err := bench.CompareLayouts(cmd.Context(), o, cmd.ErrOrStderr())
+				if err != nil {
+					return err
+				}
+				return comparison.Print(cmd.OutOrStdout())
 			}
 			table, err := bench.Run(cmd.Context(), o, cmd.ErrOrStderr())
 			if err != nil {
@@ -45,6 +52,7 @@ func newBenchCommand() *cobra.Command {
 	cmd.Flags().IntVar(&o.BasePort, "base-port", 9400, "the `PORT` of PostgreSQL; those of the node follow")
 	cmd.Flags().Float64Var(&o.Scale, "scale", 1, "by what all sizes are multiplied; the limits are for 1")
 	cmd.Flags().IntVar(&o.Rounds, "rounds", 3, "how often what is short is measured; the median counts")
+	cmd.Flags().BoolVar(&layouts, "layouts", false, "compare the store with other ways to keep figures in tables instead")
 	cmd.Flags().BoolVar(&strict, "strict", false, "fail where a limit is missed")
 	return cmd
 }
