@@ -3,13 +3,10 @@ package postgres
 import (
 	"context"
 	"encoding/binary"
-	"encoding/hex"
 	"fmt"
 	"math"
 	"math/bits"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -53,7 +50,7 @@ func (s *Store) RemoveExpired(ctx context.Context, of statistics.Part, id string
 		return "", fmt.Errorf("removing what has expired: %w", err)
 	}
 	last := edits[len(edits)-1]
-	return fmt.Sprintf("%x.%d", last.key, last.blk), nil
+	return blockCursor(last.key, last.blk), nil
 }
 
 // expiry works out which revisions and periods have had their time.
@@ -109,7 +106,7 @@ func (r *reader) expiry(ctx context.Context, part, dataflow int32, e *statistics
 
 // expired finds blocks that may have cells whose time is over, in the order of keys and runs.
 func (s *Store) expired(ctx context.Context, of statistics.Part, e *statistics.Expiry, cursor string, limit int) (edits []runEdit, err error) {
-	key, blk, err := parseCursor(cursor)
+	key, blk, err := parseBlockCursor(cursor)
 	if err != nil {
 		return nil, err
 	}
@@ -179,18 +176,6 @@ func (s *Store) expired(ctx context.Context, of statistics.Part, e *statistics.E
 		return err
 	})
 	return edits, err
-}
-
-func parseCursor(cursor string) (key []byte, blk int32, err error) {
-	if cursor == "" {
-		return []byte{}, 0, nil
-	}
-	text, number, _ := strings.Cut(cursor, ".")
-	if key, err = hex.DecodeString(text); err != nil {
-		return nil, 0, err
-	}
-	n, err := strconv.ParseInt(number, 10, 32)
-	return key, int32(n), err
 }
 
 // remover removes cells of a part.

@@ -18,7 +18,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/comity-federation/comity/services/fault"
 	"github.com/comity-federation/comity/services/statistics"
 )
 
@@ -106,12 +105,9 @@ func (s *Store) resolve(ctx context.Context, at statistics.Moment) (number int64
 
 // Revisions returns revisions in the order of commits.
 func (s *Store) Revisions(ctx context.Context, cursor string, limit int) ([]statistics.Revision, error) {
-	var number int64
-	var ordinal int
-	if cursor != "" {
-		if n, err := fmt.Sscanf(cursor, "%d.%d", &number, &ordinal); n != 2 || err != nil {
-			return nil, fault.InvalidField("cursor", "%q is not a cursor of this stream", cursor)
-		}
+	number, ordinal, err := parseNewsCursor(cursor)
+	if err != nil {
+		return nil, err
 	}
 	rows, err := s.pool.Query(ctx, `
 		SELECT number, ordinal, dataflow, provider, coalesce(submission::text, ''), committed_at
@@ -128,7 +124,7 @@ func (s *Store) Revisions(ctx context.Context, cursor string, limit int) ([]stat
 		if err := row.Scan(&r.Number, &ordinal, &dataflow, &r.Part.Provider, &r.Submission, &r.CommitTime); err != nil {
 			return r, err
 		}
-		r.Cursor = fmt.Sprintf("%d.%d", r.Number, ordinal)
+		r.Cursor = newsCursor(r.Number, ordinal)
 		r.CommitTime = r.CommitTime.UTC()
 		r.Part.Dataflow, err = statistics.ParseRef(dataflow)
 		return r, err

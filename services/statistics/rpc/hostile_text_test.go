@@ -27,7 +27,7 @@ func TestHostileText(t *testing.T) {
 	methods := statisticspb.File_comity_statistics_v1_statistics_proto.Services().ByName("StatisticsService").Methods()
 	for i := range methods.Len() {
 		method := methods.Get(i)
-		for _, hostile := range []string{"\x00", "x\x00y", strings.Repeat("9", 3000), "%';--", "submissions/\x00", "0192f0c4-0000-7000-8000-000000000000\x00"} {
+		for _, hostile := range []string{"\x00", "x\x00y", strings.Repeat("9", 3000), "%';--", "1.99999999999", "submissions/\x00", "0192f0c4-0000-7000-8000-000000000000\x00"} {
 			f := &hostileFiller{usual: usual, hostile: hostile}
 			for f.at = 0; f.at == 0 || f.texts > f.at; f.at++ {
 				f.texts = 0
