@@ -22,7 +22,7 @@ func parseNewsCursor(cursor string) (number int64, ordinal int32, err error) {
 	if err == nil {
 		var n int64
 		n, err = strconv.ParseInt(after, 10, 32)
-		ordinal = int32(n) //nolint:gosec // of 32 bits
+		ordinal = int32(n)
 	}
 	if err != nil {
 		return 0, 0, fault.InvalidField("cursor", "%q is not a cursor of this stream", cursor)
@@ -46,5 +46,5 @@ func parseBlockCursor(cursor string) (key []byte, blk int32, err error) {
 	if err != nil {
 		return nil, 0, fmt.Errorf("reading the number of a block: %w", err)
 	}
-	return key, int32(n), nil //nolint:gosec // of 32 bits
+	return key, int32(n), nil
 }
