@@ -158,9 +158,11 @@ func (w *killing) kill(v victim) bool {
 	moment := time.Since(begin)
 	late := len(answers) > 0
 	if late {
-		w.usual = max(w.usual*4/5, time.Millisecond) // the next one is met earlier
+		w.usual = max(w.usual*9/10, time.Millisecond) // the next one is met earlier
 		if w.random.IntN(4) != 0 {
-			<-answers
+			if err := <-answers; err != nil {
+				w.t.Fatalf("submission %d: %v", w.uploads, err)
+			}
 			w.send(c, u, key)
 			return false
 		}
