@@ -49,7 +49,7 @@ func TestKill(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("of %d submissions that a kill met, %d were stored, %d of these without an answer, and %d were not; by action %v",
+	t.Logf("of %d submissions with a kill, %d were stored, %d of these without an answer, and %d were not; by action %v",
 		w.stored+w.lost, w.stored, w.unanswered, w.lost, w.actions)
 	if w.stored == 0 || w.lost == 0 {
 		t.Error("all kills came at the same side of the commit, which tests nothing")
@@ -180,9 +180,7 @@ func (w *killing) kill(v victim) bool {
 	default:
 		w.check(is+", which is not there", w.figures)
 	}
-	if !late {
-		w.count(u, name != "", failed == nil)
-	}
+	w.count(u, name != "", failed == nil)
 
 	again := w.dial()
 	defer again.connection.Close()
@@ -198,7 +196,7 @@ func (w *killing) kill(v victim) bool {
 	return !late
 }
 
-// count counts a submission that a kill met.
+// count counts a submission with a kill in it or after its answer.
 func (w *killing) count(u trial.Upload, stored, answered bool) {
 	w.actions[u.Action.String()]++
 	switch {
