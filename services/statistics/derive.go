@@ -21,7 +21,7 @@ const ruleLeftOut = "LEFT_OUT"
 const ruleMerged = "MERGED_LABELS"
 
 // Deriver derives the figures of one dataflow from blocks of another, as a structure map says. Source figures that fall
-// on one key and period of the target are summed. A target dimension or attribute that no component map fills is copied
+// on one key and period of the target are summed, as [Sum] says: where one of them has no value, the sum has none. A target dimension or attribute that no component map fills is copied
 // from the source's of the same id; FREQ, TIME_PERIOD and OBS_VALUE always are. A copied value that is no code of the
 // target's codelist is a label that no map knows.
 type Deriver struct {
@@ -48,7 +48,7 @@ type Unmapped struct {
 	Known      bool     // a mapping says that the rows are left out
 	Targets    []string // what the map makes of what it does not know; none: the rows are left out
 	Rows       int
-	Value      float64 // the sum of OBS_VALUE
+	Value      float64 // the sum of OBS_VALUE, where there is one
 	Line       int     // of the first such row; 0 where unknown
 }
 
@@ -311,7 +311,7 @@ func (r *sourceRows) count(ids []uint32, unknown map[uint32]int, outcomes [][]st
 		}
 		u := &r.unmapped[at]
 		u.Rows++
-		u.Value += r.values[row]
+		u.Value += finite(r.values[row])
 		if r.lines != nil {
 			u.Line = earlier(u.Line, int(r.lines[row]))
 		}
@@ -395,12 +395,22 @@ func (d *Deriver) sum(r *sourceRows, made map[string]*block.Column) {
 		if series[keys[row]] < 0 {
 			series[keys[row]] = d.series(keyColumns, row, codes)
 		}
-		d.table.Sum(series[keys[row]], r.period(row).Index, Cell{
+		was := status(r.block.Column(block.ObsStatus), row, MissingValue)
+		d.table.Sum(series[keys[row]], r.period(row).Index, stillMissing(was, Cell{
 			Value: r.values[row], Attributes: attributes[sets[row]],
 			ObsStatus:  status(made[block.ObsStatus], row, NormalValue),
 			ConfStatus: status(made[block.ConfStatus], row, FreeToShow),
-		})
+		}))
 	}
+}
+
+// stillMissing returns a derived cell that says, where it has no value, why: as the source does by its status was, whatever the
+// map makes of that.
+func stillMissing(was byte, c Cell) Cell {
+	if math.IsNaN(c.Value) && !saysMissing(c.ObsStatus) {
+		c.ObsStatus = missing(was)
+	}
+	return c
 }
 
 func (d *Deriver) series(columns []*block.Column, row int, codes []uint32) int {
@@ -539,7 +549,7 @@ func (u Unmapped) extent() string {
 // figureText writes a figure as short as it can be without an exponent.
 func figureText(figure float64) string {
 	if math.IsNaN(figure) {
-		return "unknown figures"
+		return "no value"
 	}
 	return strconv.FormatFloat(figure, 'f', -1, 64)
 }

@@ -156,7 +156,7 @@ func (d *seriesDeriver) derive(series int, use func(i int) bool, do func(codes [
 				d.sets[attributeKey{cell.Attributes, cell.ObsStatus, cell.ConfStatus}] = known
 			}
 		}
-		do(d.codes, track.Periods[i], Cell{Value: cell.Value, Attributes: known.set, ObsStatus: known.obs, ConfStatus: known.conf})
+		do(d.codes, track.Periods[i], stillMissing(cell.ObsStatus, Cell{Value: cell.Value, Attributes: known.set, ObsStatus: known.obs, ConfStatus: known.conf}))
 	}
 }
 
@@ -176,7 +176,7 @@ func (d *seriesDeriver) note(label *Unmapped, c Cell) {
 		d.deriver.unmapped[key] = u
 	}
 	u.Rows++
-	u.Value += c.Value
+	u.Value += finite(c.Value)
 	u.Line = earlier(u.Line, int(c.Line))
 }
 

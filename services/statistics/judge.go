@@ -37,7 +37,8 @@ type judgement struct {
 	dictionary    *Dictionary // of the keys in revised
 
 	addedIn                            map[Period]int // of the added, how many in each period
-	added, changed, deleted, unchanged int
+	added, changed, deleted, unchanged int            // figures with a value
+	emptied                            int            // of the deleted: they stay as observations without a value
 	largest                            revisedCell
 
 	report    *Report
@@ -147,7 +148,7 @@ func (j *judgement) weigh() {
 		p.addTrack(j.upload.Key(series), j.upload.Track(series))
 	}
 	if len(j.before.Frequencies()) == 0 { // nothing was there
-		j.after, j.added = j.release.Clone(), j.upload.Len()
+		j.after, j.added = j.release.Clone(), figuresIn(j.release)
 		return
 	}
 	j.after, j.addedIn = j.before.Clone(), map[Period]int{}
@@ -156,11 +157,15 @@ func (j *judgement) weigh() {
 		p.addCell(r.Key, r.Period, r.Before, -1)
 		p.addCell(r.Key, r.Period, r.After, 1)
 		switch {
-		case !r.Before.Present():
+		case !r.Before.Valued() && !r.After.Valued():
+		case !r.Before.Valued():
 			j.added++
 			j.addedIn[Frequency(j.dictionary.Text(0, r.Key[0])[0]).Period(r.Period)]++
-		case !r.After.Present():
+		case !r.After.Valued():
 			j.deleted++
+			if r.After.Present() {
+				j.emptied++
+			}
 		default:
 			j.changed++
 			if size := math.Abs(finite(r.After.Value) - finite(r.Before.Value)); size > math.Abs(finite(j.largest.After.Value)-finite(j.largest.Before.Value)) || !j.largest.Before.Present() {
@@ -169,7 +174,26 @@ func (j *judgement) weigh() {
 			}
 		}
 	}
-	j.unchanged = max(j.upload.Len()-j.added-j.changed, 0)
+	j.unchanged = max(figuresIn(j.release)-j.added-j.changed, 0)
+}
+
+// figuresIn returns how many figures with a value a profile has.
+func figuresIn(p *quality.Profile) (cells int) {
+	for _, frequency := range p.Frequencies() {
+		cells += p.Grid(frequency).Cells()
+	}
+	return cells
+}
+
+// massOf returns what a cell adds to the mass, or, where sign is -1, takes from it.
+func massOf(c Cell, sign int) quality.Mass {
+	switch {
+	case !c.Present():
+		return quality.Mass{}
+	case !c.Valued():
+		return quality.Mass{Missing: sign}
+	}
+	return quality.Mass{Cells: sign, Sum: float64(sign) * finite(c.Value)}
 }
 
 func finite(figure float64) float64 {
@@ -232,7 +256,7 @@ func (p *profiler) addTrack(key []uint32, track *Track) {
 	known := p.place(key)
 	for i, period := range track.Periods {
 		if track.Cells[i].Present() {
-			known.grid.Add(p.positions, known.slot(period), 1, finite(track.Cells[i].Value))
+			known.grid.Add(p.positions, known.slot(period), massOf(track.Cells[i], 1))
 		}
 	}
 }
@@ -240,7 +264,7 @@ func (p *profiler) addTrack(key []uint32, track *Track) {
 func (p *profiler) addCell(key []uint32, period int32, cell Cell, sign int) {
 	if cell.Present() {
 		known := p.place(key)
-		known.grid.Add(p.positions, known.slot(period), sign, float64(sign)*finite(cell.Value))
+		known.grid.Add(p.positions, known.slot(period), massOf(cell, sign))
 	}
 }
 

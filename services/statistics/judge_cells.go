@@ -83,8 +83,9 @@ func (j *judgement) hasWholes(tree *Hierarchy, dimension int) bool {
 
 // partSums are the sums of the parts of one series, by the position of its cells.
 type partSums struct {
-	sums  []float64
-	count []int
+	sums    []float64
+	count   []int
+	missing []bool // some part has no value
 }
 
 func (j *judgement) partsOf(r *Rule, d int, tree *Hierarchy) []weighed {
@@ -119,7 +120,7 @@ func (j *judgement) partsOf(r *Rule, d int, tree *Hierarchy) []weighed {
 		sums := wholes[whole]
 		if sums == nil {
 			n := t.Track(whole).Len()
-			sums = &partSums{sums: make([]float64, n), count: make([]int, n)}
+			sums = &partSums{sums: make([]float64, n), count: make([]int, n), missing: make([]bool, n)}
 			wholes[whole] = sums
 		}
 		sums.add(t.Track(whole), t.Track(s))
@@ -129,12 +130,12 @@ func (j *judgement) partsOf(r *Rule, d int, tree *Hierarchy) []weighed {
 	for whole, parts := range wholes {
 		track := t.Track(whole)
 		for i, cell := range track.Cells {
-			if parts.count[i] == 0 {
+			if parts.count[i] == 0 || !cell.Valued() {
 				continue
 			}
 			room := r.threshold("relative")*math.Abs(cell.Value) + float64(parts.count[i])
 			over := parts.sums[i] - finite(cell.Value)
-			if over <= room && (r.threshold("complete") == 0 || -over <= room) {
+			if over <= room && (r.threshold("complete") == 0 || parts.missing[i] || -over <= room) {
 				continue
 			}
 			copy(key, t.Key(whole))
@@ -184,6 +185,10 @@ func (p *partSums) add(whole, part *Track) {
 			at++
 		}
 		if at < len(whole.Periods) && whole.Periods[at] == period {
+			if !part.Cells[i].Valued() {
+				p.missing[at] = true
+				continue
+			}
 			p.sums[at] += finite(part.Cells[i].Value)
 			p.count[at]++
 		}

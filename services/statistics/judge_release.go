@@ -51,17 +51,22 @@ func (j *judgement) missingPeriods(r *Rule) []weighed {
 		}
 		for _, run := range quality.Runs(missing) {
 			var lost quality.Mass
+			emptied := 0
 			for period := run.First; period <= run.Last; period++ {
-				lost.Cells += before.Total(period).Cells
-				lost.Sum += before.Total(period).Sum
+				lost.Add(before.Total(period))
+				emptied += now.Total(period).Missing
 			}
 			if periods := now.Periods(); len(periods) > 0 && periods[len(periods)-1] < run.First && !j.replaces() {
 				what = "are not in the release, which otherwise has nearly all that is stored"
 			}
+			said := what
+			if emptied > 0 {
+				said = fmt.Sprintf("lose their values: the release has %d observations there, and none with a value", emptied)
+			}
 			first, last := Frequency(frequency).Period(run.First).String(), Frequency(frequency).Period(run.Last).String()
 			f := numbers(Finding{
 				Column: "TIME_PERIOD", Period: first, Values: []string{first, last},
-				Message: fmt.Sprintf("%d stored figures of %s, %s in sum, %s", lost.Cells, runText(frequency, run), figureText(lost.Sum), what),
+				Message: fmt.Sprintf("%d stored figures of %s, %s in sum, %s", lost.Cells, runText(frequency, run), figureText(lost.Sum), said),
 			}, lost.Sum, 0, 0)
 			findings = append(findings, weighed{Finding: f, weight: float64(lost.Cells), subject: first})
 		}
@@ -113,8 +118,8 @@ func (j *judgement) leftOut(frequency byte, cover float64) []int32 {
 func (j *judgement) gaps() []weighed {
 	var findings []weighed
 	for _, frequency := range j.after.Frequencies() {
-		stored := j.before.Grid(frequency).Periods()
-		for _, gap := range quality.Gaps(j.after.Grid(frequency).Periods()) {
+		stored := j.before.Grid(frequency).Observed()
+		for _, gap := range quality.Gaps(j.after.Grid(frequency).Observed()) {
 			inside := len(stored) > 0 && stored[0] <= gap.First && gap.Last <= stored[len(stored)-1]
 			if inside { // it was there already, or its figures are lost, which is another rule's
 				continue
@@ -643,6 +648,9 @@ func (j *judgement) revisions(r *Rule) []weighed {
 	}
 	f := Finding{
 		Message: fmt.Sprintf("of %d stored figures %d are revised and %d deleted; %d are new", stored, j.changed, j.deleted, j.added),
+	}
+	if j.emptied > 0 {
+		f.Message += fmt.Sprintf("; of the deleted, %d stay as observations without a value", j.emptied)
 	}
 	if j.changed > 0 {
 		period := j.flowPeriod(l.Key, l.Period)

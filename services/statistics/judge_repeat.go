@@ -94,7 +94,7 @@ func (j *judgement) repeats(ctx context.Context, r *Rule, p *repetition) (bool, 
 func (p *repetition) each(of *keyHash, key []uint32, track *Track, wanted func(code string, period int32) bool, do func(id uint64, figure float64)) {
 	rest, code := of.rest(key), of.dictionary.Text(p.dimension, key[p.dimension])
 	for i, period := range track.Periods {
-		if _, ok := slices.BinarySearch(p.periods, period); ok && track.Cells[i].Present() && wanted(code, period) {
+		if _, ok := slices.BinarySearch(p.periods, period); ok && track.Cells[i].Valued() && wanted(code, period) {
 			do(mixed(rest, uint64(uint32(period))), finite(track.Cells[i].Value)) //nolint:gosec // its bits
 		}
 	}

@@ -102,12 +102,10 @@ func (j *judgement) sums(ctx context.Context, flow *Flow, f filter.Filter, dimen
 			continue
 		}
 		for i, period := range series.Track.Periods {
-			at, figure := g.at(period), finite(series.Track.Cells[i].Value)
-			at.before.Cells++
-			at.before.Sum += figure
-			at.after.Cells++
-			at.after.Sum += figure
-			g.cells++
+			at, m := g.at(period), massOf(series.Track.Cells[i], 1)
+			at.before.Add(m)
+			at.after.Add(m)
+			g.cells += m.Cells
 		}
 	}
 	if !revise {
@@ -123,14 +121,8 @@ func (j *judgement) sums(ctx context.Context, flow *Flow, f filter.Filter, dimen
 			continue
 		}
 		at := g.at(r.Period)
-		if r.Before.Present() {
-			at.after.Cells--
-			at.after.Sum -= finite(r.Before.Value)
-		}
-		if r.After.Present() {
-			at.after.Cells++
-			at.after.Sum += finite(r.After.Value)
-		}
+		at.after.Add(massOf(r.Before, -1))
+		at.after.Add(massOf(r.After, 1))
 	}
 	return groups, nil
 }
@@ -160,12 +152,12 @@ func (j *judgement) marginSums(dimensions []string, groups map[groupID]*group) {
 			}
 			for _, code := range codes {
 				id := groupID{Frequency(frequency), code}
-				for _, period := range grid.Periods() {
+				for _, period := range grid.Observed() {
 					m := grid.Total(period)
 					if len(dimensions) == 1 {
 						m = grid.At(j.flow.Structure.Dimension(dimensions[0]), code, period)
 					}
-					if m.Cells == 0 {
+					if m == (quality.Mass{}) {
 						continue
 					}
 					if groups[id] == nil {
@@ -206,16 +198,18 @@ func (j *judgement) outliers(ctx context.Context, r *Rule) ([]weighed, error) {
 		}
 		switch r.Check {
 		case CheckHampel:
-			outliers := quality.Hampel(series, int(r.threshold("window")), r.threshold("scales"))
+			known, place := withoutUnknown(series)
+			outliers := quality.Hampel(known, int(r.threshold("window")), r.threshold("scales"))
 			for _, i := range touched {
-				if o := outliers[i]; o.Flag && math.Abs(series[i]-o.Median) >= r.threshold("absolute") {
+				if o := outliers[place[i]]; o.Flag && math.Abs(series[i]-o.Median) >= r.threshold("absolute") {
 					note(i, fmt.Sprintf("is far from the median of the periods around it, %s, where they spread by %.4g", figureText(o.Median), o.Scale), o.Median, r.threshold("scales")*o.Scale)
 				}
 			}
 		case CheckModifiedZ:
-			outliers := quality.ModifiedZ(series, r.threshold("limit"))
+			known, place := withoutUnknown(series)
+			outliers := quality.ModifiedZ(known, r.threshold("limit"))
 			for _, i := range touched {
-				if o := outliers[i]; o.Flag && math.Abs(series[i]-o.Median) >= r.threshold("absolute") {
+				if o := outliers[place[i]]; o.Flag && math.Abs(series[i]-o.Median) >= r.threshold("absolute") {
 					note(i, fmt.Sprintf("has a modified z-score of %.2f about the median %s", o.Score, figureText(o.Median)), o.Median, r.threshold("limit"))
 				}
 			}
@@ -238,8 +232,20 @@ func (j *judgement) outliers(ctx context.Context, r *Rule) ([]weighed, error) {
 	return findings, nil
 }
 
-// series returns the sums after, from the first period to the last, 0 where there is no figure, and the positions that
-// the submission changes. A series that is too long has none.
+// withoutUnknown returns the numbers of a series that are known, and for each of the series its place among them.
+func withoutUnknown(series []float64) (known []float64, place []int) {
+	known, place = make([]float64, 0, len(series)), make([]int, len(series))
+	for i, value := range series {
+		place[i] = len(known)
+		if !math.IsNaN(value) {
+			known = append(known, value)
+		}
+	}
+	return known, place
+}
+
+// series returns the sums after, from the first period to the last, 0 where there is no figure and NaN where the sum lacks an
+// observation without a value, and the positions of known sums that the submission changes. A series that is too long has none.
 func (g *group) series() (series []float64, first int32, touched []int) {
 	periods := slices.Sorted(maps.Keys(g.periods))
 	if len(periods) == 0 || int64(periods[len(periods)-1])-int64(periods[0]) >= maxSeriesPeriods {
@@ -249,8 +255,9 @@ func (g *group) series() (series []float64, first int32, touched []int) {
 	series = make([]float64, periods[len(periods)-1]-first+1)
 	for _, period := range periods {
 		at := g.periods[period]
-		series[period-first] = at.after.Sum
-		if at.before != at.after {
+		if series[period-first] = at.after.Sum; at.after.Missing > 0 {
+			series[period-first] = math.NaN()
+		} else if at.before != at.after {
 			touched = append(touched, int(period-first))
 		}
 	}
@@ -287,7 +294,7 @@ func (j *judgement) relation(ctx context.Context, r *Rule) ([]weighed, error) {
 		}
 		for period, at := range l.periods {
 			with := other.periods[period]
-			if at.after.Cells == 0 || with == nil || with.after.Cells == 0 {
+			if at.after.Cells == 0 || with == nil || with.after.Cells == 0 || at.after.Missing > 0 || with.after.Missing > 0 {
 				continue
 			}
 			a, b := at.after.Sum, with.after.Sum

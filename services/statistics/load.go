@@ -88,8 +88,9 @@ type loadedRows struct {
 	further    []int // of the attributes: the place in a set; -1: a status
 	time       *block.Column
 	periods    []loadedPeriod
-	values     []float64 // nil: not looked at
-	lines      []float64 // nil: not known
+	values     []float64     // nil: not looked at
+	lines      []float64     // nil: not known
+	status     *loadedColumn // OBS_STATUS; nil: it is not there
 	allowed    *guard
 	faulty     bool // some value of a column is wrong
 
@@ -120,6 +121,9 @@ func newLoadedRows(l *loader, b *block.Block, columns []*loadedColumn) *loadedRo
 	}
 	for _, column := range r.attributes {
 		r.further = append(r.further, slices.Index(l.table.further, column.Component))
+		if column.Component == block.ObsStatus {
+			r.status = column
+		}
 	}
 	return r
 }
@@ -136,7 +140,7 @@ func (r *loadedRows) read(row int) (series int, period int32, c Cell, ok bool) {
 	if r.values != nil {
 		value = r.values[row]
 	}
-	if !r.checkValue(value, line) || !periodOK || !good || !r.inScope(r.block, row, line) || !r.checkAllowed(r.allowed, row, line) {
+	if !r.checkValue(value, row, line) || !periodOK || !good || !r.inScope(r.block, row, line) || !r.checkAllowed(r.allowed, row, line) {
 		return 0, 0, c, false
 	}
 	if !r.repeats(r.dimensions, row) {
@@ -345,17 +349,35 @@ func (l *loader) checkPeriod(frequency *loadedColumn, periods []loadedPeriod, co
 	return period.Index, true
 }
 
-func (l *loader) checkValue(value float64, line int) bool {
+// checkValue reports a figure that is none. An observation may lack its value where its OBS_STATUS says so.
+func (r *loadedRows) checkValue(value float64, row, line int) bool {
 	switch {
 	case math.IsNaN(value):
-		l.find("MISSING_VALUE", line, block.ObsValue, nil, "the figure is missing; a number is needed")
+		return r.checkMissing(row, line)
 	case math.IsInf(value, 0):
-		l.find("INVALID_NUMBER", line, block.ObsValue, nil, "the figure is not finite")
-	case value < 0:
-		l.find("NEGATIVE_VALUE", line, block.ObsValue, []string{figureText(value)}, "the figure %s is negative; counts begin at 0", figureText(value))
+		r.find("INVALID_NUMBER", line, block.ObsValue, nil, "the figure is not finite")
+	case value < 0 || value == 0 && math.Signbit(value):
+		r.find("NEGATIVE_VALUE", line, block.ObsValue, []string{figureText(value)}, "the figure %s is negative; counts begin at 0", figureText(value))
 	default:
 		return true
 	}
+	return false
+}
+
+func (r *loadedRows) checkMissing(row, line int) bool {
+	status := ""
+	if r.status != nil {
+		status = r.status.Text(row)
+	}
+	if len(status) == 1 && saysMissing(status[0]) {
+		return true
+	}
+	said := fmt.Sprintf("and its %s %q promises one", block.ObsStatus, shown(status))
+	if status == "" {
+		said = fmt.Sprintf("and has no %s to say why, which means A, a normal value", block.ObsStatus)
+	}
+	r.find("MISSING_VALUE", line, block.ObsValue, []string{shown(status)},
+		"the figure is missing, %s: give a number, or the %s of a missing value, one of %s", said, block.ObsStatus, strings.Join(strings.Split(missingOrder, ""), ", "))
 	return false
 }
 

@@ -21,15 +21,18 @@ const (
 
 // Cell is a figure: the value of a series in a period. The zero Cell is none.
 type Cell struct {
-	Value      float64
-	Attributes uint32 // a set of the table's further attributes; 0: none
-	Line       int32  // of the file it was read from; 0: from none
-	ObsStatus  byte   // a code of CL_OBS_STATUS; 0: there is no figure
-	ConfStatus byte   // a code of CL_CONF_STATUS
+	Value      float64 // NaN: an observation without a value; its OBS_STATUS says why
+	Attributes uint32  // a set of the table's further attributes; 0: none
+	Line       int32   // of the file it was read from; 0: from none
+	ObsStatus  byte    // a code of CL_OBS_STATUS; 0: there is no figure
+	ConfStatus byte    // a code of CL_CONF_STATUS
 }
 
-// Present reports whether there is a figure.
+// Present reports whether there is a figure, be it one without a value.
 func (c Cell) Present() bool { return c.ObsStatus != 0 }
+
+// Valued reports whether there is a figure with a value.
+func (c Cell) Valued() bool { return c.Present() && !math.IsNaN(c.Value) }
 
 // Track holds the cells of one series: Cells[i] is that of the period with index Periods[i]. Periods ascend.
 type Track struct {
@@ -337,6 +340,9 @@ const (
 	missingOrder = "KHMLOQ"
 )
 
+// saysMissing reports whether the code of CL_OBS_STATUS is one of an observation without a value.
+func saysMissing(status byte) bool { return strings.IndexByte(missingOrder, status) >= 0 }
+
 // Sum returns the sum of two figures. It has a value only where both have, since a sum without one of its parts is another
 // figure; its OBS_STATUS then is that of the one without a value, of two from K and H over M, L and O (missing) to Q
 // (suppressed). Else it is, of the two, the one that warns more, from A (normal) over W, G, D, B, V, P, J, S, I, E, F, N to U
@@ -374,7 +380,7 @@ func missing(status byte) byte {
 	switch {
 	case status == underEmbargo:
 		return Suppressed
-	case strings.IndexByte(missingOrder, status) < 0:
+	case !saysMissing(status):
 		return MissingValue
 	}
 	return status

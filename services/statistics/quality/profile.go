@@ -8,18 +8,22 @@ import (
 	"slices"
 )
 
-// Mass is how many figures there are, and what they sum to.
+// Mass is how many figures there are, and what they sum to. Observations without a value are no figures, but counted beside
+// them: with some, the sum is not the whole.
 type Mass struct {
-	Cells int
-	Sum   float64
+	Cells   int
+	Sum     float64
+	Missing int // observations without a value
 }
 
-func (m *Mass) add(cells int, sum float64) {
-	if m.Cells += cells; m.Cells == 0 {
+// Add adds a mass; one whose counts are negative is taken away.
+func (m *Mass) Add(other Mass) {
+	m.Missing += other.Missing
+	if m.Cells += other.Cells; m.Cells == 0 {
 		m.Sum = 0 // rid of what rounding left
 		return
 	}
-	m.Sum += sum
+	m.Sum += other.Sum
 }
 
 // maxEntries is how many masses are kept for one dimension and frequency: those of 2,000 codes in 130 periods.
@@ -115,10 +119,10 @@ func (g *Grid) Position(dimension int, code string) int {
 	return position
 }
 
-// Add adds cells figures that sum to sum under the codes with these positions, one for each dimension, in the period with
-// this slot. To take figures away, both are negative.
-func (g *Grid) Add(positions []int, slot, cells int, sum float64) {
-	g.totals[slot].add(cells, sum)
+// Add adds figures under the codes with these positions, one for each dimension, in the period with this slot. To take
+// figures away, the mass is negative.
+func (g *Grid) Add(positions []int, slot int, m Mass) {
+	g.totals[slot].Add(m)
 	for i, position := range positions {
 		a := &g.axes[i]
 		if a.tooFine {
@@ -133,15 +137,22 @@ func (g *Grid) Add(positions []int, slot, cells int, sum float64) {
 			row = append(row, make([]Mass, slot+1-len(row))...)
 			a.rows[position] = row
 		}
-		row[slot].add(cells, sum)
+		row[slot].Add(m)
 	}
 }
 
 // Periods returns the periods that have figures, in order.
-func (g *Grid) Periods() []int32 {
+func (g *Grid) Periods() []int32 { return g.where(func(m Mass) bool { return m.Cells > 0 }) }
+
+// Observed returns the periods that have figures or observations without a value, in order.
+func (g *Grid) Observed() []int32 {
+	return g.where(func(m Mass) bool { return m.Cells+m.Missing > 0 })
+}
+
+func (g *Grid) where(wanted func(Mass) bool) []int32 {
 	var periods []int32
 	for slot, period := range g.periods {
-		if g.totals[slot].Cells > 0 {
+		if wanted(g.totals[slot]) {
 			periods = append(periods, period)
 		}
 	}
@@ -189,9 +200,7 @@ func (g *Grid) At(dimension int, code string, period int32) Mass {
 func (g *Grid) Within(dimension int, code string, periods []int32) Mass {
 	var m Mass
 	for _, period := range periods {
-		at := g.At(dimension, code, period)
-		m.Cells += at.Cells
-		m.Sum += at.Sum
+		m.Add(g.At(dimension, code, period))
 	}
 	return m
 }

@@ -15,7 +15,7 @@ func fill(p *quality.Profile, sign int, period int32, codes []string, figure flo
 	for i, code := range codes {
 		positions[i] = g.Position(i, code)
 	}
-	g.Add(positions, g.Slot(period), sign, float64(sign)*figure)
+	g.Add(positions, g.Slot(period), quality.Mass{Cells: sign, Sum: float64(sign) * figure})
 }
 
 func TestProfile(t *testing.T) {
