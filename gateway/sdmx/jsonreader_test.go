@@ -224,6 +224,7 @@ func (r *repeated) Read(p []byte) (int, error) {
 func FuzzJSONReader(f *testing.F) {
 	f.Add(jsonMessage(`{"attributes": [0], "series": {"0": {"observations": {"0": [5, 1]}}}}`, `{"series": {"1": {"observations": {"1": [5]}, "attributes": ["\u00e9"]}}}`, true))
 	f.Add(jsonMessage(`{"dimensionGroupAttributes": {":0:": [1]}, "series": {"0": {"observations": {"0": [5, 1]}}}}`, `{"action": "Delete"}`, false))
+	f.Add(jsonMessage(`{"series": {"0": {"observations": {"0": [null, 0], "1": ["NaN", 1]}}}}`, `{"series": {"1": {"observations": {"1": []}}}}`, true))
 	f.Add(`{"dataSets": [{"observations": {"0:0": [1]}}], "structure": {"dimensions": {"observation": [{"id": "S", "values": [{"id": "x"}]}, {"id": "TIME_PERIOD", "values": ["2020"]}]}}}`)
 	f.Fuzz(func(t *testing.T, message string) { tryReader(t, NewJSONReader(strings.NewReader(message))) })
 }

@@ -425,6 +425,7 @@ func (zeroes) Read(p []byte) (int, error) {
 
 func FuzzCSVReader(f *testing.F) {
 	f.Add("STRUCTURE,STRUCTURE_ID,ACTION,FREQ,TIME_PERIOD,OBS_VALUE\ndataflow,A:B(1.0.0),I,A,2023,5\n")
+	f.Add("STRUCTURE,STRUCTURE_ID,ACTION,FREQ,TIME_PERIOD,OBS_VALUE,OBS_STATUS\ndataflow,A:B(1.0.0),I,A,2023,,M\ndataflow,A:B(1.0.0),I,A,2024,NaN,L\n")
 	f.Add("\uFEFFDATAFLOW;FREQ: F;TIME_PERIOD;OBS_VALUE;C\nA:B(1): x;A: a;2023;\"1\";\"\n\"\n")
 	f.Add("STRUCTURE[;],STRUCTURE_ID,STRUCTURE_NAME,TIME_PERIOD,T,OBS_VALUE,V\ndataflow,A:B(1),n,2023,t,5,v\n")
 	f.Fuzz(func(t *testing.T, file string) {

@@ -150,6 +150,7 @@ func TestReadersHandOnWhatTheConnectionSays(t *testing.T) {
 func FuzzMLReader(f *testing.F) {
 	f.Add(mlMessage(`<mes:DataSet ss:structureRef="S1"><Series FREQ="A"><Obs TIME_PERIOD="2022" OBS_VALUE="5"/></Series></mes:DataSet>`, `<mes:DataSet ss:structureRef="S1"><Obs FREQ="A" TIME_PERIOD="2022" OBS_VALUE="x"/></mes:DataSet>`))
 	f.Add(mlMessage(`<mes:DataSet structureRef="S2" action="Delete"><Group/></mes:DataSet>`, ""))
+	f.Add(mlMessage(`<mes:DataSet ss:structureRef="S1"><Series FREQ="A"><Obs TIME_PERIOD="2022" OBS_VALUE="NaN" OBS_STATUS="M"/><Obs TIME_PERIOD="2023" OBS_STATUS="L"/></Series></mes:DataSet>`, ""))
 	f.Fuzz(func(t *testing.T, message string) { tryReader(t, NewMLReader(strings.NewReader(message))) })
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -63,6 +64,16 @@ func TestExchange(t *testing.T) {
 		w.run(t)
 		if got := w.bb.figures.received["M,AA,1A,EAST,AFG,_T,2023-02"]; got != 500 {
 			t.Errorf("the receiver has %v", got)
+		}
+	})
+	t.Run("releases nothing of a period whose total has no value", func(t *testing.T) {
+		w.aa.figures.set("M,AA,1A,NORTH,SYR,_T,2023-03", 50)
+		w.aa.figures.set("M,AA,1A,EAST,AFG,_T,2023-03", math.NaN())
+		w.run(t)
+		for key, value := range w.bb.figures.received {
+			if strings.HasSuffix(key, "2023-03") || math.IsNaN(value) {
+				t.Errorf("the receiver has %s of %v", key, value)
+			}
 		}
 	})
 	t.Run("leaves logs that verify at both states", func(t *testing.T) {

@@ -274,7 +274,7 @@ func (m *maker) query(ctx context.Context, query Query, each func(*block.Block) 
 	return nil
 }
 
-// read calls each with the rows of b that have a value.
+// read calls each with the rows of b that have a value: what is missing, or not shown, is no figure.
 func (m *maker) read(b *block.Block, each func(codes []string, period string, n *node)) error {
 	columns := make([]*block.Column, len(m.structures.Dimensions))
 	for i, dimension := range m.structures.Dimensions {

@@ -85,6 +85,7 @@ type file struct {
 	cells      []cellSource  // for each coded column of the block but TIME_PERIOD
 	frequency  int           // position of FREQ in cells
 	timePeriod int           // position of TIME_PERIOD in the block
+	obsStatus  int           // position of OBS_STATUS in the block; -1: it is not there
 	format     *periodFormat // nil where figures have TIME_PERIOD as a constant
 	periodAt   []int         // fields that hold the period
 	figures    []figureSource
@@ -219,13 +220,20 @@ func (f *file) readBlock() (made *block.Block, more bool, err error) {
 			continue
 		}
 		for i, value := range f.values {
-			if math.IsNaN(value) {
+			if math.IsNaN(value) && !f.figures[i].missing {
 				continue
 			}
 			for j, at := range f.figures[i].positions {
 				f.texts[at] = f.figures[i].texts[j]
 			}
+			silent := math.IsNaN(value) && f.texts[f.obsStatus] == "" // the row does not say why there is no value
+			if silent {
+				f.texts[f.obsStatus] = string(MissingValue)
+			}
 			f.builder.Append(f.texts, []float64{value, float64(line)})
+			if silent {
+				f.texts[f.obsStatus] = ""
+			}
 		}
 	}
 	return f.builder.Block(), true, nil
@@ -291,19 +299,21 @@ func (f *file) passes(row []string) bool {
 
 // readFigures fills f.values from the row, and holds its totals against them.
 func (f *file) readFigures(row []string, line int) bool {
-	ok, sum := true, 0.0
+	ok, whole, sum := true, true, 0.0
 	for i := range f.figures {
 		value, fine := f.number(row, line, &f.figures[i])
 		f.values[i] = value
 		ok = ok && fine
 		if !math.IsNaN(value) {
 			sum += value
+		} else if f.figures[i].missing {
+			whole = false // the total may count it
 		}
 	}
 	for i := range f.totals {
 		total, fine := f.number(row, line, &f.totals[i])
 		// What is left of a difference once decimals are rounded is none.
-		if ok && math.Abs(total-sum) > 1e-9*max(1, math.Abs(sum)) {
+		if ok && whole && math.Abs(total-sum) > 1e-9*max(1, math.Abs(sum)) {
 			f.find(ruleTotal, line, f.headers[f.totals[i].field], []string{figureText(total), figureText(sum)}, "the total is %s, but the figures of the row sum to %s", figureText(total), figureText(sum))
 			fine = false
 		}
@@ -314,8 +324,10 @@ func (f *file) readFigures(row []string, line int) bool {
 
 // number returns the figure that the source has in the row; NaN where it has none, which may be fine.
 func (f *file) number(row []string, line int, source *figureSource) (float64, bool) {
-	if source.skipBlank && source.isBlank(row[source.field]) {
-		source.skipped++
+	if (source.skipBlank || source.missing) && source.isBlank(row[source.field]) {
+		if source.skipBlank {
+			source.skipped++
+		}
 		return math.NaN(), true
 	}
 	text, ok := f.cell(row, line, source.cellSource)

@@ -32,7 +32,8 @@ type figureSource struct {
 	positions []int    // in the texts of a row of the block
 	texts     []string // that stand there
 	skipBlank bool
-	skipped   int // blank cells
+	skipped   int  // blank cells
+	missing   bool // a blank cell is an observation without a value
 }
 
 // rowFilter is a filter that counts what it leaves out.
@@ -142,7 +143,7 @@ func (f *file) place(fields map[string]int) {
 	for _, column := range f.layout.Columns {
 		source := cellSource{component: column.Component, field: fields[column.Header], blank: column.Blank, blanks: column.Blanks, letters: column.Case}
 		f.read[source.field] = f.read[source.field] || column.Component != "" || column.Total
-		figure := figureSource{cellSource: source, skipBlank: column.SkipBlank}
+		figure := figureSource{cellSource: source, skipBlank: column.SkipBlank, missing: column.Component == block.ObsValue && column.Blank == noValue}
 		switch {
 		case column.Total:
 			figure.component = "the total"
@@ -171,12 +172,18 @@ func (f *file) place(fields map[string]int) {
 			f.cells = append(f.cells, source)
 		}
 	}
+	lacks := slices.ContainsFunc(f.figures, func(figure figureSource) bool { return figure.missing })
+	if lacks && !slices.Contains(ids, block.ObsStatus) {
+		ids = append(ids, block.ObsStatus)
+		f.cells = append(f.cells, cellSource{component: block.ObsStatus, field: -1})
+	}
 	f.timePeriod = len(f.structure.Dimensions)
 	ids = slices.Insert(ids, f.timePeriod, block.TimePeriod)
 	for _, header := range f.layout.Period.Headers {
 		f.periodAt = append(f.periodAt, fields[header])
 		f.read[fields[header]] = true
 	}
+	f.obsStatus = slices.Index(ids, block.ObsStatus)
 	f.placeFigures(ids)
 	for _, filter := range f.layout.Filters {
 		f.filters = append(f.filters, rowFilter{LayoutFilter: filter, field: fields[filter.Header]})

@@ -38,7 +38,7 @@ type judgement struct {
 
 	addedIn                            map[Period]int // of the added, how many in each period
 	added, changed, deleted, unchanged int            // figures with a value
-	emptied                            int            // of the deleted: they stay as observations without a value
+	emptied                            int            // figures that stay as observations without a value
 	largest                            revisedCell
 
 	report    *Report
@@ -161,11 +161,10 @@ func (j *judgement) weigh() {
 		case !r.Before.Valued():
 			j.added++
 			j.addedIn[Frequency(j.dictionary.Text(0, r.Key[0])[0]).Period(r.Period)]++
-		case !r.After.Valued():
+		case !r.After.Present():
 			j.deleted++
-			if r.After.Present() {
-				j.emptied++
-			}
+		case !r.After.Valued():
+			j.emptied++
 		default:
 			j.changed++
 			if size := math.Abs(finite(r.After.Value) - finite(r.Before.Value)); size > math.Abs(finite(j.largest.After.Value)-finite(j.largest.Before.Value)) || !j.largest.Before.Present() {

@@ -643,14 +643,15 @@ func (j *judgement) revisions(r *Rule) []weighed {
 	}
 	l := j.largest
 	size := math.Abs(finite(l.After.Value) - finite(l.Before.Value))
-	if j.changed+j.deleted == 0 || float64(j.changed+j.deleted) < r.threshold("share")*float64(stored) || size < r.threshold("absolute") {
+	touched := j.changed + j.deleted + j.emptied
+	if touched == 0 || float64(touched) < r.threshold("share")*float64(stored) || size < r.threshold("absolute") {
 		return nil
 	}
 	f := Finding{
 		Message: fmt.Sprintf("of %d stored figures %d are revised and %d deleted; %d are new", stored, j.changed, j.deleted, j.added),
 	}
 	if j.emptied > 0 {
-		f.Message += fmt.Sprintf("; of the deleted, %d stay as observations without a value", j.emptied)
+		f.Message += fmt.Sprintf("; %d stay as observations without a value", j.emptied)
 	}
 	if j.changed > 0 {
 		period := j.flowPeriod(l.Key, l.Period)

@@ -20,11 +20,14 @@ type Layout struct {
 	Trim       bool           // blanks around what stands in a cell do not belong to it
 }
 
+// noValue is, as in SDMX, what a blank figure stands for that is an observation without a value.
+const noValue = "NaN"
+
 // LayoutColumn says what one column of the file is.
 type LayoutColumn struct {
 	Header    string
 	Component string     // "": known, and not read
-	Blank     string     // what a blank cell stands for; "": it is an error, but of an attribute an absent value
+	Blank     string     // what a blank cell stands for; "": it is an error, but of an attribute an absent value; of a figure also NaN
 	Blanks    []string   // texts that mean as much as a blank cell
 	Case      LetterCase // in which the labels are read
 

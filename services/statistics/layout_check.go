@@ -168,7 +168,8 @@ func (l Layout) checkFigures(violations *violations) {
 				continue
 			}
 		}
-		if _, ok := l.Numbers.parse(column.Blank); column.Blank != "" && !ok {
+		missing := column.Blank == noValue && column.Component == block.ObsValue
+		if _, ok := l.Numbers.parse(column.Blank); column.Blank != "" && !missing && !ok {
 			violations.add(field+".blank", "%q is not a number", column.Blank)
 		}
 		if column.Blank != "" && column.SkipBlank {

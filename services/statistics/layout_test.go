@@ -64,6 +64,10 @@ func TestLayoutCheck(t *testing.T) {
 		{"it refuses figures that nothing fills", func(l *statistics.Layout) { l.Columns[4].Component = "" }, []string{"layout.columns"}},
 		{"it refuses figures that are a constant", func(l *statistics.Layout) { l.Constants["OBS_VALUE"] = "1" }, []string{"layout.constants.OBS_VALUE"}},
 		{"it refuses a blank figure that is no number", func(l *statistics.Layout) { l.Columns[4].Blank = "-" }, []string{"layout.columns[4].blank"}},
+		{"it accepts a blank figure that is missing", func(l *statistics.Layout) { l.Columns[4].Blank = "NaN" }, nil},
+		{"it refuses a missing total", func(l *statistics.Layout) {
+			l.Columns = append(l.Columns, statistics.LayoutColumn{Header: "all", Total: true, Blank: "NaN"})
+		}, []string{"layout.columns[5].blank"}},
 		{"it refuses an empty constant", func(l *statistics.Layout) { l.Constants["OBS_STATUS"] = "" }, []string{"layout.constants.OBS_STATUS"}},
 		{"it refuses an unknown form of period", func(l *statistics.Layout) { l.Period.Format = "DD.MM.YY" }, []string{"layout.period.format"}},
 		{"it refuses a period without a column", func(l *statistics.Layout) { l.Period.Headers = nil }, []string{"layout.period.headers"}},

@@ -218,6 +218,7 @@ func FuzzLayoutRead(f *testing.F) {
 	add("title\nmonth;port;women;men;all\n2023-01;'No;rd';1;;1\nSource\n", 0, 1, ";", "'", "", "Source")
 	add("2023-01|nord|1|2|3\n2023-01|nord|1|2|3\n", 1|4, 0, "|", "", "utf-8", "")
 	add("\xff\xfe2\x000\x00", 1|2, 0, "\t", "", "UTF-16", "")
+	add("month,port,women,men,all\n2023-01,Nord,-,2,9\n2023-02,Nord,n/a,,x\n", 16, 0, "", "", "", "")
 	add("2023-01,\"No\nrd\",-,2,2\n", 1|2|8, 0, "", "", "windows-1252", "x")
 	structure := &DataStructure{
 		Ref: Ref{Agency: "XX", ID: "FERRIES", Version: "1.0.0"}, Dimensions: []Component{{ID: "FREQ"}, {ID: "PORT"}, {ID: "SEX"}},
@@ -233,6 +234,9 @@ func FuzzLayoutRead(f *testing.F) {
 				{Header: "all", Total: true},
 			},
 			Constants: map[string]string{"FREQ": "M"}, Period: LayoutPeriod{Headers: []string{"month"}, Format: "YYYY-MM"},
+		}
+		if flags&16 > 0 {
+			layout.Columns[2].SkipBlank, layout.Columns[2].Blank = false, noValue
 		}
 		if footer != "" {
 			layout.Footers = []string{footer}

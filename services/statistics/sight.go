@@ -107,12 +107,12 @@ func newVeil(ctx context.Context, snapshot Snapshot, flow *Flow, providers []str
 	return v, nil
 }
 
-// note tells the shield what of a series is hidden.
+// note tells the shield what of a series is hidden. What is hidden and has no value protects no other figure.
 func (v *veil) note(g *shield, series *Series) {
 	v.noteEmbargo(series)
 	var periods []int32
 	for i, period := range series.Track.Periods {
-		if !v.sight.Shows(series.Track.Cells[i].ConfStatus) || v.embargoed(series, period) {
+		if cell := series.Track.Cells[i]; cell.Valued() && (!v.sight.Shows(cell.ConfStatus) || v.embargoed(series, period)) {
 			periods = append(periods, period)
 		}
 	}

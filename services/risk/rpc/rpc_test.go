@@ -170,6 +170,25 @@ func TestJudgeAssumptionCountsAPeriodOnlyIfItWasReported(t *testing.T) {
 	}
 }
 
+func TestJudgeAssumptionTakesAnObservationWithoutAValueForNoFigure(t *testing.T) {
+	s := boats()
+	s.figures = append(s.figures, figure{"Q.GB.1A.ALB.BOAT", "2022-Q3", math.NaN()}, figure{"Q.GB.1A._T._T", "2022-Q4", math.NaN()})
+	server := serve(t, connect(t, s))
+	a := assumption()
+	a.Evidence.StartPeriod, a.Evidence.EndPeriod = "2022-Q2", "2022-Q4"
+	create(t, server, a, "boats")
+	got, err := server.JudgeAssumption(t.Context(), &riskpb.JudgeAssumptionRequest{Name: "assumptions/boats"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []*riskpb.EvidenceCount{
+		{Period: "2022-Q2", Count: 2194, Provider: "gb", Status: "A"}, {Period: "2022-Q3", Provider: "gb", Status: "A", LeftOut: true}, {Period: "2022-Q4", LeftOut: true},
+	}
+	if diff := cmp.Diff(want, got.GetEvidence(), protocmp.Transform()); diff != "" || got.GetExposure() != 1 {
+		t.Errorf("exposure %v %s", got.GetExposure(), diff)
+	}
+}
+
 func TestJudgeAssumptionSaysWhyThereIsNoVerdict(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*riskpb.Assumption, *statistics)

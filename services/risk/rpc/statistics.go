@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -67,7 +68,9 @@ func (s *Statistics) Figures(ctx context.Context, e risk.Evidence) (risk.Figures
 	}
 	answer := risk.Figures{Series: figures, Reported: map[period.Period]bool{}, Revision: revision}
 	for _, figure := range reports {
-		answer.Reported[figure.Period] = true
+		if !math.IsNaN(figure.Value) { // without a value, it tells nothing of the series
+			answer.Reported[figure.Period] = true
+		}
 	}
 	return answer, nil
 }

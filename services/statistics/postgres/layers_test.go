@@ -72,7 +72,7 @@ func TestLayers(t *testing.T) {
 	structure := &statistics.DataStructure{Dimensions: []statistics.Component{{ID: "FREQ"}, {ID: "D"}}, Attributes: []statistics.Component{{ID: "COMMENT"}}}
 	store := New(postgrestest.New(t, Migrations))
 	kinds := []string{"a figure", "a figure", "a figure", "none"}
-	figures := []float64{0, 1, 255, 256, 65535, 65536, math.MaxUint32, math.MaxUint32 + 1, 0.5, -1}
+	figures := []float64{0, 1, 255, 256, 65535, 65536, math.MaxUint32, math.MaxUint32 + 1, 0.5, -1, math.NaN()}
 	run := 0
 	rapid.Check(t, func(rt *rapid.T) {
 		run++

@@ -166,7 +166,7 @@ func TestHistory(t *testing.T) {
 				at := rapid.SampledFrom([]string{"M %s 2023-11", "M %s 2023-12", "M %s 2024-01", "M %s 2031-06", "Q %s 2024-Q1", "A %s 1999", "D %s 2024-02-29", "W %s 2020-W53"}).Draw(t, "period")
 				return fmt.Sprintf(at, rapid.SampledFrom([]string{"a x", "a y", "b x", "c z"}).Draw(t, "codes"))
 			}),
-			rapid.SampledFrom([]string{"0 A - -", "1 A - -", "2.5 E - -", "3 A PERSONS -", "4 A PERSONS why", "5 B - why"}),
+			rapid.SampledFrom([]string{"0 A - -", "1 A - -", "2.5 E - -", "3 A PERSONS -", "4 A PERSONS why", "5 B - why", "NaN M - -", "NaN L PERSONS why"}),
 			0, 20)
 		var states []state
 		var numbers []int64

@@ -3066,7 +3066,8 @@ type LayoutColumn struct {
 	Header string `protobuf:"bytes,1,opt,name=header,proto3" json:"header,omitempty"`
 	// The component it fills, "OBS_VALUE" for the figure; empty: the column is known and not read.
 	Component string `protobuf:"bytes,2,opt,name=component,proto3" json:"component,omitempty"`
-	// What a blank cell stands for; empty: a blank cell is an error, but of an attribute an absent value.
+	// What a blank cell stands for; empty: a blank cell is an error, but of an attribute an absent value. In a column of
+	// figures, "NaN" is an observation without a value, with the OBS_STATUS of the row or, where it has none, O.
 	Blank string `protobuf:"bytes,3,opt,name=blank,proto3" json:"blank,omitempty"`
 	// Of a column of figures: components that all its figures have with the same value. With them several columns may hold
 	// figures, each column those of another code, such as SEX F, or of another TIME_PERIOD, written as SDMX does.
