@@ -172,6 +172,29 @@ func TestDerive(t *testing.T) {
 	}
 }
 
+func TestDeriveOfWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	s := newTolls()
+	s.target.Attributes = append(s.target.Attributes, statistics.Component{ID: block.ObsStatus})
+	s.structureMap.Components = append(s.structureMap.Components, statistics.ComponentMap{Targets: []string{block.ObsStatus}, Constant: "E"})
+	d, err := s.deriver()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Add(tollBlock("Nord bus DNK F 2021-01 NaN L", "Nord bus DNK F 2021-02 3", "Nord bus DNK F 2021-02 NaN H", "Nord bus DNK F 2021-03 3")); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	track := d.Table().Track(0)
+	for i, index := range track.Periods {
+		got[statistics.Frequency('M').Period(index).String()] = fmt.Sprintf("%v %c", track.Cells[i].Value, track.Cells[i].ObsStatus)
+	}
+	// A map may call all figures estimates; what is missing is none.
+	if diff := cmp.Diff(map[string]string{"2021-01": "NaN L", "2021-02": "NaN H", "2021-03": "3 E"}, got); diff != "" {
+		t.Errorf("cells (-want +got):\n%s", diff)
+	}
+}
+
 func TestDeriveUnmapped(t *testing.T) {
 	t.Parallel()
 	d, err := newTolls().deriver()
