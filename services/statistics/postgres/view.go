@@ -44,21 +44,15 @@ func (s *Store) view(ctx context.Context, dataflow string, at statistics.Moment,
 
 // viewOf runs do on a state that a server has, and reports whether it did.
 func (s *Store) viewOf(ctx context.Context, from *source, dataflow string, number int64, past bool, do func(context.Context, *snapshot) error) (begun bool, err error) {
-	late := time.NewTimer(viewPatience)
-	defer late.Stop()
-	select {
-	case from.views <- struct{}{}:
-		defer func() { <-from.views }()
-	case <-ctx.Done():
-		return false, ctx.Err()
-	case <-late.C:
-		return false, fault.New(fault.Unavailable, "UNAVAILABLE", "too many answers are being read: try again")
+	if err := from.enter(ctx); err != nil {
+		return false, err
 	}
+	defer func() { <-from.views }()
 	conn, err := from.pool.Acquire(ctx)
 	if err != nil {
 		return false, fmt.Errorf("beginning a view: %w", err)
 	}
-	defer end(ctx, conn)
+	defer end(conn)
 	view := &snapshot{reader: reader{store: s, db: conn, past: past, number: number}, source: from}
 	if err := view.open(ctx, conn, dataflow); err != nil {
 		return false, err
@@ -69,15 +63,11 @@ func (s *Store) viewOf(ctx context.Context, from *source, dataflow string, numbe
 	return true, do(ctx, view)
 }
 
-// end ends the transaction of a view, and gives the connection back. Who has the answer does not wait for that. Nothing was
-// written; a connection whose transaction was cut short is thrown away.
-func end(ctx context.Context, conn *pgxpool.Conn) {
-	go func() {
-		defer conn.Release()
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), viewPatience)
-		defer cancel()
-		_, _ = conn.Exec(ctx, "ROLLBACK")
-	}()
+// end ends the transaction of a view, and gives the connection back. Nothing was written; a connection whose transaction was cut
+// short is thrown away. No deadline is set: the server has just answered, and a timer takes longer than the message.
+func end(conn *pgxpool.Conn) {
+	_, _ = conn.Conn().PgConn().Exec(context.Background(), "ROLLBACK").ReadAll()
+	conn.Release()
 }
 
 // errBehind says that a replica does not have what the primary had already.
@@ -90,6 +80,25 @@ type source struct {
 	indexes indexes
 	newest  newestOpened
 	marks   marks
+}
+
+// enter waits until one more view may be open. Most need not wait, nor set a timer.
+func (s *source) enter(ctx context.Context) error {
+	select {
+	case s.views <- struct{}{}:
+		return nil
+	default:
+	}
+	late := time.NewTimer(viewPatience)
+	defer late.Stop()
+	select {
+	case s.views <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-late.C:
+		return fault.New(fault.Unavailable, "UNAVAILABLE", "too many answers are being read: try again")
+	}
 }
 
 // newSource returns a source whose views leave so many connections of the pool to others.
