@@ -66,19 +66,35 @@ type noted struct {
 	known map[string]uint32 // the position of each text
 }
 
-// put adds a row. Most have no value, or that of the row before.
-func (n *noted) put(further []string) {
+// put gives a row its value. Most rows have none: they are written together, see [noted.fill].
+func (n *noted) put(further []string, row int) {
 	text := furtherText(further, n.at)
+	if text == "" {
+		return
+	}
+	n.fill(row)
 	if last := len(n.codes); last > 0 && n.dictionary[n.codes[last-1]] == text {
 		n.codes = append(n.codes, n.codes[last-1])
 		return
 	}
+	n.codes = append(n.codes, n.code(text))
+}
+
+// fill gives no value to the rows before a row that have none yet.
+func (n *noted) fill(row int) {
+	if missing := row - len(n.codes); missing > 0 {
+		n.codes = appendTimes(n.codes, n.code(""), missing)
+	}
+}
+
+// code returns the position of a text.
+func (n *noted) code(text string) uint32 {
 	at, ok := n.known[text]
 	if !ok {
 		at = n.add(text)
 		n.known[text] = at
 	}
-	n.codes = append(n.codes, at)
+	return at
 }
 
 // add adds a text that the dictionary does not have.
@@ -155,8 +171,10 @@ func (p *pager) row(period int32, cell Cell, further []string, action byte) {
 		p.confAt[cell.ConfStatus] = p.conf.add(statusText(cell.ConfStatus)) + 1
 	}
 	p.conf.codes = append(p.conf.codes, p.confAt[cell.ConfStatus]-1)
-	for i := range p.notes {
-		p.notes[i].put(further)
+	if further != nil {
+		for i := range p.notes {
+			p.notes[i].put(further, p.rows)
+		}
 	}
 	if p.withAction {
 		text := string(rune(action))
@@ -252,6 +270,7 @@ func (p *pager) block() *block.Block {
 	put(block.ObsStatus, p.obs)
 	put(block.ConfStatus, p.conf)
 	for i := range p.notes {
+		p.notes[i].fill(p.rows)
 		put(p.notes[i].id, p.notes[i].coded)
 	}
 	put(block.Provider, p.providers)
