@@ -38,6 +38,9 @@ func (i *indexes) of(part int32) *partIndex {
 // Index calls do with the index of what a provider has in this state. That of the newest state is brought up to date with
 // the blocks that changed since it was read last; that of an older one is read anew.
 func (s *snapshot) Index(ctx context.Context, flow *statistics.Flow, provider string, do func(*statistics.Index) error) error {
+	if err := s.ensure(ctx); err != nil { // the index may be in memory
+		return err
+	}
 	parts, err := s.seen(ctx, flow.Ref, []string{provider})
 	if err != nil {
 		return err

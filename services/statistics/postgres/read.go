@@ -30,6 +30,7 @@ type reader struct {
 	number int64                            // of the node
 	own    map[int32]*statistics.Dictionary // by dataflow: with codes that this transaction added
 	opened *opened                          // what is known of the dataflow that is read; nil: nothing
+	guess  *guess                           // that this is the newest state; nil: it is sure which one is read
 }
 
 // seenPart is a part as a reader sees it.
@@ -42,7 +43,11 @@ type seenPart struct {
 // seen returns the parts of the providers that hold something in the state that is read, in the order of the providers.
 func (r *reader) seen(ctx context.Context, dataflow statistics.Ref, providers []string) ([]seenPart, error) {
 	if r.opened.is(dataflow) {
-		return r.opened.seen(providers, r.past), nil
+		parts := r.opened.seen(providers, r.past)
+		if len(parts) == 0 { // nothing will be read, by which it would come out
+			return nil, r.ensure(ctx)
+		}
+		return parts, nil
 	}
 	rows, err := r.db.Query(ctx, `
 		SELECT p.id, p.provider, coalesce(max(v.rev), 0)
@@ -62,6 +67,14 @@ func (r *reader) seen(ctx context.Context, dataflow statistics.Ref, providers []
 		return nil, fmt.Errorf("reading the parts of %s: %w", dataflow, err)
 	}
 	return parts, nil
+}
+
+// ensure fails where the state is not the one that it was taken for.
+func (r *reader) ensure(ctx context.Context) error {
+	if r.guess == nil {
+		return nil
+	}
+	return r.guess.ensure(ctx)
 }
 
 // from returns the rows of a part that may have cells of the state that is read, as a table c. In a state of the past, a row

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -48,6 +47,14 @@ func (s *Store) viewOf(ctx context.Context, from *source, dataflow string, numbe
 		return false, err
 	}
 	defer func() { <-from.views }()
+	if from == s.primary && !past {
+		if known := from.newest.get(dataflow); known != nil {
+			err := s.tryView(ctx, from, dataflow, known, do)
+			if !errors.Is(err, errMoved) {
+				return true, err
+			}
+		}
+	}
 	conn, err := from.pool.Acquire(ctx)
 	if err != nil {
 		return false, fmt.Errorf("beginning a view: %w", err)
@@ -63,11 +70,33 @@ func (s *Store) viewOf(ctx context.Context, from *source, dataflow string, numbe
 	return true, do(ctx, view)
 }
 
-// end ends the transaction of a view, and gives the connection back. Nothing was written; a connection whose transaction was cut
-// short is thrown away. No deadline is set: the server has just answered, and a timer takes longer than the message.
+// tryView runs do on the newest state, taken to be the one that is known. It ends with [errMoved] where that is not so; do has
+// read nothing then.
+func (s *Store) tryView(ctx context.Context, from *source, dataflow string, known *newest, do func(context.Context, *snapshot) error) error {
+	conn, err := from.pool.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("beginning a view: %w", err)
+	}
+	defer end(conn)
+	view := &snapshot{reader: reader{store: s, number: known.number}, source: from, committed: known.committed, change: known.change}
+	view.opened = known.dataflows[dataflow]
+	g := &guess{conn: conn, known: known, dataflow: dataflow}
+	view.db, view.guess = g, g
+	err = do(ctx, view)
+	if sure := g.ensure(ctx); sure != nil {
+		return sure
+	}
+	return err
+}
+
+// end ends the transaction of a view, and gives the connection back, for which the answer does not wait. Nothing was written; a
+// connection whose transaction was cut short is thrown away. No deadline is set: the server has just answered, and a timer takes
+// longer than the message.
 func end(conn *pgxpool.Conn) {
-	_, _ = conn.Conn().PgConn().Exec(context.Background(), "ROLLBACK").ReadAll()
-	conn.Release()
+	go func() {
+		_, _ = conn.Conn().PgConn().Exec(context.Background(), "ROLLBACK").ReadAll()
+		conn.Release()
+	}()
 }
 
 // errBehind says that a replica does not have what the primary had already.
@@ -78,7 +107,7 @@ type source struct {
 	pool    *pgxpool.Pool
 	views   chan struct{} // holds an element for each view that is open
 	indexes indexes
-	newest  newestOpened
+	newest  newestKnown
 	marks   marks
 }
 
@@ -106,7 +135,6 @@ func newSource(pool *pgxpool.Pool, reserved int) *source {
 	return &source{
 		pool: pool, views: make(chan struct{}, max(int(pool.Config().MaxConns)-reserved, 1)),
 		indexes: indexes{known: map[int32]*partIndex{}},
-		newest:  newestOpened{known: map[string]*opened{}},
 		marks:   marks{known: map[int32]mark{}},
 	}
 }
@@ -123,125 +151,6 @@ type snapshot struct {
 	source    *source
 	committed time.Time
 	change    int64 // of the structures
-}
-
-// opened is what a snapshot knows of the dataflow that it was opened for.
-type opened struct {
-	dataflow string
-	ID       int32      `json:"id"` // 0: it has no figures
-	Codes    int        `json:"codes"`
-	Parts    []seenPart `json:"parts"` // by provider; Rev is 0 where the part had nothing yet
-}
-
-// newestOpened remembers what the newest state had of the dataflows: as long as no revision comes, it is the same.
-type newestOpened struct {
-	mu     sync.Mutex
-	number int64 // of the node's revision
-	known  map[string]*opened
-}
-
-// get returns what is known of a dataflow, nil for nothing, and of which revision; -1 where nothing is known.
-func (n *newestOpened) get(dataflow string) (*opened, int64) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if known := n.known[dataflow]; known != nil {
-		return known, n.number
-	}
-	return nil, -1
-}
-
-func (n *newestOpened) put(number int64, o *opened) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if number > n.number {
-		n.number, n.known = number, map[string]*opened{}
-	}
-	if number == n.number {
-		n.known[o.dataflow] = o
-	}
-}
-
-func (o *opened) is(dataflow statistics.Ref) bool { return o != nil && o.dataflow == dataflow.String() }
-
-// seen returns the parts of the providers, in their order.
-func (o *opened) seen(providers []string, past bool) []seenPart {
-	var parts []seenPart
-	for i, provider := range providers {
-		if slices.Contains(providers[:i], provider) {
-			continue
-		}
-		for _, part := range o.Parts {
-			if part.Provider == provider && (part.Rev > 0 || !past) {
-				parts = append(parts, part)
-			}
-		}
-	}
-	return parts
-}
-
-// open begins the transaction, and finds out which revision it is that is seen, and what there is of the dataflow: both in one
-// message, since a small answer takes as long as the messages it needs.
-func (s *snapshot) open(ctx context.Context, conn *pgxpool.Conn, dataflow string) error {
-	known, of := (*opened)(nil), int64(-1)
-	if !s.past && dataflow != "" {
-		known, of = s.source.newest.get(dataflow)
-	}
-	var newest int64
-	var committed *time.Time
-	var found *opened // nil: what is known is so still
-	messages := &pgx.Batch{}
-	messages.Queue(`BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY`)
-	messages.Queue(`
-		SELECT
-			n.newest,
-			(SELECT max(committed_at) FROM news WHERE number = CASE WHEN $1 THEN $2 ELSE n.newest END),
-			(SELECT change FROM artefact_change),
-			CASE WHEN n.newest <> $4 THEN (
-				SELECT jsonb_build_object('id', d.id, 'codes', d.code_count, 'parts', (
-					SELECT jsonb_agg(jsonb_build_object('id', p.id, 'provider', p.provider, 'rev', coalesce(r.rev, 0)) ORDER BY p.provider, p.id)
-					FROM part p
-					LEFT JOIN LATERAL (
-						SELECT rev
-						FROM revision
-						WHERE part = p.id AND (NOT $1 OR number <= $2)
-						ORDER BY rev DESC
-						LIMIT 1
-					) r ON true
-					WHERE p.dataflow = d.id
-				))
-				FROM dataflow d
-				WHERE d.ref = $3
-			) END
-		FROM (SELECT coalesce(max(number), 0) AS newest FROM news) n`,
-		s.past, s.number, dataflow, of).
-		QueryRow(func(row pgx.Row) error { return row.Scan(&newest, &committed, &s.change, &found) })
-	if err := conn.SendBatch(ctx, messages).Close(); err != nil {
-		return fmt.Errorf("finding the revision: %w", err)
-	}
-	if s.number > newest {
-		return fault.Missing("there is no revision %d yet", s.number)
-	}
-	if !s.past {
-		s.number = newest
-	}
-	if committed != nil {
-		s.committed = committed.UTC()
-	}
-	switch {
-	case dataflow == "":
-	case newest == of:
-		s.opened = known
-	default:
-		if found == nil {
-			found = &opened{} // it has no figures
-		}
-		found.dataflow = dataflow
-		s.opened = found
-		if !s.past {
-			s.source.newest.put(newest, found)
-		}
-	}
-	return nil
 }
 
 // Revision returns the number of the state and when it was committed.

@@ -72,6 +72,51 @@ func TestReplica(t *testing.T) {
 	})
 }
 
+func TestAViewIsOfWhatOthersCommitted(t *testing.T) {
+	t.Parallel()
+	f := flow("F")
+	pool := postgrestest.New(t, postgres.Migrations)
+	// Two processes on one database: what one of them knows, the other one changes.
+	reading, writing := postgres.New(pool), postgres.New(pool)
+	want := func(t *testing.T, want state) {
+		t.Helper()
+		for range 3 { // of which the later ones go by what the first has seen
+			var got state
+			err := reading.ViewFlow(t.Context(), f, statistics.Moment{}, func(ctx context.Context, s statistics.Snapshot) error {
+				got = read(t, ctx, s, f, statistics.Selector{}, "p")
+				return nil
+			})
+			if diff := cmp.Diff(want, got); err != nil || diff != "" {
+				t.Errorf("%v, figures (-want +got):\n%s", err, diff)
+			}
+		}
+	}
+	want(t, state{})
+	for _, now := range []state{
+		{"M a x 2024-01": "1 A - -"},
+		{"M a x 2024-01": "2 A - -", "M b x 2024-01": "3 A - -"},
+		{"M b y 2024-02": "4 A - -"},
+		{},
+	} {
+		change(t, t.Context(), writing, f, now)
+		want(t, now)
+	}
+	t.Run("it sees a change of the structures", func(t *testing.T) {
+		if _, err := pool.Exec(t.Context(), `UPDATE artefact_change SET change = change + 1`); err != nil {
+			t.Fatal(err)
+		}
+		var seen int64
+		err := reading.ViewFlow(t.Context(), f, statistics.Moment{}, func(ctx context.Context, s statistics.Snapshot) error {
+			read(t, ctx, s, f, statistics.Selector{}, "p")
+			seen = s.StructuresChange()
+			return nil
+		})
+		if now, failed := writing.StructuresChange(t.Context()); err != nil || failed != nil || seen != now {
+			t.Errorf("it sees change %d of %d: %v, %v", seen, now, err, failed)
+		}
+	})
+}
+
 // running returns how many statements of the test's database run that read blocks. Workers that help one are not counted.
 func running(t *testing.T, pool *pgxpool.Pool) int {
 	t.Helper()
