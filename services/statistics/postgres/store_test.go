@@ -87,14 +87,22 @@ func put(ctx context.Context, tx statistics.Transaction, f *statistics.Flow, pro
 
 func read(t rapid.TB, ctx context.Context, r statistics.Reader, f *statistics.Flow, s statistics.Selector, providers ...string) state {
 	t.Helper()
-	got := state{}
-	dictionary, err := r.Dictionary(ctx, f)
+	got, err := tryRead(ctx, r, f, s, providers...)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return got
+}
+
+func tryRead(ctx context.Context, r statistics.Reader, f *statistics.Flow, s statistics.Selector, providers ...string) (state, error) {
+	got := state{}
+	dictionary, err := r.Dictionary(ctx, f)
+	if err != nil {
+		return nil, err
+	}
 	for series, err := range r.Read(ctx, f, providers, s) {
 		if err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 		key := ""
 		for i, code := range series.Key {
@@ -115,7 +123,7 @@ func read(t rapid.TB, ctx context.Context, r statistics.Reader, f *statistics.Fl
 			got[key+period.String()] = fmt.Sprintf("%g %c %s %s", cell.Value, cell.ObsStatus, unit, comment)
 		}
 	}
-	return got
+	return got, nil
 }
 
 // change makes the figures of the provider p what now says, as a revision.
