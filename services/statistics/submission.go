@@ -219,7 +219,8 @@ type Store interface {
 	Update(ctx context.Context, do func(ctx context.Context, tx Transaction) error) error
 	// View runs do on the state of the data at the moment.
 	View(ctx context.Context, at Moment, do func(ctx context.Context, s Snapshot) error) error
-	// ViewFlow is View for who reads one dataflow, which is looked up at once.
+	// ViewFlow is View for who reads one dataflow, which is looked up at once. do may run again, where what it read was an
+	// error: it has to begin anew, and to return that error.
 	ViewFlow(ctx context.Context, flow *Flow, at Moment, do func(ctx context.Context, s Snapshot) error) error
 	// Revisions returns at most limit revisions after the cursor, in the order of commits; "": from the first.
 	Revisions(ctx context.Context, cursor string, limit int) ([]Revision, error)

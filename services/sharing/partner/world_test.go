@@ -398,7 +398,11 @@ func (p *proxy) accept() {
 			_ = caller.Close()
 			continue
 		}
-		p.keep(true, caller, called)
+		if !p.keep(target, caller, called) {
+			_ = caller.Close()
+			_ = called.Close()
+			continue
+		}
 		p.running.Go(func() {
 			_, _ = io.Copy(called, caller)
 			_ = called.Close()
@@ -407,19 +411,28 @@ func (p *proxy) accept() {
 			_, _ = io.CopyN(caller, called, int64(budget))
 			_ = caller.Close()
 			_ = called.Close()
-			p.keep(false, caller, called)
+			p.forget(caller, called)
 		})
 	}
 }
 
-func (p *proxy) keep(live bool, connections ...net.Conn) {
+// keep lets connections be cut later. It reports false where they lead to a target of before, and should have been cut.
+func (p *proxy) keep(target string, connections ...net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.target != target {
+		return false
+	}
+	for _, connection := range connections {
+		p.live[connection] = true
+	}
+	return true
+}
+
+func (p *proxy) forget(connections ...net.Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, connection := range connections {
-		if live {
-			p.live[connection] = true
-		} else {
-			delete(p.live, connection)
-		}
+		delete(p.live, connection)
 	}
 }
