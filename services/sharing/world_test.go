@@ -328,6 +328,7 @@ func (w *world) newState(t *testing.T, code sharing.StateCode, trust *sharing.Tr
 	}
 	config := postgrestest.New(t, postgres.Migrations).Config()
 	config.ConnConfig.Tracer = s.crash
+	config.MaxConns = 8 // as the service has
 	pool, err := pgxpool.NewWithConfig(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)

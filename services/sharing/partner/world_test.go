@@ -186,7 +186,10 @@ func (s *state) start() {
 	cfg := s.config("sharing")
 	pair, err := mtls.LoadPair(cfg.Certificate, cfg.Key)
 	must(s.t, err)
-	pool, err := pgxpool.New(s.t.Context(), s.database)
+	connections, err := pgxpool.ParseConfig(s.database)
+	must(s.t, err)
+	connections.MaxConns = 8 // as the service has: three loops hold one while they work, and one listens
+	pool, err := pgxpool.NewWithConfig(s.t.Context(), connections)
 	must(s.t, err)
 	figures, err := rpc.Dial(cfg, "statistics", s.statisticsAddress)
 	must(s.t, err)
