@@ -1,6 +1,10 @@
 package linear
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+	"math"
+)
 
 // Program asks for a point x, one number an unknown, that is cheapest among those with
 //
@@ -28,14 +32,86 @@ type Solution struct {
 // ErrUnbounded is returned for a program whose cost falls without end.
 var ErrUnbounded = errors.New("the cost has no lower bound")
 
-// ErrStart is returned for a program whose start is not within its bounds or does not satisfy its equations.
-var ErrStart = errors.New("the start is not a point of the program")
+// ErrStart is returned for a start that is not within its bounds or does not satisfy its equations.
+var ErrStart = errors.New("the start is not within the bounds or not a point of the system")
 
 // Solve returns the cheapest point that at most limit iterations of the simplex method find. The same program gives the
 // same solution. Errors are ErrUnbounded, ErrStart and what [System.Check] returns.
 func (p *Program) Solve(limit int) (Solution, error) {
-	_ = limit
-	x := make([]float64, p.System.Unknowns)
-	copy(x, p.Start)
-	return Solution{X: x}, nil
+	solver, err := NewSolver(p)
+	if err != nil {
+		return Solution{}, err
+	}
+	return solver.Solve(limit)
+}
+
+// Solver solves a program again and again while its costs change; each time it goes on from where it stands, which is
+// much faster than from the start.
+type Solver struct{ simplex *simplex }
+
+// NewSolver returns a solver at the start of a program, which it copies. Errors are ErrStart and what [System.Check]
+// returns.
+func NewSolver(p *Program) (*Solver, error) {
+	if err := p.check(); err != nil {
+		return nil, err
+	}
+	return &Solver{newSimplex(p)}, nil
+}
+
+// SetCost changes what a unit of an unknown costs.
+func (s *Solver) SetCost(unknown int, cost float64) { s.simplex.cost[unknown] = cost }
+
+// Solve returns the cheapest point that at most limit more iterations find. The error is ErrUnbounded.
+func (s *Solver) Solve(limit int) (Solution, error) {
+	w := s.simplex
+	before := w.iterations
+	ended := w.minimise(limit)
+	if ended == unbounded {
+		return Solution{}, ErrUnbounded
+	}
+	w.refactor() // undoes the rounding of many steps
+	solution := Solution{X: make([]float64, w.matrix.columns), Iterations: w.iterations - before, Optimal: ended == optimal}
+	for u := range solution.X {
+		x := min(max(w.x[u], w.lower[u]), w.upper[u])
+		solution.X[u] = x
+		solution.Cost += w.cost[u]*x + w.penalty[u]*max(math.Abs(x)-w.free[u], 0)
+	}
+	return solution, nil
+}
+
+func (p *Program) check() error {
+	if err := p.System.Check(); err != nil {
+		return err
+	}
+	n := p.System.Unknowns
+	for name, slice := range map[string][]float64{"lower": p.Lower, "upper": p.Upper, "cost": p.Cost} {
+		if len(slice) != n {
+			return fmt.Errorf("%s has %d of %d unknowns", name, len(slice), n)
+		}
+	}
+	for name, slice := range map[string][]float64{"penalty": p.Penalty, "free": p.Free, "start": p.Start} {
+		if slice != nil && len(slice) != n {
+			return fmt.Errorf("%s has %d of %d unknowns", name, len(slice), n)
+		}
+	}
+	start := p.Start
+	if start == nil {
+		start = make([]float64, n)
+	}
+	for u, x := range start {
+		if !(p.Lower[u] <= x && x <= p.Upper[u]) {
+			return fmt.Errorf("unknown %d is %v in [%v, %v]: %w", u, x, p.Lower[u], p.Upper[u], ErrStart)
+		}
+	}
+	for e, equation := range p.System.Equations {
+		var sum, size float64
+		for _, t := range equation {
+			sum += float64(t.Coefficient) * start[t.Unknown]
+			size += math.Abs(float64(t.Coefficient) * start[t.Unknown])
+		}
+		if math.Abs(sum) > 1e-9*max(1, size) {
+			return fmt.Errorf("equation %d is off by %v: %w", e, sum, ErrStart)
+		}
+	}
+	return nil
 }
