@@ -53,7 +53,7 @@ func cheapest(p *linear.Program) float64 {
 	x := make([]float64, n)
 	var follow func()
 	follow = func() {
-		if solveOthers(p.System, rest, x) && misfit(p, x) < 1e-7 {
+		if solveOthers(p.System, rest, x) && misfit(p, x) < 1e-9 {
 			best = min(best, pay(p, x))
 		}
 	}
@@ -162,7 +162,7 @@ func programs(bounded bool) *rapid.Generator[*linear.Program] {
 		if rapid.Bool().Draw(t, "penalties") {
 			for range s.Unknowns {
 				p.Penalty = append(p.Penalty, float64(rapid.IntRange(0, 4).Draw(t, "penalty")))
-				p.Free = append(p.Free, rapid.SampledFrom([]float64{0, 0, 1e-6, 1, 2}).Draw(t, "free"))
+				p.Free = append(p.Free, rapid.SampledFrom([]float64{0, 0, 1e-3, 1, 2}).Draw(t, "free"))
 			}
 		}
 		return p
@@ -295,17 +295,17 @@ func deviations(c cube, values []int64, share float64, r *rand.Rand) *linear.Pro
 }
 
 func BenchmarkSolve(b *testing.B) {
-	for _, c := range []cube{newCube(9, 9), newCube(9, 9, 9), newCube(12, 12, 12), newCube(16, 16, 16), newCube(6, 6, 6, 6), newCube(40, 40)} {
+	for _, c := range []cube{newCube(9, 9), newCube(9, 9, 9), newCube(12, 12, 12), newCube(6, 6, 6, 6), newCube(40, 40)} {
 		b.Run(fmt.Sprintf("cells=%d,dimensions=%d", c.system.Unknowns, len(c.sizes)), func(b *testing.B) {
 			r := rand.New(rand.NewPCG(1, 1))
-			p := deviations(c, c.values(func() int64 { return r.Int64N(40) * r.Int64N(40) * r.Int64N(2) }), 0.2, r)
+			p := deviations(c, c.values(func() int64 { return 1 + r.Int64N(40)*r.Int64N(40)*r.Int64N(2) }), 0.2, r)
 			p.Cost[0], p.Upper[0] = -1e9, p.Lower[0]+50
 			for u := range p.Upper {
 				p.Upper[u] = max(p.Upper[u], 0)
 			}
 			iterations := 0
 			for b.Loop() {
-				got, err := p.Solve(1e6)
+				got, err := p.Solve(20000)
 				if err != nil || !got.Optimal {
 					b.Fatal(err)
 				}

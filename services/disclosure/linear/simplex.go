@@ -23,9 +23,12 @@ type simplex struct {
 	factor       factor
 	values       []float64 // by slot, in use within a step
 	duals        []float64 // by row
+	row          []float64 // by row
 	direction    []float64 // by slot
 	events       []event
-	idle         int // steps since the point last moved
+	tolerance    float64   // a gain below it is none
+	idle         int       // steps since the point last moved
+	weight       []float64 // variable → the square of how far the basis goes with it, about
 	random       *rand.Rand
 	iterations   int
 }
@@ -40,7 +43,8 @@ func newSimplex(p *Program) *simplex {
 		lower:  make([]float64, all), upper: make([]float64, all), cost: make([]float64, all),
 		penalty: make([]float64, all), free: make([]float64, all), x: make([]float64, all),
 		basis: make([]int32, rows), slot: make([]int32, all), piece: make([]int8, rows),
-		values: make([]float64, rows), duals: make([]float64, rows), direction: make([]float64, rows),
+		values: make([]float64, rows), duals: make([]float64, rows), row: make([]float64, rows), direction: make([]float64, rows),
+		weight: make([]float64, all),
 		random: rand.New(rand.NewPCG(1, 1)), //nolint:gosec // breaks ties; the same program must have the same solution
 	}
 	copy(w.lower, p.Lower)
@@ -49,6 +53,9 @@ func newSimplex(p *Program) *simplex {
 	copy(w.penalty, p.Penalty)
 	copy(w.free, p.Free)
 	copy(w.x, p.Start)
+	for v := range w.weight {
+		w.weight[v] = 1
+	}
 	w.factor.matrix = &w.matrix
 	w.crash(s)
 	w.refactor()
@@ -180,7 +187,7 @@ func (w *simplex) price() (entering int32, sign float64) {
 		scale = max(scale, math.Abs(w.values[slot]))
 	}
 	w.factor.multiply(w.values, w.duals)
-	tolerance := 1e-9 * scale
+	w.tolerance = 1e-9 * scale
 	entering = -1
 	var best float64
 	for v := range int32(w.matrix.columns) { //nolint:gosec // a variable
@@ -197,11 +204,12 @@ func (w *simplex) price() (entering int32, sign float64) {
 				gain, direction = down, -1
 			}
 		}
-		if gain <= tolerance {
+		if gain <= w.tolerance {
 			continue
 		}
+		gain *= gain / w.weight[v]
 		if w.idle > patience {
-			gain *= w.random.Float64()
+			gain = w.random.Float64()
 		}
 		if gain > best {
 			best, entering, sign = gain, v, direction
@@ -267,11 +275,35 @@ func (w *simplex) move(entering int32, sign float64) bool {
 		return true
 	}
 	leaving := w.basis[e.slot]
+	w.reweigh(entering, leaving, e.slot)
 	w.x[leaving] = e.value
 	w.slot[leaving], w.slot[entering] = -1, e.slot
 	w.basis[e.slot], w.piece[e.slot] = entering, piece
 	w.factor.exchange(e.slot, w.direction)
 	return true
+}
+
+// reweigh brings the weights of the variables out of the basis up to date with an exchange (Forrest and Goldfarb 1992,
+// Devex reference weights).
+func (w *simplex) reweigh(entering, leaving, slot int32) {
+	clear(w.values)
+	w.values[slot] = 1
+	w.factor.multiply(w.values, w.row)
+	pivot := w.direction[slot]
+	base := w.weight[entering] / (pivot * pivot)
+	for v := range int32(w.matrix.columns) { //nolint:gosec // a variable
+		if w.slot[v] < 0 && w.lower[v] < w.upper[v] {
+			if a := w.matrix.times(v, w.row); a != 0 {
+				w.weight[v] = max(w.weight[v], a*a*base)
+			}
+		}
+	}
+	w.weight[leaving] = max(base, 1)
+	if w.weight[leaving] > 1e8 {
+		for v := range w.weight {
+			w.weight[v] = 1
+		}
+	}
 }
 
 // meet notes the events of a variable that changes at a speed, as far as the limit, and returns the limit, which is
@@ -314,14 +346,20 @@ func (w *simplex) meet(slot, v int32, piece int8, speed, limit float64) float64 
 // prefers a fast variable, whose exchange loses least to rounding.
 func (w *simplex) stop(gain, limit float64) int {
 	w.events = slices.DeleteFunc(w.events, func(e event) bool { return e.step > limit+1e-9 })
-	slices.SortFunc(w.events, func(a, b event) int { return cmp.Or(cmp.Compare(a.step, b.step), cmp.Compare(a.slot, b.slot)) })
+	var order uint32 // of variables at the same place
+	if w.idle > patience {
+		order = w.random.Uint32()
+	}
+	slices.SortStableFunc(w.events, func(a, b event) int {
+		return cmp.Or(cmp.Compare(a.step, b.step), cmp.Compare(uint32(a.slot)*0x9e3779b1^order, uint32(b.slot)*0x9e3779b1^order)) //nolint:gosec // any order
+	})
 	for i, e := range w.events {
-		if gain -= e.steep; gain > 0 {
+		if gain -= e.steep; gain > w.tolerance {
 			continue
 		}
 		best := i
 		for k := i + 1; k < len(w.events) && w.events[k].step <= e.step+1e-10; k++ {
-			if math.Abs(w.events[k].speed) > 1.5*math.Abs(w.events[best].speed) && w.first(k) {
+			if w.idle <= patience && math.Abs(w.events[k].speed) > 1.5*math.Abs(w.events[best].speed) && w.first(k) {
 				best = k
 			}
 		}
