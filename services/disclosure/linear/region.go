@@ -2,13 +2,15 @@ package linear
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"math/big"
+	"math/rand/v2"
 )
 
 // Region is the points in which every equation of System holds and Lower ≤ point ≤ Upper: what a reader of a published
 // table knows about its cells. Slices are of length System.Unknowns. Lower = Upper says that an unknown is known;
-// [NoLower] and [NoUpper] say that there is no bound.
+// [NoLower] and [NoUpper] say that there is no bound. Numbers are between ±2⁵⁰.
 type Region struct {
 	System       *System
 	Lower, Upper []int64
@@ -43,5 +45,286 @@ func (r *Region) Interval(unknown, limit int) (Interval, error) {
 // Intervals returns the exact intervals of several unknowns, as Interval does but faster than one by one. The limit is
 // for each end of each interval.
 func (r *Region) Intervals(unknowns []int, limit int) ([]Interval, error) {
-	return nil, ErrLimit
+	if err := r.check(); err != nil {
+		return nil, err
+	}
+	var open []int
+	for u := range r.System.Unknowns {
+		if r.Lower[u] < r.Upper[u] {
+			open = append(open, u)
+		}
+	}
+	parts := r.System.components(open)
+	searches := make(map[int]*search, 1)
+	intervals := make([]Interval, len(unknowns))
+	for i, u := range unknowns {
+		if r.Lower[u] == r.Upper[u] {
+			value := new(big.Rat).SetInt64(r.Inside[u])
+			intervals[i] = Interval{Low: value, High: value}
+			continue
+		}
+		part := parts.of[u]
+		if searches[part] == nil {
+			searches[part] = r.search(parts.members[part])
+		}
+		var err error
+		if intervals[i], err = searches[part].interval(u, limit); err != nil {
+			return nil, fmt.Errorf("unknown %d: %w", u, err)
+		}
+	}
+	return intervals, nil
+}
+
+func (r *Region) check() error {
+	if err := r.System.Check(); err != nil {
+		return err
+	}
+	n := r.System.Unknowns
+	if len(r.Lower) != n || len(r.Upper) != n || len(r.Inside) != n {
+		return fmt.Errorf("%d lower and %d upper bounds and %d values of %d unknowns", len(r.Lower), len(r.Upper), len(r.Inside), n)
+	}
+	const most = 1 << 50
+	for u, x := range r.Inside {
+		low, high := r.Lower[u], r.Upper[u]
+		switch {
+		case low > x || x > high:
+			return fmt.Errorf("unknown %d is not within its bounds: %w", u, ErrStart)
+		case x < -most || x > most || low < -most && low != NoLower || high > most && high != NoUpper:
+			return fmt.Errorf("unknown %d or a bound of it is beyond 2⁵⁰: %w", u, ErrStart)
+		}
+	}
+	if !r.System.Holds(r.Inside) {
+		return fmt.Errorf("the values do not satisfy the equations: %w", ErrStart)
+	}
+	return nil
+}
+
+// components is how unknowns hang together by equations.
+type components struct {
+	of      []int // unknown → component
+	members [][]int
+}
+
+// components splits the unknowns of open, the others being known.
+func (s *System) components(open []int) components {
+	parent := make([]int, s.Unknowns)
+	for u := range parent {
+		parent[u] = -1
+	}
+	for _, u := range open {
+		parent[u] = u
+	}
+	root := func(u int) int {
+		for parent[u] != u {
+			parent[u] = parent[parent[u]]
+			u = parent[u]
+		}
+		return u
+	}
+	for _, equation := range s.Equations {
+		first := -1
+		for _, t := range equation {
+			if parent[t.Unknown] < 0 {
+				continue
+			}
+			if first < 0 {
+				first = root(t.Unknown)
+			}
+			parent[root(t.Unknown)] = first
+		}
+	}
+	c := components{of: make([]int, s.Unknowns)}
+	number := make(map[int]int)
+	for _, u := range open {
+		at, ok := number[root(u)]
+		if !ok {
+			at = len(c.members)
+			number[root(u)] = at
+			c.members = append(c.members, nil)
+		}
+		c.of[u] = at
+		c.members[at] = append(c.members[at], u)
+	}
+	return c
+}
+
+// search looks for the ends of intervals in a part of a region, as deviations from the point inside.
+type search struct {
+	system       *System
+	position     map[int]int // unknown of the region → unknown of the part
+	inside       []int64
+	lower, upper []int64 // of deviations; NoLower and NoUpper as in a region
+	solver       *simplex
+}
+
+func (r *Region) search(members []int) *search {
+	s := &search{position: make(map[int]int, len(members))}
+	s.system, _ = r.System.Restrict(members)
+	p := &Program{System: s.system, Cost: make([]float64, len(members))}
+	// Bounds are moved outwards a little and at random, or many would meet in one point and hold the search up. The
+	// vertex that it ends in is then taken with the true bounds.
+	random := rand.New(rand.NewPCG(2, 3)) //nolint:gosec // any numbers, and the same every time
+	for i, u := range members {
+		s.position[u] = i
+		s.inside = append(s.inside, r.Inside[u])
+		low, high := NoLower, NoUpper
+		slack, out := 1e-6*(1+random.Float64()), math.Inf(1)
+		lower, upper := -out, out
+		if r.Lower[u] != NoLower {
+			low = r.Lower[u] - r.Inside[u]
+			lower = float64(low) - slack
+		}
+		if r.Upper[u] != NoUpper {
+			high = r.Upper[u] - r.Inside[u]
+			upper = float64(high) + slack
+		}
+		s.lower, s.upper = append(s.lower, low), append(s.upper, high)
+		p.Lower, p.Upper = append(p.Lower, lower), append(p.Upper, upper)
+	}
+	s.solver = newSimplex(p)
+	return s
+}
+
+func (s *search) interval(unknown, limit int) (Interval, error) {
+	u := s.position[unknown]
+	low, err := s.end(u, 1, limit)
+	if err != nil {
+		return Interval{}, err
+	}
+	high, err := s.end(u, -1, limit)
+	if err != nil {
+		return Interval{}, err
+	}
+	inside := new(big.Rat).SetInt64(s.inside[u])
+	if low != nil {
+		low.Add(low, inside)
+	}
+	if high != nil {
+		high.Neg(high).Add(high, inside)
+	}
+	return Interval{Low: low, High: high}, nil
+}
+
+// end returns the least deviation of sign·u, exact; nil where there is none.
+func (s *search) end(u int, sign int64, limit int) (*big.Rat, error) {
+	w := s.solver
+	w.cost[u] = float64(sign)
+	defer func() { w.cost[u] = 0 }()
+	switch w.minimise(limit) {
+	case limited:
+		return nil, ErrLimit
+	case optimal:
+		if least, ok := s.proved(u, sign); ok {
+			return least, nil
+		}
+	case unbounded: // so says the floating point
+	}
+	return s.exact(u, sign, limit)
+}
+
+// Vertices and multipliers of tables have small denominators; others go to exact arithmetic.
+const mostDenominator = 1 << 20
+
+// proved reads off the vertex and the multipliers that the search ended in, and returns the least deviation of sign·u if
+// they prove it: the vertex is in the region, and no point of the region is below the bound that the multipliers give.
+func (s *search) proved(u int, sign int64) (*big.Rat, bool) {
+	vertex, denominator, ok := s.vertex()
+	if !ok {
+		return nil, false
+	}
+	least := big.NewRat(sign*vertex[u], denominator)
+	bound, ok := s.bound(u, sign)
+	return least, ok && bound.Cmp(least) == 0
+}
+
+// vertex returns the vertex of the basis for the true bounds, over a denominator, if it is in the region.
+func (s *search) vertex() ([]int64, int64, bool) {
+	w := s.solver
+	w.refactor()
+	right := w.factor.work
+	x := make([]float64, len(s.lower))
+	for v := range x {
+		if w.slot[v] >= 0 {
+			continue
+		}
+		switch w.x[v] {
+		case w.lower[v]:
+			x[v] = float64(s.lower[v])
+		case w.upper[v]:
+			x[v] = float64(s.upper[v])
+		}
+		rows, values := w.matrix.column(int32(v)) //nolint:gosec // a variable
+		for i, r := range rows {
+			right[r] -= values[i] * x[v]
+		}
+	}
+	w.factor.solve(right, w.values)
+	for slot, v := range w.basis {
+		if int(v) < len(x) {
+			x[v] = w.values[slot]
+		}
+	}
+	vertex, denominator, ok := s.system.Round(x, mostDenominator)
+	if !ok {
+		return nil, 0, false
+	}
+	for v, x := range vertex { // 2⁵² and 2⁵⁰·2²⁰ would not fit; x/denominator may be off by less than 1
+		if s.lower[v] != NoLower && compare(x, s.lower[v], denominator) < 0 ||
+			s.upper[v] != NoUpper && compare(x, s.upper[v], denominator) > 0 {
+			return nil, 0, false
+		}
+	}
+	return vertex, denominator, true
+}
+
+// compare compares x with bound·denominator.
+func compare(x, bound, denominator int64) int {
+	return big.NewInt(x).Cmp(new(big.Int).Mul(big.NewInt(bound), big.NewInt(denominator)))
+}
+
+// bound returns what the multipliers of the basis say that sign·u is at least: with d = c − y·A, c·x = d·x for every
+// point x of the system, and d·x is at least what it is at the bounds that suit d.
+func (s *search) bound(u int, sign int64) (*big.Rat, bool) {
+	w := s.solver
+	for slot, v := range w.basis {
+		w.values[slot] = w.cost[v]
+	}
+	w.factor.multiply(w.values, w.duals)
+	multipliers, denominator, ok := fractions(w.duals, mostDenominator)
+	if !ok {
+		return nil, false
+	}
+	reduced := make([]int64, len(s.lower))
+	reduced[u] = sign * denominator
+	for r, equation := range s.system.Equations {
+		if multipliers[r] == 0 {
+			continue
+		}
+		if multipliers[r] > math.MaxInt32 || multipliers[r] < math.MinInt32 {
+			return nil, false
+		}
+		for _, t := range equation {
+			product := multipliers[r] * t.Coefficient
+			next := reduced[t.Unknown] - product
+			if (next < reduced[t.Unknown]) != (product > 0) && product != 0 {
+				return nil, false // beyond 63 bits
+			}
+			reduced[t.Unknown] = next
+		}
+	}
+	sum := new(big.Int)
+	for v, d := range reduced {
+		bound := s.lower[v]
+		if d == 0 {
+			continue
+		}
+		if d < 0 {
+			bound = s.upper[v]
+		}
+		if bound == NoLower || bound == NoUpper {
+			return nil, false
+		}
+		sum.Add(sum, new(big.Int).Mul(big.NewInt(d), big.NewInt(bound)))
+	}
+	return new(big.Rat).SetFrac(sum, big.NewInt(denominator)), true
 }
