@@ -46,3 +46,6 @@ func (r *Region) Proved(unknown, limit int) int {
 	}
 	return proved
 }
+
+// Combine is what Isolate does where floating point fails it.
+func (s *System) Combine(unknown int) ([]Weight, bool) { return s.combine(unknown) }
