@@ -17,11 +17,12 @@ type Program struct {
 	Lower, Upper []float64
 	Cost         []float64
 	Penalty      []float64 // ≥ 0
-	Free         []float64 // ≥ 0
+	Free         []float64 // ≥ 0; 0 is faster than a little
 	Start        []float64 // a point within the bounds in which every equation holds
 }
 
-// Solution is a point of a program that satisfies its equations and bounds up to rounding (about 1e-9).
+// Solution is a point of a program: a vertex that satisfies its equations and bounds up to rounding (about 1e-9), or where
+// rounding leads astray, and before the optimum, a point that satisfies its bounds up to 1e-5.
 type Solution struct {
 	X          []float64
 	Cost       float64
@@ -49,7 +50,7 @@ func (p *Program) Solve(limit int) (Solution, error) {
 // much faster than from the start.
 type Solver struct{ simplex *simplex }
 
-// NewSolver returns a solver at the start of a program, which it copies. Errors are ErrStart and what [System.Check]
+// NewSolver returns a solver at the start of a program, which must not change while it is in use. Errors are ErrStart and what [System.Check]
 // returns.
 func NewSolver(p *Program) (*Solver, error) {
 	if err := p.check(); err != nil {
@@ -70,13 +71,29 @@ func (s *Solver) Solve(limit int) (Solution, error) {
 		return Solution{}, ErrUnbounded
 	}
 	w.refactor() // undoes the rounding of many steps
-	solution := Solution{X: make([]float64, w.matrix.columns), Iterations: w.iterations - before, Optimal: ended == optimal}
-	for u := range solution.X {
-		x := min(max(w.x[u], w.lower[u]), w.upper[u])
+	solution := Solution{X: w.settled(), Iterations: w.iterations - before, Optimal: ended == optimal}
+	if s.beyond(solution.X) > 1e-7 {
+		copy(solution.X, w.x)
+	}
+	p := w.program
+	for u, x := range solution.X {
 		solution.X[u] = x
-		solution.Cost += w.cost[u]*x + w.penalty[u]*max(math.Abs(x)-w.free[u], 0)
+		free := 0.0
+		if p.Free != nil {
+			free = p.Free[u]
+		}
+		solution.Cost += w.cost[u]*x + w.penalty[u]*max(math.Abs(x)-free, 0)
 	}
 	return solution, nil
+}
+
+// beyond returns by how much a point is beyond the bounds.
+func (s *Solver) beyond(x []float64) float64 {
+	var most float64
+	for u, v := range x {
+		most = max(most, s.simplex.program.Lower[u]-v, v-s.simplex.program.Upper[u])
+	}
+	return most
 }
 
 func (p *Program) check() error {

@@ -288,7 +288,7 @@ func deviations(c cube, values []int64, share float64, r *rand.Rand) *linear.Pro
 		p.Lower[u], p.Upper[u] = -float64(v), float64(values[n-1]-v)
 		if r.Float64() > share {
 			p.Penalty[u] = max(1, float64(v))
-			p.Free[u] = 1e-6 * (1 + r.Float64())
+			p.Free[u] = 0
 		}
 	}
 	return p

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"math/big"
-	"math/rand/v2"
 )
 
 // Region is the points in which every equation of System holds and Lower ≤ point ≤ Upper: what a reader of a published
@@ -161,22 +160,18 @@ func (r *Region) search(members []int) *search {
 	s := &search{position: make(map[int]int, len(members))}
 	s.system, _ = r.System.Restrict(members)
 	p := &Program{System: s.system, Cost: make([]float64, len(members))}
-	// Bounds are moved outwards a little and at random, or many would meet in one point and hold the search up. The
-	// vertex that it ends in is then taken with the true bounds.
-	random := rand.New(rand.NewPCG(2, 3)) //nolint:gosec // any numbers, and the same every time
 	for i, u := range members {
 		s.position[u] = i
 		s.inside = append(s.inside, r.Inside[u])
 		low, high := NoLower, NoUpper
-		slack, out := 1e-6*(1+random.Float64()), math.Inf(1)
-		lower, upper := -out, out
+		lower, upper := math.Inf(-1), math.Inf(1)
 		if r.Lower[u] != NoLower {
 			low = r.Lower[u] - r.Inside[u]
-			lower = float64(low) - slack
+			lower = float64(low)
 		}
 		if r.Upper[u] != NoUpper {
 			high = r.Upper[u] - r.Inside[u]
-			upper = float64(high) + slack
+			upper = float64(high)
 		}
 		s.lower, s.upper = append(s.lower, low), append(s.upper, high)
 		p.Lower, p.Upper = append(p.Lower, lower), append(p.Upper, upper)
@@ -241,30 +236,7 @@ func (s *search) proved(u int, sign int64) (*big.Rat, bool) {
 func (s *search) vertex() ([]int64, int64, bool) {
 	w := s.solver
 	w.refactor()
-	right := w.factor.work
-	x := make([]float64, len(s.lower))
-	for v := range x {
-		if w.slot[v] >= 0 {
-			continue
-		}
-		switch w.x[v] {
-		case w.lower[v]:
-			x[v] = float64(s.lower[v])
-		case w.upper[v]:
-			x[v] = float64(s.upper[v])
-		}
-		rows, values := w.matrix.column(int32(v)) //nolint:gosec // a variable
-		for i, r := range rows {
-			right[r] -= values[i] * x[v]
-		}
-	}
-	w.factor.solve(right, w.values)
-	for slot, v := range w.basis {
-		if int(v) < len(x) {
-			x[v] = w.values[slot]
-		}
-	}
-	vertex, denominator, ok := s.system.Round(x, mostDenominator)
+	vertex, denominator, ok := s.system.Round(w.settled(), mostDenominator)
 	if !ok {
 		return nil, 0, false
 	}

@@ -10,12 +10,16 @@ import (
 // simplex is the primal simplex method for bounded variables with convex piecewise linear costs (Fourer 1985). Variables
 // are the unknowns and, after them, one fixed at 0 an equation, which only stand in where equations depend on each other.
 // Those in the basis follow from the others, which rest at a bound, at a kink of their cost or where they started.
+//
+// Bounds, and kinks at 0, are moved a little and at random: in tables many would meet in one point, and the search would
+// stand there. settled gives the vertex without that.
 type simplex struct {
 	matrix       matrix
+	program      *Program
 	lower, upper []float64
 	cost         []float64
-	penalty      []float64 // the cost of going further than free from 0, beside cost
-	free         []float64
+	penalty      []float64 // the cost of going below low or above high, beside cost
+	low, high    []float64 // kinks
 	x            []float64
 	basis        []int32 // slot → variable
 	slot         []int32 // variable → slot, or −1
@@ -39,27 +43,83 @@ func newSimplex(p *Program) *simplex {
 	rows, columns := len(s.Equations), s.Unknowns
 	all := rows + columns
 	w := &simplex{
-		matrix: newMatrix(s),
-		lower:  make([]float64, all), upper: make([]float64, all), cost: make([]float64, all),
-		penalty: make([]float64, all), free: make([]float64, all), x: make([]float64, all),
+		matrix: newMatrix(s), program: p,
+		lower: make([]float64, all), upper: make([]float64, all), cost: make([]float64, all),
+		penalty: make([]float64, all), low: make([]float64, all), high: make([]float64, all), x: make([]float64, all),
 		basis: make([]int32, rows), slot: make([]int32, all), piece: make([]int8, rows),
 		values: make([]float64, rows), duals: make([]float64, rows), row: make([]float64, rows), direction: make([]float64, rows),
 		weight: make([]float64, all),
 		random: rand.New(rand.NewPCG(1, 1)), //nolint:gosec // breaks ties; the same program must have the same solution
 	}
-	copy(w.lower, p.Lower)
-	copy(w.upper, p.Upper)
 	copy(w.cost, p.Cost)
 	copy(w.penalty, p.Penalty)
-	copy(w.free, p.Free)
+	copy(w.high, p.Free)
 	copy(w.x, p.Start)
+	for u := range columns {
+		w.lower[u], w.upper[u] = p.Lower[u], p.Upper[u]
+		if p.Lower[u] < p.Upper[u] {
+			w.lower[u] -= boundShift * (1 + w.random.Float64())
+			w.upper[u] += boundShift * (1 + w.random.Float64())
+		}
+		if w.low[u] = -w.high[u]; w.high[u] == 0 {
+			w.low[u] = kinkShift * (1 + w.random.Float64())
+			w.high[u] = w.low[u]
+		}
+	}
 	for v := range w.weight {
 		w.weight[v] = 1
 	}
 	w.factor.matrix = &w.matrix
 	w.crash(s)
+	for v := range w.slot {
+		w.slot[v] = -1
+	}
+	for slot, v := range w.basis {
+		w.slot[v] = int32(slot) //nolint:gosec // a slot
+	}
+	for u := range columns {
+		if w.slot[u] < 0 && w.x[u] == 0 && w.penalty[u] > 0 && w.low[u] == w.high[u] && w.lower[u] < w.upper[u] {
+			w.x[u] = w.low[u]
+		}
+	}
 	w.refactor()
 	return w
+}
+
+// How far bounds and kinks are moved, and at most twice as far. Kinks move less, for the first point moves with them.
+const (
+	boundShift = 1e-6
+	kinkShift  = 1e-8
+)
+
+// settled returns the point that follows where the variables out of the basis rest at their true bounds and kinks.
+func (w *simplex) settled() []float64 {
+	x := make([]float64, w.matrix.columns)
+	right := w.factor.work
+	for u := range x {
+		if w.slot[u] >= 0 {
+			continue
+		}
+		switch x[u] = w.x[u]; {
+		case w.x[u] == w.lower[u]:
+			x[u] = w.program.Lower[u]
+		case w.x[u] == w.upper[u]:
+			x[u] = w.program.Upper[u]
+		case w.low[u] == w.high[u] && w.x[u] == w.low[u]:
+			x[u] = 0
+		}
+		rows, values := w.matrix.column(int32(u)) //nolint:gosec // a variable
+		for i, r := range rows {
+			right[r] -= values[i] * x[u]
+		}
+	}
+	w.factor.solve(right, w.values)
+	for slot, v := range w.basis {
+		if int(v) < len(x) {
+			x[v] = w.values[slot]
+		}
+	}
+	return x
 }
 
 // crash chooses the first basis: the pivots of an elimination, and unit columns for equations that follow from others.
@@ -119,25 +179,26 @@ func (w *simplex) pieceAt(v int32) int8 {
 	switch {
 	case w.penalty[v] == 0:
 		return 0
-	case w.x[v] > w.free[v]:
+	case w.x[v] > w.high[v]:
 		return 1
-	case w.x[v] < -w.free[v]:
+	case w.x[v] < w.low[v]:
 		return -1
 	}
 	return 0
 }
 
-// pieceTowards returns the piece of a variable's cost that begins at its value and goes on upwards (1) or downwards (−1).
-func (w *simplex) pieceTowards(v int32, sign float64) int8 {
-	switch x := w.x[v] * sign; {
+// pieceTowards returns the piece of a variable's cost that begins at its value and goes on upwards or downwards.
+func (w *simplex) pieceTowards(v int32, up bool) int8 {
+	x := w.x[v]
+	switch {
 	case w.penalty[v] == 0:
 		return 0
-	case x >= w.free[v]:
-		return int8(sign)
-	case x >= -w.free[v]:
-		return 0
+	case up && x >= w.high[v], !up && x > w.high[v]:
+		return 1
+	case up && x < w.low[v], !up && x <= w.low[v]:
+		return -1
 	}
-	return -int8(sign)
+	return 0
 }
 
 // slope returns what a variable costs in a piece.
@@ -197,10 +258,10 @@ func (w *simplex) price() (entering int32, sign float64) {
 		worth := w.matrix.times(v, w.duals)
 		gain, direction := 0.0, 1.0
 		if w.x[v] < w.upper[v] {
-			gain = worth - w.slope(v, w.pieceTowards(v, 1))
+			gain = worth - w.slope(v, w.pieceTowards(v, true))
 		}
 		if w.x[v] > w.lower[v] {
-			if down := w.slope(v, w.pieceTowards(v, -1)) - worth; down > gain {
+			if down := w.slope(v, w.pieceTowards(v, false)) - worth; down > gain {
 				gain, direction = down, -1
 			}
 		}
@@ -237,7 +298,7 @@ func (w *simplex) move(entering int32, sign float64) bool {
 		right[r] = values[i]
 	}
 	w.factor.solve(right, w.direction)
-	piece := w.pieceTowards(entering, sign)
+	piece := w.pieceTowards(entering, sign > 0)
 	gain := w.matrix.times(entering, w.duals) - w.slope(entering, piece)
 	if sign < 0 {
 		gain = -gain
@@ -261,7 +322,7 @@ func (w *simplex) move(entering int32, sign float64) bool {
 			w.piece[passed.slot] = passed.piece
 		}
 	}
-	if w.idle++; e.step > 1e-9 {
+	if w.idle++; e.step > 1e-12 {
 		w.idle = 0
 	}
 	w.x[entering] += sign * e.step
@@ -316,11 +377,11 @@ func (w *simplex) meet(slot, v int32, piece int8, speed, limit float64) float64 
 	}
 	if w.penalty[v] > 0 {
 		for piece != sign {
-			kink := w.free[v]
-			if piece != 0 {
-				kink = -kink
+			kink := w.high[v]
+			if piece < 0 || piece == 0 && sign < 0 {
+				kink = w.low[v]
 			}
-			if kink *= float64(sign); sign > 0 && kink >= bound || sign < 0 && kink <= bound {
+			if sign > 0 && kink >= bound || sign < 0 && kink <= bound {
 				break
 			}
 			piece += sign
