@@ -63,7 +63,7 @@ func (s *System) matrix(f field, open []int) [][]entry {
 	for r, equation := range restricted.Equations {
 		from := len(store)
 		for _, t := range equation {
-			store = append(store, entry{int32(t.Unknown), f.number(t.Coefficient)}) //nolint:gosec // far fewer than 2³¹
+			store = append(store, entry{t.Unknown, f.number(t.Coefficient)})
 		}
 		rows[r] = store[from:len(store):len(store)]
 		slices.SortFunc(rows[r], func(a, b entry) int { return cmp.Compare(a.column, b.column) })

@@ -7,12 +7,12 @@ import (
 
 // entry is a number of a field in a column of a row.
 type entry struct {
-	column int32
+	column int
 	value  uint64
 }
 
 // pivot is the place that an elimination solved an equation for an unknown.
-type pivot struct{ row, column int32 }
+type pivot struct{ row, column int }
 
 // echelon is an elimination of a sparse matrix: row pivots[k].row, as it stands in rows, has no column of the pivots
 // before k. Rows that are no pivot's follow from the others.
@@ -25,12 +25,12 @@ type echelon struct {
 // elimination is an echelon at work. Active rows are those without a pivot yet; their columns are the active ones.
 type elimination struct {
 	echelon
-	active   []bool    // a row
-	holders  [][]int32 // a column: the active rows that have it, some that no longer have it, some twice
-	count    []int32   // a column: how many active rows have it
-	byLength buckets   // active rows by number of entries
-	byCount  buckets   // columns by count
-	merged   []entry   // room for a row
+	active   []bool  // a row
+	holders  [][]int // a column: the active rows that have it, some that no longer have it, some twice
+	count    []int   // a column: how many active rows have it
+	byLength buckets // active rows by number of entries
+	byCount  buckets // columns by count
+	merged   []entry // room for a row
 }
 
 // eliminate brings rows, sorted by column, into echelon form. It takes over the rows.
@@ -39,31 +39,31 @@ func eliminate(f field, rows [][]entry, columns int) echelon {
 	w := elimination{
 		echelon: echelon{field: f, rows: rows},
 		active:  make([]bool, len(rows)),
-		holders: make([][]int32, columns),
-		count:   make([]int32, columns),
+		holders: make([][]int, columns),
+		count:   make([]int, columns),
 	}
 	for _, row := range rows {
 		for _, t := range row {
 			w.count[t.column]++
 		}
 	}
-	var all int32
+	var all int
 	for _, n := range w.count {
 		all += n
 	}
-	store := make([]int32, all)
+	store := make([]int, all)
 	for c, n := range w.count {
 		w.holders[c], store = store[:0:n], store[n:]
 	}
 	for r, row := range rows {
 		w.active[r] = len(row) > 0
-		w.byLength.put(int32(r), len(row)) //nolint:gosec // rows are far fewer than 2³¹
+		w.byLength.put(r, len(row))
 		for _, t := range row {
-			w.holders[t.column] = append(w.holders[t.column], int32(r)) //nolint:gosec // as above
+			w.holders[t.column] = append(w.holders[t.column], r)
 		}
 	}
 	for c, n := range w.count {
-		w.byCount.put(int32(c), int(n)) //nolint:gosec // columns are far fewer than 2³¹
+		w.byCount.put(c, n)
 	}
 	for {
 		p, ok := w.next()
@@ -76,7 +76,7 @@ func eliminate(f field, rows [][]entry, columns int) echelon {
 
 // next chooses a pivot: the better of the shortest row with its rarest column and the rarest column with its shortest row.
 func (w *elimination) next() (pivot, bool) {
-	row, length := w.byLength.least(func(r int32) int {
+	row, length := w.byLength.least(func(r int) int {
 		if !w.active[r] {
 			return 0
 		}
@@ -85,7 +85,7 @@ func (w *elimination) next() (pivot, bool) {
 	if length == 0 {
 		return pivot{}, false
 	}
-	column, count := w.byCount.least(func(c int32) int { return int(w.count[c]) })
+	column, count := w.byCount.least(func(c int) int { return w.count[c] })
 	byRow := pivot{row, w.rarest(row)}
 	if length == 1 || count == 0 {
 		return byRow, true
@@ -99,15 +99,15 @@ func (w *elimination) next() (pivot, bool) {
 
 // fill is the most entries that a pivot may add.
 func (w *elimination) fill(p pivot) int {
-	return (len(w.rows[p.row]) - 1) * int(w.count[p.column]-1)
+	return (len(w.rows[p.row]) - 1) * (w.count[p.column] - 1)
 }
 
-func (w *elimination) rarest(row int32) int32 {
+func (w *elimination) rarest(row int) int {
 	return slices.MinFunc(w.rows[row], func(a, b entry) int { return cmp.Compare(w.count[a.column], w.count[b.column]) }).column
 }
 
-func (w *elimination) shortest(column int32) int32 {
-	best := int32(-1)
+func (w *elimination) shortest(column int) int {
+	best := -1
 	for _, r := range w.holders[column] {
 		if (best < 0 || len(w.rows[r]) < len(w.rows[best])) && w.active[r] && w.find(r, column) >= 0 {
 			best = r
@@ -117,8 +117,8 @@ func (w *elimination) shortest(column int32) int32 {
 }
 
 // find returns where a row has a column, or −1.
-func (w *elimination) find(row, column int32) int {
-	i, ok := slices.BinarySearchFunc(w.rows[row], column, func(t entry, c int32) int { return cmp.Compare(t.column, c) })
+func (w *elimination) find(row, column int) int {
+	i, ok := slices.BinarySearchFunc(w.rows[row], column, func(t entry, c int) int { return cmp.Compare(t.column, c) })
 	if !ok {
 		return -1
 	}
@@ -152,13 +152,13 @@ func (w *elimination) take(p pivot) {
 }
 
 // lower notes that one active row less has a column.
-func (w *elimination) lower(column int32) {
+func (w *elimination) lower(column int) {
 	w.count[column]--
-	w.byCount.put(column, int(w.count[column]))
+	w.byCount.put(column, w.count[column])
 }
 
 // subtract adds factor times the pivot's row to row r, which removes the pivot's column from it.
-func (w *elimination) subtract(r int32, pivotRow []entry, factor uint64, column int32) {
+func (w *elimination) subtract(r int, pivotRow []entry, factor uint64, column int) {
 	f := &w.field
 	row, out := w.rows[r], w.merged[:0]
 	i := 0
@@ -170,7 +170,7 @@ func (w *elimination) subtract(r int32, pivotRow []entry, factor uint64, column 
 		if i == len(row) || row[i].column != t.column {
 			out = append(out, entry{t.column, f.multiply(factor, t.value)})
 			w.count[t.column]++
-			w.byCount.put(t.column, int(w.count[t.column]))
+			w.byCount.put(t.column, w.count[t.column])
 			w.holders[t.column] = append(w.holders[t.column], r)
 			continue
 		}

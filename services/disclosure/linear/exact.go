@@ -70,8 +70,8 @@ func (s *search) dictionary() *dictionary {
 		d.add(row)
 	}
 	for _, v := range s.solver.basis {
-		if int(v) < n && d.place[v] < 0 {
-			d.prefer(int(v), s.solver)
+		if v < n && d.place[v] < 0 {
+			d.prefer(v, s.solver)
 		}
 	}
 	return d

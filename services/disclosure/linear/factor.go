@@ -10,21 +10,21 @@ import (
 // the columns that were exchanged since L and U were made (Dantzig and Orchard-Hays 1954). A slot is a place in the basis.
 type factor struct {
 	matrix *matrix
-	row    []int32 // step → the row of its pivot
-	slot   []int32 // step → the slot of its pivot
+	row    []int // step → the row of its pivot
+	slot   []int // step → the slot of its pivot
 	pivot  []float64
 	lower  vectors // step → what its pivot takes from other rows
 	upper  vectors // step → what its column has in rows of earlier steps
 	etas   vectors // exchange → the column, by slot, without its pivot
-	at     []int32 // exchange → its slot
+	at     []int   // exchange → its slot
 	by     []float64
 	work   []float64 // by row, 0 between uses
 }
 
 // vectors is a list of sparse vectors.
 type vectors struct {
-	start []int32
-	index []int32
+	start []int
+	index []int
 	value []float64
 }
 
@@ -32,13 +32,13 @@ func (v *vectors) clear() {
 	v.start, v.index, v.value = append(v.start[:0], 0), v.index[:0], v.value[:0]
 }
 
-func (v *vectors) add(index int32, value float64) {
+func (v *vectors) add(index int, value float64) {
 	v.index, v.value = append(v.index, index), append(v.value, value)
 }
 
-func (v *vectors) end() { v.start = append(v.start, int32(len(v.index))) } //nolint:gosec // far fewer than 2³¹
+func (v *vectors) end() { v.start = append(v.start, len(v.index)) }
 
-func (v *vectors) at(k int) ([]int32, []float64) {
+func (v *vectors) at(k int) ([]int, []float64) {
 	from, to := v.start[k], v.start[k+1]
 	return v.index[from:to], v.value[from:to]
 }
@@ -56,11 +56,11 @@ const (
 )
 
 // exchange is a slot whose column depends on the others and that the unit column of a row was put into.
-type exchange struct{ slot, row int32 }
+type exchange struct{ slot, row int }
 
 // set factors the columns of basis, one a row of the matrix. Where they depend on each other some are replaced by unit
 // columns, in basis too, and returned.
-func (f *factor) set(basis []int32) []exchange {
+func (f *factor) set(basis []int) []exchange {
 	m := f.matrix.rows
 	if f.work == nil {
 		f.work = make([]float64, m)
@@ -79,7 +79,7 @@ func (f *factor) set(basis []int32) []exchange {
 		done[p.row] = reserved
 	}
 	nucleus := len(f.row)
-	var dependent []int32
+	var dependent []int
 	for _, slot := range peeled.nucleus {
 		if !f.eliminate(basis[slot], slot, nucleus, done, peeled.count) {
 			dependent = append(dependent, slot)
@@ -92,22 +92,22 @@ func (f *factor) set(basis []int32) []exchange {
 	for r := range done {
 		if done[r] == waiting {
 			slot := dependent[len(replaced)]
-			replaced = append(replaced, exchange{slot, int32(r)}) //nolint:gosec // a row
-			basis[slot] = int32(f.matrix.columns + r)             //nolint:gosec // a column
-			f.step(int32(r), slot, 1)                             //nolint:gosec // a row
+			replaced = append(replaced, exchange{slot, r})
+			basis[slot] = f.matrix.columns + r
+			f.step(r, slot, 1)
 		}
 	}
 	return replaced
 }
 
-func (f *factor) step(row, slot int32, pivot float64) {
+func (f *factor) step(row, slot int, pivot float64) {
 	f.row, f.slot, f.pivot = append(f.row, row), append(f.slot, slot), append(f.pivot, pivot)
 	f.lower.end()
 	f.upper.end()
 }
 
 // single makes a step of a column that meets no row of an earlier step.
-func (f *factor) single(basis []int32, p place, done []turn) {
+func (f *factor) single(basis []int, p place, done []turn) {
 	rows, values := f.matrix.column(basis[p.slot])
 	pivot := values[slices.Index(rows, p.row)]
 	for i, r := range rows {
@@ -120,10 +120,10 @@ func (f *factor) single(basis []int32, p place, done []turn) {
 }
 
 // eliminate makes a step of a column by the pivots from step nucleus on; it returns false where nothing is left of it.
-func (f *factor) eliminate(column, slot int32, nucleus int, done []turn, count []int32) bool {
+func (f *factor) eliminate(column, slot, nucleus int, done []turn, count []int) bool {
 	x := f.work
 	rows, values := f.matrix.column(column)
-	touched := append([]int32(nil), rows...)
+	touched := slices.Clone(rows)
 	for i, r := range rows {
 		x[r] = values[i]
 	}
@@ -146,7 +146,7 @@ func (f *factor) eliminate(column, slot int32, nucleus int, done []turn, count [
 			largest = max(largest, math.Abs(x[r]))
 		}
 	}
-	best := int32(-1)
+	best := -1
 	if largest > 1e-7 {
 		for _, r := range touched {
 			if done[r] != waiting || math.Abs(x[r]) < 0.1*largest {
@@ -182,45 +182,45 @@ func (f *factor) eliminate(column, slot int32, nucleus int, done []turn, count [
 }
 
 // place is a pivot of the basis.
-type place struct{ row, slot int32 }
+type place struct{ row, slot int }
 
 // peeling is an order of the slots that fills in nothing but in the nucleus: the columns at the front have a row that no
 // later column meets, those at the back, from its end, a row that meets no other column of the nucleus or before it.
 type peeling struct {
 	front, back []place
-	nucleus     []int32
-	count       []int32 // a row: how many columns of the nucleus meet it
+	nucleus     []int
+	count       []int // a row: how many columns of the nucleus meet it
 }
 
-func (f *factor) peel(basis []int32) peeling {
+func (f *factor) peel(basis []int) peeling {
 	m := f.matrix.rows
-	byRow := make([][]int32, m) // the slots that meet a row
-	rowCount, columnCount := make([]int32, m), make([]int32, m)
+	byRow := make([][]int, m) // the slots that meet a row
+	rowCount, columnCount := make([]int, m), make([]int, m)
 	for _, c := range basis {
 		rows, _ := f.matrix.column(c)
 		for _, r := range rows {
 			rowCount[r]++
 		}
 	}
-	var size int32
+	var size int
 	for _, n := range rowCount {
 		size += n
 	}
-	store := make([]int32, size)
+	store := make([]int, size)
 	for r, n := range rowCount {
 		byRow[r], store = store[:0:n], store[n:]
 	}
 	for slot, c := range basis {
 		rows, _ := f.matrix.column(c)
-		columnCount[slot] = int32(len(rows)) //nolint:gosec // far fewer than 2³¹
+		columnCount[slot] = len(rows)
 		for _, r := range rows {
-			byRow[r] = append(byRow[r], int32(slot)) //nolint:gosec // far fewer than 2³¹
+			byRow[r] = append(byRow[r], slot)
 		}
 	}
 	rowDone, slotDone := make([]bool, m), make([]bool, m)
 	p := peeling{count: rowCount}
-	var singleRows, singleSlots []int32
-	for i := range int32(m) { //nolint:gosec // far fewer than 2³¹
+	var singleRows, singleSlots []int
+	for i := range m {
 		if rowCount[i] == 1 {
 			singleRows = append(singleRows, i)
 		}
@@ -228,7 +228,7 @@ func (f *factor) peel(basis []int32) peeling {
 			singleSlots = append(singleSlots, i)
 		}
 	}
-	remove := func(row, slot int32) {
+	remove := func(row, slot int) {
 		rowDone[row], slotDone[slot] = true, true
 		rows, _ := f.matrix.column(basis[slot])
 		for _, r := range rows {
@@ -249,7 +249,7 @@ func (f *factor) peel(basis []int32) peeling {
 			if rowDone[row] {
 				continue
 			}
-			if i := slices.IndexFunc(byRow[row], func(s int32) bool { return !slotDone[s] }); i >= 0 {
+			if i := slices.IndexFunc(byRow[row], func(s int) bool { return !slotDone[s] }); i >= 0 {
 				p.front = append(p.front, place{row, byRow[row][i]})
 				remove(row, byRow[row][i])
 			}
@@ -261,18 +261,18 @@ func (f *factor) peel(basis []int32) peeling {
 				continue
 			}
 			rows, _ := f.matrix.column(basis[slot])
-			if i := slices.IndexFunc(rows, func(r int32) bool { return !rowDone[r] }); i >= 0 {
+			if i := slices.IndexFunc(rows, func(r int) bool { return !rowDone[r] }); i >= 0 {
 				p.back = append(p.back, place{rows[i], slot})
 				remove(rows[i], slot)
 			}
 		}
 	}
-	for slot := range int32(m) { //nolint:gosec // far fewer than 2³¹
+	for slot := range m {
 		if !slotDone[slot] {
 			p.nucleus = append(p.nucleus, slot)
 		}
 	}
-	slices.SortStableFunc(p.nucleus, func(a, b int32) int { return cmp.Compare(columnCount[a], columnCount[b]) })
+	slices.SortStableFunc(p.nucleus, func(a, b int) int { return cmp.Compare(columnCount[a], columnCount[b]) })
 	return p
 }
 
@@ -345,10 +345,10 @@ func (f *factor) multiply(c, result []float64) {
 }
 
 // exchange puts a column into a slot; direction is B⁻¹ times the column.
-func (f *factor) exchange(slot int32, direction []float64) {
+func (f *factor) exchange(slot int, direction []float64) {
 	for s, v := range direction {
-		if v != 0 && int32(s) != slot { //nolint:gosec // a slot
-			f.etas.add(int32(s), v) //nolint:gosec // a slot
+		if v != 0 && s != slot {
+			f.etas.add(s, v)
 		}
 	}
 	f.etas.end()

@@ -54,7 +54,7 @@ func (f *field) random(random *rand.ChaCha8) uint64 {
 // number returns an integer as a number of the field.
 func (f *field) number(x int64) uint64 {
 	if x < 0 {
-		return f.negative(f.multiply(uint64(-x)%f.p, f.square)) //nolint:gosec // −x > 0
+		return f.negative(f.multiply(uint64(-x)%f.p, f.square))
 	}
 	return f.multiply(uint64(x)%f.p, f.square)
 }

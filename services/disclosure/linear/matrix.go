@@ -1,16 +1,18 @@
 package linear
 
+import "slices"
+
 // matrix is the coefficients of a system by columns, and after them one unit column an equation.
 type matrix struct {
-	rows, columns int     // columns without the unit columns
-	start         []int32 // of length rows + columns + 1
-	row           []int32
+	rows, columns int   // columns without the unit columns
+	start         []int // of length rows + columns + 1
+	row           []int
 	value         []float64
 }
 
 func newMatrix(s *System) matrix {
 	m := matrix{rows: len(s.Equations), columns: s.Unknowns}
-	m.start = make([]int32, m.rows+m.columns+1)
+	m.start = make([]int, m.rows+m.columns+1)
 	for _, equation := range s.Equations {
 		for _, t := range equation {
 			m.start[t.Unknown+1]++
@@ -23,10 +25,10 @@ func newMatrix(s *System) matrix {
 		m.start[c+1] += m.start[c]
 	}
 	size := m.start[m.rows+m.columns]
-	m.row, m.value = make([]int32, size), make([]float64, size)
-	next := append([]int32(nil), m.start...)
+	m.row, m.value = make([]int, size), make([]float64, size)
+	next := slices.Clone(m.start)
 	put := func(row, column int, value float64) {
-		m.row[next[column]] = int32(row) //nolint:gosec // equations are far fewer than 2³¹
+		m.row[next[column]] = row
 		m.value[next[column]] = value
 		next[column]++
 	}
@@ -40,13 +42,13 @@ func newMatrix(s *System) matrix {
 }
 
 // column returns the rows and values of a column.
-func (m *matrix) column(c int32) ([]int32, []float64) {
+func (m *matrix) column(c int) ([]int, []float64) {
 	from, to := m.start[c], m.start[c+1]
 	return m.row[from:to], m.value[from:to]
 }
 
 // times returns a column times a vector with one number a row.
-func (m *matrix) times(c int32, y []float64) float64 {
+func (m *matrix) times(c int, y []float64) float64 {
 	rows, values := m.column(c)
 	var sum float64
 	for i, r := range rows {

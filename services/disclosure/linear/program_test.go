@@ -51,8 +51,7 @@ func cheapest(p *linear.Program) float64 {
 	best := math.Inf(1)
 	rest := make([]bool, n)
 	x := make([]float64, n)
-	var follow func()
-	follow = func() {
+	follow := func() {
 		if solveOthers(p.System, rest, x) && misfit(p, x) < 1e-9 {
 			best = min(best, pay(p, x))
 		}

@@ -21,9 +21,9 @@ type simplex struct {
 	penalty      []float64 // the cost of going below low or above high, beside cost
 	low, high    []float64 // kinks
 	x            []float64
-	basis        []int32 // slot → variable
-	slot         []int32 // variable → slot, or −1
-	piece        []int8  // slot → the piece of its variable's cost: −1 below −free, 1 above free
+	basis        []int  // slot → variable
+	slot         []int  // variable → slot, or −1
+	piece        []int8 // slot → the piece of its variable's cost: −1 below −free, 1 above free
 	factor       factor
 	values       []float64 // by slot, in use within a step
 	duals        []float64 // by row
@@ -46,7 +46,7 @@ func newSimplex(p *Program) *simplex {
 		matrix: newMatrix(s), program: p,
 		lower: make([]float64, all), upper: make([]float64, all), cost: make([]float64, all),
 		penalty: make([]float64, all), low: make([]float64, all), high: make([]float64, all), x: make([]float64, all),
-		basis: make([]int32, rows), slot: make([]int32, all), piece: make([]int8, rows),
+		basis: make([]int, rows), slot: make([]int, all), piece: make([]int8, rows),
 		values: make([]float64, rows), duals: make([]float64, rows), row: make([]float64, rows), direction: make([]float64, rows),
 		weight: make([]float64, all),
 		random: rand.New(rand.NewPCG(1, 1)), //nolint:gosec // breaks ties; the same program must have the same solution
@@ -75,7 +75,7 @@ func newSimplex(p *Program) *simplex {
 		w.slot[v] = -1
 	}
 	for slot, v := range w.basis {
-		w.slot[v] = int32(slot) //nolint:gosec // a slot
+		w.slot[v] = slot
 	}
 	for u := range columns {
 		if w.slot[u] < 0 && w.x[u] == 0 && w.penalty[u] > 0 && w.low[u] == w.high[u] && w.lower[u] < w.upper[u] {
@@ -108,14 +108,14 @@ func (w *simplex) settled() []float64 {
 		case w.low[u] == w.high[u] && w.x[u] == w.low[u]:
 			x[u] = 0
 		}
-		rows, values := w.matrix.column(int32(u)) //nolint:gosec // a variable
+		rows, values := w.matrix.column(u)
 		for i, r := range rows {
 			right[r] -= values[i] * x[u]
 		}
 	}
 	w.factor.solve(right, w.values)
 	for slot, v := range w.basis {
-		if int(v) < len(x) {
+		if v < len(x) {
 			x[v] = w.values[slot]
 		}
 	}
@@ -137,10 +137,10 @@ func (w *simplex) crash(s *System) {
 		all[i] = i
 	}
 	for r := range w.basis {
-		w.basis[r] = int32(w.matrix.columns + r) //nolint:gosec // a variable
+		w.basis[r] = w.matrix.columns + r
 	}
 	for _, p := range eliminate(f, restricted.matrix(f, all), len(movable)).pivots {
-		w.basis[equations[p.row]] = int32(movable[p.column]) //nolint:gosec // a variable
+		w.basis[equations[p.row]] = movable[p.column]
 	}
 }
 
@@ -153,10 +153,10 @@ func (w *simplex) refactor() {
 		w.slot[v] = -1
 	}
 	for slot, v := range w.basis {
-		w.slot[v] = int32(slot) //nolint:gosec // a slot
+		w.slot[v] = slot
 	}
 	right := w.factor.work
-	for v := range int32(len(w.x)) { //nolint:gosec // a variable
+	for v := range len(w.x) {
 		if w.slot[v] >= 0 || w.x[v] == 0 {
 			continue
 		}
@@ -175,7 +175,7 @@ func (w *simplex) refactor() {
 }
 
 // pieceAt returns the piece of a variable's cost at its value, the middle one at a kink.
-func (w *simplex) pieceAt(v int32) int8 {
+func (w *simplex) pieceAt(v int) int8 {
 	switch {
 	case w.penalty[v] == 0:
 		return 0
@@ -188,7 +188,7 @@ func (w *simplex) pieceAt(v int32) int8 {
 }
 
 // pieceTowards returns the piece of a variable's cost that begins at its value and goes on upwards or downwards.
-func (w *simplex) pieceTowards(v int32, up bool) int8 {
+func (w *simplex) pieceTowards(v int, up bool) int8 {
 	x := w.x[v]
 	switch {
 	case w.penalty[v] == 0:
@@ -202,7 +202,7 @@ func (w *simplex) pieceTowards(v int32, up bool) int8 {
 }
 
 // slope returns what a variable costs in a piece.
-func (w *simplex) slope(v int32, piece int8) float64 {
+func (w *simplex) slope(v int, piece int8) float64 {
 	return w.cost[v] + w.penalty[v]*float64(piece)
 }
 
@@ -241,7 +241,7 @@ func (w *simplex) minimise(limit int) outcome {
 const patience = 40
 
 // price chooses the variable that promises most by a unit of it, and the sign of its change; −1 where none promises.
-func (w *simplex) price() (entering int32, sign float64) {
+func (w *simplex) price() (entering int, sign float64) {
 	scale := 1.0
 	for slot, v := range w.basis {
 		w.values[slot] = w.slope(v, w.piece[slot])
@@ -251,7 +251,7 @@ func (w *simplex) price() (entering int32, sign float64) {
 	w.tolerance = 1e-9 * scale
 	entering = -1
 	var best float64
-	for v := range int32(w.matrix.columns) { //nolint:gosec // a variable
+	for v := range w.matrix.columns {
 		if w.slot[v] >= 0 || w.lower[v] == w.upper[v] {
 			continue
 		}
@@ -285,13 +285,13 @@ type event struct {
 	steep float64 // by how much the cost of a further change rises; +Inf at a bound
 	speed float64 // the variable's own change per unit
 	value float64 // the bound or kink
-	slot  int32   // −1: the entering variable itself
+	slot  int     // −1: the entering variable itself
 	piece int8    // beyond a kink
 }
 
 // move changes the entering variable as long as that makes the point cheaper (the long-step rule), and exchanges it with
 // the variable that stops it. It returns false where nothing stops it.
-func (w *simplex) move(entering int32, sign float64) bool {
+func (w *simplex) move(entering int, sign float64) bool {
 	right := w.factor.work
 	rows, values := w.matrix.column(entering)
 	for i, r := range rows {
@@ -307,7 +307,7 @@ func (w *simplex) move(entering int32, sign float64) bool {
 	limit := w.meet(-1, entering, piece, sign, math.Inf(1))
 	for slot, d := range w.direction {
 		if math.Abs(d) > 1e-9 {
-			limit = w.meet(int32(slot), w.basis[slot], w.piece[slot], -sign*d, limit) //nolint:gosec // a slot
+			limit = w.meet(slot, w.basis[slot], w.piece[slot], -sign*d, limit)
 		}
 	}
 	stop := w.stop(gain, limit)
@@ -346,13 +346,13 @@ func (w *simplex) move(entering int32, sign float64) bool {
 
 // reweigh brings the weights of the variables out of the basis up to date with an exchange (Forrest and Goldfarb 1992,
 // Devex reference weights).
-func (w *simplex) reweigh(entering, leaving, slot int32) {
+func (w *simplex) reweigh(entering, leaving, slot int) {
 	clear(w.values)
 	w.values[slot] = 1
 	w.factor.multiply(w.values, w.row)
 	pivot := w.direction[slot]
 	base := w.weight[entering] / (pivot * pivot)
-	for v := range int32(w.matrix.columns) { //nolint:gosec // a variable
+	for v := range w.matrix.columns {
 		if w.slot[v] < 0 && w.lower[v] < w.upper[v] {
 			if a := w.matrix.times(v, w.row); a != 0 {
 				w.weight[v] = max(w.weight[v], a*a*base)
@@ -369,7 +369,7 @@ func (w *simplex) reweigh(entering, leaving, slot int32) {
 
 // meet notes the events of a variable that changes at a speed, as far as the limit, and returns the limit, which is
 // where the first variable meets its bound.
-func (w *simplex) meet(slot, v int32, piece int8, speed, limit float64) float64 {
+func (w *simplex) meet(slot, v int, piece int8, speed, limit float64) float64 {
 	sign := int8(1)
 	bound := w.upper[v]
 	if speed < 0 {
@@ -407,12 +407,12 @@ func (w *simplex) meet(slot, v int32, piece int8, speed, limit float64) float64 
 // prefers a fast variable, whose exchange loses least to rounding.
 func (w *simplex) stop(gain, limit float64) int {
 	w.events = slices.DeleteFunc(w.events, func(e event) bool { return e.step > limit+1e-9 })
-	var order uint32 // of variables at the same place
+	order := 0 // of variables at the same place
 	if w.idle > patience {
-		order = w.random.Uint32()
+		order = w.random.IntN(1 << 30)
 	}
 	slices.SortStableFunc(w.events, func(a, b event) int {
-		return cmp.Or(cmp.Compare(a.step, b.step), cmp.Compare(uint32(a.slot)*0x9e3779b1^order, uint32(b.slot)*0x9e3779b1^order)) //nolint:gosec // any order
+		return cmp.Or(cmp.Compare(a.step, b.step), cmp.Compare(order^a.slot, order^b.slot))
 	})
 	for i, e := range w.events {
 		if gain -= e.steep; gain > w.tolerance {
