@@ -261,8 +261,8 @@ func (s *search) bound(u int, sign int64) (*big.Rat, bool) {
 	for slot, v := range w.basis {
 		w.values[slot] = w.cost[v]
 	}
-	w.factor.multiply(w.values, w.duals)
-	multipliers, denominator, ok := fractions(w.duals, mostDenominator)
+	w.factor.multiply(w.values, w.row)
+	multipliers, denominator, ok := fractions(w.row, mostDenominator)
 	if !ok {
 		return nil, false
 	}
