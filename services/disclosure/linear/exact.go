@@ -16,14 +16,24 @@ type dictionary struct {
 	place        []int // variable → row, or −1
 	x            []*big.Rat
 	lower, upper []*big.Rat // nil: none
+	work         int        // products so far
 }
+
+// The most products that a dictionary may take, which is about a second.
+const mostWork = 3_000_000
 
 // exact returns the least deviation of sign·u in exact arithmetic, from the basis that the search ended in; nil where
 // there is none. It takes the variable with the lowest number wherever it has a choice, so it ends (Bland 1977).
 func (s *search) exact(u int, sign int64, limit int) (*big.Rat, error) {
 	d := s.dictionary()
+	if d == nil {
+		return nil, ErrLimit
+	}
 	cost := make([]*big.Rat, len(d.x))
 	for range limit {
+		if d.work > mostWork {
+			break
+		}
 		for v := range cost {
 			cost[v] = nil
 		}
@@ -48,7 +58,8 @@ func (s *search) exact(u int, sign int64, limit int) (*big.Rat, error) {
 	return nil, ErrLimit
 }
 
-// dictionary brings the equations into the form for the basis of the search, as far as its columns go, at deviation 0.
+// dictionary brings the equations into the form for the basis of the search, as far as its columns go, at deviation 0. It
+// returns nil where that is too much work.
 func (s *search) dictionary() *dictionary {
 	n := len(s.lower)
 	d := &dictionary{place: make([]int, n), x: make([]*big.Rat, n), lower: make([]*big.Rat, n), upper: make([]*big.Rat, n)}
@@ -68,8 +79,14 @@ func (s *search) dictionary() *dictionary {
 			row[t.Unknown] = new(big.Rat).SetInt64(t.Coefficient)
 		}
 		d.add(row)
+		if d.work > mostWork {
+			return nil
+		}
 	}
 	for _, v := range s.solver.basis {
+		if d.work > mostWork {
+			return nil
+		}
 		if v < n && d.place[v] < 0 {
 			d.prefer(v, s.solver)
 		}
@@ -82,7 +99,7 @@ func (d *dictionary) add(row []*big.Rat) {
 	for r, b := range d.basic {
 		if a := row[b]; a != nil {
 			row[b] = nil
-			addTo(row, d.rows[r], new(big.Rat).Neg(a))
+			d.addTo(row, d.rows[r], new(big.Rat).Neg(a))
 		}
 	}
 	for v, a := range row {
@@ -192,17 +209,18 @@ func (d *dictionary) pivot(row, v int) {
 	for r, other := range d.rows {
 		if a := other[v]; r != row && a != nil {
 			other[v] = nil
-			addTo(other, pivot, new(big.Rat).Neg(a))
+			d.addTo(other, pivot, new(big.Rat).Neg(a))
 		}
 	}
 }
 
 // addTo adds factor times a row to another.
-func addTo(row, other []*big.Rat, factor *big.Rat) {
+func (d *dictionary) addTo(row, other []*big.Rat, factor *big.Rat) {
 	for c, a := range other {
 		if a == nil {
 			continue
 		}
+		d.work++
 		product := new(big.Rat).Mul(a, factor)
 		if row[c] != nil {
 			product.Add(product, row[c])

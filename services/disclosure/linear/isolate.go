@@ -160,7 +160,7 @@ func (s *System) lightest(target int) ([]Weight, bool) {
 	if err != nil {
 		return nil, false
 	}
-	numerators, denominator, ok := dual.Round(second.X, mostDenominator)
+	numerators, denominator, ok := dual.Round(second.X, 1<<20)
 	if !ok || numerators[n] != denominator {
 		return nil, false
 	}

@@ -217,86 +217,127 @@ func (s *search) end(u int, sign int64, limit int) (*big.Rat, error) {
 	return s.exact(u, sign, limit)
 }
 
-// Vertices and multipliers of tables have small denominators; others go to exact arithmetic.
-const mostDenominator = 1 << 20
-
 // proved reads off the vertex and the multipliers that the search ended in, and returns the least deviation of sign·u if
 // they prove it: the vertex is in the region, and no point of the region is below the bound that the multipliers give.
 func (s *search) proved(u int, sign int64) (*big.Rat, bool) {
-	vertex, denominator, ok := s.vertex()
+	s.solver.refactor()
+	vertex, ok := s.vertex()
 	if !ok {
 		return nil, false
 	}
-	least := big.NewRat(sign*vertex[u], denominator)
+	least := new(big.Rat).SetFrac(vertex.numerators[u], vertex.denominator)
+	least.Mul(least, new(big.Rat).SetInt64(sign))
 	bound, ok := s.bound(u, sign)
 	return least, ok && bound.Cmp(least) == 0
 }
 
-// vertex returns the vertex of the basis for the true bounds, over a denominator, if it is in the region.
-func (s *search) vertex() ([]int64, int64, bool) {
+// vertex returns the point of the basis in which the other unknowns rest at the true bounds, if it is in the region.
+func (s *search) vertex() (vector, bool) {
 	w := s.solver
-	w.refactor()
-	vertex, denominator, ok := s.system.Round(w.settled(), mostDenominator)
-	if !ok {
-		return nil, 0, false
-	}
-	for v, x := range vertex { // 2⁵² and 2⁵⁰·2²⁰ would not fit; x/denominator may be off by less than 1
-		if s.lower[v] != NoLower && compare(x, s.lower[v], denominator) < 0 ||
-			s.upper[v] != NoUpper && compare(x, s.upper[v], denominator) > 0 {
-			return nil, 0, false
+	x := make([]int64, len(s.lower))
+	right := make([]int64, len(w.basis))
+	for v := range x {
+		if w.slot[v] >= 0 {
+			continue
+		}
+		switch w.x[v] {
+		case w.lower[v]:
+			x[v] = s.lower[v]
+		case w.upper[v]:
+			x[v] = s.upper[v]
+		}
+		rows, values := w.matrix.column(v)
+		for i, r := range rows {
+			right[r] -= int64(values[i]) * x[v]
 		}
 	}
-	return vertex, denominator, true
+	basic, ok := solveExactly(w.inBasis(), right)
+	if !ok {
+		return vector{}, false
+	}
+	vertex := vector{numerators: make([]*big.Int, len(x)), denominator: basic.denominator}
+	for v := range x {
+		if slot := w.slot[v]; slot >= 0 {
+			vertex.numerators[v] = basic.numerators[slot]
+		} else {
+			vertex.numerators[v] = new(big.Int).Mul(big.NewInt(x[v]), basic.denominator)
+		}
+	}
+	return vertex, s.contains(vertex)
 }
 
-// compare compares x with bound·denominator.
-func compare(x, bound, denominator int64) int {
-	return big.NewInt(x).Cmp(new(big.Int).Mul(big.NewInt(bound), big.NewInt(denominator)))
+// contains reports whether a point is within the bounds and satisfies the equations, exactly.
+func (s *search) contains(point vector) bool {
+	product := new(big.Int)
+	for v, x := range point.numerators {
+		if s.lower[v] != NoLower && x.Cmp(product.Mul(big.NewInt(s.lower[v]), point.denominator)) < 0 ||
+			s.upper[v] != NoUpper && x.Cmp(product.Mul(big.NewInt(s.upper[v]), point.denominator)) > 0 {
+			return false
+		}
+	}
+	sum := new(big.Int)
+	for _, equation := range s.system.Equations {
+		sum.SetInt64(0)
+		for _, t := range equation {
+			addProduct(sum, product, t.Coefficient, point.numerators[t.Unknown])
+		}
+		if sum.Sign() != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// addProduct adds a·b to sum; room is any number that may change.
+func addProduct(sum, room *big.Int, a int64, b *big.Int) {
+	switch a {
+	case 1:
+		sum.Add(sum, b)
+	case -1:
+		sum.Sub(sum, b)
+	default:
+		sum.Add(sum, room.Mul(room.SetInt64(a), b))
+	}
 }
 
 // bound returns what the multipliers of the basis say that sign·u is at least: with d = c − y·A, c·x = d·x for every
 // point x of the system, and d·x is at least what it is at the bounds that suit d.
 func (s *search) bound(u int, sign int64) (*big.Rat, bool) {
 	w := s.solver
-	for slot, v := range w.basis {
-		w.values[slot] = w.cost[v]
+	right := make([]int64, len(w.basis))
+	if slot := w.slot[u]; slot >= 0 {
+		right[slot] = sign
 	}
-	w.factor.multiply(w.values, w.row)
-	multipliers, denominator, ok := fractions(w.row, mostDenominator)
+	y, ok := solveExactly(w.ofBasis(), right)
 	if !ok {
 		return nil, false
 	}
-	reduced := make([]int64, len(s.lower))
-	reduced[u] = sign * denominator
+	reduced := make([]*big.Int, len(s.lower))
+	for v := range reduced {
+		reduced[v] = new(big.Int)
+	}
+	product := new(big.Int)
+	reduced[u].Mul(big.NewInt(sign), y.denominator)
 	for r, equation := range s.system.Equations {
-		if multipliers[r] == 0 {
-			continue
-		}
-		if multipliers[r] > math.MaxInt32 || multipliers[r] < math.MinInt32 {
-			return nil, false
-		}
-		for _, t := range equation {
-			product := multipliers[r] * t.Coefficient
-			next := reduced[t.Unknown] - product
-			if (next < reduced[t.Unknown]) != (product > 0) && product != 0 {
-				return nil, false // beyond 63 bits
+		if y.numerators[r].Sign() != 0 {
+			for _, t := range equation {
+				addProduct(reduced[t.Unknown], product, -t.Coefficient, y.numerators[r])
 			}
-			reduced[t.Unknown] = next
 		}
 	}
 	sum := new(big.Int)
 	for v, d := range reduced {
 		bound := s.lower[v]
-		if d == 0 {
+		switch d.Sign() {
+		case 0:
 			continue
-		}
-		if d < 0 {
+		case -1:
 			bound = s.upper[v]
 		}
 		if bound == NoLower || bound == NoUpper {
 			return nil, false
 		}
-		sum.Add(sum, new(big.Int).Mul(big.NewInt(d), big.NewInt(bound)))
+		addProduct(sum, product, bound, d)
 	}
-	return new(big.Rat).SetFrac(sum, big.NewInt(denominator)), true
+	return new(big.Rat).SetFrac(sum, y.denominator), true
 }
