@@ -38,6 +38,8 @@ func (s *System) Isolate(open []int, unknown int) ([]Weight, bool) {
 		weights, ok := part.lightest(target)
 		if !ok {
 			weights, ok = part.combine(target)
+		} else {
+			weights = part.trim(target, weights)
 		}
 		for _, w := range weights {
 			combined = append(combined, Weight{Equation: equations[near[w.Equation]], Weight: w.Weight})
@@ -113,11 +115,7 @@ func (s *System) compact(target int) (*System, int) {
 // determines reports whether the equations determine an unknown, modulo one prime; what says yes here is proved later.
 func (s *System) determines(unknown int) bool {
 	f := newField(mersenne)
-	all := make([]int, s.Unknowns)
-	for u := range all {
-		all[u] = u
-	}
-	e := eliminate(f, s.matrix(f, all), s.Unknowns)
+	e := eliminate(f, s.matrix(f, s.all()), s.Unknowns)
 	random := uint64(1)
 	x := e.solution(s.Unknowns, func() uint64 {
 		random = f.add(f.multiply(random, 0x1d872b41c3a5f10b%f.p), 1)
@@ -171,6 +169,35 @@ func (s *System) lightest(target int) ([]Weight, bool) {
 		}
 	}
 	return weights, true
+}
+
+// trim drops equations that the isolation of an unknown can do without, which follow from others in it.
+func (s *System) trim(target int, weights []Weight) []Weight {
+	used := &System{Unknowns: s.Unknowns}
+	for _, w := range weights {
+		used.Equations = append(used.Equations, s.Equations[w.Equation])
+	}
+	f := newField(mersenne)
+	if len(eliminate(f, used.matrix(f, used.all()), s.Unknowns).pivots) == len(weights) {
+		return weights
+	}
+	fewer, ok := used.combine(target)
+	if !ok {
+		return weights
+	}
+	for i, w := range fewer {
+		fewer[i].Equation = weights[w.Equation].Equation
+	}
+	return fewer
+}
+
+// all returns all unknowns.
+func (s *System) all() []int {
+	all := make([]int, s.Unknowns)
+	for u := range all {
+		all[u] = u
+	}
+	return all
 }
 
 // combine returns a combination that isolates an unknown, by elimination in rational numbers.

@@ -130,14 +130,10 @@ func (w *simplex) crash(s *System) {
 		}
 	}
 	restricted, equations := s.Restrict(movable)
-	all := make([]int, len(movable))
-	for i := range all {
-		all[i] = i
-	}
 	for r := range w.basis {
 		w.basis[r] = w.matrix.columns + r
 	}
-	for _, p := range eliminate(f, restricted.matrix(f, all), len(movable)).pivots {
+	for _, p := range eliminate(f, restricted.matrix(f, restricted.all()), len(movable)).pivots {
 		w.basis[equations[p.row]] = movable[p.column]
 	}
 }
