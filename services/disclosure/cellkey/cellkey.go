@@ -7,7 +7,7 @@
 // averaged over many equal questions is still noisy; a cell with one record more or less gets another noise.
 //
 //	keys, err := cellkey.NewKeys(secret)
-//	table, err := cellkey.NewTable(cellkey.Parameters{Maximum: 5, Variance: 2, SmallestReleased: 2})
+//	table, err := cellkey.NewTable(cellkey.Parameters{Maximum: 5, Variance: 3, SmallestReleased: 2})
 //	cell := keys.Record("a") + keys.Record("b") + keys.Record("c")
 //	published := table.Perturb(3, cell)
 //

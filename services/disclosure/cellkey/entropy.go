@@ -46,7 +46,7 @@ func newEntropy(noises []int, variance, stay float64, monotone bool) *entropy {
 		features: make([][multipliers]float64, n), pooled: make([][multipliers]float64, n),
 		logs: make([]float64, n), p: make([]float64, n), pools: make([]pool, 0, n), stays: stay > 0,
 	}
-	scale := float64(max(-noises[0], noises[n-1]))
+	scale := math.Max(math.Sqrt(variance), 1) // so that what matters is about 1
 	for i, noise := range noises {
 		v := float64(noise) / scale
 		e.features[i] = [multipliers]float64{ofMean: v, ofVariance: -v * v}
@@ -65,24 +65,30 @@ func newEntropy(noises []int, variance, stay float64, monotone bool) *entropy {
 func bounded(k int) bool { return k != ofMean }
 
 const (
-	maxIterations = 500
+	maxIterations = 200
 	precise       = 1e-13 // of the gradient
 	tolerable     = 1e-11 // where rounding lets it come no nearer
+	leastDamping  = 1e-13
+	mostDamping   = 1e6
 )
 
 var errEntropy = errors.New("the distribution of most entropy was not found")
 
-// most returns the probabilities, by the projected Newton method (Bertsekas, 1982).
+// most returns the probabilities, by the projected Newton method (Bertsekas, 1982), damped where it does not lead downhill
+// (Levenberg, 1944). It starts from the normal distribution.
 func (e *entropy) most() ([]float64, error) {
-	var x [multipliers]float64
+	x := [multipliers]float64{ofVariance: 0.5}
 	value := e.dual(&x)
 	best, found := math.Inf(1), make([]float64, len(e.p))
+	damping := leastDamping
 	for range maxIterations {
 		gradient := e.gradient()
 		free := e.free(&x, &gradient)
 		var size float64
 		for k := range multipliers {
-			if free[k] {
+			if bounded(k) && gradient[k] > 0 {
+				size = max(size, min(gradient[k], x[k])) // at its bound it may be as it is
+			} else {
 				size = max(size, math.Abs(gradient[k]))
 			}
 		}
@@ -93,12 +99,7 @@ func (e *entropy) most() ([]float64, error) {
 		if size < precise {
 			break
 		}
-		direction := e.newton(&gradient, &free)
-		var slope float64
-		for k := range multipliers {
-			slope += gradient[k] * direction[k]
-		}
-		next, reached, ok := e.search(&x, &direction, value, slope)
+		next, reached, ok := e.step(&x, &gradient, &free, value, &damping)
 		if !ok {
 			break // rounding hides what is left to gain
 		}
@@ -110,18 +111,27 @@ func (e *entropy) most() ([]float64, error) {
 	return found, nil
 }
 
-// search goes along the direction as far as it is downhill, and not below the bounds.
-func (e *entropy) search(x, direction *[multipliers]float64, value, slope float64) (next [multipliers]float64, reached float64, ok bool) {
-	const slack = 1e-15 // what rounding does to the value
-	for step := 1.0; step > 1e-12; step /= 2 {
+// step returns multipliers of a lower value, and leaves the distribution that belongs to them. It raises the damping until
+// there are some, and lowers it for the next step.
+func (e *entropy) step(x, gradient *[multipliers]float64, free *[multipliers]bool, value float64, damping *float64) (next [multipliers]float64, reached float64, ok bool) {
+	slack := 1e-15 // what rounding does to the value
+	for k := range multipliers {
+		slack += 1e-15 * math.Abs(x[k]) * (1 + math.Abs(e.targets[k]))
+	}
+	hessian := e.hessian()
+	for ; *damping < mostDamping; *damping *= 10 {
+		direction := newton(&hessian, gradient, free, *damping)
+		var slope float64
 		for k := range multipliers {
-			next[k] = x[k] + step*direction[k]
+			next[k] = x[k] + direction[k]
 			if bounded(k) {
 				next[k] = max(next[k], 0)
 			}
+			slope += gradient[k] * (next[k] - x[k])
 		}
 		reached = e.dual(&next)
-		if reached <= value+1e-4*step*slope+slack*math.Max(1, math.Abs(value)) && next != *x {
+		if slope < 0 && reached <= value+1e-4*slope+slack {
+			*damping = max(*damping/100, leastDamping)
 			return next, reached, true
 		}
 	}
@@ -206,36 +216,41 @@ func (e *entropy) free(x, gradient *[multipliers]float64) (free [multipliers]boo
 	return free
 }
 
-// newton returns the direction of Newton's method in the multipliers that are free. The second derivatives of the dual are
-// the covariances of the features.
-func (e *entropy) newton(gradient *[multipliers]float64, free *[multipliers]bool) (direction [multipliers]float64) {
+// hessian returns the second derivatives of the dual: the covariances of the features.
+func (e *entropy) hessian() (covariances [multipliers][multipliers]float64) {
 	var mean [multipliers]float64
 	for i, p := range e.p {
 		for k := range multipliers {
 			mean[k] += p * e.pooled[i][k]
 		}
 	}
-	var m [multipliers][multipliers + 1]float64 // the equations, with what they are to give
 	for i, p := range e.p {
 		for k := range multipliers {
 			for l := range multipliers {
-				m[k][l] += p * (e.pooled[i][k] - mean[k]) * (e.pooled[i][l] - mean[l])
+				covariances[k][l] += p * (e.pooled[i][k] - mean[k]) * (e.pooled[i][l] - mean[l])
 			}
 		}
 	}
+	return covariances
+}
+
+// newton returns the direction of Newton's method in the multipliers that are free, damped.
+func newton(hessian *[multipliers][multipliers]float64, gradient *[multipliers]float64, free *[multipliers]bool, damping float64) (direction [multipliers]float64) {
+	var m [multipliers][multipliers + 1]float64 // the equations, with what they are to give
 	for k := range multipliers {
+		m[k][k] = 1
 		if !free[k] {
-			m[k] = [multipliers + 1]float64{}
-			for l := range multipliers {
-				m[l][k] = 0
-			}
-			m[k][k] = 1
 			continue
 		}
+		for l := range multipliers {
+			if free[l] {
+				m[k][l] = hessian[k][l]
+			}
+		}
+		m[k][k] += damping * (hessian[k][k] + 1e-6)
 		m[k][multipliers] = -gradient[k]
 	}
-	for k := range multipliers { // a symmetric positive matrix needs no pivots
-		m[k][k] += 1e-14 * (m[k][k] + 1e-6)
+	for k := range multipliers { // a positive matrix needs no pivots
 		for l := k + 1; l < multipliers; l++ {
 			factor := m[l][k] / m[k][k]
 			for c := k; c <= multipliers; c++ {

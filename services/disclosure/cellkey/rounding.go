@@ -37,8 +37,8 @@ func (r Rounding) Round(figure int64, key Key) int64 {
 	rest := figure % r.Base
 	up := 2*rest > r.Base // the base is odd, so there is always a nearest
 	if r.Unbiased {
-		digit, _ := bits.Mul64(uint64(mix(key)), uint64(r.Base)) // from 0 to base − 1, each as probable
-		up = int64(digit) < rest
+		digit, _ := bits.Mul64(uint64(mix(key)), uint64(r.Base)) //nolint:gosec // the base is 3 or 5
+		up = digit < uint64(rest)                                //nolint:gosec // the rest of a positive figure
 	}
 	if up {
 		return figure - rest + r.Base
