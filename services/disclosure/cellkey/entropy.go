@@ -15,7 +15,7 @@ import (
 // monotone ones pool to their mean where they would fall (isotonic regression: Barlow and Brunk, 1972). The dual is convex
 // and smooth, and its gradient is how far the distribution is from what it must be.
 type entropy struct {
-	features [][multipliers]float64 // of each noise, of size 1 at most
+	features [][multipliers]float64 // of each noise
 	targets  [multipliers]float64
 	chain    int // how many noises from the first must not fall in probability
 	stays    bool
