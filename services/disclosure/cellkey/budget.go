@@ -1,43 +1,66 @@
 package cellkey
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/comity-federation/comity/services/fault"
 )
 
-// Budget is how many different cells a caller may be told within a time. It counts cells, not questions: cells of the
-// same records have the same count and key, so a question that is asked again, in other words, in another order or as
-// part of another table costs nothing and, the noise being the same, tells nothing. What tells more is other cells, of
-// which an averaging attack needs many (Asghar and Kaafar, 2020); [Table.Recovery] says what so many tell.
+// Address is what a cell is called: see [AddressOf].
+type Address [16]byte
+
+// AddressOf returns the address of the cell that counts the codes of each dimension, in key order, in the periods. Codes and
+// periods are sets: in another order, or named twice, they are the same. An address is made of what was asked for alone.
+// The count and the key would find more questions equal, but what they cost would then tell whose records are the same,
+// and which cells are empty.
+func AddressOf(dataflow string, codes [][]string, periods []string) Address {
+	message := appendText(nil, dataflow)
+	for _, set := range append(slices.Clone(codes), periods) {
+		set = slices.Compact(slices.Sorted(slices.Values(set)))
+		message = binary.AppendUvarint(message, uint64(len(set)))
+		for _, text := range set {
+			message = appendText(message, text)
+		}
+	}
+	sum := sha256.Sum256(message)
+	return Address(sum[:len(Address{})])
+}
+
+// Budget is how many different cells a caller may be told within a time. It counts cells, not questions: a cell that is
+// asked for again, in another order or as part of another table, has the noise that it had, tells nothing and costs
+// nothing. What tells more is other cells, of which an averaging attack needs many (Asghar and Kaafar, 2020);
+// [Table.Recovery] says what so many tell.
 type Budget struct {
 	Window   time.Duration // how long a cell counts after it was told first; 0: for ever
 	Capacity int           // cells
 }
 
-// Account is what one caller was told within the window. The zero value was told nothing. It holds cell keys, so it is as
-// secret as they are. It is not safe for concurrent use.
+// Account is what one caller was told within the window. The zero value was told nothing. It is not safe for concurrent
+// use.
 type Account struct {
-	cells map[Cell]struct{}
+	cells map[Address]struct{}
 	told  []told // oldest first
 }
 
 // told is when a cell was told first.
 type told struct {
-	cell Cell
+	cell Address
 	at   time.Time
 }
 
 // Charge books the cells that are to be told now and were not told within the window; all or, where that is more than what
 // is left, none: then the error is a fault of kind Exhausted, with the time from which on it would be enough as metadata
-// "retryAt" in RFC 3339, if ever. Empty cells cost nothing. A clock that goes back stands still.
-func (a *Account) Charge(budget Budget, now time.Time, cells []Cell) error {
+// "retryAt" in RFC 3339, if ever. A clock that goes back stands still.
+func (a *Account) Charge(budget Budget, now time.Time, cells []Address) error {
 	now = a.forget(budget, now)
-	fresh := map[Cell]struct{}{}
+	fresh := map[Address]struct{}{}
 	for _, cell := range cells {
-		if _, known := a.cells[cell]; !known && cell.Count != 0 {
+		if _, known := a.cells[cell]; !known {
 			fresh[cell] = struct{}{}
 		}
 	}
@@ -48,14 +71,11 @@ func (a *Account) Charge(budget Budget, now time.Time, cells []Cell) error {
 		return budget.refuse(a.told, len(fresh), max(left, 0))
 	}
 	if a.cells == nil {
-		a.cells = map[Cell]struct{}{}
+		a.cells = map[Address]struct{}{}
 	}
-	for _, cell := range cells { // in their order
-		if _, ok := fresh[cell]; ok {
-			delete(fresh, cell)
-			a.cells[cell] = struct{}{}
-			a.told = append(a.told, told{cell, now})
-		}
+	for cell := range fresh {
+		a.cells[cell] = struct{}{}
+		a.told = append(a.told, told{cell, now})
 	}
 	return nil
 }

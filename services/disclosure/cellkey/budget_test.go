@@ -4,6 +4,8 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
+	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -14,19 +16,44 @@ import (
 )
 
 // cellsOf returns different cells from the first up to the last number.
-func cellsOf(first, last int64) []cellkey.Cell {
-	var cells []cellkey.Cell
+func cellsOf(first, last int) []cellkey.Address {
+	var cells []cellkey.Address
 	for i := first; i <= last; i++ {
-		cells = append(cells, cellkey.Cell{Count: 1 + i%3, Key: cellkey.Key(i) << 40})
+		cells = append(cells, cellkey.AddressOf("AA:FLOW(1.0.0)", [][]string{{strconv.Itoa(i)}}, []string{"2024-01"}))
 	}
 	return cells
+}
+
+func TestAddressesAreOfWhatIsAskedFor(t *testing.T) {
+	address := func(codes ...[]string) cellkey.Address {
+		return cellkey.AddressOf("AA:FLOW(1.0.0)", codes, []string{"2024-01", "2024-02"})
+	}
+	codes := []string{"B", "A", "B"}
+	if address(codes, []string{"C"}) != address([]string{"A", "B"}, []string{"C", "C"}) {
+		t.Error("the order of codes, or how often they are named, matters")
+	}
+	if !slices.Equal(codes, []string{"B", "A", "B"}) {
+		t.Error("codes are changed")
+	}
+	for i, other := range []cellkey.Address{
+		address([]string{"A"}, []string{"C"}),
+		address([]string{"A", "B", "C"}),
+		address([]string{"A", "B"}, []string{"C"}, nil),
+		address([]string{"C"}, []string{"A", "B"}),
+		cellkey.AddressOf("AA:FLOW(1.0.1)", [][]string{{"A", "B"}, {"C"}}, []string{"2024-01", "2024-02"}),
+		cellkey.AddressOf("AA:FLOW(1.0.0)", [][]string{{"A", "B"}, {"C"}}, []string{"2024-01"}),
+	} {
+		if other == address([]string{"A", "B"}, []string{"C"}) {
+			t.Errorf("other cell %d has the same address", i)
+		}
+	}
 }
 
 func TestCellsThatACallerWasToldCostNothing(t *testing.T) {
 	budget := cellkey.Budget{Window: 24 * time.Hour, Capacity: 10}
 	start := time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
 	var account cellkey.Account
-	charge := func(after time.Duration, cells []cellkey.Cell) error {
+	charge := func(after time.Duration, cells []cellkey.Address) error {
 		return account.Charge(budget, start.Add(after), cells)
 	}
 	left := func(after time.Duration, want int) {
@@ -41,7 +68,6 @@ func TestCellsThatACallerWasToldCostNothing(t *testing.T) {
 	}
 	left(0, 4)
 	again := append(cellsOf(3, 6), cellsOf(1, 2)...)
-	again = append(again, cellkey.Cell{}, cellkey.Cell{Key: 5}) // and empty ones
 	if err := charge(time.Hour, append(again, again...)); err != nil {
 		t.Error(err)
 	}
@@ -89,12 +115,12 @@ func TestNoMoreCellsThanTheCapacityAreToldInAnyWindow(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		budget := cellkey.Budget{Window: time.Duration(rapid.IntRange(1, 20).Draw(t, "window")), Capacity: rapid.IntRange(0, 12).Draw(t, "capacity")}
 		var account cellkey.Account
-		at := map[cellkey.Cell]time.Time{}
+		at := map[cellkey.Address]time.Time{}
 		now := time.Unix(0, 0)
 		for range rapid.IntRange(1, 30).Draw(t, "questions") {
 			now = now.Add(time.Duration(rapid.IntRange(0, 8).Draw(t, "later")))
-			first := rapid.Int64Range(0, 20).Draw(t, "first")
-			cells := cellsOf(first, first+rapid.Int64Range(0, 6).Draw(t, "more"))
+			first := rapid.IntRange(0, 20).Draw(t, "first")
+			cells := cellsOf(first, first+rapid.IntRange(0, 6).Draw(t, "more"))
 			held, fresh := 0, 0
 			for _, told := range at {
 				if now.Sub(told) < budget.Window {
@@ -139,13 +165,13 @@ func TestRecoveryIsWhatAnAveragingAttackComesTo(t *testing.T) {
 			}
 			sum := 0.0
 			for range cells / 2 {
-				var parts [2]cellkey.Cell
+				var parts [2]cell
 				for _, key := range records {
 					part := &parts[random.IntN(2)]
-					part.Count++
-					part.Key += key
+					part.count++
+					part.key += key
 				}
-				sum += float64(noise.Perturb(parts[0].Count, parts[0].Key) + noise.Perturb(parts[1].Count, parts[1].Key))
+				sum += float64(noise.Perturb(parts[0].count, parts[0].key) + noise.Perturb(parts[1].count, parts[1].key))
 			}
 			if math.Round(sum/float64(cells/2)) == population {
 				right++

@@ -30,13 +30,6 @@ import (
 // maxCount is the largest count that can be perturbed: a larger one is not exact as a number of JSON.
 const maxCount = 1 << 53
 
-// Cell is a count and the sum of the keys of the records that it counts. Cells of the same records are equal, whatever
-// they are called.
-type Cell struct {
-	Count int64
-	Key   Key
-}
-
 // Question is a cell as it is asked for from outside.
 type Question struct {
 	Count float64 // a whole number from 0 to 2⁵³

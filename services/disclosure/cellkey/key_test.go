@@ -16,6 +16,12 @@ import (
 	"github.com/comity-federation/comity/services/disclosure/cellkey"
 )
 
+// cell is a count and the key of the cell.
+type cell struct {
+	count int64
+	key   cellkey.Key
+}
+
 func keys(t testing.TB, secret byte) *cellkey.Keys {
 	t.Helper()
 	keys, err := cellkey.NewKeys(bytes.Repeat([]byte{secret}, 32))
@@ -175,29 +181,29 @@ func TestEqualCellsHaveEqualNoiseInEveryTable(t *testing.T) {
 		records := rapid.IntRange(1, 12).Draw(t, "records")
 		groupings := rapid.SliceOfN(rapid.SliceOfN(rapid.IntRange(0, 3), records, records), 1, 8).Draw(t, "groupings")
 		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "order"), 0))
-		cells := map[uint]cellkey.Cell{} // by the set of their records
+		cells := map[uint]cell{} // by the set of their records
 		perturbed := map[uint]int64{}
 		for _, grouping := range groupings {
-			table, sets := map[int]cellkey.Cell{}, map[int]uint{}
+			table, sets := map[int]cell{}, map[int]uint{}
 			for _, record := range random.Perm(records) {
 				group := grouping[record]
-				cell := table[group]
-				table[group] = cellkey.Cell{Count: cell.Count + 1, Key: cell.Key + maker.Record(strconv.Itoa(record))}
+				before := table[group]
+				table[group] = cell{before.count + 1, before.key + maker.Record(strconv.Itoa(record))}
 				sets[group] |= 1 << record
 			}
-			var total cellkey.Cell
+			var total cell
 			var all uint
-			for group, cell := range table {
-				total = cellkey.Cell{Count: total.Count + cell.Count, Key: total.Key + cell.Key}
+			for group, part := range table {
+				total = cell{total.count + part.count, total.key + part.key}
 				all |= sets[group]
 			}
 			table[-1], sets[-1] = total, all
-			for group, cell := range table {
-				figure := noise.Perturb(cell.Count, cell.Key)
-				if before, ok := perturbed[sets[group]]; ok && (before != figure || cells[sets[group]] != cell) {
+			for group, part := range table {
+				figure := noise.Perturb(part.count, part.key)
+				if before, ok := perturbed[sets[group]]; ok && (before != figure || cells[sets[group]] != part) {
 					t.Errorf("records %b were %d, and are %d in another table", sets[group], before, figure)
 				}
-				cells[sets[group]], perturbed[sets[group]] = cell, figure
+				cells[sets[group]], perturbed[sets[group]] = part, figure
 			}
 		}
 	})
