@@ -145,18 +145,11 @@ func eventBlocks(flow *Flow, cells []EventCell) iter.Seq2[*block.Block, error] {
 // CloseEventsEvery closes the events of every dataflow each time the span has gone by, until ctx ends. What fails is
 // logged and tried again the next time.
 func (s *Service) CloseEventsEvery(ctx context.Context, span time.Duration, log *slog.Logger) error {
-	ticker := time.NewTicker(span)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-		}
+	return repeat(ctx, span, func() {
 		if err := s.closeAll(ctx); err != nil && ctx.Err() == nil {
 			log.ErrorContext(ctx, "closing events", "error", err)
 		}
-	}
+	})
 }
 
 func (s *Service) closeAll(ctx context.Context) error {

@@ -291,18 +291,11 @@ func (s *Service) removeExpired(ctx context.Context, part Part, rules []Retentio
 // RemoveExpiredEvery removes what has expired each time the span has gone by, until ctx ends. What fails is logged and tried
 // again the next time.
 func (s *Service) RemoveExpiredEvery(ctx context.Context, span time.Duration, log *slog.Logger) error {
-	ticker := time.NewTicker(span)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-		}
+	return repeat(ctx, span, func() {
 		if err := s.RemoveExpired(ctx); err != nil && ctx.Err() == nil {
 			log.ErrorContext(ctx, "removing what has expired", "error", err)
 		}
-	}
+	})
 }
 
 // putTerms keeps the terms that the changes came under; 0: none.

@@ -139,3 +139,17 @@ func (s *Service) Submissions(ctx context.Context, limit int, after string) ([]S
 
 // isPublished reports whether the provider stands for what was published, not for a state.
 func isPublished(provider string) bool { return strings.HasPrefix(provider, Published) }
+
+// repeat calls do each time the span has gone by, until ctx ends.
+func repeat(ctx context.Context, span time.Duration, do func()) error {
+	ticker := time.NewTicker(span)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+		do()
+	}
+}

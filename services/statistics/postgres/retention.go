@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/comity-federation/comity/services/fault"
@@ -168,13 +167,9 @@ func (t *transaction) logRemoval(ctx context.Context, part *lockedPart, of stati
 
 // Removals returns entries of the log, the newest first.
 func (s *Store) Removals(ctx context.Context, limit int, after string) ([]statistics.Removal, error) {
-	last := uuid.Max
-	if after != "" {
-		parsed, err := uuid.Parse(after)
-		if err != nil {
-			return nil, fault.InvalidField("pageToken", "%q is not a token of this list", after)
-		}
-		last = parsed
+	last, err := lastOfPage(after)
+	if err != nil {
+		return nil, err
 	}
 	rows, err := s.pool.Query(ctx, `
 		SELECT

@@ -71,13 +71,9 @@ func (s *Store) Submission(ctx context.Context, id string) (statistics.Submissio
 
 // Submissions returns submissions, the newest first.
 func (s *Store) Submissions(ctx context.Context, limit int, after string) ([]statistics.Submission, error) {
-	last := uuid.Max
-	if after != "" {
-		parsed, err := uuid.Parse(after)
-		if err != nil {
-			return nil, fault.InvalidField("pageToken", "%q is not a token of this list", after)
-		}
-		last = parsed
+	last, err := lastOfPage(after)
+	if err != nil {
+		return nil, err
 	}
 	rows, err := s.pool.Query(ctx, `
 		SELECT `+submissionColumns+`
@@ -144,4 +140,16 @@ func (t *transaction) PutSubmission(ctx context.Context, s *statistics.Submissio
 		return fmt.Errorf("storing the submission %s: %w", s.ID, err)
 	}
 	return nil
+}
+
+// lastOfPage returns the id after which a list that ends with the oldest goes on; of "", the one before the newest.
+func lastOfPage(token string) (uuid.UUID, error) {
+	if token == "" {
+		return uuid.Max, nil
+	}
+	last, err := uuid.Parse(token)
+	if err != nil {
+		return last, fault.InvalidField("pageToken", "%q is not a token of this list", token)
+	}
+	return last, nil
 }
