@@ -1,0 +1,241 @@
+package disclosure
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+
+	"github.com/comity-federation/comity/services/disclosure/linear"
+	"github.com/comity-federation/comity/services/fault"
+)
+
+// Report is what a reader of a table can find out.
+type Report struct {
+	Table      *Table      // the table as [Table.Complete] has it, which equations speak of
+	Cells      []Knowledge // of each cell of the table that was audited
+	Computable []Computation
+	Exposed    []Finding // of a cell that breaks a rule and is shown
+	Singletons []Finding // of a cell with one contributor, who knows it and so another primary cell
+	Findings   []Finding // of totals that are not the sum of their parts
+	// Clean: no primary cell is shown, no withheld one computable, by nobody, and every primary interval is wide enough.
+	Clean bool
+}
+
+// Knowledge is what a reader knows of a cell: that it is in an interval. Of a published cell that is its value.
+type Knowledge struct {
+	Low, High  *big.Rat
+	Required   int64 // how far they must be apart; 0: it is not required
+	Computable bool
+	byBounds   bool
+}
+
+// Wide reports whether the interval is as wide as it must be.
+func (k Knowledge) Wide() bool {
+	return new(big.Rat).Sub(k.High, k.Low).Cmp(new(big.Rat).SetInt64(k.Required)) >= 0
+}
+
+// Auditing says how hard an audit tries.
+type Auditing struct {
+	Iterations int       // of the simplex method for each end of an interval; above 0
+	Words      int       // how many computations are put in words; those of further cells are not
+	Random     io.Reader // 128 bytes are read of it
+}
+
+// batch is how many intervals are sought between two looks at the context.
+const batch = 4
+
+// Audit returns what a reader of the table can find out about the cells that are suppressed in it. The reader knows the
+// shape of the table, all cells that are not suppressed, and that no count is below 0 or above the grand total. Cells
+// that are undecided are taken for published ones. Intervals are exact, of real numbers. Which cells are primary says the
+// table; the rules say how wide their intervals must be, and what may not be shown.
+//
+// Errors are faults of [Table.Check] and [Rules.Check], a fault of kind Exhausted where an interval takes more iterations
+// than are allowed, the context's, and that of reading Random.
+func Audit(ctx context.Context, t *Table, rules Rules, how Auditing) (*Report, error) {
+	if err := rules.Check(); err != nil {
+		return nil, err
+	}
+	full, err := t.Complete(how.Random)
+	if err != nil {
+		return nil, err
+	}
+	equations, findings, err := full.Equations()
+	if err != nil {
+		return nil, err
+	}
+	a := auditing{
+		t: full, own: len(t.Cells), rules: rules, how: how, classes: Merge(full, equations), equations: equations,
+		report: &Report{Table: full, Cells: make([]Knowledge, len(t.Cells)), Findings: findings},
+	}
+	if err := a.run(ctx); err != nil {
+		return nil, err
+	}
+	return a.report, nil
+}
+
+type auditing struct {
+	t         *Table // with absent cells
+	own       int    // the cells that are not absent
+	rules     Rules
+	how       Auditing
+	equations []Equation
+	classes   *Classes
+	report    *Report
+}
+
+func (a *auditing) run(ctx context.Context) error {
+	open := a.open()
+	system := a.classes.System()
+	ties, err := system.Ties(open, a.how.Random)
+	if err != nil {
+		return err
+	}
+	known := make([]Knowledge, len(a.classes.Members))
+	for c, value := range a.classes.Values {
+		exact := new(big.Rat).SetInt64(value)
+		known[c] = Knowledge{Low: exact, High: exact, Computable: true}
+	}
+	var uncertain []int
+	for i, c := range open {
+		if ties[i] != 0 {
+			uncertain = append(uncertain, c)
+			known[c].Computable = false
+		}
+	}
+	if err := a.intervals(ctx, system, uncertain, known); err != nil {
+		return err
+	}
+	a.take(known)
+	a.singletons(open, ties)
+	if err := a.words(ctx); err != nil {
+		return err
+	}
+	a.exposed()
+	a.report.Clean = len(a.report.Computable) == 0 && len(a.report.Singletons) == 0 && len(a.report.Exposed) == 0
+	for _, k := range a.report.Cells {
+		a.report.Clean = a.report.Clean && k.Wide()
+	}
+	return nil
+}
+
+// open returns the classes of which no cell is shown.
+func (a *auditing) open() []int {
+	var open []int
+	for c, members := range a.classes.Members {
+		shown := false
+		for _, i := range members {
+			shown = shown || !a.t.Cells[i].Status.Suppressed()
+		}
+		if !shown {
+			open = append(open, c)
+		}
+	}
+	return open
+}
+
+// intervals finds the exact intervals of the uncertain classes. One that turns out to be a point is computable after all:
+// counts that add up to little give themselves away.
+func (a *auditing) intervals(ctx context.Context, system *linear.System, uncertain []int, known []Knowledge) error {
+	region := linear.Region{
+		System: system, Inside: a.classes.Values,
+		Lower: append([]int64(nil), a.classes.Values...), Upper: append([]int64(nil), a.classes.Values...),
+	}
+	total := a.t.GrandTotal()
+	wanted := make([]int, 0, len(uncertain))
+	for _, c := range uncertain {
+		region.Lower[c], region.Upper[c] = 0, total
+		if a.classes.Members[c][0] < a.own { // members ascend, and absent cells come last
+			wanted = append(wanted, c)
+		}
+	}
+	uncertain = wanted
+	for from := 0; from < len(uncertain); from += batch {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		some := uncertain[from:min(from+batch, len(uncertain))]
+		intervals, err := region.Intervals(some, a.how.Iterations)
+		if errors.Is(err, linear.ErrLimit) {
+			return fault.New(fault.Exhausted, "LIMIT_EXCEEDED", "an interval takes more than %d steps; audit a smaller table", a.how.Iterations).Because(err)
+		}
+		if err != nil {
+			return fmt.Errorf("finding intervals: %w", err)
+		}
+		for k, c := range some {
+			known[c].Low, known[c].High = intervals[k].Low, intervals[k].High
+			known[c].Computable = intervals[k].Low.Cmp(intervals[k].High) == 0
+			known[c].byBounds = known[c].Computable
+		}
+	}
+	return nil
+}
+
+// take gives each cell what is known of its class.
+func (a *auditing) take(known []Knowledge) {
+	for i, c := range a.t.Cells[:a.own] {
+		k := &a.report.Cells[i]
+		if class := a.classes.Of[i]; class >= 0 {
+			*k = known[class]
+		} else {
+			k.Low, k.High = new(big.Rat), new(big.Rat)
+		}
+		k.Computable = k.Computable && c.Status.Suppressed()
+		if c.Status == Primary {
+			k.Required = a.rules.Width(c.Value)
+		}
+		if k.Computable {
+			a.report.Computable = append(a.report.Computable, Computation{Cell: i, ByBounds: k.byBounds})
+		}
+	}
+}
+
+// exposed finds cells that should be primary and are shown.
+func (a *auditing) exposed() {
+	for i, c := range a.t.Cells {
+		if c.Status.Suppressed() {
+			continue
+		}
+		if rule := a.rules.Broken(c); rule != "" {
+			a.report.Exposed = append(a.report.Exposed, Finding{Cell: i, Message: fmt.Sprintf("%s is shown, and %s.", c.Name(), a.rules.words(rule))})
+		}
+	}
+}
+
+// singletons finds cells of one contributor who can compute another primary cell out of its own.
+func (a *auditing) singletons(open, ties []int) {
+	alone := map[int]int{} // of a tie: a cell with one contributor
+	for i, c := range open {
+		if cell, ok := a.contributor(c); ok && ties[i] != 0 {
+			if _, another := alone[ties[i]]; !another {
+				alone[ties[i]] = cell
+			}
+		}
+	}
+	for i, c := range open {
+		cell, ok := alone[ties[i]]
+		if !ok || a.classes.Of[cell] == c {
+			continue
+		}
+		for _, other := range a.classes.Members[c] {
+			if a.t.Cells[other].Status == Primary {
+				a.report.Singletons = append(a.report.Singletons, Finding{
+					Cell:    other,
+					Message: fmt.Sprintf("The one contributor of %s knows it, and can compute %s.", a.t.Cells[cell].Name(), a.t.Cells[other].Name()),
+				})
+				break
+			}
+		}
+	}
+}
+
+// contributor returns a cell of the class that has one contributor.
+func (a *auditing) contributor(class int) (cell int, ok bool) {
+	for _, i := range a.classes.Members[class] {
+		if a.t.Cells[i].Value == 1 || len(a.t.Cells[i].Contributions) == 1 {
+			return i, true
+		}
+	}
+	return 0, false
+}

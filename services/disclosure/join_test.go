@@ -1,0 +1,103 @@
+package disclosure_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/comity-federation/comity/services/disclosure"
+	"github.com/comity-federation/comity/services/fault"
+)
+
+func TestJoin(t *testing.T) {
+	bySex := withStatuses([]disclosure.Dimension{dimension("R", "T A<T B<T"), dimension("S", "T F<T M<T")},
+		"T.T 10", "T.F 6", "T.M 4", "A.T 7", "A.F 5 P", "A.M 2 S", "B.T 3", "B.F 1 S", "B.M 2 S")
+	byAge := withStatuses([]disclosure.Dimension{dimension("AGE", "T Y<T O<T"), dimension("R", "T N<T S<T B<S C<S")},
+		"T.T 10", "T.N 4", "T.S 6", "T.B 3", "T.C 3", "Y.T 1", "O.T 9")
+	t.Run("joins cells that mean the same, and keeps every way to add up", func(t *testing.T) {
+		joined, err := disclosure.Join(bySex, byAge)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(joined.Cells) != 14 {
+			t.Errorf("%d cells", len(joined.Cells))
+		}
+		equations, findings, err := joined.Equations()
+		if err != nil || len(findings) > 0 {
+			t.Fatal(findings, err)
+		}
+		got := map[string]bool{}
+		for _, e := range equations {
+			got[joined.Sentence(e)] = true
+		}
+		for _, want := range []string{
+			"T.T.T = A.T.T + B.T.T", "T.T.T = N.T.T + S.T.T", "S.T.T = B.T.T + C.T.T", "T.T.T = T.T.Y + T.T.O", "A.T.T = A.F.T + A.M.T",
+		} {
+			if !got[want] {
+				t.Errorf("%s does not hold", want)
+			}
+		}
+		if len(got) != 9 {
+			t.Errorf("%d equations: %v", len(got), got)
+		}
+	})
+	t.Run("finds what only both tables tell", func(t *testing.T) {
+		line := []disclosure.Dimension{dimension("R", "T A<T B<T C<T")}
+		one := withStatuses(line, "T 10", "A 2 P", "B 3 S", "C 5")
+		two := withStatuses([]disclosure.Dimension{dimension("R", "N A<N D<N")}, "N 9", "A 2 P", "D 7")
+		if report := audit(t, one, disclosure.Rules{}); !report.Clean {
+			t.Errorf("%+v", report)
+		}
+		joined, err := disclosure.Join(one, two)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, c := range audit(t, joined, disclosure.Rules{}).Computable {
+			got = append(got, joined.Formula(c))
+		}
+		if diff := cmp.Diff([]string{"A = N − D", "B = T + D − C − N"}, got); diff != "" {
+			t.Error(diff)
+		}
+	})
+	t.Run("keeps what one table has decided", func(t *testing.T) {
+		line := []disclosure.Dimension{dimension("R", "T A<T B<T")}
+		one, two := withStatuses(line, "T 10", "A 2 P", "B 8"), withStatuses(line, "T 10", "A 2 S", "B 8")
+		one.Cells[2].Status = disclosure.Undecided
+		for _, order := range [][]*disclosure.Table{{one, two}, {two, one}} {
+			joined, err := disclosure.Join(order...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if joined.Cells[1].Status != disclosure.Primary || joined.Cells[2].Status != disclosure.Published {
+				t.Errorf("%+v", joined.Cells)
+			}
+		}
+	})
+	line := []disclosure.Dimension{dimension("R", "T A<T")}
+	for name, c := range map[string]struct {
+		one, two *disclosure.Table
+		says     string
+	}{
+		"different values": {
+			withStatuses(line, "T 10"), withStatuses(line, "T 11"), "T is 10 in one table and 11 in another",
+		},
+		"a cell that is shown elsewhere": {
+			withStatuses(line, "T 10 P"), withStatuses(line, "T 10"), "T is PRIMARY in one table and PUBLISHED in another",
+		},
+		"a dimension with several tops that a table lacks": {
+			withStatuses(line, "T 10"), withStatuses([]disclosure.Dimension{dimension("S", "F M")}, "F 1"), "it does not have S, which has more than one top",
+		},
+		"codes that are parts of each other": {
+			withStatuses(line, "T 10"), withStatuses([]disclosure.Dimension{dimension("R", "A T<A")}, "A 10"), "is a part of itself",
+		},
+	} {
+		t.Run("refuses "+name, func(t *testing.T) {
+			_, err := disclosure.Join(c.one, c.two)
+			if !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("%v, want …%s…", err, c.says)
+			}
+		})
+	}
+}
