@@ -1,0 +1,348 @@
+package disclosure
+
+import (
+	"cmp"
+	"context"
+	"math/rand/v2"
+	"slices"
+)
+
+// solver looks for a cheap pattern. It measures its work by the numbers that it touches, so that no clock decides what it
+// finds.
+type solver struct {
+	*pattern
+	random *rand.Rand
+	kept   float64 // the least share of the value that must stay shown
+	work   int
+}
+
+// The parts of a table that are looked at, one after the other, until one is enough.
+var (
+	proofParts  = []reach{{5, false, 800}, {5, true, 800}, {15, false, 1500}, {30, true, 800}}
+	choiceParts = []reach{{7, false, 500}, {7, true, 800}, {3, false, 1500}, {15, false, 1500}, {15, true, 800}, {30, true, 800}}
+	lastParts   = []reach{{5, false, 1500}, {10, false, 1500}, {2, true, 1500}, {20, false, 2000}}
+	ruinParts   = [][]reach{
+		{{7, false, 800}, {7, true, 800}},
+		{{7, true, 800}},
+		{{15, true, 800}},
+		{{30, true, 1200}},
+	}
+)
+
+const (
+	steps     = 400           // of the simplex method, for a move
+	ruinWork  = 1_500_000_000 // of a round of ruins, for an effort of 1
+	tinyTable = 150           // classes of a table that is searched from several beginnings
+	tinyWork  = 6_000_000     // of all beginnings together
+	tinyTries = 12
+)
+
+// solve finds a pattern. It leaves unprotected what it cannot protect.
+func (s *solver) solve(ctx context.Context, effort int) error {
+	var order []int32
+	for v := range s.members {
+		if class := int32(v); s.primary(class) { //nolint:gosec // far fewer than 2³¹
+			order = append(order, class)
+		}
+	}
+	descending(order, s.value)
+	if err := s.cover(ctx, order); err != nil {
+		return err
+	}
+	if err := s.improve(ctx, effort); err != nil || len(s.members) > tinyTable {
+		return err
+	}
+	best := s.pattern
+	from := s.work
+	for range tinyTries * effort {
+		if s.work-from > tinyWork*effort || best.cost == 0 {
+			break
+		}
+		s.pattern = newPattern(s.problem, s.guard)
+		s.random.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+		if err := s.cover(ctx, order); err != nil {
+			return err
+		}
+		if err := s.improve(ctx, effort); err != nil {
+			return err
+		}
+		unprotected := func(p *pattern) int {
+			n := 0
+			for _, v := range order {
+				if !p.protected(v) {
+					n++
+				}
+			}
+			return n
+		}
+		if cmp.Or(cmp.Compare(unprotected(s.pattern), unprotected(best)), cmp.Compare(s.pattern.cost, best.cost)) < 0 {
+			best = s.pattern
+		}
+	}
+	s.pattern = best
+	return nil
+}
+
+// cover protects the classes in their order: by what is withheld, where that is enough, else by withholding more.
+func (s *solver) cover(ctx context.Context, order []int32) error {
+	for _, v := range order {
+		if !s.protected(v) {
+			s.prove(v)
+		}
+	}
+	for _, parts := range [][]reach{choiceParts, lastParts} {
+		for _, v := range order {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if !s.protected(v) {
+				s.choose(v, parts)
+			}
+		}
+	}
+	s.commit()
+	return nil
+}
+
+// improve shows again what need not be withheld, and ruins and recreates what is.
+func (s *solver) improve(ctx context.Context, effort int) error {
+	for _, v := range s.secondaries() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		s.drop(v)
+		s.commit()
+	}
+	for round := range 4 * effort {
+		from, won := s.work, false
+		for _, v := range s.secondaries() {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if s.in[v] && s.work-from < ruinWork {
+				won = s.ruin(v, ruinParts[round%len(ruinParts)], round >= 2) || won
+			}
+		}
+		if !won && round >= 3 {
+			break
+		}
+	}
+	return nil
+}
+
+func (s *solver) free(v int32) bool    { return s.in[v] }
+func (s *solver) outside(v int32) bool { return !s.in[v] }
+func (s *solver) refused(v int32) bool { return s.barred[v] }
+
+// around returns a dictionary of a part of the table; nil: v cannot move in it, or it is too large.
+func (s *solver) around(v int32, part reach, skip func(class int32) bool) *dictionary {
+	s.work += 20 * len(s.class)
+	return newDictionary(s.problem, s.near(v, part, skip), v, part.most, s.random)
+}
+
+// prove looks inside the pattern for points that protect v.
+func (s *solver) prove(v int32) bool {
+	for _, part := range proofParts {
+		if s.wide(v) {
+			break
+		}
+		if d := s.around(v, part, s.outside); d != nil {
+			s.widen(d, v)
+			s.work += d.work
+		}
+	}
+	return s.wide(v) && s.keepSecret(v, proofParts, s.outside)
+}
+
+// choose withholds more classes until v is protected, as cheaply as it can.
+func (s *solver) choose(v int32, parts []reach) bool {
+	for _, part := range parts {
+		if s.wide(v) {
+			break
+		}
+		if d := s.around(v, part, s.refused); d != nil {
+			s.widen(d, v)
+			s.work += d.work
+		}
+	}
+	return s.wide(v) && s.keepSecret(v, parts, s.refused)
+}
+
+// widen adds the cheaper of the moves of v up and down that suffices, or both.
+func (s *solver) widen(d *dictionary, v int32) {
+	type move struct {
+		point point
+		cost  int64
+		full  bool
+	}
+	var moves []move
+	low, high := s.extremes(v)
+	for _, up := range [2]bool{true, false} {
+		goal := s.need[v] - high/scale
+		if up {
+			goal = s.need[v] + low/scale
+		}
+		f, cost, ok := d.find(quest{target: v, up: up, goal: goal, free: s.free, limit: steps})
+		if !ok {
+			continue
+		}
+		at := f.at(v)
+		full := max(high, at)-min(low, at) >= s.need[v]*scale
+		moves = append(moves, move{f, cost, full})
+		if full && cost == 0 {
+			break
+		}
+	}
+	slices.SortStableFunc(moves, func(a, b move) int { return cmp.Compare(a.cost, b.cost) })
+	for _, m := range moves {
+		if m.full {
+			s.add(m.point)
+			return
+		}
+	}
+	for _, m := range moves {
+		s.add(m.point)
+	}
+}
+
+// keepSecret looks for points that no contributor who knows a class can see through.
+func (s *solver) keepSecret(v int32, parts []reach, skip func(class int32) bool) bool {
+	if !s.guard {
+		return true
+	}
+	for {
+		suspects := s.confidants(v)
+		if len(suspects) == 0 {
+			return true
+		}
+		if !s.moveWithout(suspects[0], v, parts, skip) {
+			return false
+		}
+	}
+}
+
+// moveWithout adds a point that moves v and leaves u as it is.
+func (s *solver) moveWithout(u, v int32, parts []reach, skip func(class int32) bool) bool {
+	for _, part := range parts {
+		d := s.around(v, part, func(class int32) bool { return class == u || skip(class) })
+		if d == nil {
+			continue
+		}
+		var best point
+		least := int64(-1)
+		for _, up := range [2]bool{true, false} {
+			f, cost, ok := d.find(quest{target: v, up: up, goal: 1, free: s.free, limit: steps})
+			if ok && (least < 0 || cost < least) {
+				best, least = f, cost
+			}
+		}
+		s.work += d.work
+		if least >= 0 {
+			s.add(best)
+			return true
+		}
+	}
+	return false
+}
+
+// drop shows a class again if everything stays protected without it.
+func (s *solver) drop(v int32) bool {
+	mark := len(s.journal)
+	affected := s.dependents(v)
+	s.release(v)
+	for _, u := range affected {
+		if !s.protected(u) && !s.prove(u) {
+			s.undo(mark)
+			return false
+		}
+	}
+	return true
+}
+
+// ruin protects without v what v protected, and keeps that where it is cheaper. Thorough, it also tries what else could
+// be shown then, and not only what it withheld itself.
+func (s *solver) ruin(v int32, parts []reach, thorough bool) bool {
+	mark, before := len(s.journal), s.pattern.cost
+	affected := s.dependents(v)
+	s.release(v)
+	s.barred[v] = true
+	ok := true
+	for _, u := range affected {
+		if !s.protected(u) && !s.choose(u, parts) || s.pattern.cost > before+s.problem.cost[v] {
+			ok = false
+			break
+		}
+	}
+	s.barred[v] = s.shown[v]
+	if ok {
+		for _, u := range s.changed(mark, thorough) {
+			if s.in[u] {
+				s.drop(u)
+			}
+		}
+	}
+	if !ok || s.pattern.cost >= before {
+		s.undo(mark)
+		return false
+	}
+	s.commit()
+	return true
+}
+
+// changed returns the secondary classes that were withheld since the mark, and with others those of points that were
+// lost, the most expensive first.
+func (s *solver) changed(mark int, others bool) []int32 {
+	var classes []int32
+	seen := map[int32]bool{}
+	note := func(v int32) {
+		if !seen[v] && s.in[v] && !s.hidden[v] {
+			seen[v] = true
+			classes = append(classes, v)
+		}
+	}
+	for _, c := range s.journal[mark:] {
+		switch {
+		case c.kind == withheld:
+			note(c.index)
+		case c.kind == killed && others:
+			for _, u := range s.points[c.index].class {
+				note(u)
+			}
+		}
+	}
+	descending(classes, s.problem.cost)
+	return classes
+}
+
+// dependents returns the primary classes that are protected and that points through v move, the largest first.
+func (s *solver) dependents(v int32) []int32 {
+	var classes []int32
+	seen := map[int32]bool{}
+	for _, f := range s.of[v] {
+		if !s.alive[f.point] {
+			continue
+		}
+		for _, u := range s.points[f.point].class {
+			if !seen[u] && s.primary(u) {
+				seen[u] = true
+				if s.protected(u) {
+					classes = append(classes, u)
+				}
+			}
+		}
+	}
+	descending(classes, s.value)
+	return classes
+}
+
+// secondaries returns the classes that were withheld on the way, the most expensive first.
+func (s *solver) secondaries() []int32 {
+	var classes []int32
+	for v := range s.in {
+		if s.in[v] && !s.hidden[v] {
+			classes = append(classes, int32(v)) //nolint:gosec // far fewer than 2³¹
+		}
+	}
+	descending(classes, s.problem.cost)
+	return classes
+}
