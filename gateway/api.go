@@ -48,6 +48,9 @@ func newAPI(ctx context.Context, services Services) (http.Handler, error) {
 	if err == nil {
 		err = sharinggw.RegisterSharingServiceHandlerClient(ctx, mux, sharingpb.NewSharingServiceClient(services.Sharing))
 	}
+	if err == nil {
+		err = sharinggw.RegisterDisclosureServiceHandlerClient(ctx, mux, sharingpb.NewDisclosureServiceClient(services.Sharing))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("registering the routes: %w", err)
 	}

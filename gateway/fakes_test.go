@@ -38,6 +38,7 @@ type node struct {
 	statistics *fakeStatistics
 	risk       *fakeRisk
 	sharing    *fakeSharing
+	disclosure *fakeDisclosure
 	health     map[string]*health.Server
 	stop       map[string]func()
 
@@ -49,7 +50,7 @@ type node struct {
 func newNode(t testing.TB) *node {
 	t.Helper()
 	n := &node{
-		statistics: &fakeStatistics{}, risk: &fakeRisk{}, sharing: &fakeSharing{},
+		statistics: &fakeStatistics{}, risk: &fakeRisk{}, sharing: &fakeSharing{}, disclosure: &fakeDisclosure{},
 		health: map[string]*health.Server{}, stop: map[string]func(){},
 	}
 	services := Services{
@@ -58,7 +59,10 @@ func newNode(t testing.TB) *node {
 			riskpb.RegisterRiskServiceServer(s, n.risk)
 			riskpb.RegisterMethodsServiceServer(s, n.risk)
 		}),
-		Sharing: n.start(t, "sharing", func(s *grpc.Server) { sharingpb.RegisterSharingServiceServer(s, n.sharing) }),
+		Sharing: n.start(t, "sharing", func(s *grpc.Server) {
+			sharingpb.RegisterSharingServiceServer(s, n.sharing)
+			sharingpb.RegisterDisclosureServiceServer(s, n.disclosure)
+		}),
 	}
 	handler, err := newHandler(t.Context(), "us", services, slog.New(slog.DiscardHandler))
 	if err != nil {

@@ -20,6 +20,8 @@ methods := "comity.risk.v1.MethodsService"
 
 sharing := "comity.sharing.v1.SharingService"
 
+disclosure := "comity.sharing.v1.DisclosureService"
+
 exchange := "comity.exchange.v1.ExchangeService"
 
 # METADATA
@@ -36,6 +38,13 @@ workloads := {
 # METADATA
 # description: What another state's `sharing` may call, on the port between states.
 partners := {exchange: {"Answer", "Describe", "Fetch", "Notify", "Propose", "Sync", "Witness"}}
+
+# METADATA
+# description: The methods that work on figures in the request alone, for whoever works with figures.
+on_request := {
+	methods: {"JudgeRate"},
+	disclosure: {"Audit", "Perturb", "Protect"},
+}
 
 # METADATA
 # description: What every workload may call that a node's own root vouches for.
@@ -56,7 +65,8 @@ analyst := {
 		"Query",
 	},
 	risk: {"CreateAssumption", "GetAssumption", "JudgeAssumption", "ListAssumptions"},
-	methods: {"JudgeRate"},
+	methods: on_request[methods],
+	disclosure: on_request[disclosure],
 	sharing: {
 		"ExplainPolicy",
 		"GetAgreement",
@@ -95,7 +105,8 @@ roles := {
 			"SetQualityRules",
 			"Submit",
 		},
-		methods: {"JudgeRate"},
+		methods: on_request[methods],
+		disclosure: on_request[disclosure],
 	},
 	"analyst": analyst,
 	"officer": object.union(
@@ -129,7 +140,8 @@ roles := {
 			"Query",
 		},
 		risk: {"GetAssumption", "ListAssumptions"},
-		methods: {"JudgeRate"},
+		methods: on_request[methods],
+		disclosure: on_request[disclosure],
 		sharing: (analyst[sharing] | {"ListLogEntries"}),
 	},
 	"admin": {

@@ -37,6 +37,11 @@ persons := {
 		"ListAssumptions": {"analyst", "officer", "auditor"},
 	},
 	access.methods: {"JudgeRate": {"statistician", "analyst", "officer", "auditor"}},
+	access.disclosure: {
+		"Audit": {"statistician", "analyst", "officer", "auditor"},
+		"Perturb": {"statistician", "analyst", "officer", "auditor"},
+		"Protect": {"statistician", "analyst", "officer", "auditor"},
+	},
 	access.sharing: {
 		"CreateAgreement": {"officer"},
 		"ExplainPolicy": {"analyst", "officer", "auditor"},

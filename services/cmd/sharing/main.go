@@ -95,6 +95,7 @@ func run(ctx context.Context, log *slog.Logger) error {
 		return fmt.Errorf("setting the server up: %w", err)
 	}
 	sharingpb.RegisterSharingServiceServer(server, sharingrpc.NewServer(service))
+	sharingpb.RegisterDisclosureServiceServer(server, sharingrpc.NewDisclosure())
 	abroad, err := server.Exchange(cfg.ExchangeListen, partner.Roots(trust))
 	if err != nil {
 		return fmt.Errorf("setting the exchange up: %w", err)

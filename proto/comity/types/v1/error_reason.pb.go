@@ -69,6 +69,10 @@ const (
 	ErrorReason_LAW ErrorReason_Code = 26
 	// Policy could not be evaluated, so the answer is no.
 	ErrorReason_POLICY_ERROR ErrorReason_Code = 27
+	// No way was found to withhold cells of the table so that none of the protected ones can be computed.
+	ErrorReason_CANNOT_PROTECT ErrorReason_Code = 28
+	// Together with what its audience has seen before, the table would give away what was withheld.
+	ErrorReason_DISCLOSED_TOGETHER ErrorReason_Code = 29
 	// The envelope or document is signed by no key that we trust for its sender.
 	ErrorReason_UNTRUSTED_SIGNER ErrorReason_Code = 40
 	// The envelope is not what its header says, or is meant for somebody else.
@@ -108,6 +112,8 @@ var (
 		25: "EMBARGO",
 		26: "LAW",
 		27: "POLICY_ERROR",
+		28: "CANNOT_PROTECT",
+		29: "DISCLOSED_TOGETHER",
 		40: "UNTRUSTED_SIGNER",
 		41: "ENVELOPE_INVALID",
 		42: "OUT_OF_SEQUENCE",
@@ -138,6 +144,8 @@ var (
 		"EMBARGO":               25,
 		"LAW":                   26,
 		"POLICY_ERROR":          27,
+		"CANNOT_PROTECT":        28,
+		"DISCLOSED_TOGETHER":    29,
 		"UNTRUSTED_SIGNER":      40,
 		"ENVELOPE_INVALID":      41,
 		"OUT_OF_SEQUENCE":       42,
@@ -216,8 +224,8 @@ var File_comity_types_v1_error_reason_proto protoreflect.FileDescriptor
 
 const file_comity_types_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
-	"\"comity/types/v1/error_reason.proto\x12\x0fcomity.types.v1\"\xa2\x04\n" +
-	"\vErrorReason\"\x92\x04\n" +
+	"\"comity/types/v1/error_reason.proto\x12\x0fcomity.types.v1\"\xce\x04\n" +
+	"\vErrorReason\"\xbe\x04\n" +
 	"\x04Code\x12\x0f\n" +
 	"\vUNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fINVALID_REQUEST\x10\x01\x12\r\n" +
@@ -241,7 +249,9 @@ const file_comity_types_v1_error_reason_proto_rawDesc = "" +
 	"\aEXPIRED\x10\x18\x12\v\n" +
 	"\aEMBARGO\x10\x19\x12\a\n" +
 	"\x03LAW\x10\x1a\x12\x10\n" +
-	"\fPOLICY_ERROR\x10\x1b\x12\x14\n" +
+	"\fPOLICY_ERROR\x10\x1b\x12\x12\n" +
+	"\x0eCANNOT_PROTECT\x10\x1c\x12\x16\n" +
+	"\x12DISCLOSED_TOGETHER\x10\x1d\x12\x14\n" +
 	"\x10UNTRUSTED_SIGNER\x10(\x12\x14\n" +
 	"\x10ENVELOPE_INVALID\x10)\x12\x13\n" +
 	"\x0fOUT_OF_SEQUENCE\x10*\x12\x0f\n" +

@@ -1,0 +1,43 @@
+package rpc
+
+import (
+	"context"
+
+	sharingpb "github.com/comity-federation/comity/proto/comity/sharing/v1"
+	"github.com/comity-federation/comity/services/disclosure"
+)
+
+// Protect withholds what the rules say, and what protects that. The answer is an audit's, which knows nothing of how the
+// pattern was found.
+func (d *Disclosure) Protect(ctx context.Context, req *sharingpb.ProtectRequest) (*sharingpb.ProtectResponse, error) {
+	table, err := tableFromProto(req.GetDimensions(), req.GetCells())
+	if err != nil {
+		return nil, err
+	}
+	rules, err := rulesFromProto(req.GetRules(), req.RelativeWidth)
+	if err != nil {
+		return nil, err
+	}
+	var resp *sharingpb.ProtectResponse
+	err = d.work(ctx, func(ctx context.Context) error {
+		result, err := disclosure.Protect(ctx, table, rules, disclosure.Options{})
+		if err != nil {
+			return err
+		}
+		report, err := disclosure.Audit(ctx, result.Table, rules, auditing())
+		if err != nil {
+			return err
+		}
+		cells, err := protectedToProto(result.Table, rules, report.Cells)
+		if err != nil {
+			return err
+		}
+		resp = &sharingpb.ProtectResponse{
+			Cells: cells, AuditClean: report.Clean,
+			SecondaryCount: count(result.SecondaryCount), SecondaryValue: float64(result.SecondaryValue),
+			Findings: findingsToProto(result.Table, report.Findings),
+		}
+		return nil
+	})
+	return resp, err
+}
