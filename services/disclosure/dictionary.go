@@ -66,7 +66,7 @@ func newDictionary(p *problem, classes []int32, target int32, limit int, random 
 	d := &dictionary{problem: p, classes: classes, place: make([]int32, n)}
 	w := &p.scratch
 	for k, v := range classes {
-		w.local[v] = int32(k + 1) //nolint:gosec // far fewer than 2³¹
+		w.local[v] = int32(k + 1)
 	}
 	var equations [][]term
 	var store []term
@@ -234,7 +234,7 @@ func (d *dictionary) eliminate(equations [][]term, count []int) {
 	for v := range d.place {
 		if d.place[v] < 0 {
 			d.place[v] = int32(-1 - len(d.free)) //nolint:gosec // far fewer than 2³¹
-			d.free = append(d.free, int32(v))    //nolint:gosec // far fewer than 2³¹
+			d.free = append(d.free, int32(v))
 		}
 	}
 	columns := len(d.free)
@@ -559,7 +559,7 @@ func (d *dictionary) step(column int, up bool) {
 	d.meet(entering, -1, sign)
 	for i, r := range d.rows {
 		if speed := sign * r[column]; math.Abs(speed) > epsilon {
-			d.meet(d.basic[i], int32(i), speed) //nolint:gosec // far fewer than 2³¹
+			d.meet(d.basic[i], int32(i), speed)
 		}
 	}
 	// The hits in their order, as far as the cost falls: sorting them all would take most of the time.
@@ -691,7 +691,7 @@ func (d *dictionary) exchange(row, column int) {
 			continue
 		}
 		r[j] = -a * inverse
-		d.touched = append(d.touched, int32(j)) //nolint:gosec // far fewer than 2³¹
+		d.touched = append(d.touched, int32(j))
 	}
 	r[column] = inverse
 	for i, other := range d.rows {

@@ -120,7 +120,7 @@ func (r *region) cross(number int32) {
 		case r.in[class]:
 			candidates = append(candidates, candidate{part, 0})
 		default:
-			candidates = append(candidates, candidate{part, r.problem.cost[class] + 1})
+			candidates = append(candidates, candidate{part, r.cost[class] + 1})
 		}
 	}
 	if len(candidates) > r.m {

@@ -50,7 +50,7 @@ type pattern struct {
 	guard   bool // against contributors who know their own class
 	in      []bool
 	barred  []bool // not to be withheld, for now
-	cost    int64  // of what is withheld and was not from the beginning
+	spent   int64  // of what is withheld and was not from the beginning
 	points  []point
 	alive   []bool    // a point of which every class is withheld
 	of      [][]share // of each class: the points that move it, dead ones included
@@ -93,14 +93,14 @@ func newPattern(p *problem, guard bool) *pattern {
 // withhold puts a class into the pattern.
 func (s *pattern) withhold(v int32) {
 	s.in[v] = true
-	s.cost += s.problem.cost[v]
+	s.spent += s.cost[v]
 	s.journal = append(s.journal, change{withheld, v})
 }
 
 // release takes a class out of the pattern, and with it the points that move it.
 func (s *pattern) release(v int32) {
 	s.in[v] = false
-	s.cost -= s.problem.cost[v]
+	s.spent -= s.cost[v]
 	s.journal = append(s.journal, change{released, v})
 	for _, f := range s.of[v] {
 		if s.alive[f.point] {
@@ -143,10 +143,10 @@ func (s *pattern) undo(mark int) {
 		switch last.kind {
 		case withheld:
 			s.in[last.index] = false
-			s.cost -= s.problem.cost[last.index]
+			s.spent -= s.cost[last.index]
 		case released:
 			s.in[last.index] = true
-			s.cost += s.problem.cost[last.index]
+			s.spent += s.cost[last.index]
 		case killed:
 			s.alive[last.index] = true
 			s.forget(last.index)

@@ -79,7 +79,7 @@ func newProblem(t *Table, rules *Rules, pinned []bool) (*problem, error) {
 func (p *problem) merge(open []bool) {
 	parent := make([]int32, len(open))
 	for i := range parent {
-		parent[i] = int32(i) //nolint:gosec // far fewer than 2³¹
+		parent[i] = int32(i)
 	}
 	find := func(i int) int32 {
 		for parent[i] != int32(i) { //nolint:gosec // far fewer than 2³¹
@@ -119,7 +119,7 @@ func (p *problem) merge(open []bool) {
 			p.members = append(p.members, nil)
 		}
 		p.class[i] = k
-		p.members[k] = append(p.members[k], int32(i)) //nolint:gosec // far fewer than 2³¹
+		p.members[k] = append(p.members[k], int32(i))
 	}
 }
 

@@ -55,7 +55,7 @@ func (s *solver) solve(ctx context.Context, effort int) error {
 	best := s.pattern
 	from := s.work
 	for range tinyTries * effort {
-		if s.work-from > tinyWork*effort || best.cost == 0 {
+		if s.work-from > tinyWork*effort || best.spent == 0 {
 			break
 		}
 		s.pattern = newPattern(s.problem, s.guard)
@@ -75,7 +75,7 @@ func (s *solver) solve(ctx context.Context, effort int) error {
 			}
 			return n
 		}
-		if cmp.Or(cmp.Compare(unprotected(s.pattern), unprotected(best)), cmp.Compare(s.pattern.cost, best.cost)) < 0 {
+		if cmp.Or(cmp.Compare(unprotected(s.pattern), unprotected(best)), cmp.Compare(s.spent, best.spent)) < 0 {
 			best = s.pattern
 		}
 	}
@@ -246,29 +246,28 @@ func (s *solver) moveWithout(u, v int32, parts []reach, skip func(class int32) b
 }
 
 // drop shows a class again if everything stays protected without it.
-func (s *solver) drop(v int32) bool {
+func (s *solver) drop(v int32) {
 	mark := len(s.journal)
 	affected := s.dependents(v)
 	s.release(v)
 	for _, u := range affected {
 		if !s.protected(u) && !s.prove(u) {
 			s.undo(mark)
-			return false
+			return
 		}
 	}
-	return true
 }
 
 // ruin protects without v what v protected, and keeps that where it is cheaper. Thorough, it also tries what else could
 // be shown then, and not only what it withheld itself.
 func (s *solver) ruin(v int32, parts []reach, thorough bool) bool {
-	mark, before := len(s.journal), s.pattern.cost
+	mark, before := len(s.journal), s.spent
 	affected := s.dependents(v)
 	s.release(v)
 	s.barred[v] = true
 	ok := true
 	for _, u := range affected {
-		if !s.protected(u) && !s.choose(u, parts) || s.pattern.cost > before+s.problem.cost[v] {
+		if !s.protected(u) && !s.choose(u, parts) || s.spent > before+s.cost[v] {
 			ok = false
 			break
 		}
@@ -281,7 +280,7 @@ func (s *solver) ruin(v int32, parts []reach, thorough bool) bool {
 			}
 		}
 	}
-	if !ok || s.pattern.cost >= before {
+	if !ok || s.spent >= before {
 		s.undo(mark)
 		return false
 	}
@@ -310,7 +309,7 @@ func (s *solver) changed(mark int, others bool) []int32 {
 			}
 		}
 	}
-	descending(classes, s.problem.cost)
+	descending(classes, s.cost)
 	return classes
 }
 
@@ -343,6 +342,6 @@ func (s *solver) secondaries() []int32 {
 			classes = append(classes, int32(v)) //nolint:gosec // far fewer than 2³¹
 		}
 	}
-	descending(classes, s.problem.cost)
+	descending(classes, s.cost)
 	return classes
 }

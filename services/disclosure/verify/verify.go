@@ -128,7 +128,7 @@ func times(a, b int64) (int64, bool) {
 	if high != 0 || low > 1<<62 {
 		return 0, false
 	}
-	return int64(low), true //nolint:gosec // at most 2⁶²
+	return int64(low), true
 }
 
 // widths checks that each primary cell has a certificate that is wide enough.
@@ -157,7 +157,7 @@ func (t *Table) widths(points []Point, moves []map[int]int64, certificates []Cer
 		proved[c.Cell] = true
 	}
 	for i, c := range t.Cells {
-		if c.Need > 0 && !(c.Withheld && proved[i]) {
+		if c.Need > 0 && (!c.Withheld || !proved[i]) {
 			return fmt.Errorf("%w: %s has no certificate, or is shown", ErrNarrow, t.name(i))
 		}
 	}
