@@ -41,7 +41,7 @@ const (
 func (s *solver) solve(ctx context.Context, effort int) error {
 	var order []int32
 	for v := range s.members {
-		if class := int32(v); s.primary(class) { //nolint:gosec // far fewer than 2³¹
+		if class := int32(v); s.primary(class) {
 			order = append(order, class)
 		}
 	}
@@ -339,7 +339,7 @@ func (s *solver) secondaries() []int32 {
 	var classes []int32
 	for v := range s.in {
 		if s.in[v] && !s.hidden[v] {
-			classes = append(classes, int32(v)) //nolint:gosec // far fewer than 2³¹
+			classes = append(classes, int32(v))
 		}
 	}
 	descending(classes, s.cost)

@@ -152,7 +152,7 @@ func protect(ctx context.Context, t *Table, rules *Rules, o Options) (*Result, e
 	}
 	r := s.result(len(t.Cells))
 	for v := range p.members {
-		if class := int32(v); p.primary(class) && !s.protected(class) { //nolint:gosec // far fewer than 2³¹
+		if class := int32(v); p.primary(class) && !s.protected(class) {
 			cell := full.Cells[p.members[v][0]]
 			return nil, refusal("no pattern was found that protects %s", cell.Name())
 		}
