@@ -3,7 +3,12 @@ package sharing
 import (
 	"context"
 	"time"
+
+	"github.com/comity-federation/comity/services/disclosure/ledger"
 )
+
+// Public is the audience of what is published. Everybody belongs to it: what it has seen every audience has.
+const Public = "PUBLIC"
 
 // Store keeps what a [Service] knows. What it reads is committed.
 type Store interface {
@@ -55,6 +60,11 @@ type Reader interface {
 	// ReleaseEnvelope returns the envelope of a batch of a partner's release.
 	ReleaseEnvelope(ctx context.Context, release ReleaseID, batch int) ([]byte, error)
 
+	// Audiences returns the audiences that were shown anything, and [Public], sorted.
+	Audiences(ctx context.Context) ([]string, error)
+	// Seen reads what an audience has seen. One that was shown nothing yet has seen what is published.
+	Seen(audience string) ledger.Reader
+
 	// Progress returns what SaveProgress kept under the name; "" at first.
 	Progress(ctx context.Context, name string) (string, error)
 
@@ -85,6 +95,13 @@ type Tx interface {
 	AddDecision(ctx context.Context, id DecisionID, document []byte, leaf Leaf) error
 	// AddRelease keeps a release, with its JSON.
 	AddRelease(ctx context.Context, release Release, document []byte, leaf Leaf) error
+	// Ledger returns what an audience has seen, and keeps others from adding to it until the transaction ends. One that
+	// was shown nothing yet begins with what is published. Who needs several asks for [Public] first, and for the others
+	// in their order.
+	Ledger(ctx context.Context, audience string) (ledger.Stack, error)
+	// Ledgers returns what each audience has seen, [Public] first: what is published goes to all of them. Nobody adds to
+	// any, or begins another, until the transaction ends.
+	Ledgers(ctx context.Context) ([]ledger.Stack, error)
 	// LockOutbound returns the stream's newest place, and keeps others from writing to it until the transaction ends.
 	// A stream that does not exist begins with the epoch.
 	LockOutbound(ctx context.Context, stream string, receiver StateCode, epoch string) (Place, error)

@@ -52,12 +52,9 @@ type Increment struct {
 	Dead     []ID
 }
 
-// Stack is everything that one audience has seen. Reads may be of any part of it, so that the cost of a release grows
-// with what it overlaps. What they return is in no particular order, and each thing once. Whatever does not exist is left
-// out.
-type Stack interface {
-	// Next returns the first free id. From then on nobody else adds to the stack until the transaction ends.
-	Next(ctx context.Context) (ID, error)
+// Reader reads what one audience has seen. Reads may be of any part of it, so that the cost of a release grows with what
+// it overlaps. What they return is in no particular order, and each thing once. Whatever does not exist is left out.
+type Reader interface {
 	// Cells returns all unknowns that are revisions of the cells with these keys.
 	Cells(ctx context.Context, keys []string) ([]Unknown, error)
 	// Unknowns returns unknowns by their ids.
@@ -66,6 +63,13 @@ type Stack interface {
 	Lines(ctx context.Context, unknowns []ID) ([]Line, error)
 	// Points returns the points that move any of the unknowns.
 	Points(ctx context.Context, unknowns []ID) ([]Point, error)
+}
+
+// Stack is everything that one audience has seen, inside a transaction.
+type Stack interface {
+	Reader
+	// Next returns the first free id. From then on nobody else adds to the stack until the transaction ends.
+	Next(ctx context.Context) (ID, error)
 	// Append adds a release. Its ids begin where Next said.
 	Append(ctx context.Context, i Increment) error
 }

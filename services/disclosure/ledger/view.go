@@ -83,13 +83,8 @@ func (v *view) loadHistory(ctx context.Context, keys []string) error {
 	if err != nil {
 		return fmt.Errorf("reading cells of a ledger: %w", err)
 	}
-	for _, u := range found {
-		if u.Revision > v.revision {
-			continue
-		}
-		if other, ok := v.history[u.Cell]; !ok || u.Revision > other.Revision {
-			v.history[u.Cell] = u
-		}
+	for key, u := range present(found, v.revision) {
+		v.history[key] = u
 		v.remember(u)
 	}
 	return nil

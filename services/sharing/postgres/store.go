@@ -46,11 +46,14 @@ type reader struct{ db querier }
 func In(t pgx.Tx) sharing.Reader { return reader{t} }
 
 // tx is a [sharing.Tx].
-type tx struct{ reader }
+type tx struct {
+	reader
+	pgx pgx.Tx
+}
 
 // Write runs work in one transaction.
 func (s *Store) Write(ctx context.Context, work func(sharing.Tx) error) error {
-	return pgx.BeginFunc(ctx, s.pool, func(t pgx.Tx) error { return work(tx{reader{t}}) })
+	return pgx.BeginFunc(ctx, s.pool, func(t pgx.Tx) error { return work(tx{reader{t}, t}) })
 }
 
 // Exclusively runs work while this process holds the advisory lock of the name, on a connection of its own.

@@ -1,0 +1,58 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+)
+
+// Seen says what audiences were told of a figure.
+type Seen uint8
+
+// What they were told.
+const (
+	New     Seen = iota // nothing
+	Shown               // one of them at least has it, and none was refused it
+	Refused             // one was refused it: it stays withheld
+)
+
+// Recall returns for each cell of a table that is about to be protected what the audiences know of this very figure. One
+// that was shown protects nothing any more if it is withheld now; one that was refused is withheld again by [Admit],
+// whatever the table says. Only Key and Value of the cells are used; values are those of the revision.
+//
+// It can be asked outside of the transaction that decides: what is recorded in between makes the table worse, not the
+// verdict. Errors are those of the readers.
+func Recall(ctx context.Context, audiences []Reader, revision int64, cells []Cell) ([]Seen, error) {
+	keys := make([]string, len(cells))
+	for i, c := range cells {
+		keys[i] = c.Key
+	}
+	seen := make([]Seen, len(cells))
+	for _, audience := range audiences {
+		found, err := audience.Cells(ctx, keys)
+		if err != nil {
+			return nil, fmt.Errorf("reading cells of a ledger: %w", err)
+		}
+		now := present(found, revision)
+		for i, c := range cells {
+			switch u, ok := now[c.Key]; {
+			case !ok || u.Value != c.Value:
+			case u.Open:
+				seen[i] = Refused
+			default:
+				seen[i] = max(seen[i], Shown)
+			}
+		}
+	}
+	return seen, nil
+}
+
+// present returns of each key the unknown that stands for it in a revision.
+func present(unknowns []Unknown, revision int64) map[string]Unknown {
+	now := make(map[string]Unknown, len(unknowns))
+	for _, u := range unknowns {
+		if other, ok := now[u.Cell]; u.Revision <= revision && (!ok || u.Revision > other.Revision) {
+			now[u.Cell] = u
+		}
+	}
+	return now
+}
