@@ -26,9 +26,12 @@ import data.comity.law
 #      "reasons": [{"code": "INDICATOR_NOT_COVERED", "text": "…", "agreement": "us-gb-1a"}…],   why not
 #      "agreement": {"id": "us-gb-1a", "version": 1},             null where not allowed, as is obligations
 #      "detail": {"FREQ": "M", "SECTION": "_T", …},               the detail that goes, for every dimension that has one
-#      "obligations": {"minimumFrequency": 3, "purposes": […], "retentionDays": 0, "onward": false}}
+#      "obligations": {"tier": "PARTNERS", "minimumFrequency": 3, "relativeWidth": 0.2, "minimumKept": 0,
+#                      "dominance": null, "pPercent": null,      as law.obligations has them
+#                      "purposes": […], "retentionDays": 0, "onward": false}}
 #
-#   Where several agreements allow it, the one whose id comes first counts, in its highest version.
+#   Where several agreements allow it, the one whose id comes first counts, in its highest version. All agreements with
+#   a partner are of one clearance tier: what it gets under one, it reads beside what it gets under another.
 # entrypoint: true
 decision := {
 	"allow": true,
@@ -38,15 +41,14 @@ decision := {
 		some dimension in detail.dimensions
 		level := detail.agreed(object.get(chosen, "detail", {}), dimension)
 	},
-	"obligations": {
-		"minimumFrequency": max([object.get(chosen, "minimumFrequency", 0), law.minimum_frequency]),
+	"obligations": object.union(protection(chosen), {
 		"purposes": purposes(chosen),
 		"retentionDays": object.get(chosen, "retentionDays", 0),
 		"onward": object.get(chosen, "onward", false),
-	},
+	}),
 } if {
 	input.direction == "send"
-	count(law.deny) == 0
+	count(reasons) == 0
 }
 
 decision := {
@@ -86,6 +88,14 @@ suitable := {terms |
 }
 
 chosen := sort([[terms.id, 0 - terms.version, terms] | some terms in suitable])[0][2]
+
+# METADATA
+# description: How figures under the terms are protected; of the terms, only the minimum frequency counts.
+protection(terms) := law.obligations(tier(terms), {"minimumFrequency": object.get(terms, "minimumFrequency", 0)})
+
+# METADATA
+# description: The clearance tier of the terms; in older ones it is not named.
+tier(terms) := object.get(terms, "tier", "PARTNERS")
 
 covers(terms) if {
 	terms.provider == input.state
@@ -188,4 +198,30 @@ reasons contains reason if {
 reasons contains reason if {
 	some rule in law.deny
 	reason := {"code": rule.code, "text": rule.text, "agreement": ""}
+}
+
+# METADATA
+# description: The law asks for dominance, or p %, by two dimensions at once, which nobody can keep.
+reasons contains reason if {
+	some terms in [chosen]
+	not protection(terms)
+	reason := {
+		"code": "LAW",
+		"text": "the law tells contributions to one figure by several dimensions, which cannot be done",
+		"agreement": "",
+	}
+}
+
+# METADATA
+# description: The agreements with the partner are of several tiers, so that nobody can say what it has seen.
+reasons contains reason if {
+	tiers := {tier(terms) | some terms in agreements}
+	count(tiers) > 1
+	reason := {
+		"code": "POLICY_ERROR",
+		"text": sprintf("the agreements with %s are of several clearance tiers: %s", [
+			input.partner, concat(", ", sort(tiers)),
+		]),
+		"agreement": "",
+	}
 }

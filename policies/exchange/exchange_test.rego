@@ -51,7 +51,14 @@ decide(change) := decide_under(change, agreements)
 decide_under(change, all) := decide_by(law, change, all)
 
 # law is what the tests take for the state's: they hold whatever the real one says.
-law := {"denied": [], "excluded": [], "minimum_frequency": 3}
+law := {
+	"denied": [],
+	"excluded": [],
+	"minimum_frequency": 3,
+	"relative_width": 0.2,
+	"minimum_kept": 0,
+	"protection": [],
+}
 
 decide_by(bounds, change, all) := decision if {
 	decision := exchange.decision with input as object.union(request, change)
@@ -69,7 +76,12 @@ test_it_allows_what_is_agreed if {
 		"agreement": {"id": "us-gb-1a", "version": 2},
 		"detail": {"FREQ": "M", "SECTION": "_T", "SEX": "_T", "CITIZENSHIP": "country"},
 		"obligations": {
+			"tier": "PARTNERS",
 			"minimumFrequency": 5,
+			"relativeWidth": 0.2,
+			"minimumKept": 0,
+			"dominance": null,
+			"pPercent": null,
 			"purposes": ["risk analysis"],
 			"retentionDays": 365,
 			"onward": true,
@@ -168,7 +180,12 @@ test_an_agreement_without_end_does_not_end[name] if {
 test_what_an_agreement_does_not_say_is_the_least if {
 	bare := object.remove(terms, ["minimumFrequency", "retentionDays", "onward"])
 	decide_under({}, by_indicator([bare])).obligations == {
+		"tier": "PARTNERS",
 		"minimumFrequency": 3, # the law's
+		"relativeWidth": 0.2,
+		"minimumKept": 0,
+		"dominance": null,
+		"pPercent": null,
 		"purposes": ["risk analysis"],
 		"retentionDays": 0,
 		"onward": false,
@@ -198,6 +215,44 @@ test_the_law_binds_on_top_of_agreements if {
 test_the_law_can_raise_the_minimum if {
 	strict := object.union(law, {"minimum_frequency": 10})
 	decide_by(strict, {}, agreements).obligations.minimumFrequency == 10
+}
+
+test_the_law_can_ask_for_more_of_a_tier if {
+	bounds := object.union(law, {"protection": [
+		{"tiers": ["ALLIES"], "dominance": {"n": 1, "k": 75, "by": "SECTION"}},
+		{"tiers": ["PARTNERS"], "p_percent": {"p": 10, "by": "SECTION"}},
+	]})
+	allied := object.union(terms, {"tier": "ALLIES"})
+	obligations := decide_by(bounds, {}, by_indicator([allied])).obligations
+	obligations.tier == "ALLIES"
+	obligations.dominance == {"n": 1, "k": 75, "by": "SECTION"}
+	obligations.pPercent == null
+}
+
+test_it_refuses_what_cannot_be_protected_as_the_law_asks if {
+	bounds := object.union(law, {"protection": [
+		{"dominance": {"n": 1, "k": 75, "by": "SECTION"}},
+		{"dominance": {"n": 1, "k": 75, "by": "CITIZENSHIP"}},
+	]})
+	decision := decide_by(bounds, {}, agreements)
+	not decision.allow
+	refusals(decision) == [["LAW", ""]]
+}
+
+test_it_refuses_where_agreements_with_one_partner_are_of_several_tiers if {
+	allied := object.union(terms, {"id": "us-gb-thb", "indicators": ["THB"], "tier": "ALLIES"})
+	decision := decide_under({}, by_indicator([terms, allied]))
+	not decision.allow
+	decision.reasons == [{
+		"code": "POLICY_ERROR",
+		"text": "the agreements with gb are of several clearance tiers: ALLIES, PARTNERS",
+		"agreement": "",
+	}]
+}
+
+test_a_tier_that_is_named_is_the_one_that_is_not if {
+	named := object.union(terms, {"id": "us-gb-thb", "indicators": ["THB"], "tier": "PARTNERS"})
+	decide_under({}, by_indicator([terms, named])).obligations.tier == "PARTNERS"
 }
 
 test_it_decides_nothing_but_sending if {

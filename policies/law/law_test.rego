@@ -10,7 +10,12 @@ test_a_law_without_rules_forbids_nothing if {
 }
 
 test_the_shared_law_keeps_small_counts_at_home if {
-	law.minimum_frequency >= 3
+	law.obligations("PARTNERS", {}).minimumFrequency >= 3 with input as request
+}
+
+test_the_shared_law_keeps_more_at_home_of_asylum_trafficking_deaths_and_health[indicator] if {
+	some indicator in ["5", "THB", "MIG_DEATH", "HEALTH"]
+	law.obligations("PARTNERS", {}).minimumFrequency >= 5 with input as object.union(request, {"indicator": indicator})
 }
 
 test_it_denies_what_a_rule_names[name] if {
@@ -38,4 +43,104 @@ test_it_excludes_the_cells_that_a_rule_names if {
 		{"partners": ["eu"], "cells": {"CITIZENSHIP": ["CUB"]}},
 	]
 	law.excluded == {{"CITIZENSHIP": ["VEN"], "SEX": ["F"]}} with input as request with data.law.excluded as rules
+}
+
+# protect is how a law with these entries has TERR protected on its way to gb.
+protect(entries, tier, own) := obligations if {
+	obligations := law.obligations(tier, own) with input as request
+		with data.law as {"minimum_frequency": 3, "relative_width": 0.2, "minimum_kept": 0, "protection": entries}
+}
+
+test_without_entries_its_numbers_hold if {
+	protect([], "PARTNERS", {}) == {
+		"tier": "PARTNERS",
+		"minimumFrequency": 3,
+		"relativeWidth": 0.2,
+		"minimumKept": 0,
+		"dominance": null,
+		"pPercent": null,
+	}
+}
+
+test_an_entry_holds_for_what_it_names[name] if {
+	some name, entry in {
+		"the indicator": {"indicators": ["5", "TERR"], "minimum_frequency": 10},
+		"the tier": {"tiers": ["PARTNERS"], "minimum_frequency": 10},
+		"the partner": {"partners": ["gb"], "minimum_frequency": 10},
+		"nothing": {"minimum_frequency": 10},
+	}
+	protect([entry], "PARTNERS", {}).minimumFrequency == 10
+}
+
+test_an_entry_does_not_hold_for_what_it_does_not_name[name] if {
+	some name, entry in {
+		"another indicator": {"indicators": ["5"], "minimum_frequency": 10},
+		"another tier": {"tiers": ["PUBLIC"], "minimum_frequency": 10},
+		"another partner": {"partners": ["eu"], "minimum_frequency": 10},
+		"one of two": {"indicators": ["TERR"], "tiers": ["PUBLIC"], "minimum_frequency": 10},
+	}
+	protect([entry], "PARTNERS", {}).minimumFrequency == 3
+}
+
+test_the_strictest_counts_for_each if {
+	entries := [
+		{"minimum_frequency": 10, "relative_width": 0.1, "dominance": {"n": 1, "k": 75, "by": "SECTION"}},
+		{"minimum_frequency": 4, "minimum_kept": 0.3, "p_percent": {"p": 10, "by": "SECTION"}},
+		{"relative_width": 0.5, "dominance": {"n": 2, "k": 90, "by": "SECTION"}, "p_percent": {"p": 20, "by": "SECTION"}},
+	]
+	protect(entries, "PUBLIC", {}) == {
+		"tier": "PUBLIC",
+		"minimumFrequency": 10,
+		"relativeWidth": 0.5,
+		"minimumKept": 0.3,
+		"dominance": {"n": 2, "k": 75, "by": "SECTION"},
+		"pPercent": {"p": 20, "by": "SECTION"},
+	}
+}
+
+test_what_was_agreed_counts_where_it_is_stricter if {
+	own := {
+		"minimumFrequency": 7,
+		"relativeWidth": 1,
+		"minimumKept": 0.5,
+		"dominance": {"n": 1, "k": 60, "by": "SECTION"},
+		"pPercent": {"p": 15, "by": "SECTION"},
+	}
+	protect([], "PUBLIC", own) == object.union(own, {"tier": "PUBLIC"})
+	strict := {
+		"minimum_frequency": 8,
+		"relative_width": 2,
+		"minimum_kept": 0.6,
+		"dominance": {"n": 1, "k": 50, "by": "SECTION"},
+		"p_percent": {"p": 25, "by": "SECTION"},
+	}
+	protect([strict], "PUBLIC", own) == {
+		"tier": "PUBLIC",
+		"minimumFrequency": 8,
+		"relativeWidth": 2,
+		"minimumKept": 0.6,
+		"dominance": {"n": 1, "k": 50, "by": "SECTION"},
+		"pPercent": {"p": 25, "by": "SECTION"},
+	}
+}
+
+test_what_was_agreed_as_null_is_not_agreed if {
+	protect([], "PUBLIC", {"dominance": null, "pPercent": null, "minimumFrequency": null}) == protect([], "PUBLIC", {})
+}
+
+test_rules_that_cannot_be_kept_are_undefined[name] if {
+	some name, entries in {
+		"dominance by two dimensions": [
+			{"dominance": {"n": 1, "k": 75, "by": "SECTION"}},
+			{"dominance": {"n": 1, "k": 75, "by": "CITIZENSHIP"}},
+		],
+		"p % by two dimensions": [
+			{"p_percent": {"p": 10, "by": "SECTION"}},
+			{"p_percent": {"p": 10, "by": "CITIZENSHIP"}},
+		],
+		"dominance without k": [{"dominance": {"n": 1, "by": "SECTION"}}, {"dominance": {"n": 1, "k": 75, "by": "SECTION"}}],
+		"dominance without a dimension": [{"dominance": {"n": 1, "k": 75}}],
+		"p % without p": [{"p_percent": {"by": "SECTION"}}],
+	}
+	not protect(entries, "PARTNERS", {})
 }

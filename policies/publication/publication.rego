@@ -7,6 +7,9 @@
 #     indicators:
 #       1A: {detail: {FREQ: M, CITIZENSHIP: region}, minimumFrequency: 10}
 #
+#   with relativeWidth, minimumKept, dominance and pPercent beside minimumFrequency where it asks for more than the law;
+#   see law.obligations. What is published is of the tier PUBLIC.
+#
 #   Input:
 #
 #     {"state": "us", "partner": "", "direction": "publish", "dataflow": "COMITY:BORDER(1.0.0)", "indicator": "1A",
@@ -21,7 +24,8 @@ import data.comity.law
 # METADATA
 # description: |
 #   The answer: {"allow", "reasons": [{"code", "text", "agreement": ""}…], "detail": {dimension: level},
-#   "obligations": {"minimumFrequency": 10}}; where it is not allowed, detail is empty and obligations null.
+#   "obligations": {"tier": "PUBLIC", "minimumFrequency": 10, …}}, as law.obligations has them; where it is not allowed,
+#   detail is empty and obligations null.
 # entrypoint: true
 decision := {
 	"allow": true,
@@ -30,7 +34,7 @@ decision := {
 		some dimension in detail.dimensions
 		level := detail.agreed(rule.detail, dimension)
 	},
-	"obligations": {"minimumFrequency": max([rule.minimumFrequency, law.minimum_frequency])},
+	"obligations": law.obligations("PUBLIC", rule),
 } if {
 	input.direction == "publish"
 	is_object(input.requested)
@@ -84,4 +88,16 @@ reasons contains reason if {
 reasons contains reason if {
 	some denial in law.deny
 	reason := {"code": denial.code, "text": denial.text, "agreement": ""}
+}
+
+# METADATA
+# description: Law and publication ask for dominance, or p %, by two dimensions at once, which nobody can keep.
+reasons contains reason if {
+	some publication in [rule]
+	not law.obligations("PUBLIC", publication)
+	reason := {
+		"code": "LAW",
+		"text": "contributions to one figure are told by several dimensions, which cannot be done",
+		"agreement": "",
+	}
 }

@@ -19,11 +19,20 @@ request := {
 decide(change) := decide_by(law, change)
 
 # law is what the tests take for the state's: they hold whatever the real one says.
-law := {"denied": [], "excluded": [], "minimum_frequency": 3}
+law := {
+	"denied": [],
+	"excluded": [],
+	"minimum_frequency": 3,
+	"relative_width": 0.2,
+	"minimum_kept": 0,
+	"protection": [],
+}
 
-decide_by(bounds, change) := decision if {
+decide_by(bounds, change) := decide_as(published, bounds, change)
+
+decide_as(indicators, bounds, change) := decision if {
 	decision := publication.decision with input as object.union(request, change)
-		with data.publication.indicators as published
+		with data.publication.indicators as indicators
 		with data.levels as levels
 		with data.law as bounds
 }
@@ -33,7 +42,14 @@ test_it_allows_what_is_published if {
 		"allow": true,
 		"reasons": [],
 		"detail": {"FREQ": "M", "CITIZENSHIP": "region", "SEX": "_T"},
-		"obligations": {"minimumFrequency": 10},
+		"obligations": {
+			"tier": "PUBLIC",
+			"minimumFrequency": 10,
+			"relativeWidth": 0.2,
+			"minimumKept": 0,
+			"dominance": null,
+			"pPercent": null,
+		},
 	}
 }
 
@@ -72,6 +88,37 @@ test_nothing_is_published_by_itself if {
 test_the_law_can_raise_the_minimum if {
 	strict := object.union(law, {"minimum_frequency": 20})
 	decide_by(strict, {}).obligations.minimumFrequency == 20
+}
+
+test_the_law_can_ask_for_more_of_the_public if {
+	strict := object.union(law, {"protection": [
+		{"tiers": ["PUBLIC"], "relative_width": 0.5},
+		{"tiers": ["PARTNERS"], "relative_width": 1},
+	]})
+	decide_by(strict, {}).obligations.relativeWidth == 0.5
+}
+
+test_a_publication_can_ask_for_more_than_the_law if {
+	more := {
+		"relativeWidth": 0.3,
+		"minimumKept": 0.5,
+		"dominance": {"n": 1, "k": 75, "by": "SECTION"},
+		"pPercent": {"p": 10, "by": "SECTION"},
+	}
+	obligations := decide_as({"1A": object.union(published["1A"], more)}, law, {}).obligations
+	object.subset(obligations, more)
+}
+
+test_a_publication_without_a_minimum_has_the_one_of_the_law if {
+	decide_as({"1A": {"detail": {"FREQ": "A"}}}, law, {}).obligations.minimumFrequency == 3
+}
+
+test_it_refuses_what_cannot_be_protected_as_asked if {
+	by_section := {"1A": object.union(published["1A"], {"dominance": {"n": 1, "k": 75, "by": "SECTION"}})}
+	by_sex := object.union(law, {"protection": [{"dominance": {"n": 1, "k": 75, "by": "SEX"}}]})
+	decision := decide_as(by_section, by_sex, {})
+	not decision.allow
+	[reason.code | some reason in decision.reasons] == ["LAW"]
 }
 
 test_it_decides_nothing_but_publishing if {

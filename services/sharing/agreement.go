@@ -2,6 +2,7 @@ package sharing
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -34,7 +35,15 @@ type Terms struct {
 	RetentionDays    int               `json:"retentionDays"`    // 0: no limit
 	Onward           bool              `json:"onward"`           // whether the receiver may pass the figures on
 	Text             string            `json:"text"`
+	Tier             Tier              `json:"tier,omitempty"` // the receiver's clearance; "": Partners
 }
+
+// Tier is a clearance: those who are in one are taken to pool what they get, and are one audience. It is an upper-case
+// identifier; [Public] is that of no agreement.
+type Tier string
+
+// Partners is the tier of who has an agreement that names no other.
+const Partners Tier = "PARTNERS"
 
 // AgreementState says how an agreement stands.
 type AgreementState uint8
@@ -81,6 +90,7 @@ const (
 
 var (
 	agreementID = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$`)
+	tierName    = regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,62}$`)
 	dataflowRef = regexp.MustCompile(`^[A-Za-z0-9_.-]+:[A-Za-z0-9_@$-]+\([0-9]+\.[0-9]+\.[0-9]+\)$`)
 )
 
@@ -164,6 +174,9 @@ func (s *Service) check(terms Terms) error {
 	if terms.MinimumFrequency < 1 {
 		say("minimumFrequency", "%d is below 1", terms.MinimumFrequency)
 	}
+	if tier := terms.tier(); tier == Public || !tierName.MatchString(string(tier)) {
+		say("tier", "%q is not 1 to 63 upper-case letters, digits and underscores, or is %s", tier, Public)
+	}
 	if terms.RetentionDays < 0 {
 		say("retentionDays", "%d is below 0", terms.RetentionDays)
 	}
@@ -184,6 +197,9 @@ func repeats(codes []string) bool {
 	sorted := slices.Sorted(slices.Values(codes))
 	return slices.Contains(sorted, "") || len(slices.Compact(sorted)) != len(codes)
 }
+
+// tier returns the clearance that the receiver has under the terms.
+func (t Terms) tier() Tier { return cmp.Or(t.Tier, Partners) }
 
 // other returns the other party.
 func (t Terms) other(state StateCode) StateCode {
@@ -311,6 +327,9 @@ func (s *Service) Draft(ctx context.Context, terms Terms) (Agreement, error) {
 	if err := s.check(terms); err != nil {
 		return Agreement{}, err
 	}
+	if err := s.keepsTier(ctx, terms); err != nil {
+		return Agreement{}, err
+	}
 	document, err := terms.Document()
 	if err != nil {
 		return Agreement{}, err
@@ -380,6 +399,9 @@ func (s *Service) Sign(ctx context.Context, id AgreementID) (Agreement, error) {
 		if err := s.understands(ctx, a.Terms); err != nil {
 			return Agreement{}, err
 		}
+		if err := s.keepsTier(ctx, a.Terms); err != nil {
+			return Agreement{}, err
+		}
 		if err := s.addSignature(ctx, a.Terms, s.State, s.Keys.sign(AgreementType, a.Document)); err != nil {
 			return Agreement{}, err
 		}
@@ -414,6 +436,27 @@ func (s *Service) understands(ctx context.Context, terms Terms) error {
 		}
 		if detail := terms.Detail[named]; !slices.Contains(levels, detail) {
 			return refuse("is about the detail %q of %s, which is none of %s", detail, named, strings.Join(levels, ", "))
+		}
+	}
+	return nil
+}
+
+// keepsTier returns a fault where the receiver is in another tier already: what it has seen there it would read beside what
+// it sees here. It is in the tier of every agreement that both have signed, also of one that is over, and of what this
+// state has signed and the other one still may.
+func (s *Service) keepsTier(ctx context.Context, terms Terms) error {
+	all, err := s.agreements(ctx, "")
+	if err != nil {
+		return err
+	}
+	for _, a := range all {
+		binding := a.wasActive() || a.State == Proposed && a.signedBy(s.State)
+		if !binding || a.Terms.Provider != terms.Provider || a.Terms.Receiver != terms.Receiver {
+			continue
+		}
+		if tier := a.Terms.tier(); tier != terms.tier() {
+			return fault.New(fault.Precondition, "WRONG_STATE",
+				"%s is in the tier %s of %s by agreement %s, and cannot be in %s", terms.Receiver, tier, terms.Provider, a.Terms.ID, terms.tier())
 		}
 	}
 	return nil
@@ -491,6 +534,9 @@ func (s *Service) ReceiveProposal(ctx context.Context, from StateCode, agreement
 		return err
 	}
 	if err := s.check(terms); err != nil {
+		return err
+	}
+	if err := s.keepsTier(ctx, terms); err != nil {
 		return err
 	}
 	if err := s.keepDocument(ctx, agreement.Payload, terms); err != nil {

@@ -25,14 +25,6 @@ type Reason struct {
 	Agreement AgreementID `json:"agreement"` // "" where it is about none
 }
 
-// Obligations are what a permission is bound to.
-type Obligations struct {
-	MinimumFrequency int      `json:"minimumFrequency"`
-	Purposes         []string `json:"purposes"`
-	RetentionDays    int      `json:"retentionDays"`
-	Onward           bool     `json:"onward"`
-}
-
 // Question is what policy is asked: may this indicator go to this partner, at this detail?
 type Question struct {
 	State     StateCode                  `json:"state"`

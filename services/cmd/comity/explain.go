@@ -70,6 +70,9 @@ func explanation(request *sharingpb.ExplainPolicyRequest, answer *sharingpb.Expl
 			if !o.GetOnward() {
 				text.WriteString("; not passed on")
 			}
+			if o.GetTier() != "" {
+				fmt.Fprintf(text, "; for the tier %s", o.GetTier())
+			}
 			text.WriteByte('\n')
 		}
 	}

@@ -55,6 +55,7 @@ func termsFromProto(t *sharingpb.Terms) sharing.Terms {
 		Dataflow: t.GetDataflow(), Indicators: t.GetIndicators(), Detail: t.GetDetail(), Purposes: t.GetPurposes(),
 		MinimumFrequency: int(t.GetMinimumFrequency()), ValidFrom: t.GetValidFrom(), ValidTo: t.GetValidTo(),
 		RetentionDays: int(t.GetRetentionDays()), Onward: t.GetOnward(), Text: t.GetText(),
+		Tier: sharing.Tier(t.GetTier()),
 	}
 }
 
@@ -64,6 +65,7 @@ func terms(t sharing.Terms) *sharingpb.Terms {
 		Dataflow: t.Dataflow, Indicators: t.Indicators, Detail: t.Detail, Purposes: t.Purposes,
 		MinimumFrequency: count(t.MinimumFrequency), ValidFrom: t.ValidFrom, ValidTo: t.ValidTo,
 		RetentionDays: count(t.RetentionDays), Onward: t.Onward, Text: t.Text,
+		Tier: string(t.Tier),
 	}
 }
 
@@ -93,13 +95,25 @@ func explanation(e sharing.Explanation) *sharingpb.ExplainPolicyResponse {
 		Reasons: each(e.Reasons, func(r sharing.Reason) *sharingpb.Reason {
 			return &sharingpb.Reason{Code: r.Code, Text: r.Text, Agreement: string(r.Agreement)}
 		}),
-		Obligations: &sharingpb.Obligations{
-			MinimumFrequency: count(e.Obligations.MinimumFrequency), Purposes: e.Obligations.Purposes,
-			RetentionDays: count(e.Obligations.RetentionDays), Onward: e.Obligations.Onward, Detail: e.Detail,
-		},
-		Coarsened: e.Coarsened, PolicyRevision: e.PolicyRevision,
+		Obligations: obligations(e.Obligations, e.Detail),
+		Coarsened:   e.Coarsened, PolicyRevision: e.PolicyRevision,
 		Released: count(e.Released), Withheld: count(e.Withheld), Suppressed: count(e.Suppressed),
 	}
+}
+
+func obligations(o sharing.Obligations, detail map[string]string) *sharingpb.Obligations {
+	p := &sharingpb.Obligations{
+		MinimumFrequency: count(o.MinimumFrequency), Purposes: o.Purposes,
+		RetentionDays: count(o.RetentionDays), Onward: o.Onward, Detail: detail,
+		Tier: string(o.Tier), RelativeWidth: o.RelativeWidth, MinimumKept: o.MinimumKept,
+	}
+	if d := o.Dominance; d != nil {
+		p.Dominance = &sharingpb.Obligations_Dominance{N: count(d.N), K: d.K, By: d.By}
+	}
+	if r := o.PPercent; r != nil {
+		p.PPercent = &sharingpb.Obligations_PPercent{P: r.P, By: r.By}
+	}
+	return p
 }
 
 func release(r sharing.Release) *sharingpb.Release {

@@ -423,7 +423,10 @@ type Terms struct {
 	// Whether the receiver may pass the figures on.
 	Onward bool `protobuf:"varint,13,opt,name=onward,proto3" json:"onward,omitempty"`
 	// The text that people signed.
-	Text          string `protobuf:"bytes,14,opt,name=text,proto3" json:"text,omitempty"`
+	Text string `protobuf:"bytes,14,opt,name=text,proto3" json:"text,omitempty"`
+	// The clearance tier of the receiver, an upper-case identifier; empty: "PARTNERS". States of one tier are taken to pool
+	// what they get. All agreements of a provider with one receiver are of the same tier; none is of "PUBLIC".
+	Tier          string `protobuf:"bytes,15,opt,name=tier,proto3" json:"tier,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -552,6 +555,13 @@ func (x *Terms) GetOnward() bool {
 func (x *Terms) GetText() string {
 	if x != nil {
 		return x.Text
+	}
+	return ""
+}
+
+func (x *Terms) GetTier() string {
+	if x != nil {
+		return x.Tier
 	}
 	return ""
 }
@@ -1357,7 +1367,17 @@ type Obligations struct {
 	// Whether the receiver may pass the figures on.
 	Onward bool `protobuf:"varint,4,opt,name=onward,proto3" json:"onward,omitempty"`
 	// For each dimension, the detail that goes.
-	Detail        map[string]string `protobuf:"bytes,5,rep,name=detail,proto3" json:"detail,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Detail map[string]string `protobuf:"bytes,5,rep,name=detail,proto3" json:"detail,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// The clearance tier of the partner; "PUBLIC" for what is published.
+	Tier string `protobuf:"bytes,6,opt,name=tier,proto3" json:"tier,omitempty"`
+	// The interval in which a reader can place a withheld cell is at least this part of its value wide.
+	RelativeWidth float64 `protobuf:"fixed64,7,opt,name=relative_width,json=relativeWidth,proto3" json:"relative_width,omitempty"`
+	// The least share of the value of a table that has to go, from 0 to 1; a table that would keep less goes in less detail.
+	MinimumKept float64 `protobuf:"fixed64,8,opt,name=minimum_kept,json=minimumKept,proto3" json:"minimum_kept,omitempty"`
+	// Whose contributions may not dominate a cell; absent: no such rule.
+	Dominance *Obligations_Dominance `protobuf:"bytes,9,opt,name=dominance,proto3" json:"dominance,omitempty"`
+	// How well contributors may know each other; absent: no such rule.
+	PPercent      *Obligations_PPercent `protobuf:"bytes,10,opt,name=p_percent,json=pPercent,proto3" json:"p_percent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1423,6 +1443,41 @@ func (x *Obligations) GetOnward() bool {
 func (x *Obligations) GetDetail() map[string]string {
 	if x != nil {
 		return x.Detail
+	}
+	return nil
+}
+
+func (x *Obligations) GetTier() string {
+	if x != nil {
+		return x.Tier
+	}
+	return ""
+}
+
+func (x *Obligations) GetRelativeWidth() float64 {
+	if x != nil {
+		return x.RelativeWidth
+	}
+	return 0
+}
+
+func (x *Obligations) GetMinimumKept() float64 {
+	if x != nil {
+		return x.MinimumKept
+	}
+	return 0
+}
+
+func (x *Obligations) GetDominance() *Obligations_Dominance {
+	if x != nil {
+		return x.Dominance
+	}
+	return nil
+}
+
+func (x *Obligations) GetPPercent() *Obligations_PPercent {
+	if x != nil {
+		return x.PPercent
 	}
 	return nil
 }
@@ -2566,6 +2621,125 @@ func (x *ListLogEntriesResponse) GetNextPageToken() string {
 	return ""
 }
 
+// Dominance is the (n, k) rule: no cell goes whose n largest contributions are more than k % of it.
+type Obligations_Dominance struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many of the largest contributions, from 1.
+	N int32 `protobuf:"varint,1,opt,name=n,proto3" json:"n,omitempty"`
+	// The share in percent, above 0 and at most 100.
+	K float64 `protobuf:"fixed64,2,opt,name=k,proto3" json:"k,omitempty"`
+	// The dimension whose finest codes are the contributors.
+	By            string `protobuf:"bytes,3,opt,name=by,proto3" json:"by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Obligations_Dominance) Reset() {
+	*x = Obligations_Dominance{}
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Obligations_Dominance) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Obligations_Dominance) ProtoMessage() {}
+
+func (x *Obligations_Dominance) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Obligations_Dominance.ProtoReflect.Descriptor instead.
+func (*Obligations_Dominance) Descriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{17, 0}
+}
+
+func (x *Obligations_Dominance) GetN() int32 {
+	if x != nil {
+		return x.N
+	}
+	return 0
+}
+
+func (x *Obligations_Dominance) GetK() float64 {
+	if x != nil {
+		return x.K
+	}
+	return 0
+}
+
+func (x *Obligations_Dominance) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+// PPercent is the p % rule: no cell goes whose second largest contributor could tell the largest to within p %.
+type Obligations_PPercent struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The distance in percent, above 0 and at most 100.
+	P float64 `protobuf:"fixed64,1,opt,name=p,proto3" json:"p,omitempty"`
+	// The dimension whose finest codes are the contributors.
+	By            string `protobuf:"bytes,2,opt,name=by,proto3" json:"by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Obligations_PPercent) Reset() {
+	*x = Obligations_PPercent{}
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Obligations_PPercent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Obligations_PPercent) ProtoMessage() {}
+
+func (x *Obligations_PPercent) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Obligations_PPercent.ProtoReflect.Descriptor instead.
+func (*Obligations_PPercent) Descriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{17, 1}
+}
+
+func (x *Obligations_PPercent) GetP() float64 {
+	if x != nil {
+		return x.P
+	}
+	return 0
+}
+
+func (x *Obligations_PPercent) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
 var File_comity_sharing_v1_sharing_proto protoreflect.FileDescriptor
 
 const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
@@ -2580,7 +2754,7 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"last_error\x18\x05 \x01(\tR\tlastError\x12+\n" +
 	"\x11received_sequence\x18\x06 \x01(\x01R\x10receivedSequence\x12-\n" +
 	"\x12receipted_sequence\x18\a \x01(\x01R\x11receiptedSequence\x12\x18\n" +
-	"\awaiting\x18\b \x01(\x05R\awaiting\"\xf4\x03\n" +
+	"\awaiting\x18\b \x01(\x05R\awaiting\"\x88\x04\n" +
 	"\x05Terms\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x05R\aversion\x12\x1a\n" +
@@ -2599,7 +2773,8 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\bvalid_to\x18\v \x01(\tR\avalidTo\x12%\n" +
 	"\x0eretention_days\x18\f \x01(\x05R\rretentionDays\x12\x16\n" +
 	"\x06onward\x18\r \x01(\bR\x06onward\x12\x12\n" +
-	"\x04text\x18\x0e \x01(\tR\x04text\x1a9\n" +
+	"\x04text\x18\x0e \x01(\tR\x04text\x12\x12\n" +
+	"\x04tier\x18\x0f \x01(\tR\x04tier\x1a9\n" +
 	"\vDetailEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xba\x03\n" +
@@ -2660,13 +2835,26 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\x06Reason\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x1c\n" +
-	"\tagreement\x18\x03 \x01(\tR\tagreement\"\x94\x02\n" +
+	"\tagreement\x18\x03 \x01(\tR\tagreement\"\xe3\x04\n" +
 	"\vObligations\x12+\n" +
 	"\x11minimum_frequency\x18\x01 \x01(\x05R\x10minimumFrequency\x12\x1a\n" +
 	"\bpurposes\x18\x02 \x03(\tR\bpurposes\x12%\n" +
 	"\x0eretention_days\x18\x03 \x01(\x05R\rretentionDays\x12\x16\n" +
 	"\x06onward\x18\x04 \x01(\bR\x06onward\x12B\n" +
-	"\x06detail\x18\x05 \x03(\v2*.comity.sharing.v1.Obligations.DetailEntryR\x06detail\x1a9\n" +
+	"\x06detail\x18\x05 \x03(\v2*.comity.sharing.v1.Obligations.DetailEntryR\x06detail\x12\x12\n" +
+	"\x04tier\x18\x06 \x01(\tR\x04tier\x12%\n" +
+	"\x0erelative_width\x18\a \x01(\x01R\rrelativeWidth\x12!\n" +
+	"\fminimum_kept\x18\b \x01(\x01R\vminimumKept\x12F\n" +
+	"\tdominance\x18\t \x01(\v2(.comity.sharing.v1.Obligations.DominanceR\tdominance\x12D\n" +
+	"\tp_percent\x18\n" +
+	" \x01(\v2'.comity.sharing.v1.Obligations.PPercentR\bpPercent\x1a7\n" +
+	"\tDominance\x12\f\n" +
+	"\x01n\x18\x01 \x01(\x05R\x01n\x12\f\n" +
+	"\x01k\x18\x02 \x01(\x01R\x01k\x12\x0e\n" +
+	"\x02by\x18\x03 \x01(\tR\x02by\x1a(\n" +
+	"\bPPercent\x12\f\n" +
+	"\x01p\x18\x01 \x01(\x01R\x01p\x12\x0e\n" +
+	"\x02by\x18\x02 \x01(\tR\x02by\x1a9\n" +
 	"\vDetailEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x99\x01\n" +
@@ -2833,7 +3021,7 @@ func file_comity_sharing_v1_sharing_proto_rawDescGZIP() []byte {
 }
 
 var file_comity_sharing_v1_sharing_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_comity_sharing_v1_sharing_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_comity_sharing_v1_sharing_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 var file_comity_sharing_v1_sharing_proto_goTypes = []any{
 	(Agreement_State)(0),               // 0: comity.sharing.v1.Agreement.State
 	(Direction_Way)(0),                 // 1: comity.sharing.v1.Direction.Way
@@ -2872,21 +3060,23 @@ var file_comity_sharing_v1_sharing_proto_goTypes = []any{
 	(*ListLogEntriesRequest)(nil),      // 34: comity.sharing.v1.ListLogEntriesRequest
 	(*ListLogEntriesResponse)(nil),     // 35: comity.sharing.v1.ListLogEntriesResponse
 	nil,                                // 36: comity.sharing.v1.Terms.DetailEntry
-	nil,                                // 37: comity.sharing.v1.Obligations.DetailEntry
-	nil,                                // 38: comity.sharing.v1.ExplainPolicyResponse.CoarsenedEntry
-	nil,                                // 39: comity.sharing.v1.Release.CoarsenedEntry
-	(*timestamppb.Timestamp)(nil),      // 40: google.protobuf.Timestamp
-	(*v1.Filter)(nil),                  // 41: comity.types.v1.Filter
+	(*Obligations_Dominance)(nil),      // 37: comity.sharing.v1.Obligations.Dominance
+	(*Obligations_PPercent)(nil),       // 38: comity.sharing.v1.Obligations.PPercent
+	nil,                                // 39: comity.sharing.v1.Obligations.DetailEntry
+	nil,                                // 40: comity.sharing.v1.ExplainPolicyResponse.CoarsenedEntry
+	nil,                                // 41: comity.sharing.v1.Release.CoarsenedEntry
+	(*timestamppb.Timestamp)(nil),      // 42: google.protobuf.Timestamp
+	(*v1.Filter)(nil),                  // 43: comity.types.v1.Filter
 }
 var file_comity_sharing_v1_sharing_proto_depIdxs = []int32{
-	40, // 0: comity.sharing.v1.Partner.last_contact_time:type_name -> google.protobuf.Timestamp
+	42, // 0: comity.sharing.v1.Partner.last_contact_time:type_name -> google.protobuf.Timestamp
 	36, // 1: comity.sharing.v1.Terms.detail:type_name -> comity.sharing.v1.Terms.DetailEntry
 	0,  // 2: comity.sharing.v1.Agreement.state:type_name -> comity.sharing.v1.Agreement.State
 	5,  // 3: comity.sharing.v1.Agreement.terms:type_name -> comity.sharing.v1.Terms
 	7,  // 4: comity.sharing.v1.Agreement.signatures:type_name -> comity.sharing.v1.AgreementSignature
-	40, // 5: comity.sharing.v1.Agreement.create_time:type_name -> google.protobuf.Timestamp
-	40, // 6: comity.sharing.v1.Agreement.update_time:type_name -> google.protobuf.Timestamp
-	40, // 7: comity.sharing.v1.AgreementSignature.create_time:type_name -> google.protobuf.Timestamp
+	42, // 5: comity.sharing.v1.Agreement.create_time:type_name -> google.protobuf.Timestamp
+	42, // 6: comity.sharing.v1.Agreement.update_time:type_name -> google.protobuf.Timestamp
+	42, // 7: comity.sharing.v1.AgreementSignature.create_time:type_name -> google.protobuf.Timestamp
 	4,  // 8: comity.sharing.v1.ListPartnersResponse.partners:type_name -> comity.sharing.v1.Partner
 	5,  // 9: comity.sharing.v1.CreateAgreementRequest.terms:type_name -> comity.sharing.v1.Terms
 	6,  // 10: comity.sharing.v1.CreateAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
@@ -2894,49 +3084,51 @@ var file_comity_sharing_v1_sharing_proto_depIdxs = []int32{
 	6,  // 12: comity.sharing.v1.ListAgreementsResponse.agreements:type_name -> comity.sharing.v1.Agreement
 	6,  // 13: comity.sharing.v1.SignAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
 	6,  // 14: comity.sharing.v1.TerminateAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
-	37, // 15: comity.sharing.v1.Obligations.detail:type_name -> comity.sharing.v1.Obligations.DetailEntry
-	41, // 16: comity.sharing.v1.ExplainPolicyRequest.filter:type_name -> comity.types.v1.Filter
-	20, // 17: comity.sharing.v1.ExplainPolicyResponse.reasons:type_name -> comity.sharing.v1.Reason
-	21, // 18: comity.sharing.v1.ExplainPolicyResponse.obligations:type_name -> comity.sharing.v1.Obligations
-	38, // 19: comity.sharing.v1.ExplainPolicyResponse.coarsened:type_name -> comity.sharing.v1.ExplainPolicyResponse.CoarsenedEntry
-	39, // 20: comity.sharing.v1.Release.coarsened:type_name -> comity.sharing.v1.Release.CoarsenedEntry
-	40, // 21: comity.sharing.v1.Release.create_time:type_name -> google.protobuf.Timestamp
-	24, // 22: comity.sharing.v1.ListReleasesResponse.releases:type_name -> comity.sharing.v1.Release
-	1,  // 23: comity.sharing.v1.Delivery.direction:type_name -> comity.sharing.v1.Direction.Way
-	2,  // 24: comity.sharing.v1.Delivery.state:type_name -> comity.sharing.v1.Delivery.State
-	40, // 25: comity.sharing.v1.Delivery.create_time:type_name -> google.protobuf.Timestamp
-	40, // 26: comity.sharing.v1.Delivery.receipt_time:type_name -> google.protobuf.Timestamp
-	28, // 27: comity.sharing.v1.ListDeliveriesResponse.deliveries:type_name -> comity.sharing.v1.Delivery
-	3,  // 28: comity.sharing.v1.LogEntry.kind:type_name -> comity.sharing.v1.LogEntry.Kind
-	40, // 29: comity.sharing.v1.LogEntry.create_time:type_name -> google.protobuf.Timestamp
-	33, // 30: comity.sharing.v1.ListLogEntriesResponse.entries:type_name -> comity.sharing.v1.LogEntry
-	8,  // 31: comity.sharing.v1.SharingService.ListPartners:input_type -> comity.sharing.v1.ListPartnersRequest
-	10, // 32: comity.sharing.v1.SharingService.CreateAgreement:input_type -> comity.sharing.v1.CreateAgreementRequest
-	12, // 33: comity.sharing.v1.SharingService.GetAgreement:input_type -> comity.sharing.v1.GetAgreementRequest
-	14, // 34: comity.sharing.v1.SharingService.ListAgreements:input_type -> comity.sharing.v1.ListAgreementsRequest
-	16, // 35: comity.sharing.v1.SharingService.SignAgreement:input_type -> comity.sharing.v1.SignAgreementRequest
-	18, // 36: comity.sharing.v1.SharingService.TerminateAgreement:input_type -> comity.sharing.v1.TerminateAgreementRequest
-	22, // 37: comity.sharing.v1.SharingService.ExplainPolicy:input_type -> comity.sharing.v1.ExplainPolicyRequest
-	25, // 38: comity.sharing.v1.SharingService.ListReleases:input_type -> comity.sharing.v1.ListReleasesRequest
-	29, // 39: comity.sharing.v1.SharingService.ListDeliveries:input_type -> comity.sharing.v1.ListDeliveriesRequest
-	31, // 40: comity.sharing.v1.SharingService.GetCheckpoint:input_type -> comity.sharing.v1.GetCheckpointRequest
-	34, // 41: comity.sharing.v1.SharingService.ListLogEntries:input_type -> comity.sharing.v1.ListLogEntriesRequest
-	9,  // 42: comity.sharing.v1.SharingService.ListPartners:output_type -> comity.sharing.v1.ListPartnersResponse
-	11, // 43: comity.sharing.v1.SharingService.CreateAgreement:output_type -> comity.sharing.v1.CreateAgreementResponse
-	13, // 44: comity.sharing.v1.SharingService.GetAgreement:output_type -> comity.sharing.v1.GetAgreementResponse
-	15, // 45: comity.sharing.v1.SharingService.ListAgreements:output_type -> comity.sharing.v1.ListAgreementsResponse
-	17, // 46: comity.sharing.v1.SharingService.SignAgreement:output_type -> comity.sharing.v1.SignAgreementResponse
-	19, // 47: comity.sharing.v1.SharingService.TerminateAgreement:output_type -> comity.sharing.v1.TerminateAgreementResponse
-	23, // 48: comity.sharing.v1.SharingService.ExplainPolicy:output_type -> comity.sharing.v1.ExplainPolicyResponse
-	26, // 49: comity.sharing.v1.SharingService.ListReleases:output_type -> comity.sharing.v1.ListReleasesResponse
-	30, // 50: comity.sharing.v1.SharingService.ListDeliveries:output_type -> comity.sharing.v1.ListDeliveriesResponse
-	32, // 51: comity.sharing.v1.SharingService.GetCheckpoint:output_type -> comity.sharing.v1.GetCheckpointResponse
-	35, // 52: comity.sharing.v1.SharingService.ListLogEntries:output_type -> comity.sharing.v1.ListLogEntriesResponse
-	42, // [42:53] is the sub-list for method output_type
-	31, // [31:42] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	39, // 15: comity.sharing.v1.Obligations.detail:type_name -> comity.sharing.v1.Obligations.DetailEntry
+	37, // 16: comity.sharing.v1.Obligations.dominance:type_name -> comity.sharing.v1.Obligations.Dominance
+	38, // 17: comity.sharing.v1.Obligations.p_percent:type_name -> comity.sharing.v1.Obligations.PPercent
+	43, // 18: comity.sharing.v1.ExplainPolicyRequest.filter:type_name -> comity.types.v1.Filter
+	20, // 19: comity.sharing.v1.ExplainPolicyResponse.reasons:type_name -> comity.sharing.v1.Reason
+	21, // 20: comity.sharing.v1.ExplainPolicyResponse.obligations:type_name -> comity.sharing.v1.Obligations
+	40, // 21: comity.sharing.v1.ExplainPolicyResponse.coarsened:type_name -> comity.sharing.v1.ExplainPolicyResponse.CoarsenedEntry
+	41, // 22: comity.sharing.v1.Release.coarsened:type_name -> comity.sharing.v1.Release.CoarsenedEntry
+	42, // 23: comity.sharing.v1.Release.create_time:type_name -> google.protobuf.Timestamp
+	24, // 24: comity.sharing.v1.ListReleasesResponse.releases:type_name -> comity.sharing.v1.Release
+	1,  // 25: comity.sharing.v1.Delivery.direction:type_name -> comity.sharing.v1.Direction.Way
+	2,  // 26: comity.sharing.v1.Delivery.state:type_name -> comity.sharing.v1.Delivery.State
+	42, // 27: comity.sharing.v1.Delivery.create_time:type_name -> google.protobuf.Timestamp
+	42, // 28: comity.sharing.v1.Delivery.receipt_time:type_name -> google.protobuf.Timestamp
+	28, // 29: comity.sharing.v1.ListDeliveriesResponse.deliveries:type_name -> comity.sharing.v1.Delivery
+	3,  // 30: comity.sharing.v1.LogEntry.kind:type_name -> comity.sharing.v1.LogEntry.Kind
+	42, // 31: comity.sharing.v1.LogEntry.create_time:type_name -> google.protobuf.Timestamp
+	33, // 32: comity.sharing.v1.ListLogEntriesResponse.entries:type_name -> comity.sharing.v1.LogEntry
+	8,  // 33: comity.sharing.v1.SharingService.ListPartners:input_type -> comity.sharing.v1.ListPartnersRequest
+	10, // 34: comity.sharing.v1.SharingService.CreateAgreement:input_type -> comity.sharing.v1.CreateAgreementRequest
+	12, // 35: comity.sharing.v1.SharingService.GetAgreement:input_type -> comity.sharing.v1.GetAgreementRequest
+	14, // 36: comity.sharing.v1.SharingService.ListAgreements:input_type -> comity.sharing.v1.ListAgreementsRequest
+	16, // 37: comity.sharing.v1.SharingService.SignAgreement:input_type -> comity.sharing.v1.SignAgreementRequest
+	18, // 38: comity.sharing.v1.SharingService.TerminateAgreement:input_type -> comity.sharing.v1.TerminateAgreementRequest
+	22, // 39: comity.sharing.v1.SharingService.ExplainPolicy:input_type -> comity.sharing.v1.ExplainPolicyRequest
+	25, // 40: comity.sharing.v1.SharingService.ListReleases:input_type -> comity.sharing.v1.ListReleasesRequest
+	29, // 41: comity.sharing.v1.SharingService.ListDeliveries:input_type -> comity.sharing.v1.ListDeliveriesRequest
+	31, // 42: comity.sharing.v1.SharingService.GetCheckpoint:input_type -> comity.sharing.v1.GetCheckpointRequest
+	34, // 43: comity.sharing.v1.SharingService.ListLogEntries:input_type -> comity.sharing.v1.ListLogEntriesRequest
+	9,  // 44: comity.sharing.v1.SharingService.ListPartners:output_type -> comity.sharing.v1.ListPartnersResponse
+	11, // 45: comity.sharing.v1.SharingService.CreateAgreement:output_type -> comity.sharing.v1.CreateAgreementResponse
+	13, // 46: comity.sharing.v1.SharingService.GetAgreement:output_type -> comity.sharing.v1.GetAgreementResponse
+	15, // 47: comity.sharing.v1.SharingService.ListAgreements:output_type -> comity.sharing.v1.ListAgreementsResponse
+	17, // 48: comity.sharing.v1.SharingService.SignAgreement:output_type -> comity.sharing.v1.SignAgreementResponse
+	19, // 49: comity.sharing.v1.SharingService.TerminateAgreement:output_type -> comity.sharing.v1.TerminateAgreementResponse
+	23, // 50: comity.sharing.v1.SharingService.ExplainPolicy:output_type -> comity.sharing.v1.ExplainPolicyResponse
+	26, // 51: comity.sharing.v1.SharingService.ListReleases:output_type -> comity.sharing.v1.ListReleasesResponse
+	30, // 52: comity.sharing.v1.SharingService.ListDeliveries:output_type -> comity.sharing.v1.ListDeliveriesResponse
+	32, // 53: comity.sharing.v1.SharingService.GetCheckpoint:output_type -> comity.sharing.v1.GetCheckpointResponse
+	35, // 54: comity.sharing.v1.SharingService.ListLogEntries:output_type -> comity.sharing.v1.ListLogEntriesResponse
+	44, // [44:55] is the sub-list for method output_type
+	33, // [33:44] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_comity_sharing_v1_sharing_proto_init() }
@@ -2950,7 +3142,7 @@ func file_comity_sharing_v1_sharing_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_comity_sharing_v1_sharing_proto_rawDesc), len(file_comity_sharing_v1_sharing_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   36,
+			NumMessages:   38,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
