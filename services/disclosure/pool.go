@@ -245,12 +245,36 @@ func (s *pattern) confidants(v int32) []int32 {
 			return nil
 		}
 	}
-	// A point that moves the suspect and not v breaks the proportion too.
-	return slices.DeleteFunc(suspects, func(u int32) bool {
-		return slices.ContainsFunc(s.of[u], func(f share) bool {
-			return s.alive[f.point] && s.points[f.point].at(v) == 0
-		})
-	})
+	return suspects
+}
+
+// middle returns the point half way between two: what is between possible points is possible. It reports false where its
+// moves are no multiples of 1/scale.
+func middle(f, g *point) (point, bool) {
+	var m point
+	for i, j := 0, 0; i < len(f.class) || j < len(g.class); {
+		var class int32
+		var move int64
+		switch {
+		case j == len(g.class) || i < len(f.class) && f.class[i] < g.class[j]:
+			class, move = f.class[i], f.move[i]
+			i++
+		case i == len(f.class) || g.class[j] < f.class[i]:
+			class, move = g.class[j], g.move[j]
+			j++
+		default:
+			class, move = f.class[i], f.move[i]+g.move[j]
+			i++
+			j++
+		}
+		if move%2 != 0 {
+			return m, false
+		}
+		if move != 0 {
+			m.class, m.move = append(m.class, class), append(m.move, move/2)
+		}
+	}
+	return m, true
 }
 
 // proportional reports whether a is to b as c is to d.

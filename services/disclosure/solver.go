@@ -215,10 +215,36 @@ func (s *solver) keepSecret(v int32, parts []reach, skip func(class int32) bool)
 		if len(suspects) == 0 {
 			return true
 		}
-		if !s.moveWithout(suspects[0], v, parts, skip) {
+		if !s.blend(suspects[0], v) && !s.moveWithout(suspects[0], v, parts, skip) {
 			return false
 		}
 	}
+}
+
+// blend adds the middle between a point that moves u and v and one that moves u and not v, where there are both.
+func (s *solver) blend(u, v int32) bool {
+	var both, one *point
+	for _, f := range s.of[u] {
+		if !s.alive[f.point] {
+			continue
+		}
+		p := &s.points[f.point]
+		best := &one
+		if p.at(v) != 0 {
+			best = &both
+		}
+		if *best == nil || len(p.class) < len((*best).class) {
+			*best = p
+		}
+	}
+	if both == nil || one == nil {
+		return false
+	}
+	f, ok := middle(both, one)
+	if ok {
+		s.add(f)
+	}
+	return ok
 }
 
 // moveWithout adds a point that moves v and leaves u as it is.
