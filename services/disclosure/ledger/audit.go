@@ -20,6 +20,9 @@ type audit struct {
 	learn   bool // what can no longer be protected is noted, not refused
 	exposed []string
 	cuts    []cut
+
+	suspected []ID // whose protection was looked at
+	still     ID   // is not moved by points that are sought; 0: none is held so
 }
 
 // cut is a cell that the audit withheld, and what for.
@@ -49,11 +52,11 @@ func (a *audit) run(ctx context.Context) error {
 		cell := a.unknowns[c.unknown]
 		a.verdict.Cuts = append(a.verdict.Cuts, Cut{Key: cell.Cell, Value: cell.Value, Protected: a.unknowns[c.protected].Cell})
 	}
-	return a.verify(suspects)
+	return a.verify(ctx, suspects)
 }
 
 // suspects returns the protected unknowns whose protection the release may have broken, or asks for: its own, those that
-// need more width, and those of points that no longer hold. The ones that need most come first.
+// need more width, and those that points protected which no longer hold. The ones that need most come first.
 func (a *audit) suspects(ctx context.Context) ([]ID, error) {
 	touched := maps.Clone(a.weaker)
 	for _, k := range a.added {
@@ -66,17 +69,23 @@ func (a *audit) suspects(ctx context.Context) ([]ID, error) {
 	if err := a.loadPoints(ctx, slices.Sorted(maps.Keys(touched))); err != nil {
 		return nil, err
 	}
+	var dead []int
+	for k := range a.points {
+		if !a.alive[k] {
+			dead = append(dead, k)
+		}
+	}
+	shaken, err := a.shaken(ctx, dead, slices.Sorted(maps.Keys(a.lonelier)))
+	if err != nil {
+		return nil, err
+	}
 	set := maps.Clone(a.needier)
+	for _, u := range shaken {
+		set[u] = true
+	}
 	for _, u := range a.cells {
 		if a.fresh(u) {
 			set[u] = true
-		}
-	}
-	for k, p := range a.points {
-		if !a.alive[k] {
-			for _, u := range p.Unknowns {
-				set[u] = true
-			}
 		}
 	}
 	maps.DeleteFunc(set, func(u ID, _ bool) bool { return a.unknowns[u].need() == 0 })
@@ -124,36 +133,40 @@ func pointOf(moves map[ID]int64) Point {
 
 // prove seeks points for the suspects that have too few, and withholds more where there are none.
 func (a *audit) prove(ctx context.Context, suspects []ID) error {
-	failing := slices.DeleteFunc(slices.Clone(suspects), a.wide)
+	a.suspected = suspects
+	var failing []ID
+	for _, u := range suspects {
+		ok, err := a.protected(ctx, u)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			failing = append(failing, u)
+		}
+	}
 	if len(failing) == 0 {
 		return nil
 	}
 	if err := a.loadLines(ctx, failing); err != nil {
 		return err
 	}
-	determined, err := a.determined()
+	ties, err := a.ties()
 	if err != nil {
 		return err
 	}
 	for _, u := range failing {
-		if a.wide(u) {
+		ok, err := a.protected(ctx, u)
+		if err != nil {
+			return err
+		}
+		if ok {
 			continue
 		}
 		a.verdict.Sought++
-		if !determined[u] {
-			if ok, err := a.seek(ctx, u, inside); err != nil || ok {
-				if err != nil {
-					return err
-				}
-				continue
-			}
-		}
-		ok, err := a.seek(ctx, u, beyond)
-		if err == nil && !ok {
-			ok, err = a.lift(ctx, u)
-		}
-		if err == nil && !ok {
-			ok, err = a.seek(ctx, u, afar)
+		tie, read := ties[u]
+		ok, err = a.widen(ctx, u, read && tie == 0)
+		if err == nil && ok {
+			ok, err = a.conceal(ctx, u, inside, beyond, afar)
 		}
 		switch {
 		case err != nil:
@@ -170,6 +183,26 @@ func (a *audit) prove(ctx context.Context, suspects []ID) error {
 		}
 	}
 	return nil
+}
+
+// widen seeks points that make the interval of u as wide as it has to be: among what is withheld, unless u follows from
+// the rest, then among what can be withheld too.
+func (a *audit) widen(ctx context.Context, u ID, determined bool) (bool, error) {
+	if a.wide(u) {
+		return true, nil
+	}
+	if !determined {
+		if ok, err := a.seek(ctx, u, inside); err != nil || ok {
+			return ok, err
+		}
+	}
+	if ok, err := a.seek(ctx, u, beyond); err != nil || ok {
+		return ok, err
+	}
+	if ok, err := a.lift(ctx, u); err != nil || ok {
+		return ok, err
+	}
+	return a.seek(ctx, u, afar)
 }
 
 func (a *audit) spent() bool { return a.verdict.Iterations >= a.options.Iterations }
@@ -204,53 +237,80 @@ func (a *audit) restore(ctx context.Context, u ID) (bool, error) {
 	}
 	cell := &a.draft.Cells[a.cellOf[u]]
 	cell.Status, a.unknowns[u].Open = disclosure.Published, false
-	for _, k := range dead {
-		for _, p := range a.points[k].Unknowns {
-			if a.wide(p) {
-				continue
+	shaken, err := a.shaken(ctx, dead, nil)
+	if err != nil {
+		return false, err
+	}
+	for _, p := range shaken {
+		ok := a.wide(p)
+		if !ok {
+			ok, err = a.seek(ctx, p, within)
+		}
+		if err == nil && ok {
+			ok, err = a.conceal(ctx, p, within)
+		}
+		if err != nil {
+			return false, err
+		}
+		if !ok {
+			for _, k := range dead {
+				a.alive[k] = true
 			}
-			ok, err := a.seek(ctx, p, within)
-			if err != nil {
-				return false, err
-			}
-			if !ok {
-				for _, k := range dead {
-					a.alive[k] = true
-				}
-				cell.Status, a.unknowns[u].Open = disclosure.Secondary, true
-				return false, nil
-			}
+			cell.Status, a.unknowns[u].Open = disclosure.Secondary, true
+			return false, nil
 		}
 	}
 	return true, nil
 }
 
-// verify is the last look: every suspect is proved, and no protected unknown follows from the lines that were read.
-func (a *audit) verify(suspects []ID) error {
+// verify is the last look: every suspect is proved, and no protected unknown follows from the lines that were read, nor
+// from them and an unknown that somebody is alone in.
+func (a *audit) verify(ctx context.Context, suspects []ID) error {
 	for k := range a.points {
 		if a.alive[k] && !a.valid(&a.points[k]) {
 			return fmt.Errorf("point %d of a ledger does not hold", a.points[k].ID)
 		}
 	}
 	for _, u := range suspects {
-		if !a.wide(u) {
+		ok, err := a.protected(ctx, u)
+		if err != nil {
+			return err
+		}
+		if !ok {
 			return refuse(Unproved, a.unknowns[u].Cell, "the cell would not stay hidden")
 		}
 	}
-	determined, err := a.determined()
+	ties, err := a.ties()
 	if err != nil {
 		return err
 	}
-	for _, u := range slices.Sorted(maps.Keys(determined)) {
-		if a.unknowns[u].need() > 0 {
+	alone := map[int][]ID{}
+	for u, tie := range ties {
+		if a.unknowns[u].Single && tie != 0 {
+			alone[tie] = append(alone[tie], u)
+		}
+	}
+	for _, u := range slices.Sorted(maps.Keys(ties)) {
+		if a.unknowns[u].need() == 0 {
+			continue
+		}
+		if ties[u] == 0 {
 			return refuse(Unproved, a.unknowns[u].Cell, "the cell could be computed")
+		}
+		others, err := a.others(ctx, u, alone[ties[u]])
+		if err != nil {
+			return err
+		}
+		if len(others) > 0 {
+			return refuse(Unproved, a.unknowns[u].Cell, "somebody who is alone in another cell could compute it")
 		}
 	}
 	return nil
 }
 
-// determined returns the open unknowns that follow from the lines that were read.
-func (a *audit) determined() (map[ID]bool, error) {
+// ties returns for each open unknown of the lines that were read which unknowns it gives away, and they it: those of one
+// number. 0 is for those that follow from the lines.
+func (a *audit) ties() (map[ID]int, error) {
 	var ids []ID
 	number := map[ID]int{}
 	s := &linear.System{}
@@ -277,13 +337,13 @@ func (a *audit) determined() (map[ID]bool, error) {
 	for i := range all {
 		all[i] = i
 	}
-	found, err := s.Determined(all, a.options.Random)
+	found, err := s.Ties(all, a.options.Random)
 	if err != nil {
 		return nil, err
 	}
-	determined := make(map[ID]bool, len(found))
-	for _, i := range found {
-		determined[ids[i]] = true
+	ties := make(map[ID]int, len(found))
+	for i, tie := range found {
+		ties[ids[i]] = tie
 	}
-	return determined, nil
+	return ties, nil
 }

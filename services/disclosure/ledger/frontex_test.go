@@ -120,7 +120,7 @@ func (d detections) release(t testing.TB, period string, revision int64, rules d
 	table := &disclosure.Table{}
 	for i, id := range []string{"ROUTE", "TYPE", "NAT"} {
 		codes := []disclosure.Code{{Code: "T"}}
-		for _, code := range slices.Sorted(mapKeys(seen[i])) {
+		for _, code := range slices.Sorted(maps.Keys(seen[i])) {
 			codes = append(codes, disclosure.Code{Code: code, Parent: "T"})
 		}
 		table.Dimensions = append(table.Dimensions, disclosure.Dimension{ID: id, Codes: codes})
@@ -244,7 +244,7 @@ func TestAdmit_takes_releases_with_their_revisions(t *testing.T) {
 	} {
 		d := readDetections(t, shared(t, "data/vintages/"+name+".csv.gz"))
 		var months tally
-		for _, at := range slices.Sorted(mapKeys(d)) {
+		for _, at := range slices.Sorted(maps.Keys(d)) {
 			if at >= "2023" {
 				months.admit(t, d.release(t, at, int64(i+1), rules), stack)
 			}

@@ -17,6 +17,9 @@
 // that only its equations over withheld unknowns of before need a look: where one breaks a point, another is sought among
 // the cells around. What was released stays as it is; if there is no such point the new release is cut back.
 //
+// Who is alone in a cell knows it. So that nobody can take his own figure off another, the points of a protected unknown
+// also show that it moves in other proportions than each unknown of one contributor.
+//
 // Suppression on its own is decided per table by the package above; this one decides what tables give away together:
 // months and their years, revisions, areas that overlap, totals that were published elsewhere, partners of one tier, and
 // figures that a partner knows because it reported them itself.
@@ -37,6 +40,7 @@ type Cell struct {
 	Status disclosure.Status // whether it is withheld: Primary or Secondary
 	Width  int64             // of a withheld cell: how wide its interval must be; 0: it needs no protection of its own
 	Known  bool              // the audience has it from elsewhere, whatever its status: it reported the figure itself
+	Single bool              // it has one contributor, who knows it; one of 1 has in any case
 }
 
 // open reports whether the audience does not see the cell.
@@ -158,17 +162,18 @@ func admit(ctx context.Context, stacks []Stack, release Release, o Options, lear
 			return nil, nil, err
 		}
 	}
-	for _, v := range views {
-		a := &audit{view: v, draft: r, options: o, verdict: verdict, learn: learn}
-		if err := a.run(ctx); err != nil {
+	audits := make([]*audit, len(views))
+	for i, v := range views {
+		audits[i] = &audit{view: v, draft: r, options: o, verdict: verdict, learn: learn}
+		if err := audits[i].run(ctx); err != nil {
 			return nil, nil, err
 		}
-		exposed = append(exposed, a.exposed...)
+		exposed = append(exposed, audits[i].exposed...)
 	}
 	verdict.Release = r.Release
-	for _, v := range views {
-		v.open(r)
-		verdict.Increments = append(verdict.Increments, v.increment(r))
+	for _, a := range audits {
+		a.open(r)
+		verdict.Increments = append(verdict.Increments, a.increment())
 	}
 	return verdict, exposed, nil
 }

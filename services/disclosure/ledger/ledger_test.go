@@ -2,13 +2,16 @@ package ledger_test
 
 import (
 	"errors"
+	"maps"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/comity-federation/comity/services/disclosure"
 	"github.com/comity-federation/comity/services/disclosure/ledger"
+	"github.com/comity-federation/comity/services/disclosure/ledger/ledgertest"
 )
 
 func options() ledger.Options {
@@ -36,90 +39,38 @@ func TestAdmit_reveals_nothing_in_any_sequence_of_releases(t *testing.T) {
 	if os.Getenv("COMITY_LONG") != "" {
 		runs = 1000
 	}
-	var released, refused, cells, cut, protected int
+	var n ledgertest.Tally
 	for seed := range runs {
-		r := rand.New(rand.NewPCG(uint64(seed), 1))
-		months := []int{0, 1, 2}
-		w := newWorld(r, len(months), 2+r.IntN(3), 2+r.IntN(4))
-		stack := ledger.NewMemory()
-		give := func(release ledger.Release) {
-			verdict, ok := admit(t, release, stack)
-			if !ok {
-				refused++
-				return
-			}
-			released++
-			cells += len(release.Cells)
-			cut += len(verdict.Cuts)
-			w.show(verdict.Release)
-		}
-		for range 4 + r.IntN(6) {
-			m := r.IntN(len(months))
-			switch r.IntN(6) {
-			case 0, 1:
-				give(w.release(t, month(m), []int{m}))
-			case 2:
-				for _, m := range months {
-					give(w.release(t, month(m), []int{m}))
-				}
-				release, ok := w.release(t, "2024", months), true
-				for _, m := range months {
-					found, err := stack.Cells(t.Context(), []string{key(month(m), "T", "T")})
-					if err != nil {
-						t.Fatal(err)
-					}
-					ok = ok && len(found) > 0
-				}
-				if ok && len(release.Cells) > 0 {
-					give(w.year(t, "2024", months))
-				}
-			case 3:
-				w.revise(r, m)
-				give(w.release(t, month(m), []int{m}))
-			case 4:
-				groups := map[string][]int{"AB": {0, 1}, "T": nil}
-				for p := range w.places {
-					groups["T"] = append(groups["T"], p)
-				}
-				if w.places > 2 {
-					groups["BC"] = []int{1, 2}
-				}
-				give(w.group(month(m), m, groups))
-			case 5:
-				release := w.release(t, month(m), []int{m})
-				release.Cells[r.IntN(len(release.Cells))].Known = true
-				give(release)
-			}
-		}
-		protected += len(w.reader.width)
-		if findings := w.reader.findings(t); len(findings) > 0 {
-			t.Errorf("seed %d:\n%s", seed, strings.Join(findings, "\n"))
-		}
+		n.Add(ledgertest.Play(t, ledgertest.InMemory(), uint64(seed))) //nolint:gosec // not negative
 	}
-	t.Logf("%d released, %d refused, %d of %d cells cut, %d protected", released, refused, cut, cells, protected)
-	if protected == 0 || cut == 0 || released < 5*refused {
+	t.Logf("%d released, %d refused, %d of %d cells cut, %d protected, %d exposed", n.Released, n.Refused, n.Cut, n.Cells, n.Protected, n.Exposed)
+	if n.Protected == 0 || n.Cut == 0 || n.Released < 5*n.Refused {
 		t.Error("the worlds are too dull to show anything")
 	}
 }
 
 func TestReader_finds_what_tables_give_away_without_a_ledger(t *testing.T) {
-	found := 0
+	all, alone := 0, 0
 	for seed := range 20 {
 		r := rand.New(rand.NewPCG(uint64(seed), 2))
-		w := newWorld(r, 2, 3, 3)
+		w := ledgertest.New(r, 2, 3, 3)
+		reader := ledgertest.NewReader(ledgertest.NewArchive())
 		for range 4 {
 			m := r.IntN(2)
-			release := w.release(t, month(m), []int{m})
-			verdict, ok := admit(t, release, ledger.NewMemory()) // each alone
-			if ok {
-				w.show(verdict.Release)
+			if verdict, ok := admit(t, w.Table(t, ledgertest.Month(m), true), ledger.NewMemory()); ok { // each alone
+				reader.Show(verdict.Release)
 			}
-			w.revise(r, m)
+			w.Revise(r, m)
 		}
-		found += len(w.reader.findings(t))
+		for _, finding := range reader.Findings(t) {
+			all++
+			if strings.Contains(finding, "alone") {
+				alone++
+			}
+		}
 	}
-	if found == 0 {
-		t.Error("the reader finds nothing, so that its silence means nothing")
+	if alone == 0 || all == alone {
+		t.Errorf("the reader finds %d things, %d of them for who is alone in a cell, so that its silence means little", all, alone)
 	}
 }
 
@@ -233,6 +184,89 @@ func TestAdmit_refuses_what_says_other_than_before(t *testing.T) {
 	}
 }
 
+func TestAdmit_keeps_who_is_alone_from_computing_others(t *testing.T) {
+	pair := func(key string, revision int64, parts map[string]int64) ledger.Release {
+		r := ledger.Release{ID: key, Revision: revision, Ceiling: 100}
+		e := ledger.Equation{Total: key}
+		var sum int64
+		for _, part := range slices.Sorted(maps.Keys(parts)) {
+			c := ledger.Cell{Key: part, Value: parts[part], Status: disclosure.Published}
+			if c.Value < 3 {
+				c.Status, c.Width = disclosure.Primary, 1
+			}
+			r.Cells = append(r.Cells, c)
+			e.Parts = append(e.Parts, part)
+			sum += c.Value
+		}
+		r.Cells = append(r.Cells, ledger.Cell{Key: key, Value: sum, Status: disclosure.Published})
+		r.Equations = []ledger.Equation{e}
+		return r
+	}
+	t.Run("of one release", func(t *testing.T) {
+		verdict, ok := admit(t, pair("T", 1, map[string]int64{"a": 1, "b": 2, "c": 30, "d": 40}), ledger.NewMemory())
+		if !ok || statuses(verdict.Release) != "RREUU" {
+			t.Errorf("got %+v, %v", verdict, ok)
+		}
+	})
+	t.Run("of two releases", func(t *testing.T) {
+		stack := ledger.NewMemory()
+		if _, ok := admit(t, pair("T", 1, map[string]int64{"b": 2, "c": 2, "d": 40}), stack); !ok {
+			t.Fatal("refused")
+		}
+		verdict, ok := admit(t, pair("U", 1, map[string]int64{"a": 1, "b": 2, "e": 30}), stack)
+		if !ok || statuses(verdict.Release) != "RREU" {
+			t.Errorf("got %+v, %v", verdict, ok)
+		}
+	})
+	t.Run("unless it is the same figure", func(t *testing.T) {
+		release := pair("year", 1, map[string]int64{"may": 1, "june": 0})
+		release.Cells[2].Status, release.Cells[2].Width = disclosure.Primary, 1
+		release.Cells[0].Status = disclosure.Empty
+		if verdict, ok := admit(t, release, ledger.NewMemory()); !ok || len(verdict.Cuts) > 0 {
+			t.Errorf("got %+v, %v", verdict, ok)
+		}
+	})
+	t.Run("who has it by his contributions", func(t *testing.T) {
+		release := pair("T", 1, map[string]int64{"a": 2, "b": 2, "c": 30})
+		if verdict, ok := admit(t, release, ledger.NewMemory()); !ok || len(verdict.Cuts) > 0 {
+			t.Errorf("got %+v, %v", verdict, ok)
+		}
+		release.Cells[0].Single = true
+		if verdict, ok := admit(t, release, ledger.NewMemory()); !ok || statuses(verdict.Release) != "RREU" {
+			t.Errorf("got %+v, %v", verdict, ok)
+		}
+	})
+}
+
+func TestRecall_tells_shown_figures_from_refused_ones(t *testing.T) {
+	one, two := ledger.NewMemory(), ledger.NewMemory()
+	first := simple(3)
+	first.Cells[2].Status = disclosure.Secondary
+	if _, ok := admit(t, first, one); !ok {
+		t.Fatal("refused")
+	}
+	if _, ok := admit(t, ledger.Release{Revision: 3, Ceiling: 100, Cells: []ledger.Cell{
+		{Key: "b", Value: 18, Status: disclosure.Published}, {Key: "x", Value: 5, Status: disclosure.Published},
+	}}, two); !ok {
+		t.Fatal("refused")
+	}
+	for _, c := range []struct {
+		revision int64
+		want     []ledger.Seen
+	}{
+		{2, []ledger.Seen{ledger.New, ledger.New, ledger.New, ledger.New, ledger.New}}, // nobody was told of it then
+		{3, []ledger.Seen{ledger.Shown, ledger.Refused, ledger.Refused, ledger.New, ledger.Shown}},
+		{9, []ledger.Seen{ledger.Shown, ledger.Refused, ledger.Refused, ledger.New, ledger.Shown}},
+	} {
+		seen, err := ledger.Recall(t.Context(), []ledger.Reader{one, two}, c.revision, []ledger.Cell{
+			{Key: "T", Value: 100}, {Key: "a", Value: 2}, {Key: "b", Value: 18}, {Key: "c", Value: 21}, {Key: "x", Value: 5},
+		})
+		if err != nil || !slices.Equal(seen, c.want) {
+			t.Errorf("in revision %d: got %v, %v", c.revision, seen, err)
+		}
+	}
+}
+
 func TestAdmit_refuses_what_nothing_can_protect(t *testing.T) {
 	stack := ledger.NewMemory()
 	if _, ok := admit(t, simple(1), stack); !ok {
@@ -256,8 +290,8 @@ func TestAdmit_refuses_when_its_budget_is_used_up(t *testing.T) {
 	o := options()
 	o.Iterations = 1
 	r := rand.New(rand.NewPCG(1, 1))
-	w := newWorld(r, 1, 5, 9)
-	if got := refusal(t, w.release(t, month(0), []int{0}), o, ledger.NewMemory()); got != ledger.Exhausted {
+	w := ledgertest.New(r, 1, 5, 9)
+	if got := refusal(t, w.Table(t, ledgertest.Month(0), true), o, ledger.NewMemory()); got != ledger.Exhausted {
 		t.Errorf("got %q", got)
 	}
 }

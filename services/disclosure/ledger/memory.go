@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -22,6 +23,24 @@ func NewMemory() *Memory {
 		next: 1, cells: map[string][]ID{}, unknowns: map[ID]Unknown{},
 		lines: map[ID][]Line{}, points: map[ID][]*Point{}, byID: map[ID]*Point{},
 	}
+}
+
+// Clone returns another stack of the same content, as that of an audience which begins with what is published.
+func (m *Memory) Clone() *Memory {
+	c := NewMemory()
+	c.next = m.next
+	for key, ids := range m.cells {
+		c.cells[key] = slices.Clone(ids)
+	}
+	maps.Copy(c.unknowns, m.unknowns)
+	for u, lines := range m.lines {
+		c.lines[u] = slices.Clone(lines)
+	}
+	for u, points := range m.points {
+		c.points[u] = slices.Clone(points)
+	}
+	maps.Copy(c.byID, m.byID)
+	return c
 }
 
 // Next implements [Stack].

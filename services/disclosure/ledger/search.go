@@ -89,10 +89,7 @@ func (a *audit) lift(ctx context.Context, u ID) (bool, error) {
 			if moves == nil {
 				continue
 			}
-			o := option{moves: moves, cost: 1}
-			for x := range moves {
-				o.cost += a.cost(x)
-			}
+			o := option{moves: moves, cost: 1 + a.costs(moves)}
 			// The cheapest for how much it widens.
 			if best.moves == nil || float64(o.cost)*a.widens(u, best.moves[u]) < float64(best.cost)*a.widens(u, moves[u]) {
 				best = o
@@ -164,7 +161,9 @@ func (a *audit) lifted(p *Point) map[ID]int64 {
 // near returns unknowns around u whose lines were all read: along lines, of each the ones that are withheld already and
 // then those that are cheapest to withhold, and such as lie where these lines cross.
 func (a *audit) near(ctx context.Context, u ID, s size, further bool) ([]ID, error) {
-	movable := func(x ID) bool { return a.unknowns[x].Open || further && a.candidate(a.draft, x) }
+	movable := func(x ID) bool {
+		return x != a.still && (a.unknowns[x].Open || further && a.candidate(a.draft, x))
+	}
 	taken, crossed := map[ID]bool{u: true}, map[int]bool{}
 	near, front := []ID{u}, []ID{u}
 	for len(front) > 0 && len(near) < s.all {
@@ -225,6 +224,15 @@ func (a *audit) cost(u ID) int64 {
 	return 0
 }
 
+// costs returns what a point costs.
+func (a *audit) costs(moves map[ID]int64) int64 {
+	var sum int64
+	for x := range moves {
+		sum += a.cost(x)
+	}
+	return sum
+}
+
 // move looks for points that move u up and down, within the unknowns of near. Of two that each suffice it takes the one
 // that withholds less.
 func (a *audit) move(ctx context.Context, u ID, near []ID, steps int) error {
@@ -247,10 +255,7 @@ func (a *audit) move(ctx context.Context, u ID, near []ID, steps int) error {
 		if moves == nil {
 			continue
 		}
-		var cost int64
-		for x := range moves {
-			cost += a.cost(x)
-		}
+		cost := a.costs(moves)
 		full := a.suffices(u, moves[u])
 		switch {
 		case full && suffices:

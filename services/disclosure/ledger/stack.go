@@ -18,6 +18,7 @@ type Unknown struct {
 	Ceiling  int64 // the audience knows that the count is no larger
 	Open     bool  // the audience was not told the value
 	Width    int64 // of an open one: how wide its interval must stay; 0: it only protects others
+	Single   bool  // it has one contributor, who knows it
 	Exposed  bool  // the audience can compute it, or nearly, out of what it has from elsewhere
 }
 

@@ -13,7 +13,7 @@ func FromTable(t *disclosure.Table, rules disclosure.Rules, revision int64, name
 	}
 	r := Release{Revision: revision, Ceiling: t.GrandTotal(), Cells: make([]Cell, len(t.Cells))}
 	for i, c := range t.Cells {
-		r.Cells[i] = Cell{Key: name(c), Value: c.Value, Status: c.Status}
+		r.Cells[i] = Cell{Key: name(c), Value: c.Value, Status: c.Status, Single: len(c.Contributions) == 1}
 		if c.Status == disclosure.Primary {
 			r.Cells[i].Width = rules.Width(c.Value)
 		}

@@ -23,6 +23,7 @@ type view struct {
 	changed  map[ID]bool // unknowns of before that the release says more about
 	weaker   map[ID]bool // of them, those that can move less
 	needier  map[ID]bool // of them, those that need more width
+	lonelier map[ID]bool // of them, those of which the stack did not know that they have one contributor
 
 	lines    []Line
 	through  map[ID][]int // the lines that were read of each unknown
@@ -44,7 +45,7 @@ func newView(ctx context.Context, stack Stack, r *draft) (*view, error) {
 	v := &view{
 		stack: stack, revision: r.Revision, first: first, next: first, history: map[string]Unknown{},
 		cells: make([]ID, len(r.Cells)), cellOf: map[ID]int{}, unknowns: map[ID]*Unknown{},
-		changed: map[ID]bool{}, weaker: map[ID]bool{}, needier: map[ID]bool{},
+		changed: map[ID]bool{}, weaker: map[ID]bool{}, needier: map[ID]bool{}, lonelier: map[ID]bool{},
 		through: map[ID][]int{}, known: map[string]bool{}, lined: map[ID]bool{},
 		of: map[ID][]int{}, pointed: map[ID]bool{}, haspoint: map[ID]bool{},
 	}
@@ -117,7 +118,7 @@ func (v *view) enter(ctx context.Context, r *draft) error {
 	for i, c := range r.Cells {
 		id := v.cells[i]
 		if v.fresh(id) {
-			u := &Unknown{ID: id, Cell: c.Key, Revision: r.Revision, Value: c.Value, Ceiling: r.Ceiling, Open: c.open()}
+			u := &Unknown{ID: id, Cell: c.Key, Revision: r.Revision, Value: c.Value, Ceiling: r.Ceiling, Open: c.open(), Single: c.Single || c.Value == 1}
 			if u.Open {
 				u.Width = c.Width
 			}
@@ -154,6 +155,10 @@ func (v *view) change(u *Unknown, c Cell, ceiling int64) {
 	case c.Width > u.Width:
 		u.Width = c.Width
 		v.changed[u.ID], v.needier[u.ID] = true, true
+	}
+	if c.Single && !u.Single {
+		u.Single = true
+		v.changed[u.ID], v.lonelier[u.ID] = true, true
 	}
 	if ceiling < u.Ceiling {
 		u.Ceiling = ceiling
@@ -461,59 +466,4 @@ func (v *view) open(r *draft) {
 			u.Open, u.Width = true, c.Width
 		}
 	}
-}
-
-// increment returns what the release adds to the stack. Of the points found it keeps those that prove something.
-func (v *view) increment(r *draft) Increment {
-	i := Increment{Release: r.ID, Revision: r.Revision, First: v.first}
-	for _, id := range v.cells {
-		if v.fresh(id) {
-			i.Unknowns = append(i.Unknowns, *v.unknowns[id])
-		}
-	}
-	for _, id := range slices.Sorted(maps.Keys(v.changed)) {
-		i.Changed = append(i.Changed, *v.unknowns[id])
-	}
-	for _, k := range v.added {
-		i.Lines = append(i.Lines, v.lines[k])
-	}
-	for k, p := range v.points {
-		switch {
-		case p.ID != 0 && !v.alive[k]:
-			i.Dead = append(i.Dead, p.ID)
-		case p.ID == 0 && v.alive[k] && v.proves(k):
-			p.ID = v.next
-			v.next++
-			i.Points = append(i.Points, p)
-		}
-	}
-	i.Next = v.next
-	return i
-}
-
-// proves reports whether a point is the first that moves a protected unknown as far as it does.
-func (v *view) proves(k int) bool {
-	return slices.ContainsFunc(v.points[k].Unknowns, func(u ID) bool {
-		if v.unknowns[u].need() == 0 {
-			return false
-		}
-		low, high := v.extremes(u)
-		for _, other := range v.of[u] {
-			if !v.alive[other] {
-				continue
-			}
-			if move := v.points[other].at(u); move < 0 && move == low || move > 0 && move == high {
-				if other == k {
-					return true
-				}
-				if move == low {
-					low = 1 // no point moves so far as is left
-				}
-				if move == high {
-					high = -1
-				}
-			}
-		}
-		return false
-	})
 }

@@ -80,7 +80,7 @@ const whose = `(SELECT id FROM ledger WHERE audience IN ($1, '` + sharing.Public
 // Cells returns all unknowns that are revisions of the cells.
 func (s seen) Cells(ctx context.Context, keys []string) ([]ledger.Unknown, error) {
 	return unknowns(ctx, s.db, `
-		SELECT id, cell, revision, value, ceiling, open, width, exposed
+		SELECT id, cell, revision, value, ceiling, open, width, single, exposed
 		FROM ledger_unknown
 		WHERE ledger = `+whose+` AND cell = ANY ($2::text[])`, s.audience, keys)
 }
@@ -88,7 +88,7 @@ func (s seen) Cells(ctx context.Context, keys []string) ([]ledger.Unknown, error
 // Unknowns returns unknowns by their ids.
 func (s seen) Unknowns(ctx context.Context, ids []ledger.ID) ([]ledger.Unknown, error) {
 	return unknowns(ctx, s.db, `
-		SELECT id, cell, revision, value, ceiling, open, width, exposed
+		SELECT id, cell, revision, value, ceiling, open, width, single, exposed
 		FROM ledger_unknown
 		WHERE ledger = `+whose+` AND id = ANY ($2::bigint[])`, s.audience, ids)
 }
@@ -184,7 +184,7 @@ func (s stack) begin(ctx context.Context) error {
 // ledgerTables are the columns of the tables that a ledger is kept in, without that of the ledger.
 var ledgerTables = map[string]string{
 	"ledger_release": "first, next, release, revision, create_time",
-	"ledger_unknown": "id, cell, revision, value, ceiling, open, width, exposed",
+	"ledger_unknown": "id, cell, revision, value, ceiling, open, width, single, exposed",
 	"ledger_line":    "id, total, parts",
 	"ledger_term":    "unknown, line",
 	"ledger_point":   "id, unknowns, moves",
@@ -237,8 +237,8 @@ func (s stack) Append(ctx context.Context, i ledger.Increment) error {
 	}
 	pair := func(p [2]ledger.ID) []any { return []any{s.number, p[0], p[1]} }
 	err = add(ctx, s.tx, "ledger_unknown", i.Unknowns, func(u ledger.Unknown) []any {
-		return []any{s.number, u.ID, u.Cell, u.Revision, u.Value, u.Ceiling, u.Open, u.Width, u.Exposed}
-	}, "ledger", "id", "cell", "revision", "value", "ceiling", "open", "width", "exposed")
+		return []any{s.number, u.ID, u.Cell, u.Revision, u.Value, u.Ceiling, u.Open, u.Width, u.Single, u.Exposed}
+	}, "ledger", "id", "cell", "revision", "value", "ceiling", "open", "width", "single", "exposed")
 	if err != nil {
 		return err
 	}
@@ -264,18 +264,21 @@ func (s stack) Append(ctx context.Context, i ledger.Increment) error {
 func (s stack) change(ctx context.Context, i ledger.Increment) error {
 	if len(i.Changed) > 0 {
 		var ids, ceilings, widths []int64
-		var open, exposed []bool
+		var open, single, exposed []bool
 		for _, u := range i.Changed {
 			ids, ceilings, widths = append(ids, int64(u.ID)), append(ceilings, u.Ceiling), append(widths, u.Width)
-			open, exposed = append(open, u.Open), append(exposed, u.Exposed)
+			open, single, exposed = append(open, u.Open), append(single, u.Single), append(exposed, u.Exposed)
 		}
 		_, err := s.tx.Exec(ctx, `
 			UPDATE ledger_unknown u
-			SET ceiling = c.ceiling, open = c.open, width = c.width, exposed = c.exposed
-			FROM unnest(@ids::bigint[], @ceilings::bigint[], @open::boolean[], @widths::bigint[], @exposed::boolean[])
-				AS c (id, ceiling, open, width, exposed)
+			SET ceiling = c.ceiling, open = c.open, width = c.width, single = c.single, exposed = c.exposed
+			FROM unnest(@ids::bigint[], @ceilings::bigint[], @open::boolean[], @widths::bigint[], @single::boolean[], @exposed::boolean[])
+				AS c (id, ceiling, open, width, single, exposed)
 			WHERE u.ledger = @ledger AND u.id = c.id`,
-			pgx.NamedArgs{"ledger": s.number, "ids": ids, "ceilings": ceilings, "open": open, "widths": widths, "exposed": exposed})
+			pgx.NamedArgs{
+				"ledger": s.number, "ids": ids, "ceilings": ceilings, "open": open, "widths": widths,
+				"single": single, "exposed": exposed,
+			})
 		if err != nil {
 			return err
 		}

@@ -2,13 +2,17 @@ package postgres_test
 
 import (
 	"context"
+	"errors"
+	"os"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/comity-federation/comity/services/disclosure"
 	"github.com/comity-federation/comity/services/disclosure/ledger"
+	"github.com/comity-federation/comity/services/disclosure/ledger/ledgertest"
 	"github.com/comity-federation/comity/services/internal/postgrestest"
 	"github.com/comity-federation/comity/services/sharing"
 	"github.com/comity-federation/comity/services/sharing/postgres"
@@ -98,5 +102,94 @@ func TestLedger_begins_with_what_is_published(t *testing.T) {
 	audiences, err := store.Audiences(t.Context())
 	if diff := cmp.Diff([]string{"PARTNERS", sharing.Public}, audiences); diff != "" || err != nil {
 		t.Error(diff, err)
+	}
+}
+
+// ledgers plays on a store.
+type ledgers struct{ *postgres.Store }
+
+func (l ledgers) Ledger(ctx context.Context, audience string, work func(ledger.Stack) error) error {
+	return l.Write(ctx, func(tx sharing.Tx) error {
+		s, err := tx.Ledger(ctx, audience)
+		if err != nil {
+			return err
+		}
+		return work(s)
+	})
+}
+
+func (l ledgers) Ledgers(ctx context.Context, work func([]ledger.Stack) error) error {
+	return l.Write(ctx, func(tx sharing.Tx) error {
+		stacks, err := tx.Ledgers(ctx)
+		if err != nil {
+			return err
+		}
+		return work(stacks)
+	})
+}
+
+func TestLedger_decides_as_one_in_memory_does(t *testing.T) {
+	sequences := uint64(4)
+	if os.Getenv("COMITY_LONG") != "" {
+		sequences = 100
+	}
+	for seed := range sequences {
+		want := ledgertest.Play(t, ledgertest.InMemory(), seed)
+		got := ledgertest.Play(t, ledgers{newStore(t)}, seed)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("seed %d: %s", seed, diff)
+		}
+	}
+}
+
+func TestLedger_forgets_what_was_not_committed(t *testing.T) {
+	store := newStore(t)
+	died := errors.New("died")
+	for _, end := range []error{died, nil} {
+		err := store.Write(t.Context(), func(tx sharing.Tx) error {
+			for _, audience := range []string{"PARTNERS", "OTHERS"} {
+				s, err := tx.Ledger(t.Context(), audience)
+				if err != nil {
+					return err
+				}
+				if next, err := s.Next(t.Context()); err != nil || next != 1 {
+					t.Errorf("got %d, %v", next, err)
+				}
+				if err := admit(t.Context(), []ledger.Stack{s}, simple(1)); err != nil {
+					return err
+				}
+			}
+			return end
+		})
+		if !errors.Is(err, end) {
+			t.Fatal(err)
+		}
+		seen, err := store.Seen("PARTNERS").Cells(t.Context(), []string{"T", "a"})
+		if err != nil || (len(seen) > 0) != (end == nil) {
+			t.Errorf("after %v: got %v, %v", end, seen, err)
+		}
+	}
+}
+
+func TestLedger_has_one_writer_at_a_time(t *testing.T) {
+	store := newStore(t)
+	var group errgroup.Group
+	for i := range 8 {
+		group.Go(func() error {
+			// Some begin an audience while others publish.
+			if i%4 == 3 {
+				return ledgers{store}.Ledgers(t.Context(), func(stacks []ledger.Stack) error {
+					return admit(t.Context(), stacks, simple(1))
+				})
+			}
+			return ledgers{store}.Ledger(t.Context(), "PARTNERS", func(s ledger.Stack) error {
+				release := simple(int64(i + 2))
+				release.Cells[2].Value, release.Cells[3].Value = release.Cells[2].Value-int64(i), release.Cells[3].Value+int64(i)
+				return admit(t.Context(), []ledger.Stack{s}, release)
+			})
+		})
+	}
+	if err := group.Wait(); err != nil {
+		t.Error(err)
 	}
 }

@@ -31,7 +31,8 @@ CREATE TABLE ledger_unknown (
     ceiling  bigint  NOT NULL CHECK (ceiling >= value),
     open     boolean NOT NULL, -- the audience was not told the value
     width    bigint  NOT NULL CHECK (width >= 0),
-    exposed  boolean NOT NULL,
+    single   boolean NOT NULL, -- it has one contributor, who knows it
+    exposed  boolean NOT NULL, -- the audience can compute it, out of what it has from elsewhere
     PRIMARY KEY (ledger, id)
 );
 CREATE INDEX ledger_unknown_cell ON ledger_unknown (ledger, cell);

@@ -1,0 +1,255 @@
+package ledger
+
+import (
+	"context"
+	"maps"
+	"math/bits"
+	"slices"
+)
+
+// protected reports whether points prove that nobody has an unknown: that its interval is wide enough, and that no
+// contributor who knows another unknown can compute it.
+func (a *audit) protected(ctx context.Context, u ID) (bool, error) {
+	if !a.wide(u) {
+		return false, nil
+	}
+	s, err := a.betrayers(ctx, u)
+	return len(s) == 0, err
+}
+
+// betrayers returns the unknowns of one contributor that give u away, as far as the points show, and are other figures.
+func (a *audit) betrayers(ctx context.Context, u ID) ([]ID, error) {
+	if a.unknowns[u].need() == 0 {
+		return nil, nil
+	}
+	suspects := a.confidants(u, a.alive)
+	if len(suspects) == 0 {
+		return nil, nil
+	}
+	if err := a.loadPoints(ctx, append(suspects, u)); err != nil {
+		return nil, err
+	}
+	return a.others(ctx, u, a.confidants(u, a.alive))
+}
+
+// confidants returns the open unknowns of one contributor that move in one proportion with u in all points that count.
+func (v *view) confidants(u ID, counts []bool) []ID {
+	var first *Point
+	var suspects []ID
+	for _, k := range v.of[u] {
+		if !counts[k] {
+			continue
+		}
+		here := &v.points[k]
+		if first == nil {
+			first = here
+			for _, s := range here.Unknowns {
+				if s != u && v.unknowns[s].Single && v.unknowns[s].Open {
+					suspects = append(suspects, s)
+				}
+			}
+		} else {
+			suspects = slices.DeleteFunc(suspects, func(s ID) bool {
+				return !proportional(here.at(s), here.at(u), first.at(s), first.at(u))
+			})
+		}
+		if len(suspects) == 0 {
+			return nil
+		}
+	}
+	// A point that moves the suspect and not u breaks the proportion too.
+	return slices.DeleteFunc(suspects, func(s ID) bool {
+		return slices.ContainsFunc(v.of[s], func(k int) bool { return counts[k] && v.points[k].at(u) == 0 })
+	})
+}
+
+// parts returns a living point that breaks the proportion of two unknowns in the points that are kept: one that moves one
+// of them alone, or both in another proportion than the first point of u.
+func (v *view) parts(u, s ID) (point int, ok bool) {
+	first := -1
+	for _, k := range slices.Concat(v.of[u], v.of[s]) {
+		if !v.alive[k] {
+			continue
+		}
+		p := &v.points[k]
+		if p.at(u) == 0 || p.at(s) == 0 {
+			return k, true
+		}
+		if first < 0 {
+			first = k
+		} else if q := &v.points[first]; !proportional(p.at(s), p.at(u), q.at(s), q.at(u)) {
+			return k, true
+		}
+	}
+	return 0, false
+}
+
+// proportional reports whether a is to b as c is to d.
+func proportional(a, b, c, d int64) bool {
+	if (a < 0) != (b < 0) != ((c < 0) != (d < 0)) {
+		return a == 0 && c == 0
+	}
+	high, low := bits.Mul64(magnitude(a), magnitude(d))
+	high2, low2 := bits.Mul64(magnitude(b), magnitude(c))
+	return high == high2 && low == low2
+}
+
+func magnitude(a int64) uint64 { return uint64(max(a, -a)) } //nolint:gosec // not negative
+
+// others returns those of the suspects that are not the same figure as u: where all parts of a total but one are 0, who is
+// alone in it is alone in that part, and that is his own.
+func (v *view) others(ctx context.Context, u ID, suspects []ID) ([]ID, error) {
+	if len(suspects) == 0 || len(suspects) == 1 && suspects[0] == u {
+		return nil, nil
+	}
+	same, front := map[ID]bool{u: true}, []ID{u}
+	for len(front) > 0 {
+		if err := v.loadLines(ctx, front); err != nil {
+			return nil, err
+		}
+		var next []ID
+		for _, x := range front {
+			for _, k := range v.through[x] {
+				twin := v.twin(v.lines[k], x)
+				if twin != 0 && !same[twin] {
+					same[twin] = true
+					next = append(next, twin)
+				}
+			}
+		}
+		front = next
+	}
+	return slices.DeleteFunc(slices.Clone(suspects), func(s ID) bool { return same[s] }), nil
+}
+
+// twin returns the unknown that a line makes the same figure as x; 0 where it does not.
+func (v *view) twin(l Line, x ID) ID {
+	var only ID
+	for _, p := range l.Parts {
+		if v.unknowns[p].Value == 0 {
+			continue
+		}
+		if only != 0 {
+			return 0
+		}
+		only = p
+	}
+	switch x {
+	case l.Total:
+		return only
+	case only:
+		return l.Total
+	default:
+		return 0
+	}
+}
+
+// shaken returns the protected unknowns that points protected which are dead: those that they moved, and those that are
+// moved along with somebody who is alone, of the dead points or of the list, and nothing shows otherwise any more.
+func (a *audit) shaken(ctx context.Context, dead []int, alone []ID) ([]ID, error) {
+	set, single := map[ID]bool{}, map[ID]bool{}
+	for _, s := range alone {
+		single[s] = true
+	}
+	for _, k := range dead {
+		for _, u := range a.points[k].Unknowns {
+			set[u] = true
+			if x := a.unknowns[u]; x.Single && x.Open {
+				single[u] = true
+			}
+		}
+	}
+	singles := slices.Sorted(maps.Keys(single))
+	if err := a.loadPoints(ctx, singles); err != nil {
+		return nil, err
+	}
+	along := map[ID]bool{}
+	for _, s := range singles {
+		for _, k := range a.of[s] {
+			if a.alive[k] {
+				for _, u := range a.points[k].Unknowns {
+					along[u] = along[u] || a.unknowns[u].need() > 0 && !set[u]
+				}
+			}
+		}
+	}
+	maps.DeleteFunc(along, func(_ ID, asked bool) bool { return !asked })
+	moved := slices.Sorted(maps.Keys(along))
+	if err := a.loadPoints(ctx, moved); err != nil {
+		return nil, err
+	}
+	for _, u := range moved {
+		if slices.ContainsFunc(a.confidants(u, a.alive), func(s ID) bool { return single[s] }) {
+			set[u] = true
+		}
+	}
+	maps.DeleteFunc(set, func(u ID, _ bool) bool { return a.unknowns[u].need() == 0 })
+	return slices.Sorted(maps.Keys(set)), nil
+}
+
+// conceal seeks points by which nobody who is alone in another cell can compute u.
+func (a *audit) conceal(ctx context.Context, u ID, reaches ...reach) (bool, error) {
+	for {
+		betrayers, err := a.betrayers(ctx, u)
+		if err != nil || len(betrayers) == 0 {
+			return err == nil, err
+		}
+		ok, err := a.without(ctx, u, betrayers[0], reaches)
+		if err == nil && !ok {
+			ok, err = a.without(ctx, betrayers[0], u, reaches)
+		}
+		if err != nil || !ok {
+			return false, err
+		}
+	}
+}
+
+// without seeks a point that moves u and leaves s as it is.
+func (a *audit) without(ctx context.Context, u, s ID, reaches []reach) (bool, error) {
+	a.still = s
+	defer func() { a.still = 0 }()
+	for _, r := range reaches {
+		for _, size := range r.sizes {
+			if err := ctx.Err(); err != nil {
+				return false, err
+			}
+			near, err := a.near(ctx, u, size, r.further)
+			if err != nil {
+				return false, err
+			}
+			var best map[ID]int64
+			var least int64
+			for _, goal := range a.directions(u) {
+				if a.spent() {
+					return false, nil
+				}
+				moves, err := a.solve(a.system(near), near, u, goal, size.steps)
+				if err != nil {
+					return false, err
+				}
+				if cost := a.costs(moves); moves != nil && (best == nil || cost < least) {
+					best, least = moves, cost
+				}
+			}
+			if best != nil {
+				found := len(a.points)
+				err := a.accept(ctx, u, best)
+				return len(a.points) > found, err
+			}
+		}
+	}
+	return false, nil
+}
+
+// directions returns a step up and a step down, as far as u can be moved.
+func (a *audit) directions(u ID) []int64 {
+	var steps []int64
+	x := a.unknowns[u]
+	if x.Value < x.Ceiling {
+		steps = append(steps, 1)
+	}
+	if x.Value > 0 {
+		steps = append(steps, -1)
+	}
+	return steps
+}
