@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"context"
-	"maps"
 	"math/bits"
 	"slices"
 )
@@ -22,17 +21,11 @@ func (a *audit) betrayers(ctx context.Context, u ID) ([]ID, error) {
 	if a.unknowns[u].need() == 0 {
 		return nil, nil
 	}
-	suspects := a.confidants(u, a.alive)
-	if len(suspects) == 0 {
-		return nil, nil
-	}
-	if err := a.loadPoints(ctx, append(suspects, u)); err != nil {
-		return nil, err
-	}
 	return a.others(ctx, u, a.confidants(u, a.alive))
 }
 
-// confidants returns the open unknowns of one contributor that move in one proportion with u in all points that count.
+// confidants returns the open unknowns of one contributor that move in one proportion with u in all points of u that
+// count. That a point moves them and not u would do as well; it may be gone without anything that moves u being so.
 func (v *view) confidants(u ID, counts []bool) []ID {
 	var first *Point
 	var suspects []ID
@@ -57,27 +50,20 @@ func (v *view) confidants(u ID, counts []bool) []ID {
 			return nil
 		}
 	}
-	// A point that moves the suspect and not u breaks the proportion too.
-	return slices.DeleteFunc(suspects, func(s ID) bool {
-		return slices.ContainsFunc(v.of[s], func(k int) bool { return counts[k] && v.points[k].at(u) == 0 })
-	})
+	return suspects
 }
 
-// parts returns a living point that breaks the proportion of two unknowns in the points that are kept: one that moves one
-// of them alone, or both in another proportion than the first point of u.
-func (v *view) parts(u, s ID) (point int, ok bool) {
-	first := -1
-	for _, k := range slices.Concat(v.of[u], v.of[s]) {
-		if !v.alive[k] {
-			continue
+// parts returns a living point of u in which s moves in another proportion than in the first of u that is kept.
+func (v *view) parts(u, s ID, kept []bool) (point int, ok bool) {
+	var first *Point
+	for _, k := range v.of[u] {
+		if kept[k] {
+			first = &v.points[k]
+			break
 		}
-		p := &v.points[k]
-		if p.at(u) == 0 || p.at(s) == 0 {
-			return k, true
-		}
-		if first < 0 {
-			first = k
-		} else if q := &v.points[first]; !proportional(p.at(s), p.at(u), q.at(s), q.at(u)) {
+	}
+	for _, k := range v.of[u] {
+		if p := &v.points[k]; v.alive[k] && !proportional(p.at(s), p.at(u), first.at(s), first.at(u)) {
 			return k, true
 		}
 	}
@@ -99,7 +85,7 @@ func magnitude(a int64) uint64 { return uint64(max(a, -a)) } //nolint:gosec // n
 // others returns those of the suspects that are not the same figure as u: where all parts of a total but one are 0, who is
 // alone in it is alone in that part, and that is his own.
 func (v *view) others(ctx context.Context, u ID, suspects []ID) ([]ID, error) {
-	if len(suspects) == 0 || len(suspects) == 1 && suspects[0] == u {
+	if len(suspects) == 0 {
 		return nil, nil
 	}
 	same, front := map[ID]bool{u: true}, []ID{u}
@@ -144,49 +130,6 @@ func (v *view) twin(l Line, x ID) ID {
 	}
 }
 
-// shaken returns the protected unknowns that points protected which are dead: those that they moved, and those that are
-// moved along with somebody who is alone, of the dead points or of the list, and nothing shows otherwise any more.
-func (a *audit) shaken(ctx context.Context, dead []int, alone []ID) ([]ID, error) {
-	set, single := map[ID]bool{}, map[ID]bool{}
-	for _, s := range alone {
-		single[s] = true
-	}
-	for _, k := range dead {
-		for _, u := range a.points[k].Unknowns {
-			set[u] = true
-			if x := a.unknowns[u]; x.Single && x.Open {
-				single[u] = true
-			}
-		}
-	}
-	singles := slices.Sorted(maps.Keys(single))
-	if err := a.loadPoints(ctx, singles); err != nil {
-		return nil, err
-	}
-	along := map[ID]bool{}
-	for _, s := range singles {
-		for _, k := range a.of[s] {
-			if a.alive[k] {
-				for _, u := range a.points[k].Unknowns {
-					along[u] = along[u] || a.unknowns[u].need() > 0 && !set[u]
-				}
-			}
-		}
-	}
-	maps.DeleteFunc(along, func(_ ID, asked bool) bool { return !asked })
-	moved := slices.Sorted(maps.Keys(along))
-	if err := a.loadPoints(ctx, moved); err != nil {
-		return nil, err
-	}
-	for _, u := range moved {
-		if slices.ContainsFunc(a.confidants(u, a.alive), func(s ID) bool { return single[s] }) {
-			set[u] = true
-		}
-	}
-	maps.DeleteFunc(set, func(u ID, _ bool) bool { return a.unknowns[u].need() == 0 })
-	return slices.Sorted(maps.Keys(set)), nil
-}
-
 // conceal seeks points by which nobody who is alone in another cell can compute u.
 func (a *audit) conceal(ctx context.Context, u ID, reaches ...reach) (bool, error) {
 	for {
@@ -194,11 +137,7 @@ func (a *audit) conceal(ctx context.Context, u ID, reaches ...reach) (bool, erro
 		if err != nil || len(betrayers) == 0 {
 			return err == nil, err
 		}
-		ok, err := a.without(ctx, u, betrayers[0], reaches)
-		if err == nil && !ok {
-			ok, err = a.without(ctx, betrayers[0], u, reaches)
-		}
-		if err != nil || !ok {
+		if ok, err := a.without(ctx, u, betrayers[0], reaches); err != nil || !ok {
 			return false, err
 		}
 	}

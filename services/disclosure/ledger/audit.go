@@ -66,22 +66,17 @@ func (a *audit) suspects(ctx context.Context) ([]ID, error) {
 			}
 		})
 	}
+	maps.Copy(touched, a.lonelier)
 	if err := a.loadPoints(ctx, slices.Sorted(maps.Keys(touched))); err != nil {
 		return nil, err
 	}
-	var dead []int
-	for k := range a.points {
-		if !a.alive[k] {
-			dead = append(dead, k)
-		}
-	}
-	shaken, err := a.shaken(ctx, dead, slices.Sorted(maps.Keys(a.lonelier)))
-	if err != nil {
-		return nil, err
-	}
 	set := maps.Clone(a.needier)
-	for _, u := range shaken {
-		set[u] = true
+	for k, p := range a.points {
+		if !a.alive[k] || slices.ContainsFunc(p.Unknowns, func(u ID) bool { return a.lonelier[u] }) {
+			for _, u := range p.Unknowns {
+				set[u] = true
+			}
+		}
 	}
 	for _, u := range a.cells {
 		if a.fresh(u) {
@@ -237,30 +232,32 @@ func (a *audit) restore(ctx context.Context, u ID) (bool, error) {
 	}
 	cell := &a.draft.Cells[a.cellOf[u]]
 	cell.Status, a.unknowns[u].Open = disclosure.Published, false
-	shaken, err := a.shaken(ctx, dead, nil)
-	if err != nil {
-		return false, err
-	}
-	for _, p := range shaken {
-		ok := a.wide(p)
-		if !ok {
-			ok, err = a.seek(ctx, p, within)
-		}
-		if err == nil && ok {
-			ok, err = a.conceal(ctx, p, within)
-		}
-		if err != nil {
-			return false, err
-		}
-		if !ok {
-			for _, k := range dead {
-				a.alive[k] = true
+	for _, k := range dead {
+		for _, p := range a.points[k].Unknowns {
+			ok, err := a.reprove(ctx, p)
+			if err != nil {
+				return false, err
 			}
-			cell.Status, a.unknowns[u].Open = disclosure.Secondary, true
-			return false, nil
+			if !ok {
+				for _, k := range dead {
+					a.alive[k] = true
+				}
+				cell.Status, a.unknowns[u].Open = disclosure.Secondary, true
+				return false, nil
+			}
 		}
 	}
 	return true, nil
+}
+
+// reprove seeks points nearby for an unknown that lost some.
+func (a *audit) reprove(ctx context.Context, u ID) (bool, error) {
+	if !a.wide(u) {
+		if ok, err := a.seek(ctx, u, within); err != nil || !ok {
+			return false, err
+		}
+	}
+	return a.conceal(ctx, u, within)
 }
 
 // verify is the last look: every suspect is proved, and no protected unknown follows from the lines that were read, nor

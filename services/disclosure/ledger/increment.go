@@ -42,7 +42,7 @@ func (a *audit) kept() []bool {
 	}
 	for _, u := range a.suspected {
 		for _, s := range a.confidants(u, kept) {
-			if k, ok := a.parts(u, s); ok {
+			if k, ok := a.parts(u, s, kept); ok {
 				kept[k] = true
 			}
 		}

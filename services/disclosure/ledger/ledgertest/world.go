@@ -25,7 +25,7 @@ type World struct {
 	leaves   map[[3]int]int64
 }
 
-// New returns a world of random figures, of which more than half are below 4.
+// New returns a world of random figures, of which more than half are below 4, in at most 26 places.
 func New(r *rand.Rand, months, places, peoples int) *World {
 	w := &World{
 		Rules: disclosure.Rules{MinimumFrequency: 3, RelativeWidth: 0.2}, Revision: 1,
@@ -58,7 +58,7 @@ const Year = "2024"
 // Month returns the name of a month.
 func Month(m int) string { return fmt.Sprintf("%s-%02d", Year, m+1) }
 
-func place(p int) string         { return string(rune('A' + p)) }
+func place(p int) string         { return string("ABCDEFGHIJKLMNOPQRSTUVWXYZ"[p]) }
 func people(c int) string        { return fmt.Sprintf("c%02d", c) }
 func key(codes ...string) string { return strings.Join(codes, ".") }
 
