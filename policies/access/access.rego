@@ -71,9 +71,11 @@ analyst := {
 		"ExplainPolicy",
 		"GetAgreement",
 		"GetCheckpoint",
+		"GetPublication",
 		"ListAgreements",
 		"ListDeliveries",
 		"ListPartners",
+		"ListPublications",
 		"ListReleases",
 	},
 }
@@ -105,6 +107,7 @@ roles := {
 			"SetQualityRules",
 			"Submit",
 		},
+		sharing: {"GetPublication", "ListPublications"},
 		methods: on_request[methods],
 		disclosure: on_request[disclosure],
 	},
@@ -120,7 +123,7 @@ roles := {
 				"ListSubmissions",
 				"OverrideSubmission",
 			}),
-			sharing: (analyst[sharing] | {"CreateAgreement", "SignAgreement", "TerminateAgreement"}),
+			sharing: (analyst[sharing] | {"CreateAgreement", "CreatePublication", "SignAgreement", "TerminateAgreement"}),
 		},
 	),
 	"auditor": {

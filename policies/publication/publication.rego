@@ -7,8 +7,9 @@
 #     indicators:
 #       1A: {detail: {FREQ: M, CITIZENSHIP: region}, minimumFrequency: 10}
 #
-#   with relativeWidth, minimumKept, dominance and pPercent beside minimumFrequency where it asks for more than the law;
-#   see law.obligations. What is published is of the tier PUBLIC.
+#   with relativeWidth, minimumKept, dominance and pPercent beside minimumFrequency where it asks for more than the law
+#   (see law.obligations), and with dataflow where that is not data.publication.dataflow. What is published is of the tier
+#   PUBLIC.
 #
 #   Input:
 #
@@ -37,6 +38,7 @@ decision := {
 	"obligations": law.obligations("PUBLIC", rule),
 } if {
 	input.direction == "publish"
+	input.dataflow == dataflow
 	is_object(input.requested)
 	count(reasons) == 0
 }
@@ -69,6 +71,21 @@ reasons contains reason if {
 		"agreement": "",
 	}
 }
+
+# METADATA
+# description: The indicator is published, but of another dataflow.
+reasons contains reason if {
+	input.dataflow != dataflow
+	reason := {
+		"code": "INDICATOR_NOT_COVERED",
+		"text": sprintf("indicator %s is published of %s, not of %s", [input.indicator, dataflow, input.dataflow]),
+		"agreement": "",
+	}
+}
+
+# METADATA
+# description: The dataflow that an indicator is published of.
+dataflow := object.get(rule, "dataflow", data.publication.dataflow)
 
 # METADATA
 # description: The indicator is published in less detail than asked for.

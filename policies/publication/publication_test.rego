@@ -32,7 +32,7 @@ decide_by(bounds, change) := decide_as(published, bounds, change)
 
 decide_as(indicators, bounds, change) := decision if {
 	decision := publication.decision with input as object.union(request, change)
-		with data.publication.indicators as indicators
+		with data.publication as {"dataflow": "COMITY:BORDER(1.0.0)", "indicators": indicators}
 		with data.levels as levels
 		with data.law as bounds
 }
@@ -60,6 +60,7 @@ test_it_allows_the_published_detail if {
 test_it_refuses[name] if {
 	some name, case in {
 		"an indicator not published": {"change": {"indicator": "TERR"}, "code": "INDICATOR_NOT_COVERED"},
+		"another dataflow": {"change": {"dataflow": "US:ENCOUNTERS(1.0.0)"}, "code": "INDICATOR_NOT_COVERED"},
 		"more detail": {
 			"change": {"requested": {"CITIZENSHIP": [{"code": "VEN", "level": "country"}]}},
 			"code": "DETAIL_NOT_COVERED",
@@ -70,6 +71,12 @@ test_it_refuses[name] if {
 	[reason.code | some reason in decision.reasons] == [case.code]
 	decision.detail == {}
 	decision.obligations == null
+}
+
+test_an_indicator_can_be_published_of_another_dataflow if {
+	own := {"1A": object.union(published["1A"], {"dataflow": "US:ENCOUNTERS(1.0.0)"})}
+	decide_as(own, law, {"dataflow": "US:ENCOUNTERS(1.0.0)"}).allow
+	not decide_as(own, law, {}).allow
 }
 
 test_it_refuses_what_the_law_denies if {
@@ -126,15 +133,15 @@ test_it_decides_nothing_but_publishing if {
 }
 
 test_a_request_that_lacks_something_is_not_allowed[field] if {
-	some field in ["indicator", "requested", "direction"]
+	some field in ["dataflow", "indicator", "requested", "direction"]
 	not publication.decision.allow with input as object.remove(request, [field])
-		with data.publication.indicators as published
+		with data.publication as {"dataflow": "COMITY:BORDER(1.0.0)", "indicators": published}
 		with data.levels as levels
 }
 
 shown(cell, excluded) if {
 	publication.include with input as object.union(request, {"cell": cell})
-		with data.publication.indicators as published
+		with data.publication as {"dataflow": "COMITY:BORDER(1.0.0)", "indicators": published}
 		with data.levels as levels
 		with data.law as object.union(law, {"excluded": excluded})
 }

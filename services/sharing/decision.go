@@ -2,6 +2,7 @@ package sharing
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"slices"
@@ -16,6 +17,15 @@ const (
 	ruleInclude  = "data.comity.exchange.include"
 	ruleReceive  = "data.comity.receive.decision"
 	unknownCell  = "input.cell"
+
+	rulePublication        = "data.comity.publication.decision"
+	rulePublicationInclude = "data.comity.publication.include"
+)
+
+// The directions of a question.
+const (
+	sending    = "send"
+	publishing = "publish" // to nobody in particular
 )
 
 // Reason is why policy says no.
@@ -25,11 +35,11 @@ type Reason struct {
 	Agreement AgreementID `json:"agreement"` // "" where it is about none
 }
 
-// Question is what policy is asked: may this indicator go to this partner, at this detail?
+// Question is what policy is asked: may this indicator go to this partner, or be published, at this detail?
 type Question struct {
 	State     StateCode                  `json:"state"`
 	Partner   StateCode                  `json:"partner"`
-	Direction string                     `json:"direction"` // "send"
+	Direction string                     `json:"direction"` // "send" or "publish"
 	Dataflow  string                     `json:"dataflow"`
 	Indicator string                     `json:"indicator"`
 	Purpose   string                     `json:"purpose"`   // "": any that the agreement allows
@@ -63,7 +73,7 @@ type RuledAgreement struct {
 type Decision struct {
 	ID             DecisionID       `json:"id"`
 	Created        time.Time        `json:"created"`
-	Use            string           `json:"use"` // "release" or "explain"
+	Use            string           `json:"use"` // "release", "explain" or "publish"
 	PolicyRevision string           `json:"policyRevision"`
 	Indicators     []DecidedRequest `json:"indicators"`
 }
@@ -91,7 +101,7 @@ func (s *Service) decide(ctx context.Context, use string, questions []Question) 
 		decision.PolicyRevision, decision.Indicators = "", nil
 		steady := true
 		for _, question := range questions {
-			question.State, question.Direction, question.Date = s.State, "send", now.Format(time.DateOnly)
+			question.State, question.Direction, question.Date = s.State, cmp.Or(question.Direction, sending), now.Format(time.DateOnly)
 			if question.Requested == nil {
 				question.Requested = map[string][]RequestedCode{}
 			}
@@ -117,10 +127,14 @@ func (s *Service) decide(ctx context.Context, use string, questions []Question) 
 
 // rule asks policy one question.
 func (s *Service) rule(ctx context.Context, question Question) (DecidedRequest, string) {
+	decision, include := ruleDecision, ruleInclude
+	if question.Direction == publishing {
+		decision, include = rulePublication, rulePublicationInclude
+	}
 	decided := DecidedRequest{Question: question, Include: Condition{filter.False()}}
-	revision, err := s.Policy.Evaluate(ctx, ruleDecision, question, &decided.Ruling)
+	revision, err := s.Policy.Evaluate(ctx, decision, question, &decided.Ruling)
 	if err != nil {
-		s.Log.ErrorContext(ctx, "policy could not be evaluated", "rule", ruleDecision, "partner", question.Partner, "indicator", question.Indicator, "error", err)
+		s.Log.ErrorContext(ctx, "policy could not be evaluated", "rule", decision, "partner", question.Partner, "indicator", question.Indicator, "error", err)
 		decided.Ruling = policyError()
 		return decided, s.Policy.Revision()
 	}
@@ -130,9 +144,9 @@ func (s *Service) rule(ctx context.Context, question Question) (DecidedRequest, 
 		}
 		return decided, revision
 	}
-	condition, err := s.Policy.Condition(ctx, ruleInclude, question, unknownCell)
+	condition, err := s.Policy.Condition(ctx, include, question, unknownCell)
 	if err != nil {
-		s.Log.ErrorContext(ctx, "policy's condition could not be evaluated", "rule", ruleInclude, "partner", question.Partner, "indicator", question.Indicator, "error", err)
+		s.Log.ErrorContext(ctx, "policy's condition could not be evaluated", "rule", include, "partner", question.Partner, "indicator", question.Indicator, "error", err)
 		decided.Ruling = policyError()
 		return decided, revision
 	}

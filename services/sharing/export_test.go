@@ -19,3 +19,6 @@ func (s *Service) sequenceAll(ctx context.Context) error {
 
 // Sign signs as the service does.
 func (k Keys) Sign(payloadType string, payload []byte) Signed { return k.sign(payloadType, payload) }
+
+// PublishAll hands over what waits.
+func (s *Service) PublishAll(ctx context.Context) error { return s.publishAll(ctx) }

@@ -32,11 +32,13 @@ const (
 	EntryReceiptSent                           // a receipt was signed for a partner
 	EntryEnvelopeRefused                       // a partner's envelope was refused
 	EntryRelease                               // a table was released
+	EntryPublication                           // a table was published
 )
 
 // The names of the kinds, which are part of each leaf: they never change.
 var kindNames = [...]string{
 	"", "agreement", "decision", "envelope sent", "receipt received", "envelope received", "receipt sent", "envelope refused", "release",
+	"publication",
 }
 
 // String returns the kind in words.
@@ -63,11 +65,12 @@ func (k EntryKind) String() string {
 //	<agreement>/<version>/document, …/signature/<state>, …/end/<state>    of an agreement
 //	<decision>                                                            of a decision
 //	<partner>/<agreement>/<version>/<release>                             of a release
+//	<publication>                                                         of a publication
 //	<stream>/<epoch>/<sequence>                                           of an envelope and its receipt
 //	<stream>/<epoch>/<sequence>/<the SHA-256 of the envelope>             of an envelope out of its turn
 //
 // The salt keeps a content that can be guessed from being recognised by its leaf once it is deleted. The content is
-// kept where it is used: a document, a Signed, a decision, a release, an envelope.
+// kept where it is used: a document, a Signed, a decision, a release, a publication, an envelope.
 type Leaf struct {
 	Kind          EntryKind
 	Subject       string

@@ -37,6 +37,9 @@ type DecisionID string
 // ReleaseID is a UUIDv7.
 type ReleaseID string
 
+// PublicationID is a UUIDv7.
+type PublicationID string
+
 // Config is what a [Service] is made of.
 type Config struct {
 	State      StateCode // this state
@@ -66,7 +69,7 @@ type Service struct {
 
 	changes changes
 	// Each holds an element while its loop has reason to run.
-	toRelease, toHandOver, toDeliver chan struct{}
+	toRelease, toHandOver, toDeliver, toPublish chan struct{}
 
 	mu         sync.Mutex // guards what follows
 	structures map[string]*Structures

@@ -60,6 +60,17 @@ type Reader interface {
 	// ReleaseEnvelope returns the envelope of a batch of a partner's release.
 	ReleaseEnvelope(ctx context.Context, release ReleaseID, batch int) ([]byte, error)
 
+	// Publication returns a publication; false where there is none of that id.
+	Publication(ctx context.Context, id PublicationID) (KeptPublication, bool, error)
+	// LastPublication returns the newest publication of the dataflow; false where there is none.
+	LastPublication(ctx context.Context, dataflow string) (KeptPublication, bool, error)
+	// WaitingPublications returns the publications that the statistics do not have yet, the oldest first.
+	WaitingPublications(ctx context.Context) ([]KeptPublication, error)
+	// Publications returns a page of publications, the newest first, and the token of the next page.
+	Publications(ctx context.Context, page Page) (publications []KeptPublication, next string, err error)
+	// PublicationPayload returns a batch of a publication's content.
+	PublicationPayload(ctx context.Context, id PublicationID, batch int) ([]byte, error)
+
 	// Audiences returns the audiences that were shown anything, and [Public], sorted.
 	Audiences(ctx context.Context) ([]string, error)
 	// Seen reads what an audience has seen. One that was shown nothing yet has seen what is published.
@@ -102,6 +113,10 @@ type Tx interface {
 	// Ledgers returns what each audience has seen, [Public] first: what is published goes to all of them. Nobody adds to
 	// any, or begins another, until the transaction ends.
 	Ledgers(ctx context.Context) ([]ledger.Stack, error)
+	// AddPublication keeps a publication that waits, with its JSON and its content.
+	AddPublication(ctx context.Context, publication Publication, document []byte, payloads [][]byte, leaf Leaf) error
+	// SavePublication keeps what became of a publication that waits, and why.
+	SavePublication(ctx context.Context, id PublicationID, state PublicationState, problem string, at time.Time) error
 	// LockOutbound returns the stream's newest place, and keeps others from writing to it until the transaction ends.
 	// A stream that does not exist begins with the epoch.
 	LockOutbound(ctx context.Context, stream string, receiver StateCode, epoch string) (Place, error)
@@ -239,4 +254,13 @@ type Witnessed struct {
 	Root     []byte // its root there; empty at first
 	Shown    int64  // the size of our log that the partner has seen last
 	Cosigned string // our checkpoint with the partner's signature; "" at first
+}
+
+// KeptPublication is a publication as it is kept.
+type KeptPublication struct {
+	ID       PublicationID
+	Document []byte
+	State    PublicationState
+	Problem  string    // why it was refused
+	Updated  time.Time // when it came to its state; zero: it waits
 }

@@ -156,6 +156,12 @@ func (a *auditor) read(entry LogEntry) error {
 			return fmt.Errorf("its release cannot be read: %w", err)
 		}
 		return same(entry.Subject, fmt.Sprintf("%s/%s/%d/%s", r.Partner, r.Agreement, r.AgreementVersion, r.ID))
+	case EntryPublication:
+		var p Publication
+		if err := json.Unmarshal(entry.Content, &p); err != nil {
+			return fmt.Errorf("its publication cannot be read: %w", err)
+		}
+		return same(entry.Subject, string(p.ID))
 	case EntryEnvelopeSent, EntryEnvelopeReceived, EntryEnvelopeRefused:
 		return a.envelope(entry)
 	case EntryReceiptSent, EntryReceiptReceived:

@@ -18,7 +18,8 @@ var proofless = map[string]string{
 	"inbox.cells": "counts the payload's rows", "inbox.refusal": "says why, the entry's kind says that", "inbox.refusal_text": "is a sentence for people",
 	"evidence.sender": "repeats the header", "evidence.refusal": "says why, the entry's kind says that", "evidence.refusal_text": "is a sentence for people",
 	"agreement_signature.delivered": "is bookkeeping", "agreement_end.delivered": "is bookkeeping",
-	"checkpoint.single": "is a constant",
+	"checkpoint.single": "is a constant", "publication.dataflow": "repeats the document",
+	"publication.state": "is bookkeeping", "publication.problem": "is bookkeeping", "publication.update_time": "is bookkeeping",
 }
 
 func TestVerify(t *testing.T) {
@@ -30,6 +31,8 @@ func TestVerify(t *testing.T) {
 	w.bb.rules.refuse = ""
 	w.run(t)
 	_, _ = w.bb.Receive(ctx, "aa", w.forge(t, out[1].Envelope, func(h *sharing.Header) { h.PolicyRevision = "another" }))
+	w.aa.rules.published = map[string]sharing.Ruling{"1A": {Allow: true, Detail: map[string]string{"FREQ": "M"}}}
+	must(t)(w.aa.Publish(ctx, sharing.PublicationRequest{Indicators: []string{"1A"}}))
 	must(t)(w.bb.Terminate(ctx, "aa-bb-1a", "enough"))
 	for range 2 {
 		for _, s := range []*state{w.bb, w.aa} {
@@ -46,6 +49,7 @@ func TestVerify(t *testing.T) {
 		}
 		for _, table := range []string{
 			"log_entry", "checkpoint", "agreement", "agreement_signature", "agreement_end", "decision", "release", "outbox", "inbox", "evidence",
+			"publication",
 		} {
 			flipEach(t, s, table)
 		}

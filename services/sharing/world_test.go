@@ -61,6 +61,15 @@ type figures struct {
 	received  map[string]float64
 	submitted map[string]int // by idempotency key, how often it had an effect
 	failing   error
+	down      error  // what every submission fails with
+	reject    string // why every submission is rejected
+}
+
+// fall has submissions fail from now on; nil: no more.
+func (f *figures) fall(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.down = err
 }
 
 func (f *figures) set(key string, value float64) {
@@ -142,6 +151,12 @@ func (f *figures) Submit(_ context.Context, submission sharing.Submission, block
 	if f.failing != nil {
 		return sharing.Submitted{}, f.failing
 	}
+	if f.down != nil {
+		return sharing.Submitted{}, f.down
+	}
+	if f.reject != "" {
+		return sharing.Submitted{Reason: f.reject}, nil
+	}
 	if f.submitted[submission.IdempotencyKey]++; f.submitted[submission.IdempotencyKey] == 1 {
 		f.received = rows
 	}
@@ -156,6 +171,7 @@ type rules struct {
 	refuse    string // a reason why nothing is accepted
 	failing   error
 	questions []sharing.Question
+	published map[string]sharing.Ruling // what everybody may see, by indicator
 }
 
 func (r *rules) SetData(_ context.Context, path string, value any) error {
@@ -187,6 +203,13 @@ func (r *rules) Evaluate(_ context.Context, rule string, input, output any) (str
 	}
 	question := input.(sharing.Question)
 	r.questions = append(r.questions, question)
+	if question.Direction == "publish" {
+		ruling, ok := r.published[question.Indicator]
+		if !ok {
+			ruling.Reasons = []sharing.Reason{{Code: "INDICATOR_NOT_COVERED", Text: question.Indicator + " is not published"}}
+		}
+		return "r1", remarshal(ruling, output)
+	}
 	ruling := sharing.Ruling{Reasons: []sharing.Reason{{Code: "NO_AGREEMENT", Text: "there is none"}}}
 	for indicator, all := range r.agreed[question.Partner] {
 		ruling.Reasons = []sharing.Reason{{Code: "INDICATOR_NOT_COVERED", Text: "it is not covered", Agreement: all[0].ID}}

@@ -41,6 +41,7 @@ func newRootCommand() *cobra.Command {
 		newSubmitCommand(),
 		newAgreementCommand(),
 		newExplainCommand(),
+		newPublishCommand(),
 		newAuditCommand(),
 		newBenchCommand(),
 		newSoakCommand(),

@@ -51,7 +51,17 @@ func (s *sandbox) feed(ctx context.Context) error {
 	if err := s.progress.step("assumptions", func() (string, error) { return s.putAssumptions(ctx) }); err != nil {
 		return err
 	}
-	return s.progress.step("first exchange", func() (string, error) { return s.awaitExchange(ctx) })
+	if err := s.progress.step("first exchange", func() (string, error) { return s.awaitExchange(ctx) }); err != nil {
+		return err
+	}
+	for _, n := range s.nodes {
+		for _, publication := range n.state.Publications {
+			if err := s.progress.step(n.state.Code+" publication", func() (string, error) { return n.publish(ctx, publication) }); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // putStructures stores the structures, layouts and quality rules of a state.
@@ -299,6 +309,23 @@ func (s *sandbox) putAssumptions(ctx context.Context) (string, error) {
 		}
 	}
 	return fmt.Sprintf("%d registered", count), nil
+}
+
+// publish shows figures of a state to everybody. What has not changed since the sandbox was up last is not published again.
+func (n *sandboxNode) publish(ctx context.Context, request *sharingpb.CreatePublicationRequest) (string, error) {
+	officer, err := n.client("officer")
+	if err != nil {
+		return "", err
+	}
+	published := &sharingpb.Publication{}
+	if err := officer.post(ctx, "/v1/publications", request, published); err != nil {
+		return "", err
+	}
+	if published.GetState() == sharingpb.Publication_REFUSED {
+		return "", errors.New(published.GetProblem())
+	}
+	return fmt.Sprintf("%s: %s cells, %s withheld", strings.Join(published.GetIndicators(), ", "), grouped(published.GetReleased()),
+		grouped(published.GetWithheld()+published.GetSuppressed())), nil
 }
 
 // awaitExchange waits until the newest release under each agreement in force is stored at its receiver, and its receipts

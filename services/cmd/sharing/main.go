@@ -103,7 +103,7 @@ func run(ctx context.Context, log *slog.Logger) error {
 	exchangepb.RegisterExchangeServiceServer(abroad, exchange)
 	for _, loop := range []func(context.Context) error{
 		policies.Watch, exchange.Run, puller.Run,
-		service.SequenceLog, service.FollowRevisions, service.HandOver, service.DeliverAgreements,
+		service.SequenceLog, service.FollowRevisions, service.HandOver, service.DeliverAgreements, service.HandOverPublications,
 	} {
 		server.Background(loop)
 	}

@@ -25,6 +25,8 @@
 //	        strength: 10
 //	        tolerance: 0.25
 //	        evidence: {dataflow: …, key: …, startPeriod: 2021-Q3, endPeriod: 2022-Q2}
+//	    publications:                       # what its policies let everybody see: comity.sharing.v1.CreatePublicationRequest
+//	      - indicators: [1A]
 //	agreements: [agreements/*.yaml]         # comity.sharing.v1.Terms
 //
 // The files with messages are their protobuf JSON, written as YAML. A scalar is taken as it is written, so codes such
@@ -73,6 +75,8 @@ type State struct {
 	Policies    []string // absolute directories
 	Submissions []Submission
 	Assumptions []*riskpb.Assumption // their names are "assumptions/{id}"
+
+	Publications []*sharingpb.CreatePublicationRequest
 }
 
 // Submission is a file that an agency of the state uploads.
@@ -109,6 +113,8 @@ type stateDocument struct {
 	Policies    []string             `yaml:"policies"`
 	Submissions []submissionDocument `yaml:"submissions"`
 	Assumptions []yaml.Node          `yaml:"assumptions"`
+
+	Publications []yaml.Node `yaml:"publications"`
 }
 
 type submissionDocument struct {
@@ -212,6 +218,13 @@ func (r *Region) readState(doc stateDocument) (State, error) {
 			return s, fmt.Errorf("assumption %d: %w", i+1, err)
 		}
 		s.Assumptions = append(s.Assumptions, a)
+	}
+	for i := range doc.Publications {
+		p := new(sharingpb.CreatePublicationRequest)
+		if err := decode(&doc.Publications[i], p); err != nil {
+			return s, fmt.Errorf("publication %d: %w", i+1, err)
+		}
+		s.Publications = append(s.Publications, p)
 	}
 	return s, nil
 }

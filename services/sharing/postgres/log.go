@@ -50,7 +50,7 @@ func (r reader) LogEntries(ctx context.Context, from int64, limit int) ([]sharin
 			ORDER BY index
 			LIMIT @limit
 		), filled AS (
-			SELECT l.*, coalesce(a.document, g.signed, n.signed, d.document, r.document, o.envelope, p.receipt, i.envelope, q.receipt, v.envelope) AS content
+			SELECT l.*, coalesce(a.document, g.signed, n.signed, d.document, r.document, o.envelope, p.receipt, i.envelope, q.receipt, v.envelope, u.document) AS content
 			FROM page l
 			LEFT JOIN agreement a ON l.kind = 1 AND a.entry = l.arrival
 				AND l.subject = concat_ws('/', a.id, a.version, 'document')
@@ -72,6 +72,8 @@ func (r reader) LogEntries(ctx context.Context, from int64, limit int) ([]sharin
 				AND l.subject = concat_ws('/', v.stream, v.epoch, v.sequence, encode(sha256(v.envelope), 'hex'))
 			LEFT JOIN release r ON l.kind = 8 AND r.entry = l.arrival
 				AND l.subject = concat_ws('/', r.partner, r.agreement, r.version, r.id)
+			LEFT JOIN publication u ON l.kind = 9 AND u.entry = l.arrival
+				AND l.subject = u.id::text
 		), measured AS (
 			SELECT *, sum(octet_length(content)) OVER (ORDER BY index) - octet_length(content) AS before
 			FROM filled

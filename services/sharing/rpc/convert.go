@@ -91,14 +91,16 @@ func agreement(a sharing.Agreement) *sharingpb.Agreement {
 
 func explanation(e sharing.Explanation) *sharingpb.ExplainPolicyResponse {
 	return &sharingpb.ExplainPolicyResponse{
-		Allowed: e.Allowed,
-		Reasons: each(e.Reasons, func(r sharing.Reason) *sharingpb.Reason {
-			return &sharingpb.Reason{Code: r.Code, Text: r.Text, Agreement: string(r.Agreement)}
-		}),
+		Allowed:     e.Allowed,
+		Reasons:     each(e.Reasons, reason),
 		Obligations: obligations(e.Obligations, e.Detail),
 		Coarsened:   e.Coarsened, PolicyRevision: e.PolicyRevision,
 		Released: count(e.Released), Withheld: count(e.Withheld), Suppressed: count(e.Suppressed),
 	}
+}
+
+func reason(r sharing.Reason) *sharingpb.Reason {
+	return &sharingpb.Reason{Code: r.Code, Text: r.Text, Agreement: string(r.Agreement)}
 }
 
 func obligations(o sharing.Obligations, detail map[string]string) *sharingpb.Obligations {

@@ -76,6 +76,10 @@ func TestListLogEntries(t *testing.T) {
 func TestServer(t *testing.T) {
 	server := NewServer(nil)
 	for name, call := range map[string]func(context.Context) error{
+		"a publication without its collection": func(ctx context.Context) error {
+			_, err := server.GetPublication(ctx, &sharingpb.GetPublicationRequest{Name: "publications/"})
+			return err
+		},
 		"an agreement without its collection": func(ctx context.Context) error {
 			_, err := server.GetAgreement(ctx, &sharingpb.GetAgreementRequest{Name: "aa-bb"})
 			return err

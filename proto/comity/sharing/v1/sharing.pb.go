@@ -84,6 +84,63 @@ func (Agreement_State) EnumDescriptor() ([]byte, []int) {
 	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{2, 0}
 }
 
+// State says how far it got.
+type Publication_State int32
+
+const (
+	// Not set.
+	Publication_UNSPECIFIED Publication_State = 0
+	// It is decided, and counts as seen by everybody; the statistics do not have it yet.
+	Publication_WAITING Publication_State = 1
+	// Everybody can read it, or has read it before a later one took its place.
+	Publication_PUBLISHED Publication_State = 2
+	// The statistics have rejected it.
+	Publication_REFUSED Publication_State = 3
+)
+
+// Enum value maps for Publication_State.
+var (
+	Publication_State_name = map[int32]string{
+		0: "UNSPECIFIED",
+		1: "WAITING",
+		2: "PUBLISHED",
+		3: "REFUSED",
+	}
+	Publication_State_value = map[string]int32{
+		"UNSPECIFIED": 0,
+		"WAITING":     1,
+		"PUBLISHED":   2,
+		"REFUSED":     3,
+	}
+)
+
+func (x Publication_State) Enum() *Publication_State {
+	p := new(Publication_State)
+	*p = x
+	return p
+}
+
+func (x Publication_State) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Publication_State) Descriptor() protoreflect.EnumDescriptor {
+	return file_comity_sharing_v1_sharing_proto_enumTypes[1].Descriptor()
+}
+
+func (Publication_State) Type() protoreflect.EnumType {
+	return &file_comity_sharing_v1_sharing_proto_enumTypes[1]
+}
+
+func (x Publication_State) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Publication_State.Descriptor instead.
+func (Publication_State) EnumDescriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{23, 0}
+}
+
 // Way is one of the two.
 type Direction_Way int32
 
@@ -121,11 +178,11 @@ func (x Direction_Way) String() string {
 }
 
 func (Direction_Way) Descriptor() protoreflect.EnumDescriptor {
-	return file_comity_sharing_v1_sharing_proto_enumTypes[1].Descriptor()
+	return file_comity_sharing_v1_sharing_proto_enumTypes[2].Descriptor()
 }
 
 func (Direction_Way) Type() protoreflect.EnumType {
-	return &file_comity_sharing_v1_sharing_proto_enumTypes[1]
+	return &file_comity_sharing_v1_sharing_proto_enumTypes[2]
 }
 
 func (x Direction_Way) Number() protoreflect.EnumNumber {
@@ -134,7 +191,7 @@ func (x Direction_Way) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Direction_Way.Descriptor instead.
 func (Direction_Way) EnumDescriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{23, 0}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{30, 0}
 }
 
 // State says how far it got.
@@ -190,11 +247,11 @@ func (x Delivery_State) String() string {
 }
 
 func (Delivery_State) Descriptor() protoreflect.EnumDescriptor {
-	return file_comity_sharing_v1_sharing_proto_enumTypes[2].Descriptor()
+	return file_comity_sharing_v1_sharing_proto_enumTypes[3].Descriptor()
 }
 
 func (Delivery_State) Type() protoreflect.EnumType {
-	return &file_comity_sharing_v1_sharing_proto_enumTypes[2]
+	return &file_comity_sharing_v1_sharing_proto_enumTypes[3]
 }
 
 func (x Delivery_State) Number() protoreflect.EnumNumber {
@@ -203,7 +260,7 @@ func (x Delivery_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Delivery_State.Descriptor instead.
 func (Delivery_State) EnumDescriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{24, 0}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{31, 0}
 }
 
 // Kind says what it is the proof of.
@@ -228,6 +285,8 @@ const (
 	LogEntry_ENVELOPE_REFUSED LogEntry_Kind = 7
 	// A table was released.
 	LogEntry_RELEASE LogEntry_Kind = 8
+	// A table was published.
+	LogEntry_PUBLICATION LogEntry_Kind = 9
 )
 
 // Enum value maps for LogEntry_Kind.
@@ -242,6 +301,7 @@ var (
 		6: "RECEIPT_SENT",
 		7: "ENVELOPE_REFUSED",
 		8: "RELEASE",
+		9: "PUBLICATION",
 	}
 	LogEntry_Kind_value = map[string]int32{
 		"UNSPECIFIED":       0,
@@ -253,6 +313,7 @@ var (
 		"RECEIPT_SENT":      6,
 		"ENVELOPE_REFUSED":  7,
 		"RELEASE":           8,
+		"PUBLICATION":       9,
 	}
 )
 
@@ -267,11 +328,11 @@ func (x LogEntry_Kind) String() string {
 }
 
 func (LogEntry_Kind) Descriptor() protoreflect.EnumDescriptor {
-	return file_comity_sharing_v1_sharing_proto_enumTypes[3].Descriptor()
+	return file_comity_sharing_v1_sharing_proto_enumTypes[4].Descriptor()
 }
 
 func (LogEntry_Kind) Type() protoreflect.EnumType {
-	return &file_comity_sharing_v1_sharing_proto_enumTypes[3]
+	return &file_comity_sharing_v1_sharing_proto_enumTypes[4]
 }
 
 func (x LogEntry_Kind) Number() protoreflect.EnumNumber {
@@ -280,7 +341,7 @@ func (x LogEntry_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LogEntry_Kind.Descriptor instead.
 func (LogEntry_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{29, 0}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{36, 0}
 }
 
 // Partner is a state that this node trusts, and how the exchange with it stands.
@@ -1982,6 +2043,509 @@ func (x *ListReleasesResponse) GetNextPageToken() string {
 	return ""
 }
 
+// Publication is a table that passed policy and disclosure control on its way to everybody. Its figures are in the
+// statistics, under the provider "PUBLISHED:PUBLIC".
+type Publication struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The resource name, "publications/{id}".
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// How far it got.
+	State Publication_State `protobuf:"varint,2,opt,name=state,proto3,enum=comity.sharing.v1.Publication_State" json:"state,omitempty"`
+	// Why the statistics have rejected it; empty otherwise.
+	Problem string `protobuf:"bytes,3,opt,name=problem,proto3" json:"problem,omitempty"`
+	// The dataflow, as "AGENCY:ID(VERSION)".
+	Dataflow string `protobuf:"bytes,4,opt,name=dataflow,proto3" json:"dataflow,omitempty"`
+	// The indicators in it.
+	Indicators []string `protobuf:"bytes,5,rep,name=indicators,proto3" json:"indicators,omitempty"`
+	// What was left out, and why: indicators that policy does not let be published, and tables that cannot be protected.
+	Reasons []*Reason `protobuf:"bytes,6,rep,name=reasons,proto3" json:"reasons,omitempty"`
+	// The decision that allowed it, by id.
+	Decision string `protobuf:"bytes,7,opt,name=decision,proto3" json:"decision,omitempty"`
+	// The revision of the policy.
+	PolicyRevision string `protobuf:"bytes,8,opt,name=policy_revision,json=policyRevision,proto3" json:"policy_revision,omitempty"`
+	// The revision of the statistics that it shows.
+	StatisticsRevision int64 `protobuf:"varint,9,opt,name=statistics_revision,json=statisticsRevision,proto3" json:"statistics_revision,omitempty"`
+	// The cells with a value of their own before disclosure control, at the published detail.
+	Candidates int32 `protobuf:"varint,10,opt,name=candidates,proto3" json:"candidates,omitempty"`
+	// The cells in it that have their value.
+	Released int32 `protobuf:"varint,11,opt,name=released,proto3" json:"released,omitempty"`
+	// The cells that policy's conditions refused.
+	Withheld int32 `protobuf:"varint,12,opt,name=withheld,proto3" json:"withheld,omitempty"`
+	// The cells whose value disclosure control withheld.
+	Suppressed int32 `protobuf:"varint,13,opt,name=suppressed,proto3" json:"suppressed,omitempty"`
+	// Of the sum of the finest cells, the share that is shown, from 0 to 1.
+	ValueKept float64 `protobuf:"fixed64,14,opt,name=value_kept,json=valueKept,proto3" json:"value_kept,omitempty"`
+	// The dimensions that were rolled up, each with the detail that is shown.
+	Coarsened map[string]string `protobuf:"bytes,15,rep,name=coarsened,proto3" json:"coarsened,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// SHA-256 over its content.
+	Sha256 []byte `protobuf:"bytes,16,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	// When it was decided.
+	CreateTime *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	// When the statistics had it; absent: not yet.
+	PublishTime   *timestamppb.Timestamp `protobuf:"bytes,18,opt,name=publish_time,json=publishTime,proto3" json:"publish_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Publication) Reset() {
+	*x = Publication{}
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Publication) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Publication) ProtoMessage() {}
+
+func (x *Publication) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Publication.ProtoReflect.Descriptor instead.
+func (*Publication) Descriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *Publication) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Publication) GetState() Publication_State {
+	if x != nil {
+		return x.State
+	}
+	return Publication_UNSPECIFIED
+}
+
+func (x *Publication) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
+func (x *Publication) GetDataflow() string {
+	if x != nil {
+		return x.Dataflow
+	}
+	return ""
+}
+
+func (x *Publication) GetIndicators() []string {
+	if x != nil {
+		return x.Indicators
+	}
+	return nil
+}
+
+func (x *Publication) GetReasons() []*Reason {
+	if x != nil {
+		return x.Reasons
+	}
+	return nil
+}
+
+func (x *Publication) GetDecision() string {
+	if x != nil {
+		return x.Decision
+	}
+	return ""
+}
+
+func (x *Publication) GetPolicyRevision() string {
+	if x != nil {
+		return x.PolicyRevision
+	}
+	return ""
+}
+
+func (x *Publication) GetStatisticsRevision() int64 {
+	if x != nil {
+		return x.StatisticsRevision
+	}
+	return 0
+}
+
+func (x *Publication) GetCandidates() int32 {
+	if x != nil {
+		return x.Candidates
+	}
+	return 0
+}
+
+func (x *Publication) GetReleased() int32 {
+	if x != nil {
+		return x.Released
+	}
+	return 0
+}
+
+func (x *Publication) GetWithheld() int32 {
+	if x != nil {
+		return x.Withheld
+	}
+	return 0
+}
+
+func (x *Publication) GetSuppressed() int32 {
+	if x != nil {
+		return x.Suppressed
+	}
+	return 0
+}
+
+func (x *Publication) GetValueKept() float64 {
+	if x != nil {
+		return x.ValueKept
+	}
+	return 0
+}
+
+func (x *Publication) GetCoarsened() map[string]string {
+	if x != nil {
+		return x.Coarsened
+	}
+	return nil
+}
+
+func (x *Publication) GetSha256() []byte {
+	if x != nil {
+		return x.Sha256
+	}
+	return nil
+}
+
+func (x *Publication) GetCreateTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreateTime
+	}
+	return nil
+}
+
+func (x *Publication) GetPublishTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.PublishTime
+	}
+	return nil
+}
+
+// CreatePublicationRequest is the request of CreatePublication.
+type CreatePublicationRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The dataflow, as "AGENCY:ID(VERSION)"; empty: the one that states share.
+	Dataflow string `protobuf:"bytes,1,opt,name=dataflow,proto3" json:"dataflow,omitempty"`
+	// The indicators; empty: all that policy lets be published.
+	Indicators    []string `protobuf:"bytes,2,rep,name=indicators,proto3" json:"indicators,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreatePublicationRequest) Reset() {
+	*x = CreatePublicationRequest{}
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreatePublicationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreatePublicationRequest) ProtoMessage() {}
+
+func (x *CreatePublicationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreatePublicationRequest.ProtoReflect.Descriptor instead.
+func (*CreatePublicationRequest) Descriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *CreatePublicationRequest) GetDataflow() string {
+	if x != nil {
+		return x.Dataflow
+	}
+	return ""
+}
+
+func (x *CreatePublicationRequest) GetIndicators() []string {
+	if x != nil {
+		return x.Indicators
+	}
+	return nil
+}
+
+// CreatePublicationResponse is the answer of CreatePublication.
+type CreatePublicationResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The publication.
+	Publication   *Publication `protobuf:"bytes,1,opt,name=publication,proto3" json:"publication,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreatePublicationResponse) Reset() {
+	*x = CreatePublicationResponse{}
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreatePublicationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreatePublicationResponse) ProtoMessage() {}
+
+func (x *CreatePublicationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreatePublicationResponse.ProtoReflect.Descriptor instead.
+func (*CreatePublicationResponse) Descriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *CreatePublicationResponse) GetPublication() *Publication {
+	if x != nil {
+		return x.Publication
+	}
+	return nil
+}
+
+// GetPublicationRequest is the request of GetPublication.
+type GetPublicationRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The resource name, "publications/{id}".
+	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetPublicationRequest) Reset() {
+	*x = GetPublicationRequest{}
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetPublicationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetPublicationRequest) ProtoMessage() {}
+
+func (x *GetPublicationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetPublicationRequest.ProtoReflect.Descriptor instead.
+func (*GetPublicationRequest) Descriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *GetPublicationRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// GetPublicationResponse is the answer of GetPublication.
+type GetPublicationResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The publication.
+	Publication   *Publication `protobuf:"bytes,1,opt,name=publication,proto3" json:"publication,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetPublicationResponse) Reset() {
+	*x = GetPublicationResponse{}
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetPublicationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetPublicationResponse) ProtoMessage() {}
+
+func (x *GetPublicationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetPublicationResponse.ProtoReflect.Descriptor instead.
+func (*GetPublicationResponse) Descriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *GetPublicationResponse) GetPublication() *Publication {
+	if x != nil {
+		return x.Publication
+	}
+	return nil
+}
+
+// ListPublicationsRequest is the request of ListPublications.
+type ListPublicationsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most this many; 0: 100; never above 1,000.
+	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The next_page_token of the page before.
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPublicationsRequest) Reset() {
+	*x = ListPublicationsRequest{}
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPublicationsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPublicationsRequest) ProtoMessage() {}
+
+func (x *ListPublicationsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPublicationsRequest.ProtoReflect.Descriptor instead.
+func (*ListPublicationsRequest) Descriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ListPublicationsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListPublicationsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListPublicationsResponse is the answer of ListPublications.
+type ListPublicationsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The publications, the newest first.
+	Publications []*Publication `protobuf:"bytes,1,rep,name=publications,proto3" json:"publications,omitempty"`
+	// Ask with it for the page after; empty on the last.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPublicationsResponse) Reset() {
+	*x = ListPublicationsResponse{}
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPublicationsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPublicationsResponse) ProtoMessage() {}
+
+func (x *ListPublicationsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPublicationsResponse.ProtoReflect.Descriptor instead.
+func (*ListPublicationsResponse) Descriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *ListPublicationsResponse) GetPublications() []*Publication {
+	if x != nil {
+		return x.Publications
+	}
+	return nil
+}
+
+func (x *ListPublicationsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 // Direction says which way a delivery goes.
 type Direction struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1991,7 +2555,7 @@ type Direction struct {
 
 func (x *Direction) Reset() {
 	*x = Direction{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[23]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2003,7 +2567,7 @@ func (x *Direction) String() string {
 func (*Direction) ProtoMessage() {}
 
 func (x *Direction) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[23]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2016,7 +2580,7 @@ func (x *Direction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Direction.ProtoReflect.Descriptor instead.
 func (*Direction) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{23}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{30}
 }
 
 // Delivery is a batch on its way to or from a partner.
@@ -2056,7 +2620,7 @@ type Delivery struct {
 
 func (x *Delivery) Reset() {
 	*x = Delivery{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[24]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2068,7 +2632,7 @@ func (x *Delivery) String() string {
 func (*Delivery) ProtoMessage() {}
 
 func (x *Delivery) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[24]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2081,7 +2645,7 @@ func (x *Delivery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delivery.ProtoReflect.Descriptor instead.
 func (*Delivery) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{24}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Delivery) GetDirection() Direction_Way {
@@ -2197,7 +2761,7 @@ type ListDeliveriesRequest struct {
 
 func (x *ListDeliveriesRequest) Reset() {
 	*x = ListDeliveriesRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[25]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2209,7 +2773,7 @@ func (x *ListDeliveriesRequest) String() string {
 func (*ListDeliveriesRequest) ProtoMessage() {}
 
 func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[25]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2222,7 +2786,7 @@ func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeliveriesRequest.ProtoReflect.Descriptor instead.
 func (*ListDeliveriesRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{25}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListDeliveriesRequest) GetPartner() string {
@@ -2259,7 +2823,7 @@ type ListDeliveriesResponse struct {
 
 func (x *ListDeliveriesResponse) Reset() {
 	*x = ListDeliveriesResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[26]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2271,7 +2835,7 @@ func (x *ListDeliveriesResponse) String() string {
 func (*ListDeliveriesResponse) ProtoMessage() {}
 
 func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[26]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2284,7 +2848,7 @@ func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeliveriesResponse.ProtoReflect.Descriptor instead.
 func (*ListDeliveriesResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{26}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListDeliveriesResponse) GetDeliveries() []*Delivery {
@@ -2310,7 +2874,7 @@ type GetCheckpointRequest struct {
 
 func (x *GetCheckpointRequest) Reset() {
 	*x = GetCheckpointRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[27]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2322,7 +2886,7 @@ func (x *GetCheckpointRequest) String() string {
 func (*GetCheckpointRequest) ProtoMessage() {}
 
 func (x *GetCheckpointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[27]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2335,7 +2899,7 @@ func (x *GetCheckpointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCheckpointRequest.ProtoReflect.Descriptor instead.
 func (*GetCheckpointRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{27}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{34}
 }
 
 // GetCheckpointResponse is the answer of GetCheckpoint.
@@ -2351,7 +2915,7 @@ type GetCheckpointResponse struct {
 
 func (x *GetCheckpointResponse) Reset() {
 	*x = GetCheckpointResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[28]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2363,7 +2927,7 @@ func (x *GetCheckpointResponse) String() string {
 func (*GetCheckpointResponse) ProtoMessage() {}
 
 func (x *GetCheckpointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[28]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2376,7 +2940,7 @@ func (x *GetCheckpointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCheckpointResponse.ProtoReflect.Descriptor instead.
 func (*GetCheckpointResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{28}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *GetCheckpointResponse) GetCheckpoint() string {
@@ -2400,7 +2964,7 @@ type LogEntry struct {
 	Index float64 `protobuf:"fixed64,1,opt,name=index,proto3" json:"index,omitempty"`
 	// What it is the proof of.
 	Kind LogEntry_Kind `protobuf:"varint,2,opt,name=kind,proto3,enum=comity.sharing.v1.LogEntry_Kind" json:"kind,omitempty"`
-	// What it is about: an agreement's id and version, a decision's id, a release's id, or a stream, epoch and sequence.
+	// What it is about: an agreement's id and version, a decision's id, a release's id, a publication's id, or a stream, epoch and sequence.
 	Subject string `protobuf:"bytes,3,opt,name=subject,proto3" json:"subject,omitempty"`
 	// When it was written.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
@@ -2420,7 +2984,7 @@ type LogEntry struct {
 
 func (x *LogEntry) Reset() {
 	*x = LogEntry{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[29]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2432,7 +2996,7 @@ func (x *LogEntry) String() string {
 func (*LogEntry) ProtoMessage() {}
 
 func (x *LogEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[29]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2445,7 +3009,7 @@ func (x *LogEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogEntry.ProtoReflect.Descriptor instead.
 func (*LogEntry) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{29}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *LogEntry) GetIndex() float64 {
@@ -2524,7 +3088,7 @@ type ListLogEntriesRequest struct {
 
 func (x *ListLogEntriesRequest) Reset() {
 	*x = ListLogEntriesRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[30]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2536,7 +3100,7 @@ func (x *ListLogEntriesRequest) String() string {
 func (*ListLogEntriesRequest) ProtoMessage() {}
 
 func (x *ListLogEntriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[30]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2549,7 +3113,7 @@ func (x *ListLogEntriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLogEntriesRequest.ProtoReflect.Descriptor instead.
 func (*ListLogEntriesRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{30}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ListLogEntriesRequest) GetPageSize() int32 {
@@ -2579,7 +3143,7 @@ type ListLogEntriesResponse struct {
 
 func (x *ListLogEntriesResponse) Reset() {
 	*x = ListLogEntriesResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[31]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2591,7 +3155,7 @@ func (x *ListLogEntriesResponse) String() string {
 func (*ListLogEntriesResponse) ProtoMessage() {}
 
 func (x *ListLogEntriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[31]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2604,7 +3168,7 @@ func (x *ListLogEntriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLogEntriesResponse.ProtoReflect.Descriptor instead.
 func (*ListLogEntriesResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{31}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ListLogEntriesResponse) GetEntries() []*LogEntry {
@@ -2636,7 +3200,7 @@ type Obligations_Dominance struct {
 
 func (x *Obligations_Dominance) Reset() {
 	*x = Obligations_Dominance{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[33]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2648,7 +3212,7 @@ func (x *Obligations_Dominance) String() string {
 func (*Obligations_Dominance) ProtoMessage() {}
 
 func (x *Obligations_Dominance) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[33]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2698,7 +3262,7 @@ type Obligations_PPercent struct {
 
 func (x *Obligations_PPercent) Reset() {
 	*x = Obligations_PPercent{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[34]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2710,7 +3274,7 @@ func (x *Obligations_PPercent) String() string {
 func (*Obligations_PPercent) ProtoMessage() {}
 
 func (x *Obligations_PPercent) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[34]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2915,6 +3479,60 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"page_token\x18\x03 \x01(\tR\tpageToken\"v\n" +
 	"\x14ListReleasesResponse\x126\n" +
 	"\breleases\x18\x01 \x03(\v2\x1a.comity.sharing.v1.ReleaseR\breleases\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xd7\x06\n" +
+	"\vPublication\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12:\n" +
+	"\x05state\x18\x02 \x01(\x0e2$.comity.sharing.v1.Publication.StateR\x05state\x12\x18\n" +
+	"\aproblem\x18\x03 \x01(\tR\aproblem\x12\x1a\n" +
+	"\bdataflow\x18\x04 \x01(\tR\bdataflow\x12\x1e\n" +
+	"\n" +
+	"indicators\x18\x05 \x03(\tR\n" +
+	"indicators\x123\n" +
+	"\areasons\x18\x06 \x03(\v2\x19.comity.sharing.v1.ReasonR\areasons\x12\x1a\n" +
+	"\bdecision\x18\a \x01(\tR\bdecision\x12'\n" +
+	"\x0fpolicy_revision\x18\b \x01(\tR\x0epolicyRevision\x12/\n" +
+	"\x13statistics_revision\x18\t \x01(\x03R\x12statisticsRevision\x12\x1e\n" +
+	"\n" +
+	"candidates\x18\n" +
+	" \x01(\x05R\n" +
+	"candidates\x12\x1a\n" +
+	"\breleased\x18\v \x01(\x05R\breleased\x12\x1a\n" +
+	"\bwithheld\x18\f \x01(\x05R\bwithheld\x12\x1e\n" +
+	"\n" +
+	"suppressed\x18\r \x01(\x05R\n" +
+	"suppressed\x12\x1d\n" +
+	"\n" +
+	"value_kept\x18\x0e \x01(\x01R\tvalueKept\x12K\n" +
+	"\tcoarsened\x18\x0f \x03(\v2-.comity.sharing.v1.Publication.CoarsenedEntryR\tcoarsened\x12\x16\n" +
+	"\x06sha256\x18\x10 \x01(\fR\x06sha256\x12;\n" +
+	"\vcreate_time\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"createTime\x12=\n" +
+	"\fpublish_time\x18\x12 \x01(\v2\x1a.google.protobuf.TimestampR\vpublishTime\x1a<\n" +
+	"\x0eCoarsenedEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"A\n" +
+	"\x05State\x12\x0f\n" +
+	"\vUNSPECIFIED\x10\x00\x12\v\n" +
+	"\aWAITING\x10\x01\x12\r\n" +
+	"\tPUBLISHED\x10\x02\x12\v\n" +
+	"\aREFUSED\x10\x03\"V\n" +
+	"\x18CreatePublicationRequest\x12\x1a\n" +
+	"\bdataflow\x18\x01 \x01(\tR\bdataflow\x12\x1e\n" +
+	"\n" +
+	"indicators\x18\x02 \x03(\tR\n" +
+	"indicators\"]\n" +
+	"\x19CreatePublicationResponse\x12@\n" +
+	"\vpublication\x18\x01 \x01(\v2\x1e.comity.sharing.v1.PublicationR\vpublication\"+\n" +
+	"\x15GetPublicationRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"Z\n" +
+	"\x16GetPublicationResponse\x12@\n" +
+	"\vpublication\x18\x01 \x01(\v2\x1e.comity.sharing.v1.PublicationR\vpublication\"U\n" +
+	"\x17ListPublicationsRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"\x86\x01\n" +
+	"\x18ListPublicationsResponse\x12B\n" +
+	"\fpublications\x18\x01 \x03(\v2\x1e.comity.sharing.v1.PublicationR\fpublications\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\";\n" +
 	"\tDirection\".\n" +
 	"\x03Way\x12\x0f\n" +
@@ -2964,7 +3582,7 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\n" +
 	"checkpoint\x18\x01 \x01(\tR\n" +
 	"checkpoint\x12!\n" +
-	"\fverifier_key\x18\x02 \x01(\tR\vverifierKey\"\xec\x03\n" +
+	"\fverifier_key\x18\x02 \x01(\tR\vverifierKey\"\xfd\x03\n" +
 	"\bLogEntry\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x01R\x05index\x124\n" +
 	"\x04kind\x18\x02 \x01(\x0e2 .comity.sharing.v1.LogEntry.KindR\x04kind\x12\x18\n" +
@@ -2976,7 +3594,7 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\tleaf_hash\x18\a \x01(\fR\bleafHash\x12\x18\n" +
 	"\acontent\x18\b \x01(\fR\acontent\x12\x1f\n" +
 	"\vtree_hashes\x18\t \x01(\fR\n" +
-	"treeHashes\"\xa9\x01\n" +
+	"treeHashes\"\xba\x01\n" +
 	"\x04Kind\x12\x0f\n" +
 	"\vUNSPECIFIED\x10\x00\x12\r\n" +
 	"\tAGREEMENT\x10\x01\x12\f\n" +
@@ -2986,14 +3604,15 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\x11ENVELOPE_RECEIVED\x10\x05\x12\x10\n" +
 	"\fRECEIPT_SENT\x10\x06\x12\x14\n" +
 	"\x10ENVELOPE_REFUSED\x10\a\x12\v\n" +
-	"\aRELEASE\x10\b\"S\n" +
+	"\aRELEASE\x10\b\x12\x0f\n" +
+	"\vPUBLICATION\x10\t\"S\n" +
 	"\x15ListLogEntriesRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
 	"page_token\x18\x02 \x01(\tR\tpageToken\"w\n" +
 	"\x16ListLogEntriesResponse\x125\n" +
 	"\aentries\x18\x01 \x03(\v2\x1b.comity.sharing.v1.LogEntryR\aentries\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xf1\b\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xb5\v\n" +
 	"\x0eSharingService\x12_\n" +
 	"\fListPartners\x12&.comity.sharing.v1.ListPartnersRequest\x1a'.comity.sharing.v1.ListPartnersResponse\x12h\n" +
 	"\x0fCreateAgreement\x12).comity.sharing.v1.CreateAgreementRequest\x1a*.comity.sharing.v1.CreateAgreementResponse\x12_\n" +
@@ -3002,7 +3621,10 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\rSignAgreement\x12'.comity.sharing.v1.SignAgreementRequest\x1a(.comity.sharing.v1.SignAgreementResponse\x12q\n" +
 	"\x12TerminateAgreement\x12,.comity.sharing.v1.TerminateAgreementRequest\x1a-.comity.sharing.v1.TerminateAgreementResponse\x12b\n" +
 	"\rExplainPolicy\x12'.comity.sharing.v1.ExplainPolicyRequest\x1a(.comity.sharing.v1.ExplainPolicyResponse\x12_\n" +
-	"\fListReleases\x12&.comity.sharing.v1.ListReleasesRequest\x1a'.comity.sharing.v1.ListReleasesResponse\x12e\n" +
+	"\fListReleases\x12&.comity.sharing.v1.ListReleasesRequest\x1a'.comity.sharing.v1.ListReleasesResponse\x12n\n" +
+	"\x11CreatePublication\x12+.comity.sharing.v1.CreatePublicationRequest\x1a,.comity.sharing.v1.CreatePublicationResponse\x12e\n" +
+	"\x0eGetPublication\x12(.comity.sharing.v1.GetPublicationRequest\x1a).comity.sharing.v1.GetPublicationResponse\x12k\n" +
+	"\x10ListPublications\x12*.comity.sharing.v1.ListPublicationsRequest\x1a+.comity.sharing.v1.ListPublicationsResponse\x12e\n" +
 	"\x0eListDeliveries\x12(.comity.sharing.v1.ListDeliveriesRequest\x1a).comity.sharing.v1.ListDeliveriesResponse\x12b\n" +
 	"\rGetCheckpoint\x12'.comity.sharing.v1.GetCheckpointRequest\x1a(.comity.sharing.v1.GetCheckpointResponse\x12e\n" +
 	"\x0eListLogEntries\x12(.comity.sharing.v1.ListLogEntriesRequest\x1a).comity.sharing.v1.ListLogEntriesResponseB\xd2\x01\n" +
@@ -3020,115 +3642,138 @@ func file_comity_sharing_v1_sharing_proto_rawDescGZIP() []byte {
 	return file_comity_sharing_v1_sharing_proto_rawDescData
 }
 
-var file_comity_sharing_v1_sharing_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_comity_sharing_v1_sharing_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
+var file_comity_sharing_v1_sharing_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_comity_sharing_v1_sharing_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
 var file_comity_sharing_v1_sharing_proto_goTypes = []any{
 	(Agreement_State)(0),               // 0: comity.sharing.v1.Agreement.State
-	(Direction_Way)(0),                 // 1: comity.sharing.v1.Direction.Way
-	(Delivery_State)(0),                // 2: comity.sharing.v1.Delivery.State
-	(LogEntry_Kind)(0),                 // 3: comity.sharing.v1.LogEntry.Kind
-	(*Partner)(nil),                    // 4: comity.sharing.v1.Partner
-	(*Terms)(nil),                      // 5: comity.sharing.v1.Terms
-	(*Agreement)(nil),                  // 6: comity.sharing.v1.Agreement
-	(*AgreementSignature)(nil),         // 7: comity.sharing.v1.AgreementSignature
-	(*ListPartnersRequest)(nil),        // 8: comity.sharing.v1.ListPartnersRequest
-	(*ListPartnersResponse)(nil),       // 9: comity.sharing.v1.ListPartnersResponse
-	(*CreateAgreementRequest)(nil),     // 10: comity.sharing.v1.CreateAgreementRequest
-	(*CreateAgreementResponse)(nil),    // 11: comity.sharing.v1.CreateAgreementResponse
-	(*GetAgreementRequest)(nil),        // 12: comity.sharing.v1.GetAgreementRequest
-	(*GetAgreementResponse)(nil),       // 13: comity.sharing.v1.GetAgreementResponse
-	(*ListAgreementsRequest)(nil),      // 14: comity.sharing.v1.ListAgreementsRequest
-	(*ListAgreementsResponse)(nil),     // 15: comity.sharing.v1.ListAgreementsResponse
-	(*SignAgreementRequest)(nil),       // 16: comity.sharing.v1.SignAgreementRequest
-	(*SignAgreementResponse)(nil),      // 17: comity.sharing.v1.SignAgreementResponse
-	(*TerminateAgreementRequest)(nil),  // 18: comity.sharing.v1.TerminateAgreementRequest
-	(*TerminateAgreementResponse)(nil), // 19: comity.sharing.v1.TerminateAgreementResponse
-	(*Reason)(nil),                     // 20: comity.sharing.v1.Reason
-	(*Obligations)(nil),                // 21: comity.sharing.v1.Obligations
-	(*ExplainPolicyRequest)(nil),       // 22: comity.sharing.v1.ExplainPolicyRequest
-	(*ExplainPolicyResponse)(nil),      // 23: comity.sharing.v1.ExplainPolicyResponse
-	(*Release)(nil),                    // 24: comity.sharing.v1.Release
-	(*ListReleasesRequest)(nil),        // 25: comity.sharing.v1.ListReleasesRequest
-	(*ListReleasesResponse)(nil),       // 26: comity.sharing.v1.ListReleasesResponse
-	(*Direction)(nil),                  // 27: comity.sharing.v1.Direction
-	(*Delivery)(nil),                   // 28: comity.sharing.v1.Delivery
-	(*ListDeliveriesRequest)(nil),      // 29: comity.sharing.v1.ListDeliveriesRequest
-	(*ListDeliveriesResponse)(nil),     // 30: comity.sharing.v1.ListDeliveriesResponse
-	(*GetCheckpointRequest)(nil),       // 31: comity.sharing.v1.GetCheckpointRequest
-	(*GetCheckpointResponse)(nil),      // 32: comity.sharing.v1.GetCheckpointResponse
-	(*LogEntry)(nil),                   // 33: comity.sharing.v1.LogEntry
-	(*ListLogEntriesRequest)(nil),      // 34: comity.sharing.v1.ListLogEntriesRequest
-	(*ListLogEntriesResponse)(nil),     // 35: comity.sharing.v1.ListLogEntriesResponse
-	nil,                                // 36: comity.sharing.v1.Terms.DetailEntry
-	(*Obligations_Dominance)(nil),      // 37: comity.sharing.v1.Obligations.Dominance
-	(*Obligations_PPercent)(nil),       // 38: comity.sharing.v1.Obligations.PPercent
-	nil,                                // 39: comity.sharing.v1.Obligations.DetailEntry
-	nil,                                // 40: comity.sharing.v1.ExplainPolicyResponse.CoarsenedEntry
-	nil,                                // 41: comity.sharing.v1.Release.CoarsenedEntry
-	(*timestamppb.Timestamp)(nil),      // 42: google.protobuf.Timestamp
-	(*v1.Filter)(nil),                  // 43: comity.types.v1.Filter
+	(Publication_State)(0),             // 1: comity.sharing.v1.Publication.State
+	(Direction_Way)(0),                 // 2: comity.sharing.v1.Direction.Way
+	(Delivery_State)(0),                // 3: comity.sharing.v1.Delivery.State
+	(LogEntry_Kind)(0),                 // 4: comity.sharing.v1.LogEntry.Kind
+	(*Partner)(nil),                    // 5: comity.sharing.v1.Partner
+	(*Terms)(nil),                      // 6: comity.sharing.v1.Terms
+	(*Agreement)(nil),                  // 7: comity.sharing.v1.Agreement
+	(*AgreementSignature)(nil),         // 8: comity.sharing.v1.AgreementSignature
+	(*ListPartnersRequest)(nil),        // 9: comity.sharing.v1.ListPartnersRequest
+	(*ListPartnersResponse)(nil),       // 10: comity.sharing.v1.ListPartnersResponse
+	(*CreateAgreementRequest)(nil),     // 11: comity.sharing.v1.CreateAgreementRequest
+	(*CreateAgreementResponse)(nil),    // 12: comity.sharing.v1.CreateAgreementResponse
+	(*GetAgreementRequest)(nil),        // 13: comity.sharing.v1.GetAgreementRequest
+	(*GetAgreementResponse)(nil),       // 14: comity.sharing.v1.GetAgreementResponse
+	(*ListAgreementsRequest)(nil),      // 15: comity.sharing.v1.ListAgreementsRequest
+	(*ListAgreementsResponse)(nil),     // 16: comity.sharing.v1.ListAgreementsResponse
+	(*SignAgreementRequest)(nil),       // 17: comity.sharing.v1.SignAgreementRequest
+	(*SignAgreementResponse)(nil),      // 18: comity.sharing.v1.SignAgreementResponse
+	(*TerminateAgreementRequest)(nil),  // 19: comity.sharing.v1.TerminateAgreementRequest
+	(*TerminateAgreementResponse)(nil), // 20: comity.sharing.v1.TerminateAgreementResponse
+	(*Reason)(nil),                     // 21: comity.sharing.v1.Reason
+	(*Obligations)(nil),                // 22: comity.sharing.v1.Obligations
+	(*ExplainPolicyRequest)(nil),       // 23: comity.sharing.v1.ExplainPolicyRequest
+	(*ExplainPolicyResponse)(nil),      // 24: comity.sharing.v1.ExplainPolicyResponse
+	(*Release)(nil),                    // 25: comity.sharing.v1.Release
+	(*ListReleasesRequest)(nil),        // 26: comity.sharing.v1.ListReleasesRequest
+	(*ListReleasesResponse)(nil),       // 27: comity.sharing.v1.ListReleasesResponse
+	(*Publication)(nil),                // 28: comity.sharing.v1.Publication
+	(*CreatePublicationRequest)(nil),   // 29: comity.sharing.v1.CreatePublicationRequest
+	(*CreatePublicationResponse)(nil),  // 30: comity.sharing.v1.CreatePublicationResponse
+	(*GetPublicationRequest)(nil),      // 31: comity.sharing.v1.GetPublicationRequest
+	(*GetPublicationResponse)(nil),     // 32: comity.sharing.v1.GetPublicationResponse
+	(*ListPublicationsRequest)(nil),    // 33: comity.sharing.v1.ListPublicationsRequest
+	(*ListPublicationsResponse)(nil),   // 34: comity.sharing.v1.ListPublicationsResponse
+	(*Direction)(nil),                  // 35: comity.sharing.v1.Direction
+	(*Delivery)(nil),                   // 36: comity.sharing.v1.Delivery
+	(*ListDeliveriesRequest)(nil),      // 37: comity.sharing.v1.ListDeliveriesRequest
+	(*ListDeliveriesResponse)(nil),     // 38: comity.sharing.v1.ListDeliveriesResponse
+	(*GetCheckpointRequest)(nil),       // 39: comity.sharing.v1.GetCheckpointRequest
+	(*GetCheckpointResponse)(nil),      // 40: comity.sharing.v1.GetCheckpointResponse
+	(*LogEntry)(nil),                   // 41: comity.sharing.v1.LogEntry
+	(*ListLogEntriesRequest)(nil),      // 42: comity.sharing.v1.ListLogEntriesRequest
+	(*ListLogEntriesResponse)(nil),     // 43: comity.sharing.v1.ListLogEntriesResponse
+	nil,                                // 44: comity.sharing.v1.Terms.DetailEntry
+	(*Obligations_Dominance)(nil),      // 45: comity.sharing.v1.Obligations.Dominance
+	(*Obligations_PPercent)(nil),       // 46: comity.sharing.v1.Obligations.PPercent
+	nil,                                // 47: comity.sharing.v1.Obligations.DetailEntry
+	nil,                                // 48: comity.sharing.v1.ExplainPolicyResponse.CoarsenedEntry
+	nil,                                // 49: comity.sharing.v1.Release.CoarsenedEntry
+	nil,                                // 50: comity.sharing.v1.Publication.CoarsenedEntry
+	(*timestamppb.Timestamp)(nil),      // 51: google.protobuf.Timestamp
+	(*v1.Filter)(nil),                  // 52: comity.types.v1.Filter
 }
 var file_comity_sharing_v1_sharing_proto_depIdxs = []int32{
-	42, // 0: comity.sharing.v1.Partner.last_contact_time:type_name -> google.protobuf.Timestamp
-	36, // 1: comity.sharing.v1.Terms.detail:type_name -> comity.sharing.v1.Terms.DetailEntry
+	51, // 0: comity.sharing.v1.Partner.last_contact_time:type_name -> google.protobuf.Timestamp
+	44, // 1: comity.sharing.v1.Terms.detail:type_name -> comity.sharing.v1.Terms.DetailEntry
 	0,  // 2: comity.sharing.v1.Agreement.state:type_name -> comity.sharing.v1.Agreement.State
-	5,  // 3: comity.sharing.v1.Agreement.terms:type_name -> comity.sharing.v1.Terms
-	7,  // 4: comity.sharing.v1.Agreement.signatures:type_name -> comity.sharing.v1.AgreementSignature
-	42, // 5: comity.sharing.v1.Agreement.create_time:type_name -> google.protobuf.Timestamp
-	42, // 6: comity.sharing.v1.Agreement.update_time:type_name -> google.protobuf.Timestamp
-	42, // 7: comity.sharing.v1.AgreementSignature.create_time:type_name -> google.protobuf.Timestamp
-	4,  // 8: comity.sharing.v1.ListPartnersResponse.partners:type_name -> comity.sharing.v1.Partner
-	5,  // 9: comity.sharing.v1.CreateAgreementRequest.terms:type_name -> comity.sharing.v1.Terms
-	6,  // 10: comity.sharing.v1.CreateAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
-	6,  // 11: comity.sharing.v1.GetAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
-	6,  // 12: comity.sharing.v1.ListAgreementsResponse.agreements:type_name -> comity.sharing.v1.Agreement
-	6,  // 13: comity.sharing.v1.SignAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
-	6,  // 14: comity.sharing.v1.TerminateAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
-	39, // 15: comity.sharing.v1.Obligations.detail:type_name -> comity.sharing.v1.Obligations.DetailEntry
-	37, // 16: comity.sharing.v1.Obligations.dominance:type_name -> comity.sharing.v1.Obligations.Dominance
-	38, // 17: comity.sharing.v1.Obligations.p_percent:type_name -> comity.sharing.v1.Obligations.PPercent
-	43, // 18: comity.sharing.v1.ExplainPolicyRequest.filter:type_name -> comity.types.v1.Filter
-	20, // 19: comity.sharing.v1.ExplainPolicyResponse.reasons:type_name -> comity.sharing.v1.Reason
-	21, // 20: comity.sharing.v1.ExplainPolicyResponse.obligations:type_name -> comity.sharing.v1.Obligations
-	40, // 21: comity.sharing.v1.ExplainPolicyResponse.coarsened:type_name -> comity.sharing.v1.ExplainPolicyResponse.CoarsenedEntry
-	41, // 22: comity.sharing.v1.Release.coarsened:type_name -> comity.sharing.v1.Release.CoarsenedEntry
-	42, // 23: comity.sharing.v1.Release.create_time:type_name -> google.protobuf.Timestamp
-	24, // 24: comity.sharing.v1.ListReleasesResponse.releases:type_name -> comity.sharing.v1.Release
-	1,  // 25: comity.sharing.v1.Delivery.direction:type_name -> comity.sharing.v1.Direction.Way
-	2,  // 26: comity.sharing.v1.Delivery.state:type_name -> comity.sharing.v1.Delivery.State
-	42, // 27: comity.sharing.v1.Delivery.create_time:type_name -> google.protobuf.Timestamp
-	42, // 28: comity.sharing.v1.Delivery.receipt_time:type_name -> google.protobuf.Timestamp
-	28, // 29: comity.sharing.v1.ListDeliveriesResponse.deliveries:type_name -> comity.sharing.v1.Delivery
-	3,  // 30: comity.sharing.v1.LogEntry.kind:type_name -> comity.sharing.v1.LogEntry.Kind
-	42, // 31: comity.sharing.v1.LogEntry.create_time:type_name -> google.protobuf.Timestamp
-	33, // 32: comity.sharing.v1.ListLogEntriesResponse.entries:type_name -> comity.sharing.v1.LogEntry
-	8,  // 33: comity.sharing.v1.SharingService.ListPartners:input_type -> comity.sharing.v1.ListPartnersRequest
-	10, // 34: comity.sharing.v1.SharingService.CreateAgreement:input_type -> comity.sharing.v1.CreateAgreementRequest
-	12, // 35: comity.sharing.v1.SharingService.GetAgreement:input_type -> comity.sharing.v1.GetAgreementRequest
-	14, // 36: comity.sharing.v1.SharingService.ListAgreements:input_type -> comity.sharing.v1.ListAgreementsRequest
-	16, // 37: comity.sharing.v1.SharingService.SignAgreement:input_type -> comity.sharing.v1.SignAgreementRequest
-	18, // 38: comity.sharing.v1.SharingService.TerminateAgreement:input_type -> comity.sharing.v1.TerminateAgreementRequest
-	22, // 39: comity.sharing.v1.SharingService.ExplainPolicy:input_type -> comity.sharing.v1.ExplainPolicyRequest
-	25, // 40: comity.sharing.v1.SharingService.ListReleases:input_type -> comity.sharing.v1.ListReleasesRequest
-	29, // 41: comity.sharing.v1.SharingService.ListDeliveries:input_type -> comity.sharing.v1.ListDeliveriesRequest
-	31, // 42: comity.sharing.v1.SharingService.GetCheckpoint:input_type -> comity.sharing.v1.GetCheckpointRequest
-	34, // 43: comity.sharing.v1.SharingService.ListLogEntries:input_type -> comity.sharing.v1.ListLogEntriesRequest
-	9,  // 44: comity.sharing.v1.SharingService.ListPartners:output_type -> comity.sharing.v1.ListPartnersResponse
-	11, // 45: comity.sharing.v1.SharingService.CreateAgreement:output_type -> comity.sharing.v1.CreateAgreementResponse
-	13, // 46: comity.sharing.v1.SharingService.GetAgreement:output_type -> comity.sharing.v1.GetAgreementResponse
-	15, // 47: comity.sharing.v1.SharingService.ListAgreements:output_type -> comity.sharing.v1.ListAgreementsResponse
-	17, // 48: comity.sharing.v1.SharingService.SignAgreement:output_type -> comity.sharing.v1.SignAgreementResponse
-	19, // 49: comity.sharing.v1.SharingService.TerminateAgreement:output_type -> comity.sharing.v1.TerminateAgreementResponse
-	23, // 50: comity.sharing.v1.SharingService.ExplainPolicy:output_type -> comity.sharing.v1.ExplainPolicyResponse
-	26, // 51: comity.sharing.v1.SharingService.ListReleases:output_type -> comity.sharing.v1.ListReleasesResponse
-	30, // 52: comity.sharing.v1.SharingService.ListDeliveries:output_type -> comity.sharing.v1.ListDeliveriesResponse
-	32, // 53: comity.sharing.v1.SharingService.GetCheckpoint:output_type -> comity.sharing.v1.GetCheckpointResponse
-	35, // 54: comity.sharing.v1.SharingService.ListLogEntries:output_type -> comity.sharing.v1.ListLogEntriesResponse
-	44, // [44:55] is the sub-list for method output_type
-	33, // [33:44] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	6,  // 3: comity.sharing.v1.Agreement.terms:type_name -> comity.sharing.v1.Terms
+	8,  // 4: comity.sharing.v1.Agreement.signatures:type_name -> comity.sharing.v1.AgreementSignature
+	51, // 5: comity.sharing.v1.Agreement.create_time:type_name -> google.protobuf.Timestamp
+	51, // 6: comity.sharing.v1.Agreement.update_time:type_name -> google.protobuf.Timestamp
+	51, // 7: comity.sharing.v1.AgreementSignature.create_time:type_name -> google.protobuf.Timestamp
+	5,  // 8: comity.sharing.v1.ListPartnersResponse.partners:type_name -> comity.sharing.v1.Partner
+	6,  // 9: comity.sharing.v1.CreateAgreementRequest.terms:type_name -> comity.sharing.v1.Terms
+	7,  // 10: comity.sharing.v1.CreateAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
+	7,  // 11: comity.sharing.v1.GetAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
+	7,  // 12: comity.sharing.v1.ListAgreementsResponse.agreements:type_name -> comity.sharing.v1.Agreement
+	7,  // 13: comity.sharing.v1.SignAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
+	7,  // 14: comity.sharing.v1.TerminateAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
+	47, // 15: comity.sharing.v1.Obligations.detail:type_name -> comity.sharing.v1.Obligations.DetailEntry
+	45, // 16: comity.sharing.v1.Obligations.dominance:type_name -> comity.sharing.v1.Obligations.Dominance
+	46, // 17: comity.sharing.v1.Obligations.p_percent:type_name -> comity.sharing.v1.Obligations.PPercent
+	52, // 18: comity.sharing.v1.ExplainPolicyRequest.filter:type_name -> comity.types.v1.Filter
+	21, // 19: comity.sharing.v1.ExplainPolicyResponse.reasons:type_name -> comity.sharing.v1.Reason
+	22, // 20: comity.sharing.v1.ExplainPolicyResponse.obligations:type_name -> comity.sharing.v1.Obligations
+	48, // 21: comity.sharing.v1.ExplainPolicyResponse.coarsened:type_name -> comity.sharing.v1.ExplainPolicyResponse.CoarsenedEntry
+	49, // 22: comity.sharing.v1.Release.coarsened:type_name -> comity.sharing.v1.Release.CoarsenedEntry
+	51, // 23: comity.sharing.v1.Release.create_time:type_name -> google.protobuf.Timestamp
+	25, // 24: comity.sharing.v1.ListReleasesResponse.releases:type_name -> comity.sharing.v1.Release
+	1,  // 25: comity.sharing.v1.Publication.state:type_name -> comity.sharing.v1.Publication.State
+	21, // 26: comity.sharing.v1.Publication.reasons:type_name -> comity.sharing.v1.Reason
+	50, // 27: comity.sharing.v1.Publication.coarsened:type_name -> comity.sharing.v1.Publication.CoarsenedEntry
+	51, // 28: comity.sharing.v1.Publication.create_time:type_name -> google.protobuf.Timestamp
+	51, // 29: comity.sharing.v1.Publication.publish_time:type_name -> google.protobuf.Timestamp
+	28, // 30: comity.sharing.v1.CreatePublicationResponse.publication:type_name -> comity.sharing.v1.Publication
+	28, // 31: comity.sharing.v1.GetPublicationResponse.publication:type_name -> comity.sharing.v1.Publication
+	28, // 32: comity.sharing.v1.ListPublicationsResponse.publications:type_name -> comity.sharing.v1.Publication
+	2,  // 33: comity.sharing.v1.Delivery.direction:type_name -> comity.sharing.v1.Direction.Way
+	3,  // 34: comity.sharing.v1.Delivery.state:type_name -> comity.sharing.v1.Delivery.State
+	51, // 35: comity.sharing.v1.Delivery.create_time:type_name -> google.protobuf.Timestamp
+	51, // 36: comity.sharing.v1.Delivery.receipt_time:type_name -> google.protobuf.Timestamp
+	36, // 37: comity.sharing.v1.ListDeliveriesResponse.deliveries:type_name -> comity.sharing.v1.Delivery
+	4,  // 38: comity.sharing.v1.LogEntry.kind:type_name -> comity.sharing.v1.LogEntry.Kind
+	51, // 39: comity.sharing.v1.LogEntry.create_time:type_name -> google.protobuf.Timestamp
+	41, // 40: comity.sharing.v1.ListLogEntriesResponse.entries:type_name -> comity.sharing.v1.LogEntry
+	9,  // 41: comity.sharing.v1.SharingService.ListPartners:input_type -> comity.sharing.v1.ListPartnersRequest
+	11, // 42: comity.sharing.v1.SharingService.CreateAgreement:input_type -> comity.sharing.v1.CreateAgreementRequest
+	13, // 43: comity.sharing.v1.SharingService.GetAgreement:input_type -> comity.sharing.v1.GetAgreementRequest
+	15, // 44: comity.sharing.v1.SharingService.ListAgreements:input_type -> comity.sharing.v1.ListAgreementsRequest
+	17, // 45: comity.sharing.v1.SharingService.SignAgreement:input_type -> comity.sharing.v1.SignAgreementRequest
+	19, // 46: comity.sharing.v1.SharingService.TerminateAgreement:input_type -> comity.sharing.v1.TerminateAgreementRequest
+	23, // 47: comity.sharing.v1.SharingService.ExplainPolicy:input_type -> comity.sharing.v1.ExplainPolicyRequest
+	26, // 48: comity.sharing.v1.SharingService.ListReleases:input_type -> comity.sharing.v1.ListReleasesRequest
+	29, // 49: comity.sharing.v1.SharingService.CreatePublication:input_type -> comity.sharing.v1.CreatePublicationRequest
+	31, // 50: comity.sharing.v1.SharingService.GetPublication:input_type -> comity.sharing.v1.GetPublicationRequest
+	33, // 51: comity.sharing.v1.SharingService.ListPublications:input_type -> comity.sharing.v1.ListPublicationsRequest
+	37, // 52: comity.sharing.v1.SharingService.ListDeliveries:input_type -> comity.sharing.v1.ListDeliveriesRequest
+	39, // 53: comity.sharing.v1.SharingService.GetCheckpoint:input_type -> comity.sharing.v1.GetCheckpointRequest
+	42, // 54: comity.sharing.v1.SharingService.ListLogEntries:input_type -> comity.sharing.v1.ListLogEntriesRequest
+	10, // 55: comity.sharing.v1.SharingService.ListPartners:output_type -> comity.sharing.v1.ListPartnersResponse
+	12, // 56: comity.sharing.v1.SharingService.CreateAgreement:output_type -> comity.sharing.v1.CreateAgreementResponse
+	14, // 57: comity.sharing.v1.SharingService.GetAgreement:output_type -> comity.sharing.v1.GetAgreementResponse
+	16, // 58: comity.sharing.v1.SharingService.ListAgreements:output_type -> comity.sharing.v1.ListAgreementsResponse
+	18, // 59: comity.sharing.v1.SharingService.SignAgreement:output_type -> comity.sharing.v1.SignAgreementResponse
+	20, // 60: comity.sharing.v1.SharingService.TerminateAgreement:output_type -> comity.sharing.v1.TerminateAgreementResponse
+	24, // 61: comity.sharing.v1.SharingService.ExplainPolicy:output_type -> comity.sharing.v1.ExplainPolicyResponse
+	27, // 62: comity.sharing.v1.SharingService.ListReleases:output_type -> comity.sharing.v1.ListReleasesResponse
+	30, // 63: comity.sharing.v1.SharingService.CreatePublication:output_type -> comity.sharing.v1.CreatePublicationResponse
+	32, // 64: comity.sharing.v1.SharingService.GetPublication:output_type -> comity.sharing.v1.GetPublicationResponse
+	34, // 65: comity.sharing.v1.SharingService.ListPublications:output_type -> comity.sharing.v1.ListPublicationsResponse
+	38, // 66: comity.sharing.v1.SharingService.ListDeliveries:output_type -> comity.sharing.v1.ListDeliveriesResponse
+	40, // 67: comity.sharing.v1.SharingService.GetCheckpoint:output_type -> comity.sharing.v1.GetCheckpointResponse
+	43, // 68: comity.sharing.v1.SharingService.ListLogEntries:output_type -> comity.sharing.v1.ListLogEntriesResponse
+	55, // [55:69] is the sub-list for method output_type
+	41, // [41:55] is the sub-list for method input_type
+	41, // [41:41] is the sub-list for extension type_name
+	41, // [41:41] is the sub-list for extension extendee
+	0,  // [0:41] is the sub-list for field type_name
 }
 
 func init() { file_comity_sharing_v1_sharing_proto_init() }
@@ -3141,8 +3786,8 @@ func file_comity_sharing_v1_sharing_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_comity_sharing_v1_sharing_proto_rawDesc), len(file_comity_sharing_v1_sharing_proto_rawDesc)),
-			NumEnums:      4,
-			NumMessages:   38,
+			NumEnums:      5,
+			NumMessages:   46,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -27,6 +27,9 @@ const (
 	SharingService_TerminateAgreement_FullMethodName = "/comity.sharing.v1.SharingService/TerminateAgreement"
 	SharingService_ExplainPolicy_FullMethodName      = "/comity.sharing.v1.SharingService/ExplainPolicy"
 	SharingService_ListReleases_FullMethodName       = "/comity.sharing.v1.SharingService/ListReleases"
+	SharingService_CreatePublication_FullMethodName  = "/comity.sharing.v1.SharingService/CreatePublication"
+	SharingService_GetPublication_FullMethodName     = "/comity.sharing.v1.SharingService/GetPublication"
+	SharingService_ListPublications_FullMethodName   = "/comity.sharing.v1.SharingService/ListPublications"
 	SharingService_ListDeliveries_FullMethodName     = "/comity.sharing.v1.SharingService/ListDeliveries"
 	SharingService_GetCheckpoint_FullMethodName      = "/comity.sharing.v1.SharingService/GetCheckpoint"
 	SharingService_ListLogEntries_FullMethodName     = "/comity.sharing.v1.SharingService/ListLogEntries"
@@ -54,6 +57,14 @@ type SharingServiceClient interface {
 	ExplainPolicy(ctx context.Context, in *ExplainPolicyRequest, opts ...grpc.CallOption) (*ExplainPolicyResponse, error)
 	// ListReleases lists what was released to partners, the newest first.
 	ListReleases(ctx context.Context, in *ListReleasesRequest, opts ...grpc.CallOption) (*ListReleasesResponse, error)
+	// CreatePublication shows figures to everybody: what policy lets be published, after disclosure control. It takes the
+	// place of what was published of the same indicators before; where nothing has changed, the answer is the publication
+	// before.
+	CreatePublication(ctx context.Context, in *CreatePublicationRequest, opts ...grpc.CallOption) (*CreatePublicationResponse, error)
+	// GetPublication returns a publication.
+	GetPublication(ctx context.Context, in *GetPublicationRequest, opts ...grpc.CallOption) (*GetPublicationResponse, error)
+	// ListPublications lists what was published, the newest first.
+	ListPublications(ctx context.Context, in *ListPublicationsRequest, opts ...grpc.CallOption) (*ListPublicationsResponse, error)
 	// ListDeliveries lists what went to partners and what came from them, the newest first.
 	ListDeliveries(ctx context.Context, in *ListDeliveriesRequest, opts ...grpc.CallOption) (*ListDeliveriesResponse, error)
 	// GetCheckpoint returns the newest signed checkpoint of the transparency log.
@@ -150,6 +161,36 @@ func (c *sharingServiceClient) ListReleases(ctx context.Context, in *ListRelease
 	return out, nil
 }
 
+func (c *sharingServiceClient) CreatePublication(ctx context.Context, in *CreatePublicationRequest, opts ...grpc.CallOption) (*CreatePublicationResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CreatePublicationResponse)
+	err := c.cc.Invoke(ctx, SharingService_CreatePublication_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *sharingServiceClient) GetPublication(ctx context.Context, in *GetPublicationRequest, opts ...grpc.CallOption) (*GetPublicationResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetPublicationResponse)
+	err := c.cc.Invoke(ctx, SharingService_GetPublication_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *sharingServiceClient) ListPublications(ctx context.Context, in *ListPublicationsRequest, opts ...grpc.CallOption) (*ListPublicationsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListPublicationsResponse)
+	err := c.cc.Invoke(ctx, SharingService_ListPublications_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *sharingServiceClient) ListDeliveries(ctx context.Context, in *ListDeliveriesRequest, opts ...grpc.CallOption) (*ListDeliveriesResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListDeliveriesResponse)
@@ -202,6 +243,14 @@ type SharingServiceServer interface {
 	ExplainPolicy(context.Context, *ExplainPolicyRequest) (*ExplainPolicyResponse, error)
 	// ListReleases lists what was released to partners, the newest first.
 	ListReleases(context.Context, *ListReleasesRequest) (*ListReleasesResponse, error)
+	// CreatePublication shows figures to everybody: what policy lets be published, after disclosure control. It takes the
+	// place of what was published of the same indicators before; where nothing has changed, the answer is the publication
+	// before.
+	CreatePublication(context.Context, *CreatePublicationRequest) (*CreatePublicationResponse, error)
+	// GetPublication returns a publication.
+	GetPublication(context.Context, *GetPublicationRequest) (*GetPublicationResponse, error)
+	// ListPublications lists what was published, the newest first.
+	ListPublications(context.Context, *ListPublicationsRequest) (*ListPublicationsResponse, error)
 	// ListDeliveries lists what went to partners and what came from them, the newest first.
 	ListDeliveries(context.Context, *ListDeliveriesRequest) (*ListDeliveriesResponse, error)
 	// GetCheckpoint returns the newest signed checkpoint of the transparency log.
@@ -241,6 +290,15 @@ func (UnimplementedSharingServiceServer) ExplainPolicy(context.Context, *Explain
 }
 func (UnimplementedSharingServiceServer) ListReleases(context.Context, *ListReleasesRequest) (*ListReleasesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListReleases not implemented")
+}
+func (UnimplementedSharingServiceServer) CreatePublication(context.Context, *CreatePublicationRequest) (*CreatePublicationResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CreatePublication not implemented")
+}
+func (UnimplementedSharingServiceServer) GetPublication(context.Context, *GetPublicationRequest) (*GetPublicationResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetPublication not implemented")
+}
+func (UnimplementedSharingServiceServer) ListPublications(context.Context, *ListPublicationsRequest) (*ListPublicationsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListPublications not implemented")
 }
 func (UnimplementedSharingServiceServer) ListDeliveries(context.Context, *ListDeliveriesRequest) (*ListDeliveriesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListDeliveries not implemented")
@@ -416,6 +474,60 @@ func _SharingService_ListReleases_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _SharingService_CreatePublication_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CreatePublicationRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SharingServiceServer).CreatePublication(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SharingService_CreatePublication_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SharingServiceServer).CreatePublication(ctx, req.(*CreatePublicationRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SharingService_GetPublication_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetPublicationRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SharingServiceServer).GetPublication(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SharingService_GetPublication_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SharingServiceServer).GetPublication(ctx, req.(*GetPublicationRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SharingService_ListPublications_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListPublicationsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SharingServiceServer).ListPublications(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SharingService_ListPublications_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SharingServiceServer).ListPublications(ctx, req.(*ListPublicationsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _SharingService_ListDeliveries_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListDeliveriesRequest)
 	if err := dec(in); err != nil {
@@ -508,6 +620,18 @@ var SharingService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListReleases",
 			Handler:    _SharingService_ListReleases_Handler,
+		},
+		{
+			MethodName: "CreatePublication",
+			Handler:    _SharingService_CreatePublication_Handler,
+		},
+		{
+			MethodName: "GetPublication",
+			Handler:    _SharingService_GetPublication_Handler,
+		},
+		{
+			MethodName: "ListPublications",
+			Handler:    _SharingService_ListPublications_Handler,
 		},
 		{
 			MethodName: "ListDeliveries",
