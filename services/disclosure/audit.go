@@ -2,13 +2,12 @@ package disclosure
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"math/big"
+	"slices"
 
 	"github.com/comity-federation/comity/services/disclosure/linear"
-	"github.com/comity-federation/comity/services/fault"
 )
 
 // Report is what a reader of a table can find out.
@@ -19,40 +18,43 @@ type Report struct {
 	Exposed    []Finding // of a cell that breaks a rule and is shown
 	Singletons []Finding // of a cell with one contributor, who knows it and so another primary cell
 	Findings   []Finding // of totals that are not the sum of their parts
-	// Clean: no primary cell is shown, no withheld one computable, by nobody, and every primary interval is wide enough.
+	// Clean: no primary cell is shown, no withheld one computable, by nobody, and every primary interval is proved to be
+	// wide enough.
 	Clean bool
 }
 
-// Knowledge is what a reader knows of a cell: that it is in an interval. Of a published cell that is its value.
+// Knowledge is what was proved of a cell. A reader cannot rule out that it is Low, or High, or anything between; and can
+// rule out that it is below Least or above Most. Where both agree the interval is exact. Of a published cell, all are its
+// value.
 type Knowledge struct {
-	Low, High  *big.Rat
-	Required   int64 // how far they must be apart; 0: it is not required
+	linear.Range
+	Required   int64 // how wide the interval must be; 0: it is not required
 	Computable bool
 	byBounds   bool
 }
 
-// Wide reports whether the interval is as wide as it must be.
+// Wide reports whether the interval is proved to be as wide as it must be.
 func (k Knowledge) Wide() bool {
 	return new(big.Rat).Sub(k.High, k.Low).Cmp(new(big.Rat).SetInt64(k.Required)) >= 0
 }
 
 // Auditing says how hard an audit tries.
 type Auditing struct {
-	Iterations int       // of the simplex method for each end of an interval; above 0
-	Words      int       // how many computations are put in words; those of further cells are not
-	Random     io.Reader // 128 bytes are read of it
+	Iterations int             // of the simplex method for each end of an interval
+	Workers    int             // that seek intervals at a time; 0 stands for 1
+	Stop       <-chan struct{} // once it is closed, no more intervals are sought; nil: never
+	Points     []Point         // what proved the pattern, as in a [Result]; it is checked, and saves some search
+	Words      int             // how many computations are put in words; those of further cells are not
+	Random     io.Reader       // 128 bytes are read of it
 }
-
-// batch is how many intervals are sought between two looks at the context.
-const batch = 4
 
 // Audit returns what a reader of the table can find out about the cells that are suppressed in it. The reader knows the
 // shape of the table, all cells that are not suppressed, and that no count is below 0 or above the grand total. Cells
-// that are undecided are taken for published ones. Intervals are exact, of real numbers. Which cells are primary says the
-// table; the rules say how wide their intervals must be, and what may not be shown.
+// that are undecided are taken for published ones. Intervals are of real numbers, and exact unless Auditing ends the
+// search before; each says whether it is. What the equations alone make computable is always found. Which cells are
+// primary says the table; the rules say how wide their intervals must be, and what may not be shown.
 //
-// Errors are faults of [Table.Check] and [Rules.Check], a fault of kind Exhausted where an interval takes more iterations
-// than are allowed, the context's, and that of reading Random.
+// Errors are faults of [Table.Check] and [Rules.Check], the context's, and that of reading Random.
 func Audit(ctx context.Context, t *Table, rules Rules, how Auditing) (*Report, error) {
 	if err := rules.Check(); err != nil {
 		return nil, err
@@ -95,7 +97,7 @@ func (a *auditing) run(ctx context.Context) error {
 	known := make([]Knowledge, len(a.classes.Members))
 	for c, value := range a.classes.Values {
 		exact := new(big.Rat).SetInt64(value)
-		known[c] = Knowledge{Low: exact, High: exact, Computable: true}
+		known[c] = Knowledge{Range: linear.Range{Interval: linear.Interval{Low: exact, High: exact}, Least: exact, Most: exact}, Computable: true}
 	}
 	var uncertain []int
 	for i, c := range open {
@@ -135,41 +137,89 @@ func (a *auditing) open() []int {
 	return open
 }
 
-// intervals finds the exact intervals of the uncertain classes. One that turns out to be a point is computable after all:
-// counts that add up to little give themselves away.
+// intervals finds what the uncertain classes can be. One that turns out to be a point is computable after all: counts
+// that add up to little give themselves away.
 func (a *auditing) intervals(ctx context.Context, system *linear.System, uncertain []int, known []Knowledge) error {
 	region := linear.Region{
 		System: system, Inside: a.classes.Values,
-		Lower: append([]int64(nil), a.classes.Values...), Upper: append([]int64(nil), a.classes.Values...),
+		Lower: slices.Clone(a.classes.Values), Upper: slices.Clone(a.classes.Values),
 	}
 	total := a.t.GrandTotal()
-	wanted := make([]int, 0, len(uncertain))
+	var wanted []int
+	var widths []int64
 	for _, c := range uncertain {
 		region.Lower[c], region.Upper[c] = 0, total
-		if a.classes.Members[c][0] < a.own { // members ascend, and absent cells come last
-			wanted = append(wanted, c)
+		if a.classes.Members[c][0] >= a.own { // members ascend, and absent cells come last
+			continue
+		}
+		wanted = append(wanted, c)
+		widths = append(widths, 0)
+		for _, i := range a.classes.Members[c] {
+			widths[len(widths)-1] = max(widths[len(widths)-1], a.required(i))
 		}
 	}
-	uncertain = wanted
-	for from := 0; from < len(uncertain); from += batch {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		some := uncertain[from:min(from+batch, len(uncertain))]
-		intervals, err := region.Intervals(some, a.how.Iterations)
-		if errors.Is(err, linear.ErrLimit) {
-			return fault.New(fault.Exhausted, "LIMIT_EXCEEDED", "an interval takes more than %d steps; audit a smaller table", a.how.Iterations).Because(err)
-		}
-		if err != nil {
-			return fmt.Errorf("finding intervals: %w", err)
-		}
-		for k, c := range some {
-			known[c].Low, known[c].High = intervals[k].Low, intervals[k].High
-			known[c].Computable = intervals[k].Low.Cmp(intervals[k].High) == 0
-			known[c].byBounds = known[c].Computable
+	stop, end := either(ctx.Done(), a.how.Stop)
+	defer end()
+	ranges, err := region.Ranges(wanted, linear.Effort{
+		Steps: a.how.Iterations, Workers: a.how.Workers, Stop: stop, Widths: widths, Points: a.points(),
+	})
+	if err != nil {
+		return fmt.Errorf("finding intervals: %w", err)
+	}
+	for k, c := range wanted {
+		known[c].Range = ranges[k]
+		known[c].Computable = ranges[k].Least.Cmp(ranges[k].Most) == 0
+		known[c].byBounds = known[c].Computable
+	}
+	return ctx.Err()
+}
+
+// either returns a channel that is closed when one of two is. end gives its watch up.
+func either(a, b <-chan struct{}) (closed <-chan struct{}, end func()) {
+	both, done := make(chan struct{}), make(chan struct{})
+	watch := func() {
+		select {
+		case <-a:
+			close(both)
+		case <-b:
+			close(both)
+		case <-done:
 		}
 	}
-	return nil
+	select {
+	case <-a:
+		return a, func() {}
+	case <-b:
+		return b, func() {}
+	default:
+		go watch()
+		return both, func() { close(done) }
+	}
+}
+
+// points returns the known points in terms of classes; those that move a class in two ways, or an unknown cell, are none.
+func (a *auditing) points() []linear.Point {
+	var points []linear.Point
+next:
+	for _, p := range a.how.Points {
+		deviations := make([]int64, len(a.classes.Members))
+		for k, i := range p.Cells {
+			if i < 0 || i >= len(a.t.Cells) || k >= len(p.Moves) || a.classes.Of[i] < 0 {
+				continue next
+			}
+			deviations[a.classes.Of[i]] = p.Moves[k]
+		}
+		points = append(points, linear.Point{Deviations: deviations, Denominator: p.Denominator})
+	}
+	return points
+}
+
+// required returns how wide the interval of a cell must be. None is wider than from 0 to the grand total.
+func (a *auditing) required(i int) int64 {
+	if c := a.t.Cells[i]; c.Status == Primary {
+		return min(a.rules.Width(c.Value), a.t.GrandTotal())
+	}
+	return 0
 }
 
 // take gives each cell what is known of its class.
@@ -179,12 +229,11 @@ func (a *auditing) take(known []Knowledge) {
 		if class := a.classes.Of[i]; class >= 0 {
 			*k = known[class]
 		} else {
-			k.Low, k.High = new(big.Rat), new(big.Rat)
+			zero := new(big.Rat)
+			k.Range = linear.Range{Interval: linear.Interval{Low: zero, High: zero}, Least: zero, Most: zero}
 		}
 		k.Computable = k.Computable && c.Status.Suppressed()
-		if c.Status == Primary {
-			k.Required = a.rules.Width(c.Value)
-		}
+		k.Required = a.required(i)
 		if k.Computable {
 			a.report.Computable = append(a.report.Computable, Computation{Cell: i, ByBounds: k.byBounds})
 		}

@@ -14,7 +14,6 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/comity-federation/comity/services/disclosure"
-	"github.com/comity-federation/comity/services/fault"
 )
 
 func auditing() disclosure.Auditing {
@@ -189,12 +188,67 @@ func TestAudit(t *testing.T) {
 			t.Errorf("%+v", report)
 		}
 	})
-	t.Run("says so where it would take too long", func(t *testing.T) {
+	t.Run("claims no more than it proved where it was not let finish", func(t *testing.T) {
+		table := grid([][]int64{{3, 1, 4, 1}, {5, 9, 2, 6}, {5, 3, 5, 8}, {9, 7, 9, 3}}, nil)
+		for i := range table.Cells {
+			if !slices.Contains(table.Cells[i].Key, "_T") {
+				table.Cells[i].Status = disclosure.Primary
+			}
+		}
+		whole := audit(t, table, disclosure.Rules{})
+		how, stopped := auditing(), auditing()
+		how.Iterations = 0
+		closed := make(chan struct{})
+		close(closed)
+		stopped.Stop = closed
+		for _, how := range []disclosure.Auditing{how, stopped} {
+			report, err := disclosure.Audit(t.Context(), table, disclosure.Rules{}, how)
+			if err != nil {
+				t.Fatal(err)
+			}
+			inexact := 0
+			for i, k := range report.Cells {
+				exact := whole.Cells[i]
+				if k.Least.Cmp(exact.Low) > 0 || k.Low.Cmp(exact.Low) < 0 || k.High.Cmp(exact.High) > 0 || k.Most.Cmp(exact.High) < 0 {
+					t.Errorf("%s is in %v … %v, and is said to be in %v (%v) … %v (%v)", table.Cells[i].Name(), exact.Low, exact.High, k.Low, k.Least, k.High, k.Most)
+				}
+				if !k.Exact() {
+					inexact++
+				}
+			}
+			if report.Clean || inexact == 0 || len(report.Computable) != len(whole.Computable) {
+				t.Errorf("clean: %v, %d inexact, %v is computable", report.Clean, inexact, report.Computable)
+			}
+		}
+	})
+	t.Run("takes the word of points that prove the pattern, and of no others", func(t *testing.T) {
+		result, err := disclosure.Protect(t.Context(), trap.table(t, "primary"), widths, disclosure.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
 		how := auditing()
 		how.Iterations = 0
-		_, err := disclosure.Audit(t.Context(), trap.table(t, "OPT"), disclosure.Rules{}, how)
-		if !fault.Is(err, fault.Exhausted) {
-			t.Error(err)
+		how.Points = result.Points
+		if report, err := disclosure.Audit(t.Context(), result.Table, widths, how); err != nil || !report.Clean {
+			t.Error(report, err)
+		}
+		for _, spoil := range []func(p *disclosure.Point){
+			func(p *disclosure.Point) { p.Moves = slices.Clone(p.Moves); p.Moves[0]++ },
+			func(p *disclosure.Point) { p.Denominator = -p.Denominator },
+			func(p *disclosure.Point) { p.Moves = p.Moves[:1] },
+			func(p *disclosure.Point) { p.Cells = slices.Clone(p.Cells); p.Cells[0] = 1000 },
+			func(p *disclosure.Point) { p.Cells = slices.Clone(p.Cells); p.Cells[0] = -1 },
+			func(p *disclosure.Point) { p.Denominator = 1 },
+		} {
+			how := auditing()
+			how.Iterations = 0
+			for _, p := range result.Points {
+				spoil(&p)
+				how.Points = append(how.Points, p)
+			}
+			if report, err := disclosure.Audit(t.Context(), result.Table, widths, how); err != nil || report.Clean {
+				t.Error("spoilt points prove the pattern", err)
+			}
 		}
 	})
 	t.Run("ends with its context", func(t *testing.T) {

@@ -6,12 +6,17 @@ import (
 	"testing"
 )
 
-// TestMain tries properties on ten times as many tables where there is time.
+// TestMain tries properties on fifty tables each, and on a thousand where there is time.
 func TestMain(m *testing.M) {
-	if os.Getenv("COMITY_LONG") != "" {
-		if err := flag.Set("rapid.checks", "1000"); err != nil {
-			panic(err)
-		}
+	checks := "50"
+	if long() {
+		checks = "1000"
+	}
+	if err := flag.Set("rapid.checks", checks); err != nil {
+		panic(err)
 	}
 	os.Exit(m.Run())
 }
+
+// long reports whether tests may take their time.
+func long() bool { return os.Getenv("COMITY_LONG") != "" }

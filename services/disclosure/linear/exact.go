@@ -15,19 +15,20 @@ type dictionary struct {
 	basic        []int // row → variable
 	place        []int // variable → row, or −1
 	x            []*big.Rat
-	lower, upper []*big.Rat // nil: none
-	work         int        // products so far
+	lower, upper []*big.Rat
+	work         int // products so far
 }
 
 // The most products that a dictionary may take, which is about a second.
 const mostWork = 3_000_000
 
-// exact returns the least deviation of sign·u in exact arithmetic, from the basis that the search ended in; nil where
-// there is none. It takes the variable with the lowest number wherever it has a choice, so it ends (Bland 1977).
-func (s *search) exact(u int, sign int64, limit int) (*big.Rat, error) {
+// exact returns the least deviation of sign·u in exact arithmetic, from the basis that the search ended in. It takes the
+// variable with the lowest number wherever it has a choice, so it ends (Bland 1977). It is not ok where that is too much
+// work.
+func (s *search) exact(u int, sign int64, limit int) (least *big.Rat, ok bool) {
 	d := s.dictionary()
 	if d == nil {
-		return nil, ErrLimit
+		return nil, false
 	}
 	cost := make([]*big.Rat, len(d.x))
 	for range limit {
@@ -49,13 +50,11 @@ func (s *search) exact(u int, sign int64, limit int) (*big.Rat, error) {
 		}
 		entering, up := d.price(cost)
 		if entering < 0 {
-			return c.Mul(c, d.x[u]), nil
+			return c.Mul(c, d.x[u]), true
 		}
-		if !d.move(entering, up) {
-			return nil, nil //nolint:nilnil // no end, and that is the answer
-		}
+		d.move(entering, up)
 	}
-	return nil, ErrLimit
+	return nil, false
 }
 
 // dictionary brings the equations into the form for the basis of the search, as far as its columns go, at deviation 0. It
@@ -66,12 +65,8 @@ func (s *search) dictionary() *dictionary {
 	for v := range n {
 		d.place[v] = -1
 		d.x[v] = new(big.Rat)
-		if s.lower[v] != NoLower {
-			d.lower[v] = new(big.Rat).SetInt64(s.lower[v])
-		}
-		if s.upper[v] != NoUpper {
-			d.upper[v] = new(big.Rat).SetInt64(s.upper[v])
-		}
+		d.lower[v] = new(big.Rat).SetInt64(s.lower[v])
+		d.upper[v] = new(big.Rat).SetInt64(s.upper[v])
 	}
 	for _, equation := range s.system.Equations {
 		row := make([]*big.Rat, n)
@@ -126,17 +121,17 @@ func (d *dictionary) price(cost []*big.Rat) (entering int, up bool) {
 	for v, c := range cost {
 		switch {
 		case c == nil || d.place[v] >= 0:
-		case c.Sign() < 0 && (d.upper[v] == nil || d.x[v].Cmp(d.upper[v]) < 0):
+		case c.Sign() < 0 && d.x[v].Cmp(d.upper[v]) < 0:
 			return v, true
-		case c.Sign() > 0 && (d.lower[v] == nil || d.x[v].Cmp(d.lower[v]) > 0):
+		case c.Sign() > 0 && d.x[v].Cmp(d.lower[v]) > 0:
 			return v, false
 		}
 	}
 	return -1, false
 }
 
-// move changes a variable until one meets its bound, and exchanges the two; false where none does.
-func (d *dictionary) move(entering int, up bool) bool {
+// move changes a variable until one meets its bound, and exchanges the two.
+func (d *dictionary) move(entering int, up bool) {
 	room := d.room(entering, up)
 	leaving := -1
 	for r, row := range d.rows {
@@ -145,20 +140,10 @@ func (d *dictionary) move(entering int, up bool) bool {
 			continue
 		}
 		reach := d.room(d.basic[r], (a.Sign() < 0) == up)
-		if reach == nil {
-			continue
-		}
 		reach.Quo(reach, new(big.Rat).Abs(a))
-		c := -1
-		if room != nil {
-			c = reach.Cmp(room)
-		}
-		if c < 0 || c == 0 && leaving >= 0 && d.basic[r] < d.basic[leaving] {
+		if c := reach.Cmp(room); c < 0 || c == 0 && leaving >= 0 && d.basic[r] < d.basic[leaving] {
 			room, leaving = reach, r
 		}
-	}
-	if room == nil {
-		return false
 	}
 	if !up {
 		room.Neg(room)
@@ -173,18 +158,14 @@ func (d *dictionary) move(entering int, up bool) bool {
 	if leaving >= 0 {
 		d.exchange(leaving, entering)
 	}
-	return true
 }
 
-// room returns how far a variable may go; nil: without end.
+// room returns how far a variable may go.
 func (d *dictionary) room(v int, up bool) *big.Rat {
-	switch {
-	case up && d.upper[v] != nil:
+	if up {
 		return new(big.Rat).Sub(d.upper[v], d.x[v])
-	case !up && d.lower[v] != nil:
-		return new(big.Rat).Sub(d.x[v], d.lower[v])
 	}
-	return nil
+	return new(big.Rat).Sub(d.x[v], d.lower[v])
 }
 
 // exchange makes a variable basic in a row, for the one that was.

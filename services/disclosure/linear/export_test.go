@@ -1,50 +1,63 @@
 package linear
 
-import "math/big"
+import (
+	"math/big"
+	"slices"
+)
 
-// part returns the search for the part of a region that an open unknown is in.
-func (r *Region) part(unknown int) *search {
-	var open []int
-	for u := range r.System.Unknowns {
-		if r.Lower[u] < r.Upper[u] {
-			open = append(open, u)
-		}
+// search returns the search for the part of a region that an unknown is in, the unknown's number in it and whether it
+// deviates against that; nil where it is known.
+func (r *Region) search(unknown int) (s *search, u int, against bool) {
+	x := &exploration{region: r, reduced: r.reduce()}
+	x.split()
+	at := x.of[unknown]
+	if at < 0 {
+		return nil, 0, false
 	}
-	parts := r.System.components(open)
-	return r.search(parts.members[parts.of[unknown]])
+	return newSearch(x.parts[x.in[at]], Effort{}), x.place[at], x.sign[unknown] < 0
 }
 
-// ExactInterval is Interval of an open unknown in rational arithmetic alone.
-func (r *Region) ExactInterval(unknown, limit int) (Interval, error) {
-	s := r.part(unknown)
-	var ends [2]*big.Rat
-	for i, sign := range []int64{1, -1} {
-		end, err := s.exact(s.position[unknown], sign, limit)
-		if err != nil {
-			return Interval{}, err
-		}
-		if end != nil {
-			ends[i] = end.Mul(end, big.NewRat(sign, 1))
-			ends[i].Add(end, big.NewRat(r.Inside[unknown], 1))
-		}
+// ExactInterval is Interval in rational arithmetic alone.
+func (r *Region) ExactInterval(unknown, limit int) (Interval, bool) {
+	inside := big.NewRat(r.Inside[unknown], 1)
+	s, u, against := r.search(unknown)
+	if s == nil {
+		return Interval{inside, inside}, true
 	}
-	return Interval{Low: ends[0], High: ends[1]}, nil
+	low, ok1 := s.exact(u, 1, limit)
+	high, ok2 := s.exact(u, -1, limit)
+	if !ok1 || !ok2 {
+		return Interval{}, false
+	}
+	if against {
+		low, high = high, low
+	}
+	return Interval{low.Add(inside, low), high.Sub(inside, high)}, true
 }
 
-// Proved says how many of the two ends of an open unknown's interval fractions guessed from floating point prove.
-func (r *Region) Proved(unknown, limit int) int {
-	s := r.part(unknown)
-	u := s.position[unknown]
-	proved := 0
+// Proved says how many of the two ends of an unknown's interval fractions guessed from floating point prove, at once and
+// in as many digits as it takes.
+func (r *Region) Proved(unknown, limit int) (atOnce, proved int) {
+	s, u, _ := r.search(unknown)
+	if s == nil {
+		return 2, 2
+	}
 	for _, sign := range []int64{1, -1} {
+		ends := slices.Clone(s.ends)
 		s.solver.cost[u] = float64(sign)
 		if s.solver.minimise(limit) == optimal {
-			if _, ok := s.proved(u, sign); ok {
+			s.solver.refactor()
+			if s.near(u, sign); s.ends[numberOf(u, sign)].settled() {
+				atOnce++
+			}
+			copy(s.ends, ends)
+			if s.proved(u, sign) {
 				proved++
 			}
 		}
+		s.solver.cost[u] = 0
 	}
-	return proved
+	return atOnce, proved
 }
 
 // Combine is what Isolate does where floating point fails it.

@@ -33,6 +33,7 @@ type simplex struct {
 	weight       []float64 // variable → the square of how far the basis goes with it, about
 	random       *rand.Rand
 	iterations   int
+	enough       <-chan struct{} // once it is closed, the search ends as if at its limit
 }
 
 // newSimplex starts at x, a point of the system within its bounds.
@@ -225,7 +226,9 @@ func (w *simplex) minimise(limit int) outcome {
 		if entering < 0 {
 			return optimal
 		}
-		w.iterations++
+		if w.iterations++; w.iterations%64 == 0 && w.told() {
+			return limited
+		}
 		if !w.move(entering, sign) {
 			return unbounded
 		}
@@ -234,4 +237,14 @@ func (w *simplex) minimise(limit int) outcome {
 		}
 	}
 	return limited
+}
+
+// told reports whether it is to end.
+func (w *simplex) told() bool {
+	select {
+	case <-w.enough:
+		return true
+	default:
+		return false
+	}
 }
