@@ -32,7 +32,7 @@ anonymous := {statistics: {"GetAvailability", "GetStructures", "ListDataflows", 
 # description: What the services of a node need of each other.
 workloads := {
 	"risk": {statistics: {"GetStructures", "ListDataflows", "Query", "WatchRevisions"}},
-	"sharing": {statistics: {"GetStructures", "ListDataflows", "Query", "Submit", "WatchRevisions"}},
+	"sharing": {statistics: {"CountCells", "GetStructures", "ListDataflows", "Query", "Submit", "WatchRevisions"}},
 }
 
 # METADATA

@@ -78,6 +78,13 @@ type EventStore interface {
 	OpenEvents(ctx context.Context) ([]Part, error)
 	// EventCell returns a counter as it was when it was closed last; NotFound where it never was.
 	EventCell(ctx context.Context, part Part, key string, period int32) (EventCell, error)
+	// ClosedEvents calls each with the counters at the places of the cells as they were when they were closed last, in no
+	// order, but for those that never were. It returns the revision of the last closing; 0 where there was none.
+	ClosedEvents(ctx context.Context, part Part, cells iter.Seq[EventCell], each func(EventCell)) (revision int64, err error)
+	// HoldCellSecret keeps the digest of the secret of cells where none is kept, and reports whether it is the one that is.
+	HoldCellSecret(ctx context.Context, digest [32]byte) (same bool, err error)
+	// AwaitClosing returns when all closings have ended that had begun before.
+	AwaitClosing(ctx context.Context) error
 	// CloseEvents runs do while no other closing runs. What it did is kept where do returns nil.
 	CloseEvents(ctx context.Context, part Part, do func(ctx context.Context, c EventClosing) error) error
 }

@@ -30,6 +30,8 @@ type Service struct {
 	now   func() time.Time
 	newID func() string
 
+	cellSecret []byte // of the keys of cells; nil: there is none
+
 	mu        sync.Mutex
 	catalogue *Catalogue // as it was read last; nil: not yet
 }

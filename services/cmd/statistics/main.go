@@ -3,11 +3,13 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
 	"runtime"
+	"strings"
 	"syscall"
 	"time"
 
@@ -28,6 +30,7 @@ type Config struct {
 	rpc.Config
 	DatabaseURL string `env:"COMITY_DATABASE_URL,required,notEmpty"` // the service's own database, "postgres://…"
 	ReplicaURL  string `env:"COMITY_REPLICA_URL"`                    // a streaming replica of it, which answers queries; empty: there is none
+	CellSecret  string `env:"COMITY_CELL_SECRET"`                    // file with 32 bytes in hexadecimal, which make the keys of cells and may never change; empty: no tables with noise
 
 	// How often events are closed, which makes a revision of what was counted; 0: only when somebody asks for it.
 	EventsCloseEvery time.Duration `env:"COMITY_EVENTS_CLOSE_EVERY" envDefault:"1h"`
@@ -73,6 +76,16 @@ func run(ctx context.Context, log *slog.Logger) error {
 	}
 	service := statistics.NewService(store, cfg.State, time.Now, newID)
 
+	if cfg.CellSecret != "" {
+		secret, err := readSecret(cfg.CellSecret)
+		if err != nil {
+			return fmt.Errorf("reading the secret of cells: %w", err)
+		}
+		if err := service.KeyCellsBy(ctx, secret); err != nil {
+			return fmt.Errorf("%s: %w", cfg.CellSecret, err)
+		}
+	}
+
 	server, err := rpc.NewServer(cfg.Config, policies, log, pool.Ping)
 	if err != nil {
 		return fmt.Errorf("setting the server up: %w", err)
@@ -91,3 +104,12 @@ func run(ctx context.Context, log *slog.Logger) error {
 
 // newID returns an id that ascends in time, see RFC 9562, section 5.7.
 func newID() string { return uuid.Must(uuid.NewV7()).String() }
+
+// readSecret returns the bytes that a file holds in hexadecimal.
+func readSecret(path string) ([]byte, error) {
+	text, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+	if err != nil {
+		return nil, err
+	}
+	return hex.DecodeString(strings.TrimSpace(string(text)))
+}

@@ -8,6 +8,7 @@
 //	certificates/{service}.pem, .key        a certificate for each workload
 //	signing.key                             Ed25519, PKCS#8
 //	log.key, log.pub                        note signer and verifier key
+//	cells.key                               32 bytes in hexadecimal: makes the keys of cells, and may never change
 //	issuer.key, jwks.json                   what signs tokens, and what verifies them
 //	tokens/{role}                           a token for each role
 //
@@ -20,6 +21,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -46,7 +48,7 @@ func Open(directory, state string) (*Authority, error) {
 			return nil, err
 		}
 	}
-	for name, make := range map[string]func() error{"root": a.openRoot, "signing key": a.openSigning, "log key": a.openLog} {
+	for name, make := range map[string]func() error{"root": a.openRoot, "signing key": a.openSigning, "log key": a.openLog, "secret of cells": a.openCells} {
 		if err := make(); err != nil {
 			return nil, fmt.Errorf("the %s of %s: %w", name, state, err)
 		}
@@ -62,6 +64,9 @@ func (a *Authority) SigningKey() string { return a.path("signing.key") }
 
 // LogSigner returns the file of the key that signs the transparency log.
 func (a *Authority) LogSigner() string { return a.path("log.key") }
+
+// CellSecret returns the file of the secret that the keys of cells are made with.
+func (a *Authority) CellSecret() string { return a.path("cells.key") }
 
 func (a *Authority) path(names ...string) string {
 	return filepath.Join(append([]string{a.Directory}, names...)...)
@@ -103,6 +108,17 @@ func (a *Authority) openLog() error {
 	}
 	a.LogKey = verifier
 	return write(public, []byte(verifier))
+}
+
+// openCells makes the secret of cells where there is none. One that is there is never made anew.
+func (a *Authority) openCells() error {
+	_, err := os.Stat(a.CellSecret())
+	if !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	secret := make([]byte, 32)
+	_, _ = rand.Read(secret) // it never fails
+	return write(a.CellSecret(), []byte(hex.EncodeToString(secret)+"\n"))
 }
 
 // newECDSA makes a key for certificates and tokens.

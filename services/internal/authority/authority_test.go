@@ -126,7 +126,7 @@ func TestOpen(t *testing.T) {
 			return files
 		}
 		first, second := read(), read()
-		if len(first) != 11 || len(second) != len(first) {
+		if len(first) != 12 || len(second) != len(first) {
 			t.Errorf("%d files, then %d", len(first), len(second))
 		}
 		for path, text := range first {

@@ -407,3 +407,81 @@ func (c *closing) Close(ctx context.Context, cells []statistics.EventCell, submi
 	}
 	return nil
 }
+
+// ClosedEvents gives counters as they were closed.
+func (s *Store) ClosedEvents(ctx context.Context, part statistics.Part, cells iter.Seq[statistics.EventCell], each func(statistics.EventCell)) (revision int64, err error) {
+	id, err := eventPart(ctx, s.pool, part)
+	if err != nil {
+		return 0, err
+	}
+	// In one view, so that the counters are of the closings that the revision tells of.
+	err = pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		err := tx.QueryRow(ctx, `
+			SELECT coalesce(max(revision), 0)
+			FROM event_closing
+			WHERE part = $1`, id).Scan(&revision)
+		if err != nil || revision == 0 {
+			return err
+		}
+		var chunk []statistics.EventCell
+		for cell := range cells {
+			if chunk = append(chunk, cell); len(chunk) == eventChunk {
+				if err := closedEvents(ctx, tx, id, chunk, each); err != nil {
+					return err
+				}
+				chunk = chunk[:0]
+			}
+		}
+		return closedEvents(ctx, tx, id, chunk, each)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("reading closed counters: %w", err)
+	}
+	return revision, nil
+}
+
+func closedEvents(ctx context.Context, tx pgx.Tx, part int32, cells []statistics.EventCell, each func(statistics.EventCell)) error {
+	var columns eventColumns
+	args := columns.set(cells)
+	args["part"] = part
+	rows, err := tx.Query(ctx, `
+		SELECT c.key, c.period, c.closed_count, c.closed_key
+		FROM unnest(@keys::text[], @periods::int[]) AS cell (key, period)
+		JOIN event_counter c ON c.part = @part AND c.key = cell.key AND c.period = cell.period
+		WHERE c.closed_count IS NOT NULL`, args)
+	if err != nil {
+		return err
+	}
+	counters, err := pgx.CollectRows(rows, scanEventCell)
+	for _, counter := range counters {
+		each(counter)
+	}
+	return err
+}
+
+// AwaitClosing waits until the closing that runs has ended, if any does.
+func (s *Store) AwaitClosing(ctx context.Context) error {
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock_shared($1, 0)`, lockClosing)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("waiting for a closing of events: %w", err)
+	}
+	return nil
+}
+
+// HoldCellSecret keeps the digest of the secret of cells.
+func (s *Store) HoldCellSecret(ctx context.Context, digest [32]byte) (same bool, err error) {
+	_, err = s.pool.Exec(ctx, `
+		INSERT INTO cell_secret (sha256)
+		VALUES ($1)
+		ON CONFLICT DO NOTHING`, digest[:])
+	if err == nil {
+		err = s.pool.QueryRow(ctx, `SELECT sha256 = $1 FROM cell_secret`, digest[:]).Scan(&same)
+	}
+	if err != nil {
+		return false, fmt.Errorf("comparing the secret of cells: %w", err)
+	}
+	return same, nil
+}

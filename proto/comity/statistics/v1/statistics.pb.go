@@ -2061,7 +2061,7 @@ var File_comity_statistics_v1_statistics_proto protoreflect.FileDescriptor
 
 const file_comity_statistics_v1_statistics_proto_rawDesc = "" +
 	"\n" +
-	"%comity/statistics/v1/statistics.proto\x12\x14comity.statistics.v1\x1a!comity/statistics/v1/events.proto\x1a!comity/statistics/v1/mirror.proto\x1a\"comity/statistics/v1/quality.proto\x1a$comity/statistics/v1/retention.proto\x1a$comity/statistics/v1/structure.proto\x1a%comity/statistics/v1/submission.proto\x1a\x1bcomity/types/v1/block.proto\x1a\x1ccomity/types/v1/filter.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"[\n" +
+	"%comity/statistics/v1/statistics.proto\x12\x14comity.statistics.v1\x1a comity/statistics/v1/cells.proto\x1a!comity/statistics/v1/events.proto\x1a!comity/statistics/v1/mirror.proto\x1a\"comity/statistics/v1/quality.proto\x1a$comity/statistics/v1/retention.proto\x1a$comity/statistics/v1/structure.proto\x1a%comity/statistics/v1/submission.proto\x1a\x1bcomity/types/v1/block.proto\x1a\x1ccomity/types/v1/filter.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"[\n" +
 	"\x17CreateStructuresRequest\x12@\n" +
 	"\n" +
 	"structures\x18\x01 \x01(\v2 .comity.statistics.v1.StructuresR\n" +
@@ -2213,7 +2213,7 @@ const file_comity_statistics_v1_statistics_proto_rawDesc = "" +
 	"submission\x18\x05 \x01(\tR\n" +
 	"submission\x12;\n" +
 	"\vcommit_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"commitTime2\x93\x14\n" +
+	"commitTime2\xf6\x14\n" +
 	"\x11StatisticsService\x12q\n" +
 	"\x10CreateStructures\x12-.comity.statistics.v1.CreateStructuresRequest\x1a..comity.statistics.v1.CreateStructuresResponse\x12h\n" +
 	"\rGetStructures\x12*.comity.statistics.v1.GetStructuresRequest\x1a+.comity.statistics.v1.GetStructuresResponse\x12h\n" +
@@ -2231,7 +2231,9 @@ const file_comity_statistics_v1_statistics_proto_rawDesc = "" +
 	"\x0fGetQualityRules\x12,.comity.statistics.v1.GetQualityRulesRequest\x1a-.comity.statistics.v1.GetQualityRulesResponse\x12g\n" +
 	"\fRecordEvents\x12).comity.statistics.v1.RecordEventsRequest\x1a*.comity.statistics.v1.RecordEventsResponse(\x01\x12b\n" +
 	"\vCloseEvents\x12(.comity.statistics.v1.CloseEventsRequest\x1a).comity.statistics.v1.CloseEventsResponse\x12R\n" +
-	"\x05Query\x12\".comity.statistics.v1.QueryRequest\x1a#.comity.statistics.v1.QueryResponse0\x01\x12n\n" +
+	"\x05Query\x12\".comity.statistics.v1.QueryRequest\x1a#.comity.statistics.v1.QueryResponse0\x01\x12a\n" +
+	"\n" +
+	"CountCells\x12'.comity.statistics.v1.CountCellsRequest\x1a(.comity.statistics.v1.CountCellsResponse0\x01\x12n\n" +
 	"\x0fGetAvailability\x12,.comity.statistics.v1.GetAvailabilityRequest\x1a-.comity.statistics.v1.GetAvailabilityResponse\x12s\n" +
 	"\x10CompareRevisions\x12-.comity.statistics.v1.CompareRevisionsRequest\x1a..comity.statistics.v1.CompareRevisionsResponse0\x01\x12h\n" +
 	"\rCompareMirror\x12*.comity.statistics.v1.CompareMirrorRequest\x1a+.comity.statistics.v1.CompareMirrorResponse\x12e\n" +
@@ -2302,20 +2304,22 @@ var file_comity_statistics_v1_statistics_proto_goTypes = []any{
 	(*GetQualityRulesRequest)(nil),     // 44: comity.statistics.v1.GetQualityRulesRequest
 	(*RecordEventsRequest)(nil),        // 45: comity.statistics.v1.RecordEventsRequest
 	(*CloseEventsRequest)(nil),         // 46: comity.statistics.v1.CloseEventsRequest
-	(*CompareMirrorRequest)(nil),       // 47: comity.statistics.v1.CompareMirrorRequest
-	(*SetRetentionRequest)(nil),        // 48: comity.statistics.v1.SetRetentionRequest
-	(*ListRetentionRequest)(nil),       // 49: comity.statistics.v1.ListRetentionRequest
-	(*ListRemovalsRequest)(nil),        // 50: comity.statistics.v1.ListRemovalsRequest
-	(*ListStructuresResponse)(nil),     // 51: comity.statistics.v1.ListStructuresResponse
-	(*DeleteStructuresResponse)(nil),   // 52: comity.statistics.v1.DeleteStructuresResponse
-	(*SetQualityRulesResponse)(nil),    // 53: comity.statistics.v1.SetQualityRulesResponse
-	(*GetQualityRulesResponse)(nil),    // 54: comity.statistics.v1.GetQualityRulesResponse
-	(*RecordEventsResponse)(nil),       // 55: comity.statistics.v1.RecordEventsResponse
-	(*CloseEventsResponse)(nil),        // 56: comity.statistics.v1.CloseEventsResponse
-	(*CompareMirrorResponse)(nil),      // 57: comity.statistics.v1.CompareMirrorResponse
-	(*SetRetentionResponse)(nil),       // 58: comity.statistics.v1.SetRetentionResponse
-	(*ListRetentionResponse)(nil),      // 59: comity.statistics.v1.ListRetentionResponse
-	(*ListRemovalsResponse)(nil),       // 60: comity.statistics.v1.ListRemovalsResponse
+	(*CountCellsRequest)(nil),          // 47: comity.statistics.v1.CountCellsRequest
+	(*CompareMirrorRequest)(nil),       // 48: comity.statistics.v1.CompareMirrorRequest
+	(*SetRetentionRequest)(nil),        // 49: comity.statistics.v1.SetRetentionRequest
+	(*ListRetentionRequest)(nil),       // 50: comity.statistics.v1.ListRetentionRequest
+	(*ListRemovalsRequest)(nil),        // 51: comity.statistics.v1.ListRemovalsRequest
+	(*ListStructuresResponse)(nil),     // 52: comity.statistics.v1.ListStructuresResponse
+	(*DeleteStructuresResponse)(nil),   // 53: comity.statistics.v1.DeleteStructuresResponse
+	(*SetQualityRulesResponse)(nil),    // 54: comity.statistics.v1.SetQualityRulesResponse
+	(*GetQualityRulesResponse)(nil),    // 55: comity.statistics.v1.GetQualityRulesResponse
+	(*RecordEventsResponse)(nil),       // 56: comity.statistics.v1.RecordEventsResponse
+	(*CloseEventsResponse)(nil),        // 57: comity.statistics.v1.CloseEventsResponse
+	(*CountCellsResponse)(nil),         // 58: comity.statistics.v1.CountCellsResponse
+	(*CompareMirrorResponse)(nil),      // 59: comity.statistics.v1.CompareMirrorResponse
+	(*SetRetentionResponse)(nil),       // 60: comity.statistics.v1.SetRetentionResponse
+	(*ListRetentionResponse)(nil),      // 61: comity.statistics.v1.ListRetentionResponse
+	(*ListRemovalsResponse)(nil),       // 62: comity.statistics.v1.ListRemovalsResponse
 }
 var file_comity_statistics_v1_statistics_proto_depIdxs = []int32{
 	32, // 0: comity.statistics.v1.CreateStructuresRequest.structures:type_name -> comity.statistics.v1.Structures
@@ -2362,39 +2366,41 @@ var file_comity_statistics_v1_statistics_proto_depIdxs = []int32{
 	45, // 41: comity.statistics.v1.StatisticsService.RecordEvents:input_type -> comity.statistics.v1.RecordEventsRequest
 	46, // 42: comity.statistics.v1.StatisticsService.CloseEvents:input_type -> comity.statistics.v1.CloseEventsRequest
 	20, // 43: comity.statistics.v1.StatisticsService.Query:input_type -> comity.statistics.v1.QueryRequest
-	23, // 44: comity.statistics.v1.StatisticsService.GetAvailability:input_type -> comity.statistics.v1.GetAvailabilityRequest
-	27, // 45: comity.statistics.v1.StatisticsService.CompareRevisions:input_type -> comity.statistics.v1.CompareRevisionsRequest
-	47, // 46: comity.statistics.v1.StatisticsService.CompareMirror:input_type -> comity.statistics.v1.CompareMirrorRequest
-	48, // 47: comity.statistics.v1.StatisticsService.SetRetention:input_type -> comity.statistics.v1.SetRetentionRequest
-	49, // 48: comity.statistics.v1.StatisticsService.ListRetention:input_type -> comity.statistics.v1.ListRetentionRequest
-	50, // 49: comity.statistics.v1.StatisticsService.ListRemovals:input_type -> comity.statistics.v1.ListRemovalsRequest
-	30, // 50: comity.statistics.v1.StatisticsService.WatchRevisions:input_type -> comity.statistics.v1.WatchRevisionsRequest
-	1,  // 51: comity.statistics.v1.StatisticsService.CreateStructures:output_type -> comity.statistics.v1.CreateStructuresResponse
-	3,  // 52: comity.statistics.v1.StatisticsService.GetStructures:output_type -> comity.statistics.v1.GetStructuresResponse
-	5,  // 53: comity.statistics.v1.StatisticsService.ListDataflows:output_type -> comity.statistics.v1.ListDataflowsResponse
-	51, // 54: comity.statistics.v1.StatisticsService.ListStructures:output_type -> comity.statistics.v1.ListStructuresResponse
-	52, // 55: comity.statistics.v1.StatisticsService.DeleteStructures:output_type -> comity.statistics.v1.DeleteStructuresResponse
-	7,  // 56: comity.statistics.v1.StatisticsService.CreateLayout:output_type -> comity.statistics.v1.CreateLayoutResponse
-	9,  // 57: comity.statistics.v1.StatisticsService.ListLayouts:output_type -> comity.statistics.v1.ListLayoutsResponse
-	11, // 58: comity.statistics.v1.StatisticsService.Submit:output_type -> comity.statistics.v1.SubmitResponse
-	17, // 59: comity.statistics.v1.StatisticsService.GetSubmission:output_type -> comity.statistics.v1.GetSubmissionResponse
-	19, // 60: comity.statistics.v1.StatisticsService.ListSubmissions:output_type -> comity.statistics.v1.ListSubmissionsResponse
-	13, // 61: comity.statistics.v1.StatisticsService.CommentFinding:output_type -> comity.statistics.v1.CommentFindingResponse
-	15, // 62: comity.statistics.v1.StatisticsService.OverrideSubmission:output_type -> comity.statistics.v1.OverrideSubmissionResponse
-	53, // 63: comity.statistics.v1.StatisticsService.SetQualityRules:output_type -> comity.statistics.v1.SetQualityRulesResponse
-	54, // 64: comity.statistics.v1.StatisticsService.GetQualityRules:output_type -> comity.statistics.v1.GetQualityRulesResponse
-	55, // 65: comity.statistics.v1.StatisticsService.RecordEvents:output_type -> comity.statistics.v1.RecordEventsResponse
-	56, // 66: comity.statistics.v1.StatisticsService.CloseEvents:output_type -> comity.statistics.v1.CloseEventsResponse
-	22, // 67: comity.statistics.v1.StatisticsService.Query:output_type -> comity.statistics.v1.QueryResponse
-	24, // 68: comity.statistics.v1.StatisticsService.GetAvailability:output_type -> comity.statistics.v1.GetAvailabilityResponse
-	28, // 69: comity.statistics.v1.StatisticsService.CompareRevisions:output_type -> comity.statistics.v1.CompareRevisionsResponse
-	57, // 70: comity.statistics.v1.StatisticsService.CompareMirror:output_type -> comity.statistics.v1.CompareMirrorResponse
-	58, // 71: comity.statistics.v1.StatisticsService.SetRetention:output_type -> comity.statistics.v1.SetRetentionResponse
-	59, // 72: comity.statistics.v1.StatisticsService.ListRetention:output_type -> comity.statistics.v1.ListRetentionResponse
-	60, // 73: comity.statistics.v1.StatisticsService.ListRemovals:output_type -> comity.statistics.v1.ListRemovalsResponse
-	31, // 74: comity.statistics.v1.StatisticsService.WatchRevisions:output_type -> comity.statistics.v1.WatchRevisionsResponse
-	51, // [51:75] is the sub-list for method output_type
-	27, // [27:51] is the sub-list for method input_type
+	47, // 44: comity.statistics.v1.StatisticsService.CountCells:input_type -> comity.statistics.v1.CountCellsRequest
+	23, // 45: comity.statistics.v1.StatisticsService.GetAvailability:input_type -> comity.statistics.v1.GetAvailabilityRequest
+	27, // 46: comity.statistics.v1.StatisticsService.CompareRevisions:input_type -> comity.statistics.v1.CompareRevisionsRequest
+	48, // 47: comity.statistics.v1.StatisticsService.CompareMirror:input_type -> comity.statistics.v1.CompareMirrorRequest
+	49, // 48: comity.statistics.v1.StatisticsService.SetRetention:input_type -> comity.statistics.v1.SetRetentionRequest
+	50, // 49: comity.statistics.v1.StatisticsService.ListRetention:input_type -> comity.statistics.v1.ListRetentionRequest
+	51, // 50: comity.statistics.v1.StatisticsService.ListRemovals:input_type -> comity.statistics.v1.ListRemovalsRequest
+	30, // 51: comity.statistics.v1.StatisticsService.WatchRevisions:input_type -> comity.statistics.v1.WatchRevisionsRequest
+	1,  // 52: comity.statistics.v1.StatisticsService.CreateStructures:output_type -> comity.statistics.v1.CreateStructuresResponse
+	3,  // 53: comity.statistics.v1.StatisticsService.GetStructures:output_type -> comity.statistics.v1.GetStructuresResponse
+	5,  // 54: comity.statistics.v1.StatisticsService.ListDataflows:output_type -> comity.statistics.v1.ListDataflowsResponse
+	52, // 55: comity.statistics.v1.StatisticsService.ListStructures:output_type -> comity.statistics.v1.ListStructuresResponse
+	53, // 56: comity.statistics.v1.StatisticsService.DeleteStructures:output_type -> comity.statistics.v1.DeleteStructuresResponse
+	7,  // 57: comity.statistics.v1.StatisticsService.CreateLayout:output_type -> comity.statistics.v1.CreateLayoutResponse
+	9,  // 58: comity.statistics.v1.StatisticsService.ListLayouts:output_type -> comity.statistics.v1.ListLayoutsResponse
+	11, // 59: comity.statistics.v1.StatisticsService.Submit:output_type -> comity.statistics.v1.SubmitResponse
+	17, // 60: comity.statistics.v1.StatisticsService.GetSubmission:output_type -> comity.statistics.v1.GetSubmissionResponse
+	19, // 61: comity.statistics.v1.StatisticsService.ListSubmissions:output_type -> comity.statistics.v1.ListSubmissionsResponse
+	13, // 62: comity.statistics.v1.StatisticsService.CommentFinding:output_type -> comity.statistics.v1.CommentFindingResponse
+	15, // 63: comity.statistics.v1.StatisticsService.OverrideSubmission:output_type -> comity.statistics.v1.OverrideSubmissionResponse
+	54, // 64: comity.statistics.v1.StatisticsService.SetQualityRules:output_type -> comity.statistics.v1.SetQualityRulesResponse
+	55, // 65: comity.statistics.v1.StatisticsService.GetQualityRules:output_type -> comity.statistics.v1.GetQualityRulesResponse
+	56, // 66: comity.statistics.v1.StatisticsService.RecordEvents:output_type -> comity.statistics.v1.RecordEventsResponse
+	57, // 67: comity.statistics.v1.StatisticsService.CloseEvents:output_type -> comity.statistics.v1.CloseEventsResponse
+	22, // 68: comity.statistics.v1.StatisticsService.Query:output_type -> comity.statistics.v1.QueryResponse
+	58, // 69: comity.statistics.v1.StatisticsService.CountCells:output_type -> comity.statistics.v1.CountCellsResponse
+	24, // 70: comity.statistics.v1.StatisticsService.GetAvailability:output_type -> comity.statistics.v1.GetAvailabilityResponse
+	28, // 71: comity.statistics.v1.StatisticsService.CompareRevisions:output_type -> comity.statistics.v1.CompareRevisionsResponse
+	59, // 72: comity.statistics.v1.StatisticsService.CompareMirror:output_type -> comity.statistics.v1.CompareMirrorResponse
+	60, // 73: comity.statistics.v1.StatisticsService.SetRetention:output_type -> comity.statistics.v1.SetRetentionResponse
+	61, // 74: comity.statistics.v1.StatisticsService.ListRetention:output_type -> comity.statistics.v1.ListRetentionResponse
+	62, // 75: comity.statistics.v1.StatisticsService.ListRemovals:output_type -> comity.statistics.v1.ListRemovalsResponse
+	31, // 76: comity.statistics.v1.StatisticsService.WatchRevisions:output_type -> comity.statistics.v1.WatchRevisionsResponse
+	52, // [52:77] is the sub-list for method output_type
+	27, // [27:52] is the sub-list for method input_type
 	27, // [27:27] is the sub-list for extension type_name
 	27, // [27:27] is the sub-list for extension extendee
 	0,  // [0:27] is the sub-list for field type_name
@@ -2405,6 +2411,7 @@ func file_comity_statistics_v1_statistics_proto_init() {
 	if File_comity_statistics_v1_statistics_proto != nil {
 		return
 	}
+	file_comity_statistics_v1_cells_proto_init()
 	file_comity_statistics_v1_events_proto_init()
 	file_comity_statistics_v1_mirror_proto_init()
 	file_comity_statistics_v1_quality_proto_init()

@@ -36,6 +36,7 @@ const (
 	StatisticsService_RecordEvents_FullMethodName       = "/comity.statistics.v1.StatisticsService/RecordEvents"
 	StatisticsService_CloseEvents_FullMethodName        = "/comity.statistics.v1.StatisticsService/CloseEvents"
 	StatisticsService_Query_FullMethodName              = "/comity.statistics.v1.StatisticsService/Query"
+	StatisticsService_CountCells_FullMethodName         = "/comity.statistics.v1.StatisticsService/CountCells"
 	StatisticsService_GetAvailability_FullMethodName    = "/comity.statistics.v1.StatisticsService/GetAvailability"
 	StatisticsService_CompareRevisions_FullMethodName   = "/comity.statistics.v1.StatisticsService/CompareRevisions"
 	StatisticsService_CompareMirror_FullMethodName      = "/comity.statistics.v1.StatisticsService/CompareMirror"
@@ -90,6 +91,9 @@ type StatisticsServiceClient interface {
 	CloseEvents(ctx context.Context, in *CloseEventsRequest, opts ...grpc.CallOption) (*CloseEventsResponse, error)
 	// Query answers Blocks in the order of keys and periods. An answer that ends with an error is not complete.
 	Query(ctx context.Context, in *QueryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[QueryResponse], error)
+	// CountCells answers counts with their cell keys, for the service that adds noise to them. Both are exact, so no person gets
+	// them. An answer that ends with an error is not complete.
+	CountCells(ctx context.Context, in *CountCellsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[CountCellsResponse], error)
 	// GetAvailability tells for which codes and periods there are figures, and how many.
 	GetAvailability(ctx context.Context, in *GetAvailabilityRequest, opts ...grpc.CallOption) (*GetAvailabilityResponse, error)
 	// CompareRevisions answers with every figure that differs between two states of the data, in the order of keys and
@@ -300,6 +304,25 @@ func (c *statisticsServiceClient) Query(ctx context.Context, in *QueryRequest, o
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type StatisticsService_QueryClient = grpc.ServerStreamingClient[QueryResponse]
 
+func (c *statisticsServiceClient) CountCells(ctx context.Context, in *CountCellsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[CountCellsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &StatisticsService_ServiceDesc.Streams[3], StatisticsService_CountCells_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[CountCellsRequest, CountCellsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type StatisticsService_CountCellsClient = grpc.ServerStreamingClient[CountCellsResponse]
+
 func (c *statisticsServiceClient) GetAvailability(ctx context.Context, in *GetAvailabilityRequest, opts ...grpc.CallOption) (*GetAvailabilityResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetAvailabilityResponse)
@@ -312,7 +335,7 @@ func (c *statisticsServiceClient) GetAvailability(ctx context.Context, in *GetAv
 
 func (c *statisticsServiceClient) CompareRevisions(ctx context.Context, in *CompareRevisionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[CompareRevisionsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &StatisticsService_ServiceDesc.Streams[3], StatisticsService_CompareRevisions_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &StatisticsService_ServiceDesc.Streams[4], StatisticsService_CompareRevisions_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -371,7 +394,7 @@ func (c *statisticsServiceClient) ListRemovals(ctx context.Context, in *ListRemo
 
 func (c *statisticsServiceClient) WatchRevisions(ctx context.Context, in *WatchRevisionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchRevisionsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &StatisticsService_ServiceDesc.Streams[4], StatisticsService_WatchRevisions_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &StatisticsService_ServiceDesc.Streams[5], StatisticsService_WatchRevisions_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -433,6 +456,9 @@ type StatisticsServiceServer interface {
 	CloseEvents(context.Context, *CloseEventsRequest) (*CloseEventsResponse, error)
 	// Query answers Blocks in the order of keys and periods. An answer that ends with an error is not complete.
 	Query(*QueryRequest, grpc.ServerStreamingServer[QueryResponse]) error
+	// CountCells answers counts with their cell keys, for the service that adds noise to them. Both are exact, so no person gets
+	// them. An answer that ends with an error is not complete.
+	CountCells(*CountCellsRequest, grpc.ServerStreamingServer[CountCellsResponse]) error
 	// GetAvailability tells for which codes and periods there are figures, and how many.
 	GetAvailability(context.Context, *GetAvailabilityRequest) (*GetAvailabilityResponse, error)
 	// CompareRevisions answers with every figure that differs between two states of the data, in the order of keys and
@@ -508,6 +534,9 @@ func (UnimplementedStatisticsServiceServer) CloseEvents(context.Context, *CloseE
 }
 func (UnimplementedStatisticsServiceServer) Query(*QueryRequest, grpc.ServerStreamingServer[QueryResponse]) error {
 	return status.Error(codes.Unimplemented, "method Query not implemented")
+}
+func (UnimplementedStatisticsServiceServer) CountCells(*CountCellsRequest, grpc.ServerStreamingServer[CountCellsResponse]) error {
+	return status.Error(codes.Unimplemented, "method CountCells not implemented")
 }
 func (UnimplementedStatisticsServiceServer) GetAvailability(context.Context, *GetAvailabilityRequest) (*GetAvailabilityResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetAvailability not implemented")
@@ -828,6 +857,17 @@ func _StatisticsService_Query_Handler(srv interface{}, stream grpc.ServerStream)
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type StatisticsService_QueryServer = grpc.ServerStreamingServer[QueryResponse]
 
+func _StatisticsService_CountCells_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(CountCellsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(StatisticsServiceServer).CountCells(m, &grpc.GenericServerStream[CountCellsRequest, CountCellsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type StatisticsService_CountCellsServer = grpc.ServerStreamingServer[CountCellsResponse]
+
 func _StatisticsService_GetAvailability_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetAvailabilityRequest)
 	if err := dec(in); err != nil {
@@ -1038,6 +1078,11 @@ var StatisticsService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "Query",
 			Handler:       _StatisticsService_Query_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "CountCells",
+			Handler:       _StatisticsService_CountCells_Handler,
 			ServerStreams: true,
 		},
 		{
