@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"fmt"
 	"math/bits"
 	"slices"
 )
@@ -83,20 +84,21 @@ func proportional(a, b, c, d int64) bool {
 func magnitude(a int64) uint64 { return uint64(max(a, -a)) } //nolint:gosec // not negative
 
 // others returns those of the suspects that are not the same figure as u: where all parts of a total but one are 0, who is
-// alone in it is alone in that part, and that is his own.
-func (v *view) others(ctx context.Context, u ID, suspects []ID) ([]ID, error) {
+// alone in it is alone in that part, and that is his own. So is a figure that one person was, and that a revision put
+// under another cell.
+func (a *audit) others(ctx context.Context, u ID, suspects []ID) ([]ID, error) {
 	if len(suspects) == 0 {
 		return nil, nil
 	}
 	same, front := map[ID]bool{u: true}, []ID{u}
 	for len(front) > 0 {
-		if err := v.loadLines(ctx, front); err != nil {
+		if err := a.loadLines(ctx, front); err != nil {
 			return nil, err
 		}
 		var next []ID
 		for _, x := range front {
-			for _, k := range v.through[x] {
-				twin := v.twin(v.lines[k], x)
+			for _, k := range a.through[x] {
+				twin := a.twin(a.lines[k], x)
 				if twin != 0 && !same[twin] {
 					same[twin] = true
 					next = append(next, twin)
@@ -105,7 +107,49 @@ func (v *view) others(ctx context.Context, u ID, suspects []ID) ([]ID, error) {
 		}
 		front = next
 	}
-	return slices.DeleteFunc(slices.Clone(suspects), func(s ID) bool { return same[s] }), nil
+	var others []ID
+	for _, s := range suspects {
+		if same[s] {
+			continue
+		}
+		moved, err := a.moved(ctx, u, s)
+		if err != nil {
+			return nil, err
+		}
+		if !moved {
+			others = append(others, s)
+		}
+	}
+	return others, nil
+}
+
+// moved reports whether a revision put one person under another cell: both cells are 1, there is no revision in which both
+// figures were in force, and neither can change without the other.
+func (a *audit) moved(ctx context.Context, u, s ID) (bool, error) {
+	x, y := a.unknowns[u], a.unknowns[s]
+	if x.Value != 1 || y.Value != 1 || x.Revision == y.Revision {
+		return false, nil
+	}
+	if x.Revision > y.Revision {
+		x, y = y, x
+	}
+	history, err := a.stack.Cells(ctx, []string{x.Cell})
+	if err != nil {
+		return false, fmt.Errorf("reading cells of a ledger: %w", err)
+	}
+	gone := slices.ContainsFunc(history, func(h Unknown) bool { return x.Revision < h.Revision && h.Revision <= y.Revision })
+	if i, ok := a.draft.index[x.Cell]; ok && a.cells[i] != x.ID && x.Revision < a.revision && a.revision <= y.Revision {
+		gone = true
+	}
+	if !gone {
+		return false, nil
+	}
+	for _, k := range a.of[u] {
+		if p := &a.points[k]; a.alive[k] && p.at(u) != p.at(s) {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // twin returns the unknown that a line makes the same figure as x; 0 where it does not.
@@ -137,44 +181,86 @@ func (a *audit) conceal(ctx context.Context, u ID, reaches ...reach) (bool, erro
 		if err != nil || len(betrayers) == 0 {
 			return err == nil, err
 		}
-		if ok, err := a.without(ctx, u, betrayers[0], reaches); err != nil || !ok {
+		s, ok := betrayers[0], false
+		for _, r := range reaches {
+			if ok, err = a.without(ctx, u, s, r); err == nil && !ok {
+				ok, err = a.liftWithout(ctx, u, s)
+			}
+			if err != nil || ok {
+				break
+			}
+		}
+		if err != nil || !ok {
 			return false, err
 		}
 	}
 }
 
+// liftWithout tries to save a point of before in which u moves in another proportion to s than in those that are left.
+func (a *audit) liftWithout(ctx context.Context, u, s ID) (bool, error) {
+	var living *Point
+	for _, k := range a.of[u] {
+		if a.alive[k] {
+			living = &a.points[k]
+			break
+		}
+	}
+	var best map[ID]int64
+	for _, k := range a.of[u] {
+		p := &a.points[k]
+		if a.alive[k] || p.ID == 0 {
+			continue
+		}
+		moves := a.lifted(p)
+		if moves == nil || living != nil && proportional(moves[s], moves[u], living.at(s), living.at(u)) {
+			continue
+		}
+		if best == nil || a.costs(moves) < a.costs(best) {
+			best = moves
+		}
+	}
+	if best == nil {
+		return false, nil
+	}
+	found := len(a.points)
+	err := a.accept(ctx, u, best)
+	return len(a.points) > found, err
+}
+
 // without seeks a point that moves u and leaves s as it is.
-func (a *audit) without(ctx context.Context, u, s ID, reaches []reach) (bool, error) {
+func (a *audit) without(ctx context.Context, u, s ID, r reach) (bool, error) {
 	a.still = s
 	defer func() { a.still = 0 }()
-	for _, r := range reaches {
-		for _, size := range r.sizes {
-			if err := ctx.Err(); err != nil {
-				return false, err
+	last := 0
+	for _, size := range r.sizes {
+		if err := ctx.Err(); err != nil {
+			return false, err
+		}
+		near, err := a.near(ctx, u, size, r.further)
+		if err != nil {
+			return false, err
+		}
+		if len(near) == last {
+			continue
+		}
+		last = len(near)
+		var best map[ID]int64
+		for _, goal := range a.directions(u) {
+			if a.spent() {
+				return false, nil
 			}
-			near, err := a.near(ctx, u, size, r.further)
+			moves, err := a.solve(a.system(near), near, u, goal, size.steps)
 			if err != nil {
 				return false, err
 			}
-			var best map[ID]int64
-			var least int64
-			for _, goal := range a.directions(u) {
-				if a.spent() {
-					return false, nil
-				}
-				moves, err := a.solve(a.system(near), near, u, goal, size.steps)
-				if err != nil {
-					return false, err
-				}
-				if cost := a.costs(moves); moves != nil && (best == nil || cost < least) {
-					best, least = moves, cost
-				}
+			if moves != nil && (best == nil || a.costs(moves) < a.costs(best)) {
+				best = moves
 			}
-			if best != nil {
-				found := len(a.points)
-				err := a.accept(ctx, u, best)
-				return len(a.points) > found, err
-			}
+		}
+		if best != nil {
+			found := len(a.points)
+			err := a.accept(ctx, u, best)
+			return len(a.points) > found, err
 		}
 	}
 	return false, nil

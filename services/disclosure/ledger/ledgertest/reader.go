@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -139,7 +140,7 @@ func (k *Reader) Findings(t testing.TB) []string {
 		}
 		others := slices.DeleteFunc(slices.Clone(open), func(n int) bool { return n == single })
 		for n := range k.determined(t, others) {
-			if k.width[n] > 0 && !computed[n] && !k.same(single, n) {
+			if k.width[n] > 0 && !computed[n] && !k.same(single, n) && !k.moved(t, single, n, names, open) {
 				findings = append(findings, fmt.Sprintf("%s follows for who is alone in %s", names[n], names[single]))
 			}
 		}
@@ -180,6 +181,40 @@ func (k *Reader) same(a, b int) bool {
 		}
 	}
 	return reached[b]
+}
+
+// moved reports whether a revision may have put the one person of a cell under another: both are 1, never at the same time,
+// and always equal.
+func (k *Reader) moved(t testing.TB, a, b int, names []string, open []int) bool {
+	t.Helper()
+	split := func(name string) (key string, since int64) {
+		key, revision, _ := strings.Cut(name, "@")
+		since, err := strconv.ParseInt(revision, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return key, since
+	}
+	key, since := split(names[a])
+	_, until := split(names[b])
+	if since > until {
+		key, _ = split(names[b])
+		since, until = until, since
+	}
+	replaced := slices.ContainsFunc(names, func(name string) bool {
+		other, at := split(name)
+		return other == key && since < at && at <= until
+	})
+	if !replaced || k.values[a] != 1 || k.values[b] != 1 {
+		return false
+	}
+	difference := linear.Equation{{Unknown: a, Coefficient: 1}, {Unknown: b, Coefficient: -1}, {Unknown: len(names), Coefficient: 1}}
+	system := linear.System{Unknowns: len(names) + 1, Equations: append(slices.Clone(k.system.Equations), difference)}
+	found, err := system.Determined(append(slices.Clone(open), len(names)), rand.NewChaCha8([32]byte{1}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.Contains(found, len(names))
 }
 
 // narrow returns the protected unknowns whose intervals are narrower than they have to be.
