@@ -16,6 +16,7 @@ type Report struct {
 	Cells      []Knowledge // of each cell of the table that was audited
 	Computable []Computation
 	Exposed    []Finding // of a cell that breaks a rule and is shown
+	Narrow     []Finding // of a primary cell whose interval is not proved to be wide enough
 	Singletons []Finding // of a cell with one contributor, who knows it and so another primary cell
 	Findings   []Finding // of totals that are not the sum of their parts
 	// Clean: no primary cell is shown, no withheld one computable, by nobody, and every primary interval is proved to be
@@ -115,10 +116,9 @@ func (a *auditing) run(ctx context.Context) error {
 		return err
 	}
 	a.exposed()
-	a.report.Clean = len(a.report.Computable) == 0 && len(a.report.Singletons) == 0 && len(a.report.Exposed) == 0
-	for _, k := range a.report.Cells {
-		a.report.Clean = a.report.Clean && k.Wide()
-	}
+	a.narrow()
+	r := a.report
+	r.Clean = len(r.Computable) == 0 && len(r.Exposed) == 0 && len(r.Narrow) == 0 && len(r.Singletons) == 0
 	return nil
 }
 
@@ -237,6 +237,21 @@ func (a *auditing) take(known []Knowledge) {
 		if k.Computable {
 			a.report.Computable = append(a.report.Computable, Computation{Cell: i, ByBounds: k.byBounds})
 		}
+	}
+}
+
+// narrow finds primary cells that can be guessed, or may be for all that was proved.
+func (a *auditing) narrow() {
+	for i, k := range a.report.Cells {
+		if k.Wide() {
+			continue
+		}
+		name := a.t.Cells[i].Name()
+		message := fmt.Sprintf("What is shown tells %s to within less than %d.", name, k.Required)
+		if width := new(big.Rat).Sub(k.Most, k.Least); width.Cmp(new(big.Rat).SetInt64(k.Required)) >= 0 {
+			message = fmt.Sprintf("Nobody had the time to find out whether what is shown tells %s to within less than %d.", name, k.Required)
+		}
+		a.report.Narrow = append(a.report.Narrow, Finding{Cell: i, Message: message})
 	}
 }
 

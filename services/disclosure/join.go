@@ -152,7 +152,7 @@ func (j *joining) take(t *Table) error {
 			continue
 		}
 		if err := j.table.Cells[known].join(c); err != nil {
-			return fieldFault(cellField(i), "%s %v", c.Name(), err)
+			return fieldFault(cellField(i, "key"), "%s %v", c.Name(), err)
 		}
 	}
 	return nil

@@ -24,7 +24,7 @@ func newLayout(t *Table) (*layout, error) {
 	names := map[string]bool{}
 	for d, dimension := range t.Dimensions {
 		if dimension.ID == "" || names[dimension.ID] {
-			return nil, fieldFault(dimensionField(d), "the id %q is empty, or another dimension's", dimension.ID)
+			return nil, fieldFault(dimensionField(d)+".id", "the id %q is empty, or another dimension's", dimension.ID)
 		}
 		names[dimension.ID] = true
 		tr, err := newTree(d, dimension)
@@ -35,21 +35,21 @@ func newLayout(t *Table) (*layout, error) {
 	}
 	for i, c := range t.Cells {
 		if len(c.Key) != len(t.Dimensions) {
-			return nil, fieldFault(cellField(i), "the key %v has %d codes; the table has %d dimensions", c.Key, len(c.Key), len(t.Dimensions))
+			return nil, fieldFault(cellField(i, "key"), "the key %v has %d codes; the table has %d dimensions", c.Key, len(c.Key), len(t.Dimensions))
 		}
 		for d, code := range c.Key {
 			n, ok := l.dimensions[d].number[code]
 			if !ok {
-				return nil, fieldFault(cellField(i), "dimension %s has no code %q", t.Dimensions[d].ID, code)
+				return nil, fieldFault(cellField(i, "key"), "dimension %s has no code %q", t.Dimensions[d].ID, code)
 			}
 			l.keys = append(l.keys, n)
 		}
-		if err := checkCell(cellField(i), c); err != nil {
+		if err := checkCell(i, c); err != nil {
 			return nil, err
 		}
 		key := string(pack(nil, l.key(i)))
 		if first, ok := l.cells[key]; ok {
-			return nil, fieldFault(cellField(i), "%s is there twice; the first is cells[%d]", c.Name(), first)
+			return nil, fieldFault(cellField(i, "key"), "%s is there twice; the first is cells[%d]", c.Name(), first)
 		}
 		l.cells[key] = i
 	}

@@ -118,23 +118,24 @@ func fieldFault(field, format string, args ...any) error {
 }
 
 // checkCell says what is wrong in a cell, apart from its key.
-func checkCell(field string, c Cell) error {
+func checkCell(i int, c Cell) error {
 	switch {
 	case c.Value < 0:
-		return fieldFault(field, "%s has the value %d; a count is 0 or more", c.Name(), c.Value)
+		return fieldFault(cellField(i, "frequency"), "%s has the value %d; a count is 0 or more", c.Name(), c.Value)
 	case c.Value > MaxValue:
-		return fieldFault(field, "%s has the value %d, which is above %d", c.Name(), c.Value, int64(MaxValue))
+		return fieldFault(cellField(i, "frequency"), "%s has the value %d, which is above %d", c.Name(), c.Value, int64(MaxValue))
 	case c.Status > Empty:
-		return fieldFault(field, "%s has an unknown status", c.Name())
+		return fieldFault(cellField(i, "status"), "%s has an unknown status", c.Name())
 	case c.Status == Empty && c.Value != 0:
-		return fieldFault(field, "%s is said to be empty and has the value %d", c.Name(), c.Value)
+		return fieldFault(cellField(i, "status"), "%s is said to be empty and has the value %d", c.Name(), c.Value)
 	}
-	for _, x := range c.Contributions {
-		if !(x >= 0) || x > MaxValue {
-			return fieldFault(field, "%s has a contribution of %v; contributions are 0 or more, and at most %d", c.Name(), x, int64(MaxValue))
+	for k, x := range c.Contributions {
+		if !(x >= 0 && x <= MaxValue) {
+			return fieldFault(fmt.Sprintf("cells[%d].contributions[%d]", i, k),
+				"%s has a contribution of %v; contributions are 0 or more, and at most %d", c.Name(), x, int64(MaxValue))
 		}
 	}
 	return nil
 }
 
-func cellField(i int) string { return fmt.Sprintf("cells[%d]", i) }
+func cellField(i int, name string) string { return fmt.Sprintf("cells[%d].%s", i, name) }

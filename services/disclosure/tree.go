@@ -16,7 +16,7 @@ type part struct {
 // newTree reads dimension d: which codes there are, and of which others each is a sum.
 func newTree(d int, dimension Dimension) (*tree, error) {
 	if len(dimension.Codes) == 0 || len(dimension.Codes) > MaxCodes {
-		return nil, fieldFault(dimensionField(d), "%s has %d codes; it has 1 to %d", dimension.ID, len(dimension.Codes), MaxCodes)
+		return nil, fieldFault(dimensionField(d)+".codes", "%s has %d codes; it has 1 to %d", dimension.ID, len(dimension.Codes), MaxCodes)
 	}
 	t := &tree{number: make(map[string]int32, len(dimension.Codes))}
 	for _, c := range dimension.Codes {
@@ -30,7 +30,7 @@ func newTree(d int, dimension Dimension) (*tree, error) {
 	for i, c := range dimension.Codes {
 		field := fmt.Sprintf("%s.codes[%d]", dimensionField(d), i)
 		if c.Code == "" {
-			return nil, fieldFault(field, "a code has a name")
+			return nil, fieldFault(field+".code", "a code has a name")
 		}
 		if listed[c] {
 			return nil, fieldFault(field, "%s is listed twice with the parent %q", c.Code, c.Parent)
@@ -41,7 +41,7 @@ func newTree(d int, dimension Dimension) (*tree, error) {
 		}
 		parent, ok := t.number[c.Parent]
 		if !ok {
-			return nil, fieldFault(field, "the parent %q of %s is no code of %s", c.Parent, c.Code, dimension.ID)
+			return nil, fieldFault(field+".parent", "the parent %q of %s is no code of %s", c.Parent, c.Code, dimension.ID)
 		}
 		parts[parent] = append(parts[parent], part{code: t.number[c.Code], hierarchy: c.Hierarchy})
 	}
@@ -53,7 +53,7 @@ func newTree(d int, dimension Dimension) (*tree, error) {
 	for code := range t.codes {
 		ways, ok := breakdowns(parts[code], leaves)
 		if !ok {
-			return nil, fieldFault(dimensionField(d), "%s: %s has more than %d breakdowns", dimension.ID, t.codes[code], MaxBreakdowns)
+			return nil, fieldFault(dimensionField(d)+".codes", "%s: %s has more than %d breakdowns", dimension.ID, t.codes[code], MaxBreakdowns)
 		}
 		t.breakdowns[code] = ways
 	}
@@ -68,7 +68,7 @@ func (t *tree) leaves(d int, id string, parts [][]part) ([]set, error) {
 	visit = func(code int32) error {
 		switch state[code] {
 		case 1:
-			return fieldFault(dimensionField(d), "%s: %s is a part of itself", id, t.codes[code])
+			return fieldFault(dimensionField(d)+".codes", "%s: %s is a part of itself", id, t.codes[code])
 		case 2:
 			return nil
 		}

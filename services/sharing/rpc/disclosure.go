@@ -23,9 +23,11 @@ import (
 const (
 	maxTableCells     = 20_000
 	maxPerturbedCells = 250_000
-	maxTime           = time.Minute // of computing; a table that takes longer is too large
-	auditIterations   = 20_000      // for each end of an interval
-	auditWords        = 100         // computable cells that are put in words
+	maxTime           = 2 * time.Minute  // of computing; a table that takes longer is too large
+	intervalTime      = 30 * time.Second // of which at most, for intervals; what is proved by then is the answer
+	restTime          = 10 * time.Second // of which, for all that comes before and after them
+	auditIterations   = 20_000           // for each end of an interval
+	auditWords        = 100              // computable cells that are put in words
 )
 
 // defaultWidth is the relative width of intervals where the request names none.
@@ -72,7 +74,7 @@ func (d *Disclosure) Audit(ctx context.Context, req *sharingpb.AuditRequest) (*s
 	rules.Name(table)
 	var resp *sharingpb.AuditResponse
 	err = d.work(ctx, func(ctx context.Context) error {
-		report, err := disclosure.Audit(ctx, table, rules, auditing())
+		report, err := audit(ctx, table, rules, nil)
 		if err == nil {
 			resp, err = reportToProto(table, rules, report)
 		}
@@ -81,8 +83,14 @@ func (d *Disclosure) Audit(ctx context.Context, req *sharingpb.AuditRequest) (*s
 	return resp, err
 }
 
-func auditing() disclosure.Auditing {
-	return disclosure.Auditing{Iterations: auditIterations, Words: auditWords, Random: rand.Reader}
+// audit audits a table within intervalTime and some. Points are those that proved its pattern, if any are known.
+func audit(ctx context.Context, table *disclosure.Table, rules disclosure.Rules, points []disclosure.Point) (*disclosure.Report, error) {
+	enough, cancel := context.WithTimeout(ctx, intervalTime)
+	defer cancel()
+	return disclosure.Audit(ctx, table, rules, disclosure.Auditing{
+		Iterations: auditIterations, Workers: runtime.GOMAXPROCS(0), Stop: enough.Done(), Points: points,
+		Words: auditWords, Random: rand.Reader,
+	})
 }
 
 // Perturb adds noise to counts.
@@ -214,7 +222,7 @@ func reportToProto(table *disclosure.Table, rules disclosure.Rules, report *disc
 	if err != nil {
 		return nil, err
 	}
-	findings := slices.Concat(report.Exposed, report.Singletons, report.Findings)
+	findings := slices.Concat(report.Exposed, report.Narrow, report.Singletons, report.Findings)
 	return &sharingpb.AuditResponse{
 		Cells: cells, AuditClean: report.Clean,
 		Computable: each(report.Computable, func(c disclosure.Computation) *sharingpb.ComputableCell {
@@ -250,6 +258,7 @@ func protectedToProto(table *disclosure.Table, rules disclosure.Rules, known []d
 		cells[i] = &sharingpb.ProtectedCell{
 			Key: c.Key, Status: statusesToProto[c.Status], Lower: float(k.Low), Upper: float(k.High),
 			Rule: string(c.Rule), Explanation: words[i], RequiredWidth: float64(k.Required),
+			Exact: k.Exact(), Least: float(k.Least), Most: float(k.Most),
 		}
 	}
 	return cells, nil

@@ -7,8 +7,8 @@ import (
 	"github.com/comity-federation/comity/services/disclosure"
 )
 
-// Protect withholds what the rules say, and what protects that. The answer is an audit's, which knows nothing of how the
-// pattern was found.
+// Protect withholds what the rules say, and what protects that. The answer is an audit's, which checks what proved the
+// pattern, and knows nothing else of how it was found.
 func (d *Disclosure) Protect(ctx context.Context, req *sharingpb.ProtectRequest) (*sharingpb.ProtectResponse, error) {
 	table, err := tableFromProto(req.GetDimensions(), req.GetCells())
 	if err != nil {
@@ -20,11 +20,13 @@ func (d *Disclosure) Protect(ctx context.Context, req *sharingpb.ProtectRequest)
 	}
 	var resp *sharingpb.ProtectResponse
 	err = d.work(ctx, func(ctx context.Context) error {
-		result, err := disclosure.Protect(ctx, table, rules, disclosure.Options{})
+		search, cancel := context.WithTimeout(ctx, maxTime-intervalTime-restTime)
+		defer cancel()
+		result, err := disclosure.Protect(search, table, rules, disclosure.Options{})
 		if err != nil {
 			return err
 		}
-		report, err := disclosure.Audit(ctx, result.Table, rules, auditing())
+		report, err := audit(ctx, result.Table, rules, result.Points)
 		if err != nil {
 			return err
 		}

@@ -291,9 +291,9 @@ type ProtectedCell struct {
 	Key []string `protobuf:"bytes,1,rep,name=key,proto3" json:"key,omitempty"`
 	// Whether it is shown.
 	Status DisclosureCell_Status `protobuf:"varint,2,opt,name=status,proto3,enum=comity.sharing.v1.DisclosureCell_Status" json:"status,omitempty"`
-	// No less than this is possible by what is shown. For a cell that is shown, its count.
+	// By what is shown, the count may be this low. For a cell that is shown, its count.
 	Lower float64 `protobuf:"fixed64,3,opt,name=lower,proto3" json:"lower,omitempty"`
-	// No more than this is possible by what is shown.
+	// By what is shown, the count may be this high.
 	Upper float64 `protobuf:"fixed64,4,opt,name=upper,proto3" json:"upper,omitempty"`
 	// What made it primary: MINIMUM_FREQUENCY, DOMINANCE, P_PERCENT, PRESET; empty for other cells.
 	Rule string `protobuf:"bytes,5,opt,name=rule,proto3" json:"rule,omitempty"`
@@ -301,6 +301,13 @@ type ProtectedCell struct {
 	Explanation string `protobuf:"bytes,6,opt,name=explanation,proto3" json:"explanation,omitempty"`
 	// How far apart lower and upper must be at least; 0 where it is not required.
 	RequiredWidth float64 `protobuf:"fixed64,7,opt,name=required_width,json=requiredWidth,proto3" json:"required_width,omitempty"`
+	// Whether the count can be neither below lower nor above upper. Where it is false, the time was too short to find the
+	// interval: it is at least as wide as from lower to upper, and at most as wide as from least to most.
+	Exact bool `protobuf:"varint,8,opt,name=exact,proto3" json:"exact,omitempty"`
+	// By what is shown, the count is not below this; lower where exact.
+	Least float64 `protobuf:"fixed64,9,opt,name=least,proto3" json:"least,omitempty"`
+	// By what is shown, the count is not above this; upper where exact.
+	Most          float64 `protobuf:"fixed64,10,opt,name=most,proto3" json:"most,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -380,6 +387,27 @@ func (x *ProtectedCell) GetExplanation() string {
 func (x *ProtectedCell) GetRequiredWidth() float64 {
 	if x != nil {
 		return x.RequiredWidth
+	}
+	return 0
+}
+
+func (x *ProtectedCell) GetExact() bool {
+	if x != nil {
+		return x.Exact
+	}
+	return false
+}
+
+func (x *ProtectedCell) GetLeast() float64 {
+	if x != nil {
+		return x.Least
+	}
+	return 0
+}
+
+func (x *ProtectedCell) GetMost() float64 {
+	if x != nil {
+		return x.Most
 	}
 	return 0
 }
@@ -518,7 +546,7 @@ type ProtectResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The cells, in the order of the request.
 	Cells []*ProtectedCell `protobuf:"bytes,1,rep,name=cells,proto3" json:"cells,omitempty"`
-	// Whether every withheld cell is as uncertain as it must be. Where it is false, the table must not be shown.
+	// Whether every withheld cell is proved to be as uncertain as it must be. Where it is false, the table must not be shown.
 	AuditClean bool `protobuf:"varint,2,opt,name=audit_clean,json=auditClean,proto3" json:"audit_clean,omitempty"`
 	// How many cells are secondary.
 	SecondaryCount int32 `protobuf:"varint,3,opt,name=secondary_count,json=secondaryCount,proto3" json:"secondary_count,omitempty"`
@@ -744,16 +772,16 @@ func (x *ComputableCell) GetBecause() []string {
 // AuditResponse is the answer of Audit.
 type AuditResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The cells, in the order of the request, with the exact interval of each that is withheld; unknown counts lie between
-	// 0 and the grand total.
+	// The cells, in the order of the request, with the interval of each that is withheld; unknown counts lie between 0 and
+	// the grand total.
 	Cells []*ProtectedCell `protobuf:"bytes,1,rep,name=cells,proto3" json:"cells,omitempty"`
 	// The withheld cells that can be computed.
 	Computable []*ComputableCell `protobuf:"bytes,2,rep,name=computable,proto3" json:"computable,omitempty"`
-	// Whether no cell that breaks a rule is shown, no withheld one can be computed, and every primary one's interval is as
-	// wide as it must be.
+	// Whether no cell that breaks a rule is shown, no withheld one can be computed, and every primary one's interval is
+	// proved to be as wide as it must be.
 	AuditClean bool `protobuf:"varint,3,opt,name=audit_clean,json=auditClean,proto3" json:"audit_clean,omitempty"`
-	// Cells that break a rule and are shown; what the one contributor of a cell, who knows it, can compute of others;
-	// totals that are not the sum of their parts.
+	// Cells that break a rule and are shown; primary ones whose interval is not as wide as it must be; what the one
+	// contributor of a cell, who knows it, can compute of others; totals that are not the sum of their parts.
 	Findings      []*DisclosureFinding `protobuf:"bytes,4,rep,name=findings,proto3" json:"findings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1404,7 +1432,7 @@ const file_comity_sharing_v1_disclosure_proto_rawDesc = "" +
 	"_dominanceB\f\n" +
 	"\n" +
 	"_p_percentB\x10\n" +
-	"\x0e_prior_percent\"\xec\x01\n" +
+	"\x0e_prior_percent\"\xac\x02\n" +
 	"\rProtectedCell\x12\x10\n" +
 	"\x03key\x18\x01 \x03(\tR\x03key\x12@\n" +
 	"\x06status\x18\x02 \x01(\x0e2(.comity.sharing.v1.DisclosureCell.StatusR\x06status\x12\x14\n" +
@@ -1412,7 +1440,11 @@ const file_comity_sharing_v1_disclosure_proto_rawDesc = "" +
 	"\x05upper\x18\x04 \x01(\x01R\x05upper\x12\x12\n" +
 	"\x04rule\x18\x05 \x01(\tR\x04rule\x12 \n" +
 	"\vexplanation\x18\x06 \x01(\tR\vexplanation\x12%\n" +
-	"\x0erequired_width\x18\a \x01(\x01R\rrequiredWidth\"?\n" +
+	"\x0erequired_width\x18\a \x01(\x01R\rrequiredWidth\x12\x14\n" +
+	"\x05exact\x18\b \x01(\bR\x05exact\x12\x14\n" +
+	"\x05least\x18\t \x01(\x01R\x05least\x12\x12\n" +
+	"\x04most\x18\n" +
+	" \x01(\x01R\x04most\"?\n" +
 	"\x11DisclosureFinding\x12\x10\n" +
 	"\x03key\x18\x01 \x03(\tR\x03key\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\"\x8a\x02\n" +
