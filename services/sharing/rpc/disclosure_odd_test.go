@@ -59,11 +59,13 @@ func TestDisclosureProtectsOddTables(t *testing.T) {
 		"a part without its total":                     {`{"dimensions": [{"id": "D", "codes": [{"code": "T"}, {"code": "A", "parent": "T"}, {"code": "B", "parent": "T"}]}], "cells": [{"key": ["A"], "frequency": 2}, {"key": ["B"], "frequency": 9}]` + atLeast3 + `}`, "A PRIMARY 0–9, B PUBLISHED"},
 		"nothing of nobody":                            {`{"dimensions": [{"id": "D", "codes": [{"code": "T"}, {"code": "A", "parent": "T"}]}], "cells": [{"key": ["T"]}, {"key": ["A"]}]` + atLeast3 + `}`, "T EMPTY, A EMPTY"},
 		"a figure by whatever name it goes":            {`{"dimensions": [{"id": "D", "codes": [{"code": "T"}, {"code": "A", "parent": "T"}, {"code": "a", "parent": "A"}, {"code": "B", "parent": "T"}, {"code": "C", "parent": "T"}]}], "cells": [{"key": ["T"], "frequency": 60}, {"key": ["A"], "frequency": 2}, {"key": ["a"], "frequency": 2}, {"key": ["B"], "frequency": 8}, {"key": ["C"], "frequency": 50}]` + atLeast3 + `}`, "T PUBLISHED, A PRIMARY 0–10, a PRIMARY 0–10, B SECONDARY 0–10, C PUBLISHED"},
-		"a code that is a part of two": {`{"dimensions": [{"id": "D", "codes": [{"code": "T"}, {"code": "N", "parent": "T"}, {"code": "S", "parent": "T"}, {"code": "a", "parent": "N"}, {"code": "b", "parent": "N"}, {"code": "c", "parent": "S"}, {"code": "d", "parent": "S"},
+		"a code that is a part of two": {
+			`{"dimensions": [{"id": "D", "codes": [{"code": "T"}, {"code": "N", "parent": "T"}, {"code": "S", "parent": "T"}, {"code": "a", "parent": "N"}, {"code": "b", "parent": "N"}, {"code": "c", "parent": "S"}, {"code": "d", "parent": "S"},
 			{"code": "E", "parent": "T"}, {"code": "W", "parent": "T"}, {"code": "a", "parent": "E"}, {"code": "c", "parent": "E"}, {"code": "b", "parent": "W"}, {"code": "d", "parent": "W"}]}],
 			"cells": [{"key": ["T"], "frequency": 100}, {"key": ["N"], "frequency": 22}, {"key": ["S"], "frequency": 78}, {"key": ["E"], "frequency": 32}, {"key": ["W"], "frequency": 68},
 				{"key": ["a"], "frequency": 2}, {"key": ["b"], "frequency": 20}, {"key": ["c"], "frequency": 30}, {"key": ["d"], "frequency": 48}]` + atLeast3 + `}`,
-			"T PUBLISHED, N PUBLISHED, S PUBLISHED, E PUBLISHED, W PUBLISHED, a PRIMARY 0–22, b SECONDARY 0–22, c SECONDARY 10–32, d SECONDARY 46–68"},
+			"T PUBLISHED, N PUBLISHED, S PUBLISHED, E PUBLISHED, W PUBLISHED, a PRIMARY 0–22, b SECONDARY 0–22, c SECONDARY 10–32, d SECONDARY 46–68",
+		},
 	} {
 		t.Run("withholding "+name, func(t *testing.T) {
 			got, err := NewDisclosure().Protect(t.Context(), read(t, &sharingpb.ProtectRequest{}, c.request))
