@@ -65,8 +65,7 @@ type PublicationRequest struct {
 // of what was published of the same indicators before. Where nothing has changed since, it returns the publication that
 // is there. A publication that the statistics do not take at once waits, and is handed over later.
 //
-// Where policy lets nothing be published, it is a fault of kind Denied with policy's first reason; where nothing can be
-// protected, one of kind Precondition and reason CANNOT_PROTECT.
+// Where policy lets nothing be published, it is a fault of kind Precondition with policy's first reason.
 func (s *Service) Publish(ctx context.Context, request PublicationRequest) (Publication, error) {
 	id, err := s.publish(ctx, request)
 	if err != nil {
@@ -107,13 +106,15 @@ func (s *Service) publish(ctx context.Context, request PublicationRequest) (Publ
 	if err != nil {
 		return "", err
 	}
+	if len(request.Indicators) == 0 {
+		// Nobody asked for what is not for publication.
+		decision.Indicators = slices.DeleteFunc(decision.Indicators, func(d DecidedRequest) bool {
+			return slices.ContainsFunc(d.Ruling.Reasons, func(r Reason) bool { return r.Code == notCovered })
+		})
+	}
 	p, payloads, err := s.draftPublication(ctx, structures, decision)
 	if err != nil {
 		return "", err
-	}
-	if len(request.Indicators) == 0 {
-		// Nobody asked for those in particular.
-		p.Reasons = slices.DeleteFunc(p.Reasons, func(r Reason) bool { return r.Code == notCovered })
 	}
 	id := p.ID
 	err = s.Store.Write(ctx, func(tx Tx) error {
@@ -138,11 +139,11 @@ func (s *Service) publish(ctx context.Context, request PublicationRequest) (Publ
 		return "", err
 	}
 	if len(p.Indicators) == 0 {
-		refusal := Reason{Code: notCovered, Text: "policy lets nothing be published"}
+		refusal := Reason{Code: notCovered, Text: "policy lets no indicator of " + structures.Dataflow + " be published"}
 		if len(p.Reasons) > 0 {
 			refusal = p.Reasons[0]
 		}
-		return "", fault.New(fault.Denied, refusal.Code, "%s", refusal.Text)
+		return "", fault.New(fault.Precondition, refusal.Code, "%s", refusal.Text)
 	}
 	return id, nil
 }

@@ -72,7 +72,13 @@ func TestPublish(t *testing.T) {
 			t.Errorf("%+v, %v", mixed, err)
 		}
 		_, err = w.aa.Publish(ctx, sharing.PublicationRequest{Indicators: []string{"5"}})
-		if !fault.Is(err, fault.Denied) || fault.Reason(err) != "INDICATOR_NOT_COVERED" {
+		if !fault.Is(err, fault.Precondition) || fault.Reason(err) != "INDICATOR_NOT_COVERED" {
+			t.Errorf("%v", err)
+		}
+	})
+	t.Run("says that nothing is published where policy names nothing", func(t *testing.T) {
+		_, err := w.bb.Publish(ctx, sharing.PublicationRequest{})
+		if !fault.Is(err, fault.Precondition) || fault.Reason(err) != "INDICATOR_NOT_COVERED" {
 			t.Errorf("%v", err)
 		}
 	})

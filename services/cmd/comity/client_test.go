@@ -261,3 +261,29 @@ aa-bb version 1  ACTIVE  aa    bb  1A 5        aa and bb  2026-01-01 until termi
 		}
 	})
 }
+
+func TestPublish(t *testing.T) {
+	t.Run("says what is published and what is not", func(t *testing.T) {
+		directory := runningRegion(t, func(w http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			if r.URL.Path != "/v1/publications" || r.Header.Get("Authorization") != "Bearer of-officer" || !strings.Contains(string(body), `"1A"`) {
+				t.Errorf("got %s %s %s", r.URL, r.Header, body)
+			}
+			fmt.Fprint(w, `{"name":"publications/p","state":"PUBLISHED","dataflow":"AA:FLOW(1.0.0)","indicators":["1A"],"released":12345,
+				"withheld":2,"suppressed":3,"coarsened":{"SECTION":"_T"},"policyRevision":"r1","later":1,
+				"reasons":[{"code":"INDICATOR_NOT_COVERED","text":"indicator 5 is not published"}]}`)
+		})
+		printed, err := comity(t, "publish", "--dir", directory, "--state", "aa", "1A", "5")
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := `1A of AA:FLOW(1.0.0): 12,345 cells, 5 more without their values: PUBLISHED
+  INDICATOR_NOT_COVERED: indicator 5 is not published
+  rolled up: SECTION to _T
+  publications/p, by policy revision r1
+`
+		if printed != want {
+			t.Errorf("got\n%s", printed)
+		}
+	})
+}

@@ -324,6 +324,7 @@ func (n *sandboxNode) publish(ctx context.Context, request *sharingpb.CreatePubl
 	if published.GetState() == sharingpb.Publication_REFUSED {
 		return "", errors.New(published.GetProblem())
 	}
+	n.published = published.GetDataflow()
 	return fmt.Sprintf("%s: %s cells, %s withheld", strings.Join(published.GetIndicators(), ", "), grouped(published.GetReleased()),
 		grouped(published.GetWithheld()+published.GetSuppressed())), nil
 }

@@ -35,6 +35,7 @@ type sandboxNode struct {
 	tokens    map[string]string // a file for each role
 	keySet    string            // the file of the keys that verify tokens
 	databases map[string]string // a URL for each service that stores
+	published string            // the dataflow of which it has published figures; "": it has not
 }
 
 // port is the place of a port behind the node's base.

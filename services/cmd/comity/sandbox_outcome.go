@@ -396,6 +396,10 @@ func (s *sandbox) nextCommands() []string {
 		commands = append(commands, fmt.Sprintf("%s explain --state %s --partner %s --indicator %s%s",
 			s.program(), terms.GetProvider(), partner, terms.GetIndicators()[0], s.dirFlag()))
 	}
+	if i := slices.IndexFunc(s.nodes, func(n *sandboxNode) bool { return n.published != "" }); i >= 0 {
+		commands = append(commands, fmt.Sprintf(`curl -s -H 'Accept: text/csv' '%s/sdmx/v2/data/dataflow/%s/*'`,
+			s.nodes[i].gateway(), dataflowPath(s.nodes[i].published)))
+	}
 	return append(commands, fmt.Sprintf("%s audit verify%s", s.program(), s.dirFlag()))
 }
 

@@ -147,20 +147,22 @@ func (s *runningSandbox) state(code string) stateFile {
 	return file.States[at]
 }
 
-// get asks a state's gateway.
+// get asks a state's gateway; as nobody in particular where the role is "".
 func (s *runningSandbox) get(code, role, path, accept string) (int, []byte) {
 	s.t.Helper()
 	state := s.state(code)
-	token, err := os.ReadFile(filepath.Join(s.directory, state.Tokens[role]))
-	if err != nil {
-		s.t.Fatal(err)
-	}
 	request, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, state.Gateway+path, http.NoBody)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	request.Header.Set("Accept", accept)
-	request.Header.Set("Authorization", "Bearer "+string(token))
+	if role != "" {
+		token, err := os.ReadFile(filepath.Join(s.directory, state.Tokens[role]))
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		request.Header.Set("Authorization", "Bearer "+string(token))
+	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		s.t.Fatal(err)
@@ -177,8 +179,14 @@ func (s *runningSandbox) get(code, role, path, accept string) (int, []byte) {
 // there are none.
 func (s *runningSandbox) observations(code, key string) []map[string]string {
 	s.t.Helper()
-	status, body := s.get(code, "analyst", "/sdmx/v2/data/dataflow/COMITY/BORDER/1.0.0/"+key, "text/csv")
-	if status == http.StatusNotFound {
+	return s.read(code, "analyst", key)
+}
+
+// read returns what somebody in a role reads of the harmonised dataflow.
+func (s *runningSandbox) read(code, role, key string) []map[string]string {
+	s.t.Helper()
+	status, body := s.get(code, role, "/sdmx/v2/data/dataflow/COMITY/BORDER/1.0.0/"+key, "text/csv")
+	if status == http.StatusNotFound || status == http.StatusNoContent {
 		return nil
 	}
 	if status != http.StatusOK {
@@ -262,6 +270,28 @@ func TestSandbox(t *testing.T) {
 					t.Errorf("%s is %s, which was not agreed: %v", dimension, o[dimension], o)
 				}
 			}
+		}
+
+		t.Log("anybody reads what was published, and nothing else")
+		totals := map[string]string{}
+		for _, o := range s.read("nordhav", "", "*") {
+			if n, err := strconv.ParseFloat(o["OBS_VALUE"], 64); o["OBS_STATUS"] != "Q" && (err != nil || n < 5) {
+				t.Errorf("it is too small to be published: %v", o)
+			}
+			if o["CITIZENSHIP"] == "_T" {
+				totals[o["TIME_PERIOD"]] = o["OBS_VALUE"]
+			}
+			for dimension, want := range map[string]string{"FREQ": "Q", "REF_AREA": "QN", "INDICATOR": "4", "SECTION": "_T", "SEX": "_T", "DETAIL": "_T"} {
+				if o[dimension] != want {
+					t.Errorf("%s is %s, which is not for publication: %v", dimension, o[dimension], o)
+				}
+			}
+		}
+		if diff := cmp.Diff(here, totals); diff != "" {
+			t.Errorf("anybody reads other totals than nordhav (-nordhav +anybody):\n%s", diff)
+		}
+		if all := s.read("sydkyst", "", "*"); len(all) > 0 {
+			t.Errorf("sydkyst has published nothing, and anybody reads %v", all)
 		}
 
 		t.Log("an agreement that changes is followed without a restart")
