@@ -164,7 +164,7 @@ func (p *problem) weigh(rules *Rules, pinned []bool) {
 			if i < int32(len(pinned)) && pinned[i] { //nolint:gosec // far fewer than 2³¹
 				p.shown[k] = true
 			}
-			if !c.Absent && (c.Value == 1 || len(c.Contributions) == 1) {
+			if (!c.Absent || c.Status == Primary) && (c.Value == 1 || len(c.Contributions) == 1) {
 				p.single[k] = true
 			}
 		}

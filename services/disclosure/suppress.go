@@ -24,6 +24,8 @@ type Options struct {
 	Pinned []bool
 	// IgnoreSingletons leaves out of account that who is alone in a cell knows its value.
 	IgnoreSingletons bool
+	// Quick shows again what need not be withheld, and looks for no cheaper pattern besides.
+	Quick bool
 	// Effort multiplies how long the search for cheaper patterns may take; 0 stands for 1.
 	Effort int
 }
@@ -147,7 +149,11 @@ func protect(ctx context.Context, t *Table, rules *Rules, o Options) (*Result, e
 		return nil, err
 	}
 	s := &solver{pattern: newPattern(p, !o.IgnoreSingletons), random: random, kept: o.MinimumKept}
-	if err := s.solve(ctx, max(o.Effort, 1)); err != nil {
+	effort := max(o.Effort, 1)
+	if o.Quick {
+		effort = 0
+	}
+	if err := s.solve(ctx, effort); err != nil {
 		return nil, err
 	}
 	r := s.result(len(t.Cells))
@@ -183,7 +189,7 @@ func published(full, decided *Table, rules *Rules, guard bool) verify.Table {
 		if i < len(decided.Cells) {
 			c = decided.Cells[i]
 			cell.Withheld = c.Status.Suppressed()
-			cell.Single = guard && (c.Value == 1 || len(c.Contributions) == 1)
+			cell.Single = guard && (!c.Absent || c.Status == Primary) && (c.Value == 1 || len(c.Contributions) == 1)
 			if c.Status == Primary {
 				cell.Need = min(rules.Width(c.Value), v.GrandTotal)
 			}

@@ -3,6 +3,7 @@ package sharing
 import (
 	"context"
 	"maps"
+	"math"
 	"slices"
 
 	"github.com/comity-federation/comity/proto/block"
@@ -99,17 +100,20 @@ func (s *Service) Explain(ctx context.Context, request ExplainRequest) (Explanat
 	if err != nil {
 		return Explanation{}, err
 	}
-	asked := func(rows []row) int {
-		n := 0
-		for _, r := range rows {
-			if request.Filter.Match(func(component string) string { return r.component(structures, component) }) {
-				n++
-			}
-		}
-		return n
-	}
 	explanation.Coarsened = made.coarsened
-	explanation.Released, explanation.Withheld, explanation.Suppressed = asked(made.rows), asked(made.held), asked(made.merged)
+	for _, r := range made.rows {
+		if !request.Filter.Match(func(component string) string { return r.component(structures, component) }) {
+			continue
+		}
+		switch {
+		case r.conf == free && !math.IsNaN(r.value):
+			explanation.Released++
+		case r.from != nil && r.from.cells[r.cell].refused:
+			explanation.Withheld++
+		case r.conf != free:
+			explanation.Suppressed++
+		}
+	}
 	return explanation, nil
 }
 

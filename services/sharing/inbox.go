@@ -11,6 +11,7 @@ import (
 	"math"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/comity-federation/comity/proto/block"
@@ -313,6 +314,10 @@ func summarise(structures *Structures, b *block.Block, header Header) (summary, 
 	if periods == nil || periods.IsNumber() || values == nil || !values.IsNumber() {
 		return summary{}, errors.New("it has no periods or no values")
 	}
+	status := b.Column(block.ObsStatus)
+	if status != nil && status.IsNumber() {
+		return summary{}, errors.New("its statuses are numbers")
+	}
 	columns := make([]*block.Column, len(structures.Dimensions))
 	for i, dimension := range structures.Dimensions {
 		column := b.Column(dimension.ID)
@@ -347,8 +352,11 @@ func summarise(structures *Structures, b *block.Block, header Header) (summary, 
 	seen := make(map[string]bool, b.Rows)
 	for i := range b.Rows {
 		value := values.Numbers[i]
-		if math.IsNaN(value) || value < 0 {
-			return summary{}, fmt.Errorf("row %d has no value, or one below zero", i)
+		switch {
+		case value < 0:
+			return summary{}, fmt.Errorf("row %d has a value below zero", i)
+		case math.IsNaN(value) && (status == nil || !missing(status.Text(i))):
+			return summary{}, fmt.Errorf("row %d has no value, and does not say why", i)
 		}
 		if value > 0 && (about.Minimum == 0 || value < about.Minimum) {
 			about.Minimum = value
@@ -373,6 +381,9 @@ func summarise(structures *Structures, b *block.Block, header Header) (summary, 
 	}
 	return about, nil
 }
+
+// missing reports whether an OBS_STATUS says that there is no value (CL_OBS_STATUS).
+func missing(status string) bool { return len(status) == 1 && strings.Contains("KHMLOQ", status) }
 
 // usedCodes returns the codes that rows have, sorted.
 func usedCodes(column *block.Column) []string {

@@ -158,7 +158,7 @@ func (s *Service) draftPublication(ctx context.Context, structures *Structures, 
 		Reasons: []Reason{}, Created: s.now(),
 	}
 	own, _ := s.Trust.State(s.State)
-	all := table{coarsened: map[string]string{}}
+	all := newTable()
 	for _, decided := range decision.Indicators {
 		if !decided.Ruling.Allow {
 			p.Reasons = append(p.Reasons, decided.Ruling.Reasons...)
@@ -176,7 +176,7 @@ func (s *Service) draftPublication(ctx context.Context, structures *Structures, 
 		return p, nil, nil
 	}
 	p.Revision, p.Scope = all.revision, Condition{scopeOf(structures, own.RefAreas, p.Indicators)}
-	p.Candidates, p.Released, p.Withheld, p.Suppressed = all.candidates, len(all.rows), all.withheld, all.suppressed
+	p.Candidates, p.Released, p.Withheld, p.Suppressed = all.candidates, all.released, all.withheld, all.suppressed
 	p.Coarsened, p.ValueKept = all.coarsened, 1
 	if all.sum > 0 {
 		p.ValueKept = all.kept / all.sum

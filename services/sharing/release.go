@@ -29,12 +29,14 @@ type Release struct {
 	Stream           string            `json:"stream"`
 	Epoch            string            `json:"epoch"`
 	Scope            Condition         `json:"scope"`      // what it replaces of what went before
-	Candidates       int               `json:"candidates"` // cells with a value before disclosure control, at the agreed detail
-	Released         int               `json:"released"`   // cells in it
-	Withheld         int               `json:"withheld"`   // cells that policy's conditions refused
-	Suppressed       int               `json:"suppressed"` // cells that do not go under their own codes
-	ValueKept        float64           `json:"valueKept"`  // of the sum of the finest cells, the share that goes under own codes
+	Candidates       int               `json:"candidates"` // cells with a value, at the agreed detail and coarser, before any is withheld
+	Released         int               `json:"released"`   // cells that go with their value
+	Withheld         int               `json:"withheld"`   // cells that policy's conditions refuse: they go without a value
+	Suppressed       int               `json:"suppressed"` // cells that disclosure control withholds: they go without a value, or not at all
+	Rules            map[string]int    `json:"rules"`      // by code of CL_CONF_STATUS, how many cells go without a value for that reason
+	ValueKept        float64           `json:"valueKept"`  // of the sum of the finest cells, the share that goes
 	Coarsened        map[string]string `json:"coarsened"`  // dimensions that were rolled up, with the detail that went
+	Notes            []Note            `json:"notes"`      // tables that went coarser than agreed, or not at all
 	Batches          int               `json:"batches"`
 	SHA256           []byte            `json:"sha256"` // over the SHA-256s of the payloads
 	Created          time.Time         `json:"created"`
@@ -46,6 +48,7 @@ type draft struct {
 	decision Decision
 	payloads [][]byte
 	cells    []int // of each payload
+	rows     int   // of all
 }
 
 // Releases returns a page of releases, the newest first, and the token of the next page; "" on the last.
@@ -128,7 +131,7 @@ func (s *Service) sentAlready(ctx context.Context, tx Tx, d draft) (bool, error)
 		return false, err
 	}
 	if document == nil {
-		return d.release.Released == 0, nil
+		return d.rows == 0, nil
 	}
 	var last Release
 	if err := json.Unmarshal(document, &last); err != nil {
@@ -161,7 +164,7 @@ func (s *Service) draftRelease(ctx context.Context, a Agreement) (draft, error) 
 		return draft{}, err
 	}
 	own, _ := s.Trust.State(s.State)
-	all := table{coarsened: map[string]string{}}
+	all := newTable()
 	var indicators []string
 	for _, decided := range decision.Indicators {
 		ruled := decided.Ruling.Agreement
@@ -185,8 +188,8 @@ func (s *Service) draftRelease(ctx context.Context, a Agreement) (draft, error) 
 		ID: ReleaseID(newID(s.now())), Partner: a.Terms.Receiver, Agreement: a.Terms.ID, AgreementVersion: a.Terms.Version,
 		Dataflow: structures.Dataflow, Indicators: indicators, Decision: decision.ID, PolicyRevision: decision.PolicyRevision,
 		Revision: all.revision, Scope: Condition{scopeOf(structures, own.RefAreas, indicators)},
-		Candidates: all.candidates, Released: len(all.rows), Withheld: all.withheld, Suppressed: all.suppressed,
-		ValueKept: 1, Coarsened: all.coarsened, Created: s.now(),
+		Candidates: all.candidates, Released: all.released, Withheld: all.withheld, Suppressed: all.suppressed,
+		Rules: all.rules, ValueKept: 1, Coarsened: all.coarsened, Notes: all.notes, Created: s.now(),
 	}}
 	if all.sum > 0 {
 		d.release.ValueKept = all.kept / all.sum
@@ -194,6 +197,7 @@ func (s *Service) draftRelease(ctx context.Context, a Agreement) (draft, error) 
 	slices.SortFunc(all.rows, func(a, b row) int {
 		return cmp.Or(slices.Compare(a.codes, b.codes), cmp.Compare(a.period, b.period))
 	})
+	d.rows = len(all.rows)
 	err = s.encodeBatches(&d, structures, all.rows)
 	return d, err
 }
@@ -246,7 +250,7 @@ func toBlock(structures *Structures, rows []row) *block.Block {
 	}
 	builder := block.NewBuilder(append(coded, block.TimePeriod, block.ObsStatus, block.ConfStatus), []string{block.ObsValue})
 	for _, r := range rows {
-		builder.Append(append(slices.Clone(r.codes), r.period, r.status, free), []float64{r.value})
+		builder.Append(append(slices.Clone(r.codes), r.period, r.status, r.conf), []float64{r.value})
 	}
 	return builder.Block()
 }

@@ -71,6 +71,8 @@ type Service struct {
 	// Each holds an element while its loop has reason to run.
 	toRelease, toHandOver, toDeliver, toPublish chan struct{}
 
+	patterns patterns
+
 	mu         sync.Mutex // guards what follows
 	structures map[string]*Structures
 
@@ -147,8 +149,9 @@ type Dimension struct {
 
 // Code is a code of a codelist.
 type Code struct {
-	Parent string // "" for a root
-	Level  string // "" where the codelist has no levels
+	Parent string   // "" for a root
+	Level  string   // "" where the codelist has no levels
+	Covers []string // siblings that it wholly contains, as a group of ages another one
 }
 
 // Policy evaluates the rules of policies/.

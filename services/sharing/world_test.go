@@ -12,6 +12,7 @@ import (
 	"iter"
 	"log/slog"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -58,8 +59,10 @@ type figures struct {
 	mu        sync.Mutex
 	revision  int64
 	own       map[string]float64
+	conf      map[string]string // CONF_STATUS by key, where it is not F
 	received  map[string]float64
-	submitted map[string]int // by idempotency key, how often it had an effect
+	statuses  map[string]string // of what was received, OBS_STATUS and CONF_STATUS
+	submitted map[string]int    // by idempotency key, how often it had an effect
 	failing   error
 	down      error  // what every submission fails with
 	reject    string // why every submission is rejected
@@ -94,37 +97,64 @@ func (f *figures) Query(_ context.Context, query sharing.Query, each func(*block
 	}
 	dimensions := structures().Dimensions
 	sums := map[string]float64{}
-rows:
 	for key, value := range f.own {
-		codes := strings.Split(key, ",")
-		for _, selection := range query.Selections {
-			i := slices.IndexFunc(dimensions, func(d sharing.Dimension) bool { return d.ID == selection.Dimension })
-			switch {
-			case len(selection.Codes) == 1 && selection.Codes[0] == "_T":
-				codes[i] = "_T"
-			case selection.Level == "" && !slices.Contains(selection.Codes, codes[i]):
-				if i != 0 || selection.Codes[0] != "A" {
-					continue rows
-				}
-				codes[i], codes[len(codes)-1] = "A", codes[len(codes)-1][:4]
+		for _, codes := range rolledUp(dimensions, query.Selections, strings.Split(key, ",")) {
+			fits := query.Filter.Match(func(component string) string {
+				return codes[slices.IndexFunc(dimensions, func(d sharing.Dimension) bool { return d.ID == component })]
+			})
+			if fits {
+				sums[strings.Join(codes, ",")] += value
 			}
-		}
-		fits := query.Filter.Match(func(component string) string {
-			return codes[slices.IndexFunc(dimensions, func(d sharing.Dimension) bool { return d.ID == component })]
-		})
-		if fits {
-			sums[strings.Join(codes, ",")] += value
 		}
 	}
 	names := []string{}
 	for _, d := range dimensions {
 		names = append(names, d.ID)
 	}
-	builder := block.NewBuilder(append(names, block.TimePeriod), []string{block.ObsValue})
+	builder := block.NewBuilder(append(names, block.TimePeriod, block.ObsStatus, block.ConfStatus), []string{block.ObsValue})
 	for _, key := range slices.Sorted(maps.Keys(sums)) {
-		builder.Append(strings.Split(key, ","), []float64{sums[key]})
+		status := "A"
+		if math.IsNaN(sums[key]) {
+			status = "M"
+		}
+		conf := f.conf[key]
+		if conf == "" {
+			conf = "F"
+		}
+		builder.Append(append(strings.Split(key, ","), status, conf), []float64{sums[key]})
 	}
 	return f.revision, each(builder.Block())
+}
+
+// rolledUp returns the codes and the period of all cells of an answer that a stored row counts to.
+func rolledUp(dimensions []sharing.Dimension, selections []sharing.Selection, row []string) [][]string {
+	cells := [][]string{row}
+	for _, selection := range selections {
+		i := slices.IndexFunc(dimensions, func(d sharing.Dimension) bool { return d.ID == selection.Dimension })
+		var next [][]string
+		for _, cell := range cells {
+			for _, code := range selection.Codes {
+				target := slices.Clone(cell)
+				target[i] = code
+				switch {
+				case i == 0 && code == "A" && cell[0] == "M":
+					target[len(target)-1] = cell[len(cell)-1][:4]
+				case !within(dimensions[i], cell[i], code):
+					continue
+				}
+				next = append(next, target)
+			}
+		}
+		cells = next
+	}
+	return cells
+}
+
+// within reports whether a code is another one, or a part of it.
+func within(d sharing.Dimension, code, whole string) bool {
+	for ; code != whole && code != ""; code = d.Codes[code].Parent {
+	}
+	return code == whole
 }
 
 func (f *figures) Watch(ctx context.Context, _ string, _ func(sharing.Revision) error) error {
@@ -133,7 +163,7 @@ func (f *figures) Watch(ctx context.Context, _ string, _ func(sharing.Revision) 
 }
 
 func (f *figures) Submit(_ context.Context, submission sharing.Submission, blocks iter.Seq2[*block.Block, error]) (sharing.Submitted, error) {
-	rows := map[string]float64{}
+	rows, statuses := map[string]float64{}, map[string]string{}
 	for b, err := range blocks {
 		if err != nil {
 			return sharing.Submitted{}, err
@@ -143,7 +173,9 @@ func (f *figures) Submit(_ context.Context, submission sharing.Submission, block
 			for _, d := range structures().Dimensions {
 				codes = append(codes, b.Column(d.ID).Text(i))
 			}
-			rows[strings.Join(append(codes, b.Column(block.TimePeriod).Text(i)), ",")] = b.Column(block.ObsValue).Numbers[i]
+			key := strings.Join(append(codes, b.Column(block.TimePeriod).Text(i)), ",")
+			rows[key] = b.Column(block.ObsValue).Numbers[i]
+			statuses[key] = b.Column(block.ObsStatus).Text(i) + " " + b.Column(block.ConfStatus).Text(i)
 		}
 	}
 	f.mu.Lock()
@@ -158,7 +190,7 @@ func (f *figures) Submit(_ context.Context, submission sharing.Submission, block
 		return sharing.Submitted{Reason: f.reject}, nil
 	}
 	if f.submitted[submission.IdempotencyKey]++; f.submitted[submission.IdempotencyKey] == 1 {
-		f.received = rows
+		f.received, f.statuses = rows, statuses
 	}
 	return sharing.Submitted{Accepted: true}, nil
 }
@@ -346,7 +378,7 @@ func (w *world) newState(t *testing.T, code sharing.StateCode, trust *sharing.Tr
 	t.Helper()
 	s := &state{
 		code:    code,
-		figures: &figures{own: map[string]float64{}, submitted: map[string]int{}, revision: 1},
+		figures: &figures{own: map[string]float64{}, conf: map[string]string{}, submitted: map[string]int{}, revision: 1},
 		rules:   &rules{}, crash: &crash{}, letters: &letters{from: code},
 	}
 	config := postgrestest.New(t, postgres.Migrations).Config()

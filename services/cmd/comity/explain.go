@@ -45,7 +45,7 @@ func newExplainCommand() *cobra.Command {
 func explanation(request *sharingpb.ExplainPolicyRequest, answer *sharingpb.ExplainPolicyResponse) string {
 	text := &strings.Builder{}
 	if answer.GetAllowed() {
-		fmt.Fprintf(text, "Indicator %s may go to %s: %s cells would go, %s are withheld by policy, %s are too small to stand alone.\n",
+		fmt.Fprintf(text, "Indicator %s may go to %s: %s cells would go, %s are withheld by policy, %s because they are small or would give small ones away.\n",
 			request.GetIndicator(), request.GetPartner(), grouped(answer.GetReleased()), grouped(answer.GetWithheld()), grouped(answer.GetSuppressed()))
 	} else {
 		fmt.Fprintf(text, "Indicator %s may not go to %s.\n", request.GetIndicator(), request.GetPartner())

@@ -125,7 +125,21 @@ func release(r sharing.Release) *sharingpb.Release {
 		Decision: string(r.Decision), PolicyRevision: r.PolicyRevision, StatisticsRevision: r.Revision,
 		Candidates: count(r.Candidates), Released: count(r.Released), Withheld: count(r.Withheld), Suppressed: count(r.Suppressed),
 		ValueKept: r.ValueKept, Coarsened: r.Coarsened, Batches: count(r.Batches), Sha256: r.SHA256, CreateTime: timestamp(r.Created),
+		Rules: counts(r.Rules), Notes: each(r.Notes, tableNote),
 	}
+}
+
+func tableNote(n sharing.Note) *sharingpb.TableNote {
+	return &sharingpb.TableNote{Area: n.Area, Indicator: n.Indicator, Periods: n.Periods, Detail: n.Detail, Reason: n.Reason}
+}
+
+// counts returns counts by name as the API has them.
+func counts(of map[string]int) map[string]int32 {
+	converted := make(map[string]int32, len(of))
+	for name, n := range of {
+		converted[name] = count(n)
+	}
+	return converted
 }
 
 var directions = map[sharing.Direction]sharingpb.Direction_Way{

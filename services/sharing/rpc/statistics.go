@@ -56,7 +56,7 @@ func structuresFromProto(p *statisticspb.Structures) (*sharing.Structures, error
 			}
 			dimension.Levels = list.GetLevels()
 			for _, code := range list.GetCodes() {
-				dimension.Codes[code.GetId()] = sharing.Code{Parent: code.GetParent(), Level: code.GetLevel()}
+				dimension.Codes[code.GetId()] = sharing.Code{Parent: code.GetParent(), Level: code.GetLevel(), Covers: code.GetCovers()}
 			}
 			if !slices.Contains(structures.Codelists, id) {
 				structures.Codelists = append(structures.Codelists, id)

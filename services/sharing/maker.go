@@ -1,0 +1,409 @@
+package sharing
+
+import (
+	"cmp"
+	"context"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/comity-federation/comity/proto/block"
+	"github.com/comity-federation/comity/proto/filter"
+	"github.com/comity-federation/comity/services/disclosure"
+	"github.com/comity-federation/comity/services/fault"
+)
+
+// The codes that a codelist has for the whole and for what is not told apart.
+const (
+	Total = "_T"
+	Other = "_O"
+)
+
+// maker makes tables of one dataflow under one ruling.
+type maker struct {
+	statistics Statistics
+	state      StateCode
+	structures *Structures
+	ruling     Ruling
+	include    filter.Filter
+	revision   int64  // 0 until the first answer says which it is
+	told       []axis // the dimensions that are told apart, in key order
+	patterns   *patterns
+}
+
+// axis is a dimension that is told apart: its total, the agreed level, and all levels between.
+type axis struct {
+	place     int // among the structure's dimensions
+	dimension Dimension
+	agreed    int // the finest level that may go, by its place among the levels
+	finest    int // the finest one that goes; at most agreed; -1: the total alone
+}
+
+// has reports whether a code of the dimension goes: it is no finer than the finest level, or it is no finer than agreed,
+// and what it is a part of has no parts on that level.
+func (a axis) has(code string) bool {
+	rank := a.rank(code)
+	if rank <= a.finest || rank > a.agreed {
+		return rank <= a.finest
+	}
+	return a.rank(a.dimension.Codes[code].Parent) < a.finest
+}
+
+// rank returns the place of a code's level among the levels; -1 for the total, and a place after all for a code that has
+// none.
+func (a axis) rank(code string) int {
+	known, ok := a.dimension.Codes[code]
+	switch level := slices.Index(a.dimension.Levels, known.Level); {
+	case code == Total || code == "":
+		return -1
+	case !ok || level < 0:
+		return len(a.dimension.Levels)
+	default:
+		return level
+	}
+}
+
+// codes returns the codes that go, in their order.
+func (a axis) codes() []string {
+	var codes []string
+	for code := range a.dimension.Codes {
+		if a.has(code) {
+			codes = append(codes, code)
+		}
+	}
+	slices.Sort(codes)
+	return codes
+}
+
+// figure is a cell of a table as the statistics answered it.
+type figure struct {
+	key    []string // of the dimensions told apart
+	value  float64  // NaN: it is missing
+	status string   // OBS_STATUS
+	conf   string   // CONF_STATUS
+}
+
+// sheet is what the statistics have of an area, an indicator and a period.
+type sheet struct {
+	frequency, area, indicator, period string
+	figures                            []figure
+}
+
+// tables makes the tables of an indicator for each of the areas that has any, and protects them. The revision is that of
+// the first answer where it is 0.
+func (s *Service) tables(ctx context.Context, structures *Structures, decided DecidedRequest, areas []string, revision int64) (table, error) {
+	m := maker{
+		statistics: s.Statistics, state: s.State, structures: structures,
+		ruling: decided.Ruling, include: decided.Include.Filter, revision: revision, patterns: &s.patterns,
+	}
+	if err := m.tell(); err != nil {
+		return table{}, err
+	}
+	all := newTable()
+	if !m.has(refArea) {
+		areas = []string{""}
+	} else if fixed, ok := decided.Include.Fixed(refArea); ok {
+		// A condition on whole areas is applied before anything is rolled up.
+		areas = slices.DeleteFunc(slices.Clone(areas), func(area string) bool { return !slices.Contains(fixed, area) })
+	}
+	for _, area := range areas {
+		if err := m.area(ctx, &all, area, decided.Question.Indicator); err != nil {
+			return table{}, err
+		}
+	}
+	all.revision = m.revision
+	return all, nil
+}
+
+// tell finds out which dimensions are told apart.
+func (m *maker) tell() error {
+	for i, dimension := range m.structures.Dimensions {
+		detail := m.detail(dimension.ID)
+		if detail == Total || slices.Contains([]string{freq, refArea, indicator}, dimension.ID) {
+			continue
+		}
+		finest := slices.Index(dimension.Levels, detail)
+		if finest < 0 {
+			return fault.New(fault.Precondition, "DETAIL_NOT_COVERED", "%s has no level %q", dimension.ID, detail)
+		}
+		m.told = append(m.told, axis{place: i, dimension: dimension, agreed: finest, finest: finest})
+	}
+	return nil
+}
+
+func (m *maker) has(dimension string) bool {
+	return slices.ContainsFunc(m.structures.Dimensions, func(d Dimension) bool { return d.ID == dimension })
+}
+
+// knows reports whether a code can stand in a dimension; in one that the structure lacks, any can.
+func (m *maker) knows(dimension, code string) bool {
+	for _, d := range m.structures.Dimensions {
+		if d.ID == dimension && len(d.Codes) > 0 {
+			_, ok := d.Codes[code]
+			return ok
+		}
+	}
+	return true
+}
+
+// detail returns the detail at which a dimension goes: what the ruling does not name goes as the total, and so does
+// what it names by the level that only the total is on.
+func (m *maker) detail(dimension string) string {
+	detail := m.ruling.Detail[dimension]
+	for _, d := range m.structures.Dimensions {
+		if d.ID == dimension && d.Codes[Total].Level == detail {
+			return Total
+		}
+	}
+	if detail == "" {
+		return Total
+	}
+	return detail
+}
+
+// area adds the tables of one area: one for each period.
+func (m *maker) area(ctx context.Context, t *table, area, code string) error {
+	agreed := slices.Index(frequencies, m.detail(freq))
+	if agreed < 0 {
+		return fault.New(fault.Precondition, "DETAIL_NOT_COVERED", "the agreement names no frequency that is known")
+	}
+	if !m.knows(refArea, area) || !m.knows(indicator, code) {
+		return nil // then there are no figures of it
+	}
+	// Where nothing is stored as fine as agreed, the next coarser is sent.
+	for i := agreed; i >= 0; i-- {
+		if !m.knows(freq, frequencies[i]) {
+			continue
+		}
+		sheets, err := m.sheets(ctx, area, code, frequencies[i])
+		if err != nil {
+			return err
+		}
+		if m.revision == 0 {
+			return nil // the statistics hold nothing yet; what comes in the meantime is of another revision
+		}
+		if len(sheets) == 0 {
+			continue
+		}
+		restricted, err := m.stored(ctx, t, area, code, frequencies[i])
+		if err != nil {
+			return err
+		}
+		return m.protect(ctx, t, sheets, restricted)
+	}
+	return nil
+}
+
+// sheets asks for the cells of each period, totals and all, in one query. Sheets are in the order of their periods.
+func (m *maker) sheets(ctx context.Context, area, code, frequency string) ([]*sheet, error) {
+	query := Query{Dataflow: m.structures.Dataflow, Providers: []StateCode{m.state}, Revision: m.revision}
+	for i, dimension := range m.structures.Dimensions {
+		selection := Selection{Dimension: dimension.ID, Codes: []string{Total}}
+		switch at := slices.IndexFunc(m.told, func(a axis) bool { return a.place == i }); {
+		case dimension.ID == freq:
+			selection.Codes = []string{frequency}
+		case dimension.ID == refArea:
+			selection.Codes = []string{area}
+		case dimension.ID == indicator:
+			selection.Codes = []string{code}
+		case at >= 0:
+			selection.Codes = m.told[at].codes()
+		}
+		query.Selections = append(query.Selections, selection)
+	}
+	byPeriod := map[string]*sheet{}
+	err := m.query(ctx, query, func(b *block.Block) error {
+		return m.read(b, func(codes []string, period string, f figure) {
+			one := byPeriod[period]
+			if one == nil {
+				one = &sheet{frequency: frequency, area: area, indicator: code, period: period}
+				byPeriod[period] = one
+			}
+			f.key = m.key(codes)
+			one.figures = append(one.figures, f)
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	sheets := make([]*sheet, 0, len(byPeriod))
+	for _, one := range byPeriod {
+		slices.SortFunc(one.figures, func(a, b figure) int { return slices.Compare(a.key, b.key) })
+		sheets = append(sheets, one)
+	}
+	slices.SortFunc(sheets, func(a, b *sheet) int { return cmp.Compare(a.period, b.period) })
+	return sheets, nil
+}
+
+// key returns the codes of the dimensions told apart.
+func (m *maker) key(codes []string) []string {
+	key := make([]string, len(m.told))
+	for k, a := range m.told {
+		key[k] = codes[a.place]
+	}
+	return key
+}
+
+// codes returns the codes of all dimensions: the total where nothing is told apart.
+func (m *maker) codes(s *sheet, key []string) []string {
+	codes := make([]string, len(m.structures.Dimensions))
+	for i, dimension := range m.structures.Dimensions {
+		switch dimension.ID {
+		case freq:
+			codes[i] = s.frequency
+		case refArea:
+			codes[i] = s.area
+		case indicator:
+			codes[i] = s.indicator
+		default:
+			codes[i] = Total
+		}
+	}
+	for k, a := range m.told {
+		codes[a.place] = key[k]
+	}
+	return codes
+}
+
+// query asks the statistics, always for the same revision.
+func (m *maker) query(ctx context.Context, query Query, each func(*block.Block) error) error {
+	revision, err := m.statistics.Query(ctx, query, each)
+	if err != nil {
+		return err
+	}
+	if m.revision == 0 {
+		m.revision = revision
+	}
+	return nil
+}
+
+// read calls each with the rows of b, but for their keys.
+func (m *maker) read(b *block.Block, each func(codes []string, period string, f figure)) error {
+	columns := make([]*block.Column, len(m.structures.Dimensions))
+	for i, dimension := range m.structures.Dimensions {
+		if columns[i] = b.Column(dimension.ID); columns[i] == nil || columns[i].IsNumber() {
+			return fault.New(fault.Unavailable, "UNAVAILABLE", "the statistics answered no column %s", dimension.ID)
+		}
+	}
+	periods, values := b.Column(block.TimePeriod), b.Column(block.ObsValue)
+	if periods == nil || periods.IsNumber() || values == nil || !values.IsNumber() {
+		return fault.New(fault.Unavailable, "UNAVAILABLE", "the statistics answered no periods or values")
+	}
+	status, conf := b.Column(block.ObsStatus), b.Column(block.ConfStatus)
+	codes := make([]string, len(columns))
+	for i := range b.Rows {
+		for k, column := range columns {
+			codes[k] = column.Text(i)
+		}
+		f := figure{value: values.Numbers[i], conf: free}
+		if status != nil && !status.IsNumber() {
+			f.status = status.Text(i)
+		}
+		if conf != nil && !conf.IsNumber() && conf.Text(i) != "" {
+			f.conf = conf.Text(i)
+		}
+		each(codes, periods.Text(i), f)
+	}
+	return nil
+}
+
+// stored looks at all that is stored of an indicator in an area. It notes the dimensions that are stored in more detail
+// than they go in, and returns the cells that are themselves stored as restricted, by period and key: of a sum it cannot
+// be told whether only a part of it is.
+func (m *maker) stored(ctx context.Context, t *table, area, code, frequency string) (restricted map[string]bool, err error) {
+	var conditions []filter.Filter
+	if m.has(refArea) {
+		conditions = append(conditions, filter.Eq(refArea, area))
+	}
+	if m.has(indicator) {
+		conditions = append(conditions, filter.Eq(indicator, code))
+	}
+	query := Query{
+		Dataflow: m.structures.Dataflow, Providers: []StateCode{m.state}, Filter: filter.And(conditions...), Revision: m.revision,
+	}
+	restricted = map[string]bool{}
+	err = m.query(ctx, query, func(b *block.Block) error {
+		m.noteDetail(t, b, frequency)
+		return m.read(b, func(codes []string, period string, f figure) {
+			key := m.key(codes)
+			if f.conf != free && slices.Equal(codes, m.codes(&sheet{frequency: frequency, area: area, indicator: code}, key)) {
+				restricted[cellName(period, key)] = true
+			}
+		})
+	})
+	return restricted, err
+}
+
+func cellName(period string, key []string) string { return period + "\x00" + strings.Join(key, "\x00") }
+
+// noteDetail notes the dimensions that are stored in more detail than they go in.
+func (m *maker) noteDetail(t *table, b *block.Block, frequency string) {
+	for _, dimension := range m.structures.Dimensions {
+		column := b.Column(dimension.ID)
+		if column == nil || column.IsNumber() || dimension.ID == refArea || dimension.ID == indicator {
+			continue
+		}
+		detail := m.detail(dimension.ID)
+		if dimension.ID == freq {
+			detail = frequency
+		}
+		for _, stored := range column.Dictionary {
+			if finer(dimension, stored, detail) {
+				t.coarsened[dimension.ID] = detail
+				break
+			}
+		}
+	}
+}
+
+// finer reports whether a code says more than the detail.
+func finer(dimension Dimension, code, detail string) bool {
+	if dimension.ID == freq {
+		return slices.Index(frequencies, code) > slices.Index(frequencies, detail)
+	}
+	if detail == Total {
+		return code != Total && code != ""
+	}
+	return slices.Index(dimension.Levels, dimension.Codes[code].Level) > slices.Index(dimension.Levels, detail)
+}
+
+// maxDecimals is how many decimal places the figures of a table may have.
+const maxDecimals = 6
+
+// errValues says why the figures of a table cannot be protected.
+func errValues(format string, args ...any) error {
+	return fault.New(fault.Precondition, "CANNOT_PROTECT", format, args...)
+}
+
+// scale returns the power of ten that makes whole numbers of the figures, which disclosure control counts in. It is a
+// fault of reason CANNOT_PROTECT where there is none.
+func (s *sheet) scale() (int64, error) {
+	scale := int64(1)
+	for _, f := range s.figures {
+		if math.IsNaN(f.value) {
+			continue
+		}
+		if f.value < 0 {
+			return 0, errValues("a figure is negative, so that it is no count")
+		}
+		for {
+			units := f.value * float64(scale)
+			if units > disclosure.MaxValue {
+				return 0, errValues("a figure is above %d", int64(disclosure.MaxValue)/scale)
+			}
+			if math.Abs(units-math.Round(units)) <= 1e-9*max(1, units) {
+				break
+			}
+			if scale == int64(math.Pow10(maxDecimals)) {
+				return 0, errValues("a figure has more than %d decimal places", maxDecimals)
+			}
+			scale *= 10
+		}
+	}
+	for _, f := range s.figures {
+		if f.value*float64(scale) > disclosure.MaxValue {
+			return 0, errValues("a figure is above %d", int64(disclosure.MaxValue)/scale)
+		}
+	}
+	return scale, nil
+}

@@ -1,0 +1,329 @@
+package sharing
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"math"
+	"runtime"
+	"sync"
+
+	"github.com/comity-federation/comity/services/disclosure"
+	"github.com/comity-federation/comity/services/fault"
+)
+
+// maxTableCells is how many cells a table of one period may have. A larger one is rolled up.
+const maxTableCells = 20_000
+
+// thoroughCells is up to how many cells the cheapest pattern is looked for. A release may have hundreds of larger tables,
+// where a little more that is shown is not worth the wait.
+const thoroughCells = 100
+
+// protect adds the sheets to t as they may be seen. As many are protected at a time as there are processors.
+func (m *maker) protect(ctx context.Context, t *table, sheets []*sheet, restricted map[string]bool) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	done := make([]protected, len(sheets))
+	next := make(chan int)
+	var workers sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(sheets)) {
+		workers.Go(func() {
+			for i := range next {
+				var err error
+				if done[i], err = m.protectSheet(ctx, sheets[i], restricted); err != nil {
+					cancel(err)
+				}
+			}
+		})
+	}
+	for i := range sheets {
+		select {
+		case next <- i:
+		case <-ctx.Done():
+		}
+	}
+	close(next)
+	workers.Wait()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	for i := range done {
+		m.take(t, &done[i])
+	}
+	return nil
+}
+
+// protected is what became of a sheet.
+type protected struct {
+	made
+	whole  int   // cells with a value that were to go
+	reason error // why it goes coarser than agreed, or not at all; nil: it goes as agreed
+	left   bool  // it does not go at all
+}
+
+// protectSheet withholds of a sheet what must not be seen, and what would give it away. Where that cannot be done, or the
+// sheet is too large, it is rolled up, level by level.
+func (m *maker) protectSheet(ctx context.Context, s *sheet, restricted map[string]bool) (protected, error) {
+	p := protected{made: made{sheet: s, axes: m.told}}
+	for _, f := range s.figures {
+		if !math.IsNaN(f.value) {
+			p.whole++
+		}
+	}
+	for {
+		err := m.protectAt(ctx, &p.made, restricted)
+		if err == nil {
+			return p, nil
+		}
+		if !fault.Is(err, fault.Precondition) && !fault.Is(err, fault.Exhausted) {
+			return p, err
+		}
+		if p.reason == nil {
+			p.reason = err
+		}
+		var ok bool
+		if p.axes, ok = coarser(p.axes); !ok {
+			p.left = true
+			return p, nil
+		}
+	}
+}
+
+// protectAt protects a sheet as fine as the axes say.
+func (m *maker) protectAt(ctx context.Context, to *made, restricted map[string]bool) error {
+	s := to.sheet
+	size := 0
+	for _, f := range s.figures {
+		if (&grid{axes: to.axes}).goes(f.key) {
+			size++
+		}
+	}
+	if size > maxTableCells {
+		return fault.New(fault.Exhausted, "LIMIT_EXCEEDED", "it has more than %d cells", maxTableCells)
+	}
+	g, err := m.newGrid(s, to.axes, restricted)
+	if err != nil {
+		return err
+	}
+	rules, err := m.rules(g.scale)
+	if err != nil {
+		return err
+	}
+	result, err := m.patterns.protect(ctx, g.table, rules, m.ruling.Obligations.MinimumKept)
+	if err != nil {
+		return err
+	}
+	for i := range g.table.Cells {
+		g.table.Cells[i].Status, g.table.Cells[i].Rule = result.Table.Cells[i].Status, result.Table.Cells[i].Rule
+	}
+	to.table, to.rules, to.scale, to.points, to.cells = g.table, rules, g.scale, result.Points, g.cells
+	return nil
+}
+
+// rules returns what the ruling asks of a table whose figures count in parts of one.
+func (m *maker) rules(scale int64) (disclosure.Rules, error) {
+	rules := m.ruling.Obligations.rules()
+	rules.MinimumFrequency *= scale
+	if err := rules.Check(); err != nil {
+		return rules, errValues("its figures have more decimal places than the minimum allows for")
+	}
+	return rules, nil
+}
+
+// take adds a protected sheet to the table.
+func (m *maker) take(t *table, p *protected) {
+	t.candidates += p.whole
+	if p.reason != nil {
+		note := Note{Area: p.sheet.area, Indicator: p.sheet.indicator, Periods: []string{p.sheet.period}, Reason: said(p.reason)}
+		if !p.left {
+			note.Detail = map[string]string{}
+			for d, a := range p.axes {
+				if a.finest != m.told[d].finest {
+					note.Detail[a.dimension.ID] = a.detail()
+					t.coarsened[a.dimension.ID] = a.detail()
+				}
+			}
+		}
+		t.note(note)
+	}
+	for _, f := range p.sheet.figures {
+		if math.IsNaN(f.value) && (p.left || (&grid{axes: p.axes}).goes(f.key)) {
+			m.hole(t, p, f)
+		}
+	}
+	if p.left {
+		m.leaveOut(t, p)
+		return
+	}
+	for i, c := range p.cells {
+		if p.table.Cells[i].Absent {
+			continue
+		}
+		value := float64(p.table.Cells[i].Value) / float64(p.scale)
+		r := m.rowOf(p.sheet, p.key(i))
+		if c.figure >= 0 {
+			r = m.row(p.sheet, p.sheet.figures[c.figure])
+		} else {
+			r.value = value
+			t.candidates++
+		}
+		if c.finest {
+			t.sum += value
+		}
+		switch {
+		case !p.table.Cells[i].Status.Suppressed():
+			t.released++
+			if c.finest {
+				t.kept += value
+			}
+		case c.refused:
+			t.withheld++
+		default:
+			t.suppressed++
+		}
+		r.from, r.cell = &p.made, i
+		if p.table.Cells[i].Status.Suppressed() {
+			t.rules[m.confStatus(&p.made, i)]++
+			r = r.hidden()
+		}
+		t.rows = append(t.rows, r)
+	}
+	t.made = append(t.made, &p.made)
+}
+
+// said returns what a fault says, without what it rests on.
+func said(err error) string {
+	if f, ok := errors.AsType[*fault.Error](err); ok {
+		return f.Message
+	}
+	return err.Error()
+}
+
+// hole adds a cell that has no value here either. Where nothing goes, it does not go.
+func (m *maker) hole(t *table, p *protected, f figure) {
+	r := m.row(p.sheet, f)
+	if p.left {
+		return
+	}
+	if f.conf != free || !m.passes(r) {
+		r = r.hidden()
+	}
+	t.rows = append(t.rows, r)
+}
+
+// leaveOut adds the total of a sheet of which nothing goes, without a value: sums over it shall not look whole.
+func (m *maker) leaveOut(t *table, p *protected) {
+	key := make([]string, len(m.told))
+	for d := range key {
+		key[d] = Total
+	}
+	t.rows = append(t.rows, m.rowOf(p.sheet, key).hidden())
+	for _, f := range p.sheet.figures {
+		if math.IsNaN(f.value) {
+			continue
+		}
+		t.suppressed++
+	}
+}
+
+// passes reports whether policy's condition lets a row go.
+func (m *maker) passes(r row) bool {
+	return m.include.Match(func(component string) string { return r.component(m.structures, component) })
+}
+
+// row returns a figure as a row that may be seen.
+func (m *maker) row(s *sheet, f figure) row {
+	return row{codes: m.codes(s, f.key), period: s.period, value: f.value, status: f.status, conf: free}
+}
+
+// rowOf returns the row of a cell that the sheet does not have.
+func (m *maker) rowOf(s *sheet, key []string) row {
+	return row{codes: m.codes(s, key), period: s.period, value: math.NaN(), conf: free}
+}
+
+// hidden returns the row as it looks where it is withheld.
+func (r row) hidden() row {
+	r.value, r.status, r.conf = math.NaN(), suppressed, secret
+	return r
+}
+
+// key returns the codes of the dimensions told apart of a cell.
+func (m *made) key(i int) []string {
+	if len(m.axes) == 0 {
+		return nil
+	}
+	return m.table.Cells[i].Key
+}
+
+// patterns keeps how tables were protected. What has not changed is not protected anew.
+type patterns struct {
+	mu           sync.Mutex
+	recent, past map[[sha256.Size]byte]*pattern
+	cells        int // of the recent ones
+}
+
+// pattern is how a table was protected, or why it could not be.
+type pattern struct {
+	ready  chan struct{} // closed when the rest is there
+	result *disclosure.Result
+	err    error
+}
+
+// maxPatternCells bounds the cells that are kept, half of them.
+const maxPatternCells = 500_000
+
+// protect is [disclosure.Protect] for a table that it may have seen before.
+func (p *patterns) protect(ctx context.Context, t *disclosure.Table, rules disclosure.Rules, kept float64) (*disclosure.Result, error) {
+	text, err := json.Marshal([]any{t, rules, kept})
+	if err != nil {
+		return nil, err
+	}
+	key := sha256.Sum256(text)
+	for {
+		one, mine := p.take(key, len(t.Cells))
+		if mine {
+			one.result, one.err = disclosure.Protect(ctx, t, rules, disclosure.Options{MinimumKept: kept, Quick: len(t.Cells) > thoroughCells})
+			if one.err != nil && !fault.Is(one.err, fault.Precondition) {
+				p.forget(key)
+			}
+			close(one.ready)
+			return one.result, one.err
+		}
+		select {
+		case <-one.ready:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		if one.err == nil || fault.Is(one.err, fault.Precondition) {
+			return one.result, one.err
+		}
+		// Whoever was at it gave up.
+	}
+}
+
+// take returns the pattern of a table, and whether it is for the caller to find it. Where there are too many, the recent
+// ones become past ones, and the past is forgotten.
+func (p *patterns) take(key [sha256.Size]byte, cells int) (one *pattern, mine bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if one = p.recent[key]; one != nil {
+		return one, false
+	}
+	if p.cells += cells; p.cells > maxPatternCells || p.recent == nil {
+		p.past, p.recent, p.cells = p.recent, map[[sha256.Size]byte]*pattern{}, cells
+	}
+	one = p.past[key]
+	if mine = one == nil; mine {
+		one = &pattern{ready: make(chan struct{})}
+	}
+	p.recent[key] = one
+	return one, mine
+}
+
+func (p *patterns) forget(key [sha256.Size]byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.recent, key)
+	delete(p.past, key)
+}
