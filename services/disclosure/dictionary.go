@@ -55,13 +55,8 @@ const (
 	jiggle  = 1e-7
 )
 
-// newDictionary returns the dictionary of those classes that can move together with the target while all others stand
-// still; nil: the target cannot move at all.
-func newDictionary(p *problem, classes []int32, target int32, limit int, random *rand.Rand) *dictionary {
-	classes = p.movable(classes, target)
-	if classes == nil || len(classes) > limit {
-		return nil
-	}
+// newDictionary returns the dictionary of classes that [problem.movable] found; all others stand still.
+func newDictionary(p *problem, classes []int32, random *rand.Rand) *dictionary {
 	n := len(classes)
 	d := &dictionary{problem: p, classes: classes, place: make([]int32, n)}
 	w := &p.scratch
@@ -93,6 +88,7 @@ func newDictionary(p *problem, classes []int32, target int32, limit int, random 
 			w.left[r] = 0
 		}
 	}
+	d.work += 100*n + 2*len(store)
 	slices.SortStableFunc(equations, func(a, b []term) int { return cmp.Compare(len(a), len(b)) })
 	d.eliminate(equations, count)
 	d.jitter = make([]float64, n)
@@ -258,6 +254,7 @@ func (d *dictionary) eliminate(equations [][]term, count []int) {
 		d.rows[i] = r
 	}
 	d.reduced = make([]float64, columns)
+	d.work += len(store)
 }
 
 // accumulator adds up sparse rows.

@@ -17,7 +17,7 @@ type region struct {
 
 // reach says how large a part of a table to look at.
 type reach struct {
-	m    int  // how many cells of a line to take
+	m    int  // how many cells of a line to take; 0: follow equations instead of lines
 	wide bool // whether to take the lines through all totals, or only through those that are nearest
 	most int  // how many classes that can move together are too many to look at
 }
@@ -49,6 +49,29 @@ func (s *pattern) near(v int32, size reach, skip func(class int32) bool) []int32
 		}
 	}
 	return r.classes()
+}
+
+// ball returns the classes that are nearest to v, as far as equations lead from one to the next, without those that skip
+// names.
+func (s *pattern) ball(v int32, most int, skip func(class int32) bool) []int32 {
+	taken := s.scratch.inside
+	classes := []int32{v}
+	taken[v] = true
+	for k := 0; k < len(classes); k++ {
+		for _, r := range s.problem.in[classes[k]] {
+			for _, t := range s.rows[r] {
+				if u := t.class; len(classes) < most && !taken[u] && !skip(u) {
+					taken[u] = true
+					classes = append(classes, u)
+				}
+			}
+		}
+	}
+	for _, u := range classes {
+		taken[u] = false
+	}
+	slices.Sort(classes)
+	return classes
 }
 
 // totals returns the cells reached so far and all their totals, the nearest first.

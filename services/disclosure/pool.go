@@ -54,11 +54,25 @@ type pattern struct {
 	points  []point
 	alive   []bool    // a point of which every class is withheld
 	of      [][]share // of each class: the points that move it, dead ones included
-	low     []int64   // of each class: how far the living points move it down
-	high    []int64
-	stale   []bool // of each class: whether low and high are to be looked up
+	seen    []outlook // of each class
 	journal []change
 }
+
+// outlook is what the living points show of a class.
+type outlook struct {
+	known     bool  // low and high are
+	low, high int64 // how far they move it down and up, in units of 1/scale
+	secret    verdict
+}
+
+// verdict says whether no contributor can compute a class.
+type verdict uint8
+
+const (
+	open verdict = iota
+	yes
+	no
+)
 
 // share is how far a point moves a class.
 type share struct {
@@ -82,7 +96,7 @@ func newPattern(p *problem, guard bool) *pattern {
 	n := len(p.members)
 	s := &pattern{
 		problem: p, guard: guard, in: make([]bool, n), barred: slices.Clone(p.shown), of: make([][]share, n),
-		low: make([]int64, n), high: make([]int64, n), stale: make([]bool, n),
+		seen: make([]outlook, n),
 	}
 	for v := range n {
 		s.in[v] = p.hidden[v]
@@ -128,10 +142,10 @@ func (s *pattern) add(f point) {
 	s.journal = append(s.journal, change{added, number})
 }
 
-// forget makes the extremes of the classes of a point be looked up again.
+// forget makes what is seen of the classes of a point be looked up again.
 func (s *pattern) forget(f int32) {
 	for _, v := range s.points[f].class {
-		s.stale[v] = true
+		s.seen[v] = outlook{}
 	}
 }
 
@@ -178,7 +192,7 @@ func (s *pattern) commit() {
 	s.points, s.alive = nil, nil
 	for v := range s.of {
 		s.of[v] = s.of[v][:0]
-		s.stale[v] = true
+		s.seen[v] = outlook{}
 	}
 	for k, f := range points {
 		if !keep[k] {
@@ -195,15 +209,16 @@ func (s *pattern) commit() {
 
 // extremes returns how far the living points move the class down and up, in units of 1/scale.
 func (s *pattern) extremes(v int32) (low, high int64) {
-	if s.stale[v] {
-		s.stale[v], s.low[v], s.high[v] = false, 0, 0
+	o := &s.seen[v]
+	if !o.known {
+		o.known = true
 		for _, f := range s.of[v] {
 			if s.alive[f.point] {
-				s.low[v], s.high[v] = min(s.low[v], f.move), max(s.high[v], f.move)
+				o.low, o.high = min(o.low, f.move), max(o.high, f.move)
 			}
 		}
 	}
-	return s.low[v], s.high[v]
+	return o.low, o.high
 }
 
 // wide reports whether the points prove the width that the class needs.
@@ -215,7 +230,19 @@ func (s *pattern) wide(v int32) bool {
 // protected reports whether the points prove that nobody can have the class: that its interval is wide enough, and, with
 // the guard, that no contributor who knows a class of one can compute it.
 func (s *pattern) protected(v int32) bool {
-	return s.wide(v) && (!s.guard || len(s.confidants(v)) == 0)
+	return s.wide(v) && (!s.guard || s.secret(v))
+}
+
+// secret reports whether no contributor who knows a class can compute v.
+func (s *pattern) secret(v int32) bool {
+	o := &s.seen[v]
+	if o.secret == open {
+		o.secret = no
+		if len(s.confidants(v)) == 0 {
+			o.secret = yes
+		}
+	}
+	return o.secret == yes
 }
 
 // confidants returns the classes of one contributor whose value gives away that of v, as far as the points show: in every

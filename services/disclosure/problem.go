@@ -1,23 +1,18 @@
 package disclosure
 
-import (
-	"cmp"
-	"slices"
-)
-
-// problem is a table reduced to what suppression has to decide. Cells known to be 0 are gone. Cells that an equation of
-// two makes equal are one class, which is withheld or shown as a whole: in sparse tables that is most of the margins.
+// problem is a table reduced to what suppression has to decide: its [Classes], each of which is withheld or shown as a
+// whole. In sparse tables they are far fewer than the cells.
 type problem struct {
 	table   *Table
 	layout  *layout
-	lines   []Equation // of the cells that are not known to be 0
+	lines   []Equation // of the cells that are not empty
 	through [][]int32  // of each cell: its lines
 
-	class   []int32   // of each cell; −1: known to be 0
+	class   []int32   // of each cell; −1: it is empty
 	members [][]int32 // of each class: its cells
 	value   []int64
 	cost    []int64 // of withholding the class: the sum of its values
-	need    []int64 // the width that the interval of a primary class must have; 0: not primary
+	need    []int64 // the width that the interval of a class must have that is withheld from the beginning
 	single  []bool  // a class with one contributor, who knows it
 	shown   []bool  // must not be withheld
 	hidden  []bool  // withheld from the beginning
@@ -47,111 +42,61 @@ func newProblem(t *Table, rules *Rules, pinned []bool) (*problem, error) {
 		return nil, err
 	}
 	p := &problem{table: t, layout: l, grand: t.GrandTotal(), through: make([][]int32, len(t.Cells))}
-	open := make([]bool, len(t.Cells))
-	for i, c := range t.Cells {
-		open[i] = c.Status != Empty && (c.Value > 0 || c.Status.Suppressed())
-	}
 	for _, e := range equations {
 		line := Equation{Total: e.Total, Dimension: e.Dimension}
 		for _, part := range e.Parts {
-			if open[part] {
+			if t.Cells[part].Status != Empty {
 				line.Parts = append(line.Parts, part)
 			}
 		}
-		if !open[e.Total] || len(line.Parts) == 0 {
-			continue // every part is known to be 0
+		if t.Cells[e.Total].Status == Empty || len(line.Parts) == 0 {
+			continue
 		}
 		number := int32(len(p.lines)) //nolint:gosec // far fewer than 2³¹
 		p.lines = append(p.lines, line)
-		p.through[line.Total] = append(p.through[line.Total], number)
-		for _, part := range line.Parts {
-			p.through[part] = append(p.through[part], number)
+		for _, i := range line.cells() {
+			p.through[i] = append(p.through[i], number)
 		}
 	}
-	p.merge(open)
+	p.take(Merge(t, equations))
 	p.weigh(rules, pinned)
-	p.equate()
 	p.scratch = scratch{make([]int32, len(p.members)), make([]int32, len(p.rows)), make([]bool, len(p.members))}
 	return p, nil
 }
 
-// merge puts cells into one class where an equation says that they are equal, as long as there are such equations.
-func (p *problem) merge(open []bool) {
-	parent := make([]int32, len(open))
-	for i := range parent {
-		parent[i] = int32(i)
-	}
-	find := func(i int) int32 {
-		for parent[i] != int32(i) { //nolint:gosec // far fewer than 2³¹
-			parent[i] = parent[parent[i]]
-			i = int(parent[i])
-		}
-		return parent[i]
-	}
-	var net row
-	for merged := true; merged; {
-		merged = false
-		for _, line := range p.lines {
-			net = net[:0]
-			net = append(net, term{find(line.Total), 1})
-			for _, part := range line.Parts {
-				net = append(net, term{find(part), -1})
-			}
-			net = net.sum()
-			if len(net) == 2 && net[0].sign == -net[1].sign {
-				parent[max(net[0].class, net[1].class)] = min(net[0].class, net[1].class)
-				merged = true
-			}
+// take takes over classes and the equations between them.
+func (p *problem) take(c *Classes) {
+	p.class, p.members, p.value = make([]int32, len(c.Of)), make([][]int32, len(c.Members)), c.Values
+	for i, class := range c.Of {
+		p.class[i] = int32(class) //nolint:gosec // far fewer than 2³¹
+		if class >= 0 {
+			p.members[class] = append(p.members[class], int32(i))
 		}
 	}
-	p.class = make([]int32, len(open))
-	number := map[int32]int32{}
-	for i := range open {
-		p.class[i] = -1
-		if !open[i] {
-			continue
+	p.in = make([][]int32, len(c.Members))
+	for number, e := range c.System().Equations {
+		r := make(row, len(e))
+		for k, t := range e {
+			r[k] = term{int32(t.Unknown), t.Coefficient} //nolint:gosec // far fewer than 2³¹
+			p.in[t.Unknown] = append(p.in[t.Unknown], int32(number))
 		}
-		root := find(i)
-		k, ok := number[root]
-		if !ok {
-			k = int32(len(p.members)) //nolint:gosec // far fewer than 2³¹
-			number[root] = k
-			p.members = append(p.members, nil)
-		}
-		p.class[i] = k
-		p.members[k] = append(p.members[k], int32(i))
+		p.rows = append(p.rows, r)
 	}
-}
-
-// sum adds up the signs of each class and drops what adds up to 0; it sorts by class.
-func (r row) sum() row {
-	slices.SortFunc(r, func(a, b term) int { return cmp.Compare(a.class, b.class) })
-	out := r[:0]
-	for _, t := range r {
-		if n := len(out); n > 0 && out[n-1].class == t.class {
-			out[n-1].sign += t.sign
-			continue
-		}
-		if n := len(out); n > 0 && out[n-1].sign == 0 {
-			out = out[:n-1]
-		}
-		out = append(out, t)
-	}
-	if n := len(out); n > 0 && out[n-1].sign == 0 {
-		out = out[:n-1]
-	}
-	return out
 }
 
 // weigh says of each class what it costs and what it needs.
 func (p *problem) weigh(rules *Rules, pinned []bool) {
 	n := len(p.members)
-	p.value, p.cost, p.need = make([]int64, n), make([]int64, n), make([]int64, n)
+	p.cost, p.need = make([]int64, n), make([]int64, n)
 	p.single, p.shown, p.hidden = make([]bool, n), make([]bool, n), make([]bool, n)
 	for k, cells := range p.members {
+		p.hidden[k] = true // unless the table has a cell of the class, which may be shown
 		for _, i := range cells {
 			c := p.table.Cells[i]
-			p.value[k] = c.Value
+			if c.Absent && c.Status != Primary {
+				continue
+			}
+			p.hidden[k] = false
 			if !c.Absent {
 				p.cost[k] += c.Value
 			}
@@ -159,12 +104,12 @@ func (p *problem) weigh(rules *Rules, pinned []bool) {
 			case Primary:
 				p.need[k] = max(p.need[k], min(rules.Width(c.Value), p.grand))
 			case Secondary:
-				p.hidden[k] = true
+				p.need[k] = max(p.need[k], min(1, p.grand))
 			}
-			if i < int32(len(pinned)) && pinned[i] { //nolint:gosec // far fewer than 2³¹
+			if int(i) < len(pinned) && pinned[i] {
 				p.shown[k] = true
 			}
-			if (!c.Absent || c.Status == Primary) && (c.Value == 1 || len(c.Contributions) == 1) {
+			if c.Value == 1 || len(c.Contributions) == 1 {
 				p.single[k] = true
 			}
 		}
@@ -174,35 +119,5 @@ func (p *problem) weigh(rules *Rules, pinned []bool) {
 	}
 }
 
-// equate writes the lines as rows over classes, each once.
-func (p *problem) equate() {
-	p.in = make([][]int32, len(p.members))
-	seen := map[string]bool{}
-	var key []byte
-	for _, line := range p.lines {
-		r := row{{p.class[line.Total], 1}}
-		for _, part := range line.Parts {
-			r = append(r, term{p.class[part], -1})
-		}
-		r = r.sum()
-		if len(r) == 0 {
-			continue
-		}
-		key = key[:0]
-		for _, t := range r {
-			key = pack(key, []int32{t.class, int32(t.sign * r[0].sign)}) //nolint:gosec // signs are small
-		}
-		if seen[string(key)] {
-			continue
-		}
-		seen[string(key)] = true
-		number := int32(len(p.rows)) //nolint:gosec // far fewer than 2³¹
-		p.rows = append(p.rows, slices.Clip(r))
-		for _, t := range r {
-			p.in[t.class] = append(p.in[t.class], number)
-		}
-	}
-}
-
-// primary reports whether a rule withholds the class.
-func (p *problem) primary(class int32) bool { return p.need[class] > 0 }
+// preset reports whether the class is withheld from the beginning, so that it has to be protected.
+func (p *problem) preset(class int32) bool { return p.need[class] > 0 }

@@ -3,6 +3,7 @@ package disclosure
 import (
 	"cmp"
 	"context"
+	"iter"
 	"math/rand/v2"
 	"slices"
 )
@@ -18,14 +19,14 @@ type solver struct {
 
 // The parts of a table that are looked at, one after the other, until one is enough.
 var (
-	proofParts  = []reach{{5, false, 800}, {5, true, 800}, {15, false, 1500}, {30, true, 800}}
+	proofParts  = []reach{{3, false, 300}, {5, false, 800}, {5, true, 800}, {15, false, 1500}, {30, true, 800}, {0, false, 400}}
 	choiceParts = []reach{{7, false, 500}, {7, true, 800}, {3, false, 1500}, {15, false, 1500}, {15, true, 800}, {30, true, 800}}
-	lastParts   = []reach{{5, false, 1500}, {10, false, 1500}, {2, true, 1500}, {20, false, 2000}}
+	lastParts   = []reach{{5, false, 1500}, {10, false, 1500}, {2, true, 1500}, {20, false, 2000}, {0, false, 500}, {0, false, 3000}}
 	ruinParts   = [][]reach{
 		{{7, false, 800}, {7, true, 800}},
 		{{7, true, 800}},
 		{{15, true, 800}},
-		{{30, true, 1200}},
+		{{0, false, 300}},
 	}
 )
 
@@ -41,7 +42,7 @@ const (
 func (s *solver) solve(ctx context.Context, effort int) error {
 	var order []int32
 	for v := range s.members {
-		if class := int32(v); s.primary(class) {
+		if class := int32(v); s.preset(class) {
 			order = append(order, class)
 		}
 	}
@@ -113,7 +114,7 @@ func (s *solver) improve(ctx context.Context, effort int) error {
 		s.drop(v)
 		s.commit()
 	}
-	for round := range 4 * effort {
+	for round := range len(ruinParts) * effort {
 		from, won := s.work, false
 		for _, v := range s.secondaries() {
 			if err := ctx.Err(); err != nil {
@@ -123,10 +124,16 @@ func (s *solver) improve(ctx context.Context, effort int) error {
 				won = s.ruin(v, ruinParts[round%len(ruinParts)], round >= 2) || won
 			}
 		}
-		if !won && round >= 3 {
+		if !won && round >= len(ruinParts)-1 {
 			break
 		}
 	}
+	for _, v := range s.secondaries() {
+		if low, high := s.extremes(v); low == high {
+			s.release(v) // it can be computed, so that it protects nothing
+		}
+	}
+	s.commit()
 	return nil
 }
 
@@ -134,38 +141,62 @@ func (s *solver) free(v int32) bool    { return s.in[v] }
 func (s *solver) outside(v int32) bool { return !s.in[v] }
 func (s *solver) refused(v int32) bool { return s.barred[v] }
 
-// around returns a dictionary of a part of the table; nil: v cannot move in it, or it is too large.
-func (s *solver) around(v int32, part reach, skip func(class int32) bool) *dictionary {
-	s.work += 20 * len(s.class)
-	return newDictionary(s.problem, s.near(v, part, skip), v, part.most, s.random)
+// around iterates over dictionaries of parts of the table in which v can move, without those classes that skip names.
+func (s *solver) around(v int32, parts []reach, skip func(class int32) bool) iter.Seq[*dictionary] {
+	return func(yield func(*dictionary) bool) {
+		var before []int32
+		for _, part := range parts {
+			classes := s.part(v, part, skip)
+			if len(classes) == 0 || slices.Equal(classes, before) {
+				continue
+			}
+			d := newDictionary(s.problem, classes, s.random)
+			more := yield(d)
+			if s.work += d.work; !more {
+				return
+			}
+			before = classes
+		}
+	}
+}
+
+// part returns the classes of a part of the table that can move together with v; none: v cannot move in it. A part that is
+// too large is made smaller until it is not.
+func (s *solver) part(v int32, size reach, skip func(class int32) bool) []int32 {
+	if size.m == 0 {
+		s.work += 100 * size.most
+		return s.movable(s.ball(v, size.most, skip), v)
+	}
+	for ; size.m > 0; size.m = size.m * 2 / 3 {
+		s.work += 20 * len(s.class)
+		classes := s.near(v, size, skip)
+		if len(classes) > 4*size.most {
+			continue
+		}
+		s.work += 50 * len(classes)
+		if classes = s.movable(classes, v); len(classes) <= size.most {
+			return classes
+		}
+	}
+	return nil
 }
 
 // prove looks inside the pattern for points that protect v.
-func (s *solver) prove(v int32) bool {
-	for _, part := range proofParts {
-		if s.wide(v) {
-			break
-		}
-		if d := s.around(v, part, s.outside); d != nil {
-			s.widen(d, v)
-			s.work += d.work
-		}
-	}
-	return s.wide(v) && s.keepSecret(v, proofParts, s.outside)
-}
+func (s *solver) prove(v int32) bool { return s.protect(v, proofParts, s.outside) }
 
 // choose withholds more classes until v is protected, as cheaply as it can.
-func (s *solver) choose(v int32, parts []reach) bool {
-	for _, part := range parts {
-		if s.wide(v) {
-			break
-		}
-		if d := s.around(v, part, s.refused); d != nil {
-			s.widen(d, v)
-			s.work += d.work
+func (s *solver) choose(v int32, parts []reach) bool { return s.protect(v, parts, s.refused) }
+
+// protect adds points that protect v and move no class that skip names.
+func (s *solver) protect(v int32, parts []reach, skip func(class int32) bool) bool {
+	if !s.wide(v) {
+		for d := range s.around(v, parts, skip) {
+			if s.widen(d, v); s.wide(v) {
+				break
+			}
 		}
 	}
-	return s.wide(v) && s.keepSecret(v, parts, s.refused)
+	return s.wide(v) && s.keepSecret(v, parts, skip)
 }
 
 // widen adds the cheaper of the moves of v up and down that suffices, or both.
@@ -207,10 +238,7 @@ func (s *solver) widen(d *dictionary, v int32) {
 
 // keepSecret looks for points that no contributor who knows a class can see through.
 func (s *solver) keepSecret(v int32, parts []reach, skip func(class int32) bool) bool {
-	if !s.guard {
-		return true
-	}
-	for {
+	for s.guard {
 		suspects := s.confidants(v)
 		if len(suspects) == 0 {
 			return true
@@ -219,6 +247,7 @@ func (s *solver) keepSecret(v int32, parts []reach, skip func(class int32) bool)
 			return false
 		}
 	}
+	return true
 }
 
 // blend adds the middle between a point that moves u and v and one that moves u and not v, where there are both.
@@ -249,11 +278,8 @@ func (s *solver) blend(u, v int32) bool {
 
 // moveWithout adds a point that moves v and leaves u as it is.
 func (s *solver) moveWithout(u, v int32, parts []reach, skip func(class int32) bool) bool {
-	for _, part := range parts {
-		d := s.around(v, part, func(class int32) bool { return class == u || skip(class) })
-		if d == nil {
-			continue
-		}
+	without := func(class int32) bool { return class == u || skip(class) }
+	for d := range s.around(v, parts, without) {
 		var best point
 		least := int64(-1)
 		for _, up := range [2]bool{true, false} {
@@ -262,7 +288,6 @@ func (s *solver) moveWithout(u, v int32, parts []reach, skip func(class int32) b
 				best, least = f, cost
 			}
 		}
-		s.work += d.work
 		if least >= 0 {
 			s.add(best)
 			return true
@@ -348,7 +373,7 @@ func (s *solver) dependents(v int32) []int32 {
 			continue
 		}
 		for _, u := range s.points[f.point].class {
-			if !seen[u] && s.primary(u) {
+			if !seen[u] && s.preset(u) {
 				seen[u] = true
 				if s.protected(u) {
 					classes = append(classes, u)

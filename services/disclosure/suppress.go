@@ -63,7 +63,9 @@ type Certificate = verify.Certificate
 // A primary class is protected by moves that are found in the part of the table around it, with the simplex method
 // and slope scaling; what is no longer needed is shown again, and classes are ruined and recreated while that pays.
 // The proof by points follows Fischetti and Salazar-González (2001, Management Science 47:1008), where they are the
-// attacker's alternatives. Cells that are preset Secondary stay withheld, and cost nothing.
+// attacker's alternatives. Cells that are preset Secondary stay withheld, cost nothing,
+// and are protected too where that is possible. A cell that is pinned is withheld all the same where it is primary or
+// equal to one that is withheld from the beginning.
 //
 // Errors are faults of [Table.Check] and [Rules.Check], one of kind Precondition with the reason CANNOT_PROTECT where
 // not all primary cells can be protected or too little would be kept, and the context's.
@@ -157,11 +159,16 @@ func protect(ctx context.Context, t *Table, rules *Rules, o Options) (*Result, e
 		return nil, err
 	}
 	r := s.result(len(t.Cells))
-	for v := range p.members {
-		if class := int32(v); p.primary(class) && !s.protected(class) {
-			cell := full.Cells[p.members[v][0]]
-			return nil, refusal("no pattern was found that protects %s", cell.Name())
+	for i, c := range r.Table.Cells {
+		class := p.class[i]
+		if c.Status != Primary || s.protected(class) {
+			continue
 		}
+		if !s.wide(class) {
+			return nil, refusal("no pattern was found that protects %s", c.Name())
+		}
+		other := full.Cells[p.members[s.confidants(class)[0]][0]]
+		return nil, refusal("no pattern was found that keeps %s from the one contributor of %s", c.Name(), other.Name())
 	}
 	if r.Kept < o.MinimumKept {
 		return nil, refusal("%.1f %% of the value would be kept, %.1f %% are asked for", 100*r.Kept, 100*o.MinimumKept)
@@ -210,13 +217,18 @@ func (s *solver) result(cells int) *Result {
 		case class >= 0 && s.in[class]:
 			if c.Status != Primary {
 				c.Status = Secondary
-				r.SecondaryCount++
-				r.SecondaryValue += c.Value
 			}
 		case c.Status != Empty:
 			c.Status = Published
 		}
+		if c.Absent {
+			continue
+		}
 		all += c.Value
+		if c.Status == Secondary {
+			r.SecondaryCount++
+			r.SecondaryValue += c.Value
+		}
 		if !c.Status.Suppressed() {
 			kept += c.Value
 		}

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"testing"
 
-	"pgregory.net/rapid"
-
 	"github.com/comity-federation/comity/services/disclosure"
 	"github.com/comity-federation/comity/services/disclosure/verify"
 	"github.com/comity-federation/comity/services/fault"
@@ -105,64 +103,6 @@ func TestProtectRefusesATableThatKeepsTooLittleOrCoarsensIt(t *testing.T) {
 	if len(r.Coarsened) != 1 || r.Kept != 1 {
 		t.Errorf("coarsened by %v, kept %v", r.Coarsened, r.Kept)
 	}
-}
-
-func TestProtectIsDeterministicAndSafeOnRandomTables(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		n, m := rapid.IntRange(2, 6).Draw(t, "n"), rapid.IntRange(2, 6).Draw(t, "m")
-		values := make([][]int64, n)
-		for i := range values {
-			values[i] = rapid.SliceOfN(rapid.Int64Range(0, 20), m, m).Draw(t, "line")
-		}
-		table := grid(values, nil)
-		r, err := disclosure.Protect(context.Background(), table, widths, disclosure.Options{})
-		if fault.Is(err, fault.Precondition) {
-			t.Skip("nothing protects this one")
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		again, err := disclosure.Protect(context.Background(), table, widths, disclosure.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i, c := range r.Table.Cells {
-			if again.Table.Cells[i].Status != c.Status {
-				t.Fatalf("%s is %v and then %v", c.Name(), c.Status, again.Table.Cells[i].Status)
-			}
-		}
-		checked := seen(r)
-		for i, c := range r.Table.Cells {
-			if c.Status != disclosure.Secondary {
-				continue
-			}
-			checked.Cells[i].Withheld = false
-			break
-		}
-		if err := verify.Check(checked, r.Points, r.Certificates); r.SecondaryCount > 0 && err == nil && r.SecondaryCount == 1 {
-			t.Fatal("the pattern is safe without its only secondary cell")
-		}
-	})
-}
-
-// seen returns the table of a result as its readers know it.
-func seen(r *disclosure.Result) verify.Table {
-	v := verify.Table{GrandTotal: r.Table.GrandTotal()}
-	for _, d := range r.Table.Dimensions {
-		var codes []verify.Code
-		for _, c := range d.Codes {
-			codes = append(codes, verify.Code(c))
-		}
-		v.Dimensions = append(v.Dimensions, codes)
-	}
-	for _, c := range r.Table.Cells {
-		cell := verify.Cell{Key: c.Key, Value: c.Value, Withheld: c.Status.Suppressed(), Single: c.Value == 1}
-		if c.Status == disclosure.Primary {
-			cell.Need = min(widths.Width(c.Value), v.GrandTotal)
-		}
-		v.Cells = append(v.Cells, cell)
-	}
-	return v
 }
 
 func TestCheckRejectsWhatIsNotProtected(t *testing.T) {

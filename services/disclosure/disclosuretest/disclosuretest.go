@@ -114,7 +114,7 @@ func read(t testing.TB, name string) [][]string {
 		_, here, _, _ := runtime.Caller(0)
 		directory = filepath.Join(filepath.Dir(here), "..", "..", "..", "..", "shared")
 	}
-	f, err := os.Open(filepath.Join(directory, "data", filepath.FromSlash(name)))
+	f, err := os.Open(filepath.Join(directory, "data", filepath.FromSlash(name))) //nolint:gosec // as tests ask
 	if err != nil {
 		t.Skipf("the published tables are not here: %v", err)
 	}

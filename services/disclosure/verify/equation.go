@@ -180,42 +180,55 @@ func (t *tree) group(parts []Code, leaves []map[int]bool) [][]int {
 	return groups
 }
 
-// same reports whether equations of two withheld cells make cell a and cell b one figure, through others perhaps: then
-// whoever is alone in one is alone in the other, and it is his own.
-func (t *Table) same(a, b int, equations []equation) bool {
-	parent := make([]int, len(t.Cells))
-	for i := range parent {
-		parent[i] = i
+// figures are the cells with those put together that equations of two withheld cells make one figure, through others
+// perhaps: whoever is alone in one of them is alone in the other, and it is his own.
+type figures []int
+
+// figures puts cells together as long as there is an equation of two.
+func (t *Table) figures(equations []equation) figures {
+	f := make(figures, len(t.Cells))
+	for i := range f {
+		f[i] = i
 	}
-	find := func(i int) int {
-		for parent[i] != i {
-			parent[i] = parent[parent[i]]
-			i = parent[i]
-		}
-		return i
+	type count struct {
+		root int
+		sign int64
 	}
+	var left []count
 	for merged := true; merged; {
 		merged = false
 		for _, e := range equations {
-			signs := map[int]int64{}
+			left = left[:0]
 			for _, x := range e {
-				if x.sign > 0 || t.Cells[x.cell].Value > 0 {
-					signs[find(x.cell)] += x.sign
+				if t.Cells[x.cell].Value == 0 {
+					continue
+				}
+				root := f.root(x.cell)
+				k := slices.IndexFunc(left, func(c count) bool { return c.root == root })
+				if k < 0 {
+					k = len(left)
+					left = append(left, count{root: root})
+				}
+				left[k].sign += x.sign
+				if left[k].sign == 0 {
+					left = slices.Delete(left, k, k+1)
+				} else if len(left) > 2 {
+					break
 				}
 			}
-			var left []int
-			sum := int64(0)
-			for root, sign := range signs {
-				if sign != 0 {
-					left = append(left, root)
-					sum += sign
-				}
-			}
-			if len(left) == 2 && sum == 0 {
-				parent[max(left[0], left[1])] = min(left[0], left[1])
+			if len(left) == 2 && left[0].sign+left[1].sign == 0 {
+				f[max(left[0].root, left[1].root)] = min(left[0].root, left[1].root)
 				merged = true
 			}
 		}
 	}
-	return find(a) == find(b)
+	return f
+}
+
+func (f figures) root(i int) int {
+	for f[i] != i {
+		f[i] = f[f[i]]
+		i = f[i]
+	}
+	return i
 }

@@ -174,16 +174,17 @@ func (t *Table) computable(equations []equation) error {
 	if err != nil {
 		return err
 	}
-	// Cells whose random deviations have one ratio give each other away.
-	known := map[uint64]int{}
+	// Cells whose random deviations have one ratio give each other away. Of the contributors who are alone in some cell, two
+	// of different figures are enough: one of them is another's.
+	figures := t.figures(equations)
+	alone := map[uint64][]int{}
 	for i, c := range t.Cells {
-		if !c.Withheld || first[i] == 0 {
+		if !c.Withheld || !c.Single || first[i] == 0 {
 			continue
 		}
-		if ratio := f.divide(second[i], first[i]); c.Single {
-			if _, another := known[ratio]; !another {
-				known[ratio] = i
-			}
+		ratio := f.divide(second[i], first[i])
+		if known := alone[ratio]; len(known) == 0 || len(known) == 1 && figures.root(known[0]) != figures.root(i) {
+			alone[ratio] = append(known, i)
 		}
 	}
 	for i, c := range t.Cells {
@@ -193,9 +194,10 @@ func (t *Table) computable(equations []equation) error {
 		if first[i] == 0 && second[i] == 0 {
 			return fmt.Errorf("%w: %s from what is shown", ErrComputed, t.name(i))
 		}
-		single, ok := known[f.divide(second[i], first[i])]
-		if ok && (first[i] != first[single] || !t.same(i, single, equations)) {
-			return fmt.Errorf("%w: %s by the one contributor of %s", ErrComputed, t.name(i), t.name(single))
+		for _, single := range alone[f.divide(second[i], first[i])] {
+			if figures.root(single) != figures.root(i) {
+				return fmt.Errorf("%w: %s by the one contributor of %s", ErrComputed, t.name(i), t.name(single))
+			}
 		}
 	}
 	return nil
