@@ -167,6 +167,25 @@ func Explain(t *Table, rules Rules) ([]string, error) {
 	return words, nil
 }
 
+// Protects returns for each secondary cell the nearest primary one, which it keeps from being computed; −1 for a cell of
+// another status, and where no equation leads to one.
+func Protects(t *Table) ([]int, error) {
+	equations, _, err := t.Equations()
+	if err != nil {
+		return nil, err
+	}
+	classes := Merge(t, equations)
+	reasons := newReasons(t, classes)
+	protects := make([]int, len(t.Cells))
+	for i, c := range t.Cells {
+		protects[i] = -1
+		if c.Status == Secondary && reasons[classes.Of[i]].steps >= 0 {
+			protects[i] = reasons[classes.Of[i]].cell
+		}
+	}
+	return protects, nil
+}
+
 // words ends a sentence about a cell that is primary.
 func (r *Rules) words(rule Rule) string {
 	switch {
@@ -184,6 +203,7 @@ func (r *Rules) words(rule Rule) string {
 // reason is what a class of suppressed cells protects.
 type reason struct {
 	rule      Rule
+	cell      int // the primary one
 	steps     int // equations to the primary cell; −1: none leads to one
 	dimension int // of the first of them
 }
@@ -198,7 +218,7 @@ func newReasons(t *Table, c *Classes) []reason {
 		for _, i := range members {
 			suppressed[class] = suppressed[class] || t.Cells[i].Status.Suppressed()
 			if t.Cells[i].Status == Primary && reasons[class].steps < 0 {
-				reasons[class] = reason{rule: t.Cells[i].Rule}
+				reasons[class] = reason{rule: t.Cells[i].Rule, cell: i}
 				queue = append(queue, class)
 			}
 		}
@@ -215,7 +235,7 @@ func newReasons(t *Table, c *Classes) []reason {
 			e := c.Equations[n]
 			for _, class := range e.cells() {
 				if suppressed[class] && reasons[class].steps < 0 {
-					reasons[class] = reason{rule: from.rule, steps: from.steps + 1, dimension: e.Dimension}
+					reasons[class] = reason{rule: from.rule, cell: from.cell, steps: from.steps + 1, dimension: e.Dimension}
 					queue = append(queue, class)
 				}
 			}

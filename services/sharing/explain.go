@@ -8,6 +8,7 @@ import (
 
 	"github.com/comity-federation/comity/proto/block"
 	"github.com/comity-federation/comity/proto/filter"
+	"github.com/comity-federation/comity/services/disclosure"
 	"github.com/comity-federation/comity/services/fault"
 )
 
@@ -50,9 +51,24 @@ type Explanation struct {
 	Detail         map[string]string // by dimension, the detail that goes
 	Coarsened      map[string]string // the dimensions that would be rolled up, with the detail that goes
 	PolicyRevision string
-	Released       int // cells that would go
-	Withheld       int // cells that policy's conditions refuse
-	Suppressed     int // cells that disclosure control would not publish by themselves
+	Released       int            // cells that would go with their value
+	Withheld       int            // cells that policy's conditions refuse
+	Suppressed     int            // cells that disclosure control would withhold
+	Rules          map[string]int // by code of CL_CONF_STATUS, how many would be withheld for that reason
+	Cells          []WithheldCell // the first maxExplained of those that would be withheld
+	Notes          []Note         // tables that would go coarser than agreed, or not at all
+}
+
+// maxExplained is of how many cells an explanation says one by one why they are withheld.
+const maxExplained = 100
+
+// WithheldCell says why a cell would go without its value. It gives no figure away.
+type WithheldCell struct {
+	Codes      map[string]string // by dimension
+	Period     string
+	ConfStatus string            // as it is kept inside (CL_CONF_STATUS)
+	Text       string            // why
+	Protects   map[string]string // of what kind the cell is that it protects: by dimension told apart, the level; nil: it is withheld for its own sake
 }
 
 // Explain says what would go to a partner, and why not more. Nothing is sent; the decision is kept like any other.
@@ -100,21 +116,86 @@ func (s *Service) Explain(ctx context.Context, request ExplainRequest) (Explanat
 	if err != nil {
 		return Explanation{}, err
 	}
-	explanation.Coarsened = made.coarsened
+	explanation.Coarsened, explanation.Notes = made.coarsened, made.notes
+	return explanation, explanation.count(structures, decided.Ruling.Obligations, made, request.Filter)
+}
+
+// count counts the cells of a table that were asked for, and says of the first why they are withheld.
+func (e *Explanation) count(structures *Structures, obligations Obligations, made table, asked filter.Filter) error {
+	e.Rules = map[string]int{}
+	known := map[*sheet]*reasons{}
 	for _, r := range made.rows {
-		if !request.Filter.Match(func(component string) string { return r.component(structures, component) }) {
+		switch {
+		case !asked.Match(func(component string) string { return r.component(structures, component) }):
+			continue
+		case r.conf == free && !math.IsNaN(r.value):
+			e.Released++
+			continue
+		case r.from == nil:
+			if r.conf != free {
+				e.Suppressed++
+			}
+			continue
+		case r.from.cells[r.cell].refused:
+			e.Withheld++
+		default:
+			e.Suppressed++
+		}
+		code := r.from.confStatus(obligations, r.cell)
+		e.Rules[code]++
+		if len(e.Cells) == maxExplained {
 			continue
 		}
-		switch {
-		case r.conf == free && !math.IsNaN(r.value):
-			explanation.Released++
-		case r.from != nil && r.from.cells[r.cell].refused:
-			explanation.Withheld++
-		case r.conf != free:
-			explanation.Suppressed++
+		of := known[r.from.sheet]
+		if of == nil {
+			var err error
+			if of, err = newReasons(r.from, obligations); err != nil {
+				return err
+			}
+			known[r.from.sheet] = of
+		}
+		cell := of.of(r.cell)
+		cell.Codes, cell.Period, cell.ConfStatus = map[string]string{}, r.period, code
+		for i, dimension := range structures.Dimensions {
+			cell.Codes[dimension.ID] = r.codes[i]
+		}
+		e.Cells = append(e.Cells, cell)
+	}
+	return nil
+}
+
+// reasons says why the cells of a table are withheld.
+type reasons struct {
+	made     *made
+	words    []string
+	protects []int
+}
+
+func newReasons(m *made, obligations Obligations) (*reasons, error) {
+	words, err := disclosure.Explain(m.table, obligations.rules()) // whose minimum is in ones, as people count
+	if err != nil {
+		return nil, err
+	}
+	protects, err := disclosure.Protects(m.table)
+	return &reasons{made: m, words: words, protects: protects}, err
+}
+
+// of says why a cell is withheld.
+func (r *reasons) of(i int) WithheldCell {
+	cell := WithheldCell{Text: r.words[i]}
+	if c := r.made.table.Cells[i]; c.Status == disclosure.Primary && c.Rule == disclosure.ByCaller {
+		cell.Text = "It is restricted here."
+		if r.made.cells[i].refused {
+			cell.Text = "Policy refuses it."
 		}
 	}
-	return explanation, nil
+	if p := r.protects[i]; p >= 0 {
+		cell.Protects = map[string]string{}
+		for d, code := range r.made.key(p) {
+			cell.Protects[r.made.axes[d].dimension.ID] = r.made.axes[d].level(code)
+		}
+	}
+	return cell
 }
 
 // dataflowFor returns the dataflow that an agreement with the partner covers the indicator in, else the usual one, and

@@ -334,7 +334,16 @@ func (g *grid) dimension(a axis, d int) disclosure.Dimension {
 	return dimension
 }
 
-// levels says how fine an axis goes.
+// level returns the level of a code; of what the parts of a code leave, that of the code.
+func (a axis) level(code string) string {
+	code = strings.TrimPrefix(code, rest(""))
+	if code == Total {
+		return Total
+	}
+	return a.dimension.Codes[code].Level
+}
+
+// detail says how fine an axis goes.
 func (a axis) detail() string {
 	if a.finest <= 0 {
 		return Total

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"math"
 	"runtime"
+	"slices"
 	"sync"
 
 	"github.com/comity-federation/comity/services/disclosure"
@@ -184,7 +185,7 @@ func (m *maker) take(t *table, p *protected) {
 		}
 		r.from, r.cell = &p.made, i
 		if p.table.Cells[i].Status.Suppressed() {
-			t.rules[m.confStatus(&p.made, i)]++
+			t.rules[p.confStatus(m.ruling.Obligations, i)]++
 			r = r.hidden()
 		}
 		t.rows = append(t.rows, r)
@@ -224,6 +225,9 @@ func (m *maker) leaveOut(t *table, p *protected) {
 			continue
 		}
 		t.suppressed++
+		if slices.Equal(f.key, key) && f.value > 0 {
+			t.sum += f.value
+		}
 	}
 }
 

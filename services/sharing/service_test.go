@@ -348,6 +348,42 @@ func TestExplain(t *testing.T) {
 			t.Error(diff)
 		}
 	})
+	t.Run("says why cells would be withheld, and of what kind those are that others protect", func(t *testing.T) {
+		got, err := w.aa.Explain(ctx, sharing.ExplainRequest{Partner: "bb", Indicator: "1A", Filter: filter.In("SECTION", "SOUTH", "EAST")})
+		if err != nil || len(got.Cells) != 5 {
+			t.Fatalf("%+v, %v", got, err)
+		}
+		if diff := cmp.Diff(map[string]int{"A": 2, "D": 3}, got.Rules); diff != "" {
+			t.Error(diff)
+		}
+		for _, cell := range got.Cells {
+			switch cell.ConfStatus {
+			case "A":
+				if cell.Text != "It counts fewer than 3." || cell.Protects != nil {
+					t.Errorf("%+v", cell)
+				}
+			case "D":
+				if cell.Protects["SECTION"] != "section" || cell.Protects["CITIZENSHIP"] == "" {
+					t.Errorf("%+v", cell)
+				}
+			default:
+				t.Errorf("%+v", cell)
+			}
+		}
+	})
+	t.Run("does not tell withheld cells apart by their values", func(t *testing.T) {
+		var counts []int
+		for _, op := range []filter.Op{filter.OpLt, filter.OpGe} {
+			got, err := w.aa.Explain(ctx, sharing.ExplainRequest{Partner: "bb", Indicator: "1A", Filter: filter.Compare(op, "OBS_VALUE", "3")})
+			if err != nil {
+				t.Fatal(err)
+			}
+			counts = append(counts, got.Suppressed)
+		}
+		if counts[0] != 0 && counts[0] != 8 || counts[1] != 0 && counts[1] != 8 {
+			t.Errorf("%v of 8 are below 3, and not", counts)
+		}
+	})
 	t.Run("names the reason why not", func(t *testing.T) {
 		got, err := w.aa.Explain(ctx, sharing.ExplainRequest{Partner: "bb", Indicator: "5"})
 		if err != nil || got.Allowed || got.Reasons[0].Code != "INDICATOR_NOT_COVERED" || got.Reasons[0].Agreement != "aa-bb-1a" {

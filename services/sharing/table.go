@@ -154,13 +154,13 @@ type cell struct {
 const toProtect = "D"
 
 // confStatus returns the code of CL_CONF_STATUS that says inside why a cell is withheld.
-func (m *maker) confStatus(of *made, i int) string {
-	c, own := of.table.Cells[i], of.cells[i].conf
+func (m *made) confStatus(obligations Obligations, i int) string {
+	c, own := m.table.Cells[i], m.cells[i].conf
 	if c.Status == disclosure.Secondary {
 		return toProtect
 	}
-	if of.cells[i].refused {
+	if m.cells[i].refused {
 		own = ""
 	}
-	return m.ruling.Obligations.confStatus(c.Rule, own)
+	return obligations.confStatus(c.Rule, own)
 }

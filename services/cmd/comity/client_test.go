@@ -80,7 +80,7 @@ func TestExplain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := `Indicator 1A may go to bb: 12,345 cells would go, 2 are withheld by policy, 3 are too small to stand alone.
+		want := `Indicator 1A may go to bb: 12,345 cells would go, 2 are withheld by policy, 3 because they are small or would give small ones away.
   LAW: No figures of minors. (agreement aa-bb)
   rolled up: AGE to group, SECTION to _T
   bound to: no cell under 3; for ANALYSIS; not passed on

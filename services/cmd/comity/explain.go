@@ -25,6 +25,8 @@ func newExplainCommand() *cobra.Command {
 	cmd.Flags().StringVar(&request.Partner, "partner", "", "the `CODE` of the partner state")
 	cmd.Flags().StringVar(&request.Indicator, "indicator", "", "the `CODE` of the indicator, for example 1A")
 	cmd.Flags().StringVar(&request.Purpose, "purpose", "", "the `PURPOSE` it would be used for; without it, any that the agreement allows")
+	cells := false
+	cmd.Flags().BoolVar(&cells, "cells", false, "say of the first 100 cells that would be withheld why")
 	_ = cmd.MarkFlagRequired("partner")
 	_ = cmd.MarkFlagRequired("indicator")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -36,7 +38,12 @@ func newExplainCommand() *cobra.Command {
 		if err := client.post(cmd.Context(), "/v1/policy:explain", request, answer); err != nil {
 			return fmt.Errorf("asking about %s for %s: %w", request.GetIndicator(), request.GetPartner(), err)
 		}
-		return show(cmd, explanation(request, answer))
+		text := &strings.Builder{}
+		text.WriteString(explanation(request, answer))
+		if cells {
+			writeCells(text, answer.GetCells())
+		}
+		return show(cmd, text.String())
 	}
 	return cmd
 }
@@ -59,6 +66,15 @@ func explanation(request *sharingpb.ExplainPolicyRequest, answer *sharingpb.Expl
 	}
 	if answer.GetAllowed() {
 		writePairs(text, "rolled up", answer.GetCoarsened())
+		writeRules(text, answer.GetRules())
+		for _, note := range answer.GetNotes() {
+			fmt.Fprintf(text, "  %s %s in %s: %s", note.GetArea(), note.GetIndicator(), periods(note.GetPeriods()), note.GetReason())
+			if len(note.GetDetail()) == 0 {
+				text.WriteString("; nothing goes")
+			}
+			text.WriteByte('\n')
+			writePairs(text, "  so rolled up", note.GetDetail())
+		}
 		if o := answer.GetObligations(); o != nil {
 			fmt.Fprintf(text, "  bound to: no cell under %d", o.GetMinimumFrequency())
 			if len(o.GetPurposes()) > 0 {
@@ -78,6 +94,49 @@ func explanation(request *sharingpb.ExplainPolicyRequest, answer *sharingpb.Expl
 	}
 	fmt.Fprintf(text, "  by policy revision %s\n", answer.GetPolicyRevision())
 	return text.String()
+}
+
+// confStatuses says what codes of CL_CONF_STATUS mean for a cell that is withheld.
+var confStatuses = map[string]string{
+	"A": "for a small count", "O": "for one dominant contributor", "T": "for two dominant contributors",
+	"G": "for few dominant contributors", "M": "for what it tells of a contributor", "N": "by policy", "D": "to protect others",
+}
+
+// writeRules writes how many cells are withheld for which reason.
+func writeRules(text *strings.Builder, rules map[string]int32) {
+	if len(rules) == 0 {
+		return
+	}
+	parts := make([]string, 0, len(rules))
+	for _, code := range slices.Sorted(maps.Keys(rules)) {
+		why := confStatuses[code]
+		if why == "" {
+			why = "as they are restricted here"
+		}
+		parts = append(parts, fmt.Sprintf("%s %s (%s)", grouped(rules[code]), why, code))
+	}
+	fmt.Fprintf(text, "  withheld: %s\n", strings.Join(parts, ", "))
+}
+
+// periods says which periods, where there are many the first and how many more.
+func periods(of []string) string {
+	if len(of) <= 3 {
+		return strings.Join(of, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", of[0], len(of)-1)
+}
+
+// writeCells writes why the first cells are withheld.
+func writeCells(text *strings.Builder, cells []*sharingpb.WithheldCell) {
+	for _, cell := range cells {
+		var key []string
+		for _, dimension := range slices.Sorted(maps.Keys(cell.GetKey())) {
+			if code := cell.GetKey()[dimension]; code != "_T" {
+				key = append(key, dimension+"="+code)
+			}
+		}
+		fmt.Fprintf(text, "  %s %s: %s %s\n", strings.Join(key, " "), cell.GetTimePeriod(), cell.GetConfStatus(), cell.GetExplanation())
+	}
 }
 
 // writePairs writes "title: K to V, …", in the order of keys; nothing where there are none.

@@ -96,6 +96,13 @@ func explanation(e sharing.Explanation) *sharingpb.ExplainPolicyResponse {
 		Obligations: obligations(e.Obligations, e.Detail),
 		Coarsened:   e.Coarsened, PolicyRevision: e.PolicyRevision,
 		Released: count(e.Released), Withheld: count(e.Withheld), Suppressed: count(e.Suppressed),
+		Rules: counts(e.Rules), Cells: each(e.Cells, withheldCell), Notes: each(e.Notes, tableNote),
+	}
+}
+
+func withheldCell(c sharing.WithheldCell) *sharingpb.WithheldCell {
+	return &sharingpb.WithheldCell{
+		Key: c.Codes, TimePeriod: c.Period, ConfStatus: c.ConfStatus, Explanation: c.Text, Protects: c.Protects,
 	}
 }
 

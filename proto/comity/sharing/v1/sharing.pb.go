@@ -138,7 +138,7 @@ func (x Publication_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Publication_State.Descriptor instead.
 func (Publication_State) EnumDescriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{24, 0}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{25, 0}
 }
 
 // Way is one of the two.
@@ -191,7 +191,7 @@ func (x Direction_Way) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Direction_Way.Descriptor instead.
 func (Direction_Way) EnumDescriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{31, 0}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{32, 0}
 }
 
 // State says how far it got.
@@ -260,7 +260,7 @@ func (x Delivery_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Delivery_State.Descriptor instead.
 func (Delivery_State) EnumDescriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{32, 0}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{33, 0}
 }
 
 // Kind says what it is the proof of.
@@ -341,7 +341,7 @@ func (x LogEntry_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LogEntry_Kind.Descriptor instead.
 func (LogEntry_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{37, 0}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{38, 0}
 }
 
 // Partner is a state that this node trusts, and how the exchange with it stands.
@@ -1629,12 +1629,18 @@ type ExplainPolicyResponse struct {
 	Coarsened map[string]string `protobuf:"bytes,4,rep,name=coarsened,proto3" json:"coarsened,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// The cells that policy's conditions refuse.
 	Withheld int32 `protobuf:"varint,5,opt,name=withheld,proto3" json:"withheld,omitempty"`
-	// The cells that disclosure control would not publish by themselves.
+	// The cells that disclosure control would withhold.
 	Suppressed int32 `protobuf:"varint,6,opt,name=suppressed,proto3" json:"suppressed,omitempty"`
 	// The revision of the policy that said so.
 	PolicyRevision string `protobuf:"bytes,7,opt,name=policy_revision,json=policyRevision,proto3" json:"policy_revision,omitempty"`
-	// The cells that would go.
-	Released      int32 `protobuf:"varint,8,opt,name=released,proto3" json:"released,omitempty"`
+	// The cells that would go with their value.
+	Released int32 `protobuf:"varint,8,opt,name=released,proto3" json:"released,omitempty"`
+	// How many cells would be withheld for which reason, by code of CL_CONF_STATUS, as in Release.
+	Rules map[string]int32 `protobuf:"bytes,9,rep,name=rules,proto3" json:"rules,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// The first 100 of the cells that would be withheld, and why. It gives no figure away.
+	Cells []*WithheldCell `protobuf:"bytes,10,rep,name=cells,proto3" json:"cells,omitempty"`
+	// The tables that would go coarser than agreed, or not at all.
+	Notes         []*TableNote `protobuf:"bytes,11,rep,name=notes,proto3" json:"notes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1725,6 +1731,110 @@ func (x *ExplainPolicyResponse) GetReleased() int32 {
 	return 0
 }
 
+func (x *ExplainPolicyResponse) GetRules() map[string]int32 {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
+}
+
+func (x *ExplainPolicyResponse) GetCells() []*WithheldCell {
+	if x != nil {
+		return x.Cells
+	}
+	return nil
+}
+
+func (x *ExplainPolicyResponse) GetNotes() []*TableNote {
+	if x != nil {
+		return x.Notes
+	}
+	return nil
+}
+
+// WithheldCell says why a cell would go without its value.
+type WithheldCell struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The codes by dimension.
+	Key map[string]string `protobuf:"bytes,1,rep,name=key,proto3" json:"key,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// The period.
+	TimePeriod string `protobuf:"bytes,2,opt,name=time_period,json=timePeriod,proto3" json:"time_period,omitempty"`
+	// The code of CL_CONF_STATUS as it is kept inside: D where it is withheld to protect another cell.
+	ConfStatus string `protobuf:"bytes,3,opt,name=conf_status,json=confStatus,proto3" json:"conf_status,omitempty"`
+	// Why, in a sentence.
+	Explanation string `protobuf:"bytes,4,opt,name=explanation,proto3" json:"explanation,omitempty"`
+	// Of what kind the cell is that it protects: the level of its code in each dimension that is told apart. Empty where it
+	// is withheld for its own sake.
+	Protects      map[string]string `protobuf:"bytes,5,rep,name=protects,proto3" json:"protects,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WithheldCell) Reset() {
+	*x = WithheldCell{}
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WithheldCell) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WithheldCell) ProtoMessage() {}
+
+func (x *WithheldCell) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WithheldCell.ProtoReflect.Descriptor instead.
+func (*WithheldCell) Descriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *WithheldCell) GetKey() map[string]string {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *WithheldCell) GetTimePeriod() string {
+	if x != nil {
+		return x.TimePeriod
+	}
+	return ""
+}
+
+func (x *WithheldCell) GetConfStatus() string {
+	if x != nil {
+		return x.ConfStatus
+	}
+	return ""
+}
+
+func (x *WithheldCell) GetExplanation() string {
+	if x != nil {
+		return x.Explanation
+	}
+	return ""
+}
+
+func (x *WithheldCell) GetProtects() map[string]string {
+	if x != nil {
+		return x.Protects
+	}
+	return nil
+}
+
 // Release is a table that passed policy and disclosure control.
 type Release struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1775,7 +1885,7 @@ type Release struct {
 
 func (x *Release) Reset() {
 	*x = Release{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[20]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1787,7 +1897,7 @@ func (x *Release) String() string {
 func (*Release) ProtoMessage() {}
 
 func (x *Release) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[20]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1800,7 +1910,7 @@ func (x *Release) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Release.ProtoReflect.Descriptor instead.
 func (*Release) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{20}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Release) GetName() string {
@@ -1962,7 +2072,7 @@ type TableNote struct {
 
 func (x *TableNote) Reset() {
 	*x = TableNote{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[21]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1974,7 +2084,7 @@ func (x *TableNote) String() string {
 func (*TableNote) ProtoMessage() {}
 
 func (x *TableNote) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[21]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1987,7 +2097,7 @@ func (x *TableNote) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableNote.ProtoReflect.Descriptor instead.
 func (*TableNote) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{21}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *TableNote) GetArea() string {
@@ -2040,7 +2150,7 @@ type ListReleasesRequest struct {
 
 func (x *ListReleasesRequest) Reset() {
 	*x = ListReleasesRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[22]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2052,7 +2162,7 @@ func (x *ListReleasesRequest) String() string {
 func (*ListReleasesRequest) ProtoMessage() {}
 
 func (x *ListReleasesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[22]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2065,7 +2175,7 @@ func (x *ListReleasesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListReleasesRequest.ProtoReflect.Descriptor instead.
 func (*ListReleasesRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{22}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListReleasesRequest) GetPartner() string {
@@ -2102,7 +2212,7 @@ type ListReleasesResponse struct {
 
 func (x *ListReleasesResponse) Reset() {
 	*x = ListReleasesResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[23]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2114,7 +2224,7 @@ func (x *ListReleasesResponse) String() string {
 func (*ListReleasesResponse) ProtoMessage() {}
 
 func (x *ListReleasesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[23]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2127,7 +2237,7 @@ func (x *ListReleasesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListReleasesResponse.ProtoReflect.Descriptor instead.
 func (*ListReleasesResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{23}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListReleasesResponse) GetReleases() []*Release {
@@ -2190,7 +2300,7 @@ type Publication struct {
 
 func (x *Publication) Reset() {
 	*x = Publication{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[24]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2202,7 +2312,7 @@ func (x *Publication) String() string {
 func (*Publication) ProtoMessage() {}
 
 func (x *Publication) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[24]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2215,7 +2325,7 @@ func (x *Publication) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Publication.ProtoReflect.Descriptor instead.
 func (*Publication) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{24}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Publication) GetName() string {
@@ -2357,7 +2467,7 @@ type CreatePublicationRequest struct {
 
 func (x *CreatePublicationRequest) Reset() {
 	*x = CreatePublicationRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[25]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2369,7 +2479,7 @@ func (x *CreatePublicationRequest) String() string {
 func (*CreatePublicationRequest) ProtoMessage() {}
 
 func (x *CreatePublicationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[25]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2382,7 +2492,7 @@ func (x *CreatePublicationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreatePublicationRequest.ProtoReflect.Descriptor instead.
 func (*CreatePublicationRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{25}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *CreatePublicationRequest) GetDataflow() string {
@@ -2410,7 +2520,7 @@ type CreatePublicationResponse struct {
 
 func (x *CreatePublicationResponse) Reset() {
 	*x = CreatePublicationResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[26]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2422,7 +2532,7 @@ func (x *CreatePublicationResponse) String() string {
 func (*CreatePublicationResponse) ProtoMessage() {}
 
 func (x *CreatePublicationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[26]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2435,7 +2545,7 @@ func (x *CreatePublicationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreatePublicationResponse.ProtoReflect.Descriptor instead.
 func (*CreatePublicationResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{26}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *CreatePublicationResponse) GetPublication() *Publication {
@@ -2456,7 +2566,7 @@ type GetPublicationRequest struct {
 
 func (x *GetPublicationRequest) Reset() {
 	*x = GetPublicationRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[27]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2468,7 +2578,7 @@ func (x *GetPublicationRequest) String() string {
 func (*GetPublicationRequest) ProtoMessage() {}
 
 func (x *GetPublicationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[27]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2481,7 +2591,7 @@ func (x *GetPublicationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPublicationRequest.ProtoReflect.Descriptor instead.
 func (*GetPublicationRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{27}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *GetPublicationRequest) GetName() string {
@@ -2502,7 +2612,7 @@ type GetPublicationResponse struct {
 
 func (x *GetPublicationResponse) Reset() {
 	*x = GetPublicationResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[28]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2514,7 +2624,7 @@ func (x *GetPublicationResponse) String() string {
 func (*GetPublicationResponse) ProtoMessage() {}
 
 func (x *GetPublicationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[28]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2527,7 +2637,7 @@ func (x *GetPublicationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPublicationResponse.ProtoReflect.Descriptor instead.
 func (*GetPublicationResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{28}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *GetPublicationResponse) GetPublication() *Publication {
@@ -2550,7 +2660,7 @@ type ListPublicationsRequest struct {
 
 func (x *ListPublicationsRequest) Reset() {
 	*x = ListPublicationsRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[29]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2562,7 +2672,7 @@ func (x *ListPublicationsRequest) String() string {
 func (*ListPublicationsRequest) ProtoMessage() {}
 
 func (x *ListPublicationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[29]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2575,7 +2685,7 @@ func (x *ListPublicationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPublicationsRequest.ProtoReflect.Descriptor instead.
 func (*ListPublicationsRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{29}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListPublicationsRequest) GetPageSize() int32 {
@@ -2605,7 +2715,7 @@ type ListPublicationsResponse struct {
 
 func (x *ListPublicationsResponse) Reset() {
 	*x = ListPublicationsResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[30]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2617,7 +2727,7 @@ func (x *ListPublicationsResponse) String() string {
 func (*ListPublicationsResponse) ProtoMessage() {}
 
 func (x *ListPublicationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[30]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2630,7 +2740,7 @@ func (x *ListPublicationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPublicationsResponse.ProtoReflect.Descriptor instead.
 func (*ListPublicationsResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{30}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListPublicationsResponse) GetPublications() []*Publication {
@@ -2656,7 +2766,7 @@ type Direction struct {
 
 func (x *Direction) Reset() {
 	*x = Direction{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[31]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2668,7 +2778,7 @@ func (x *Direction) String() string {
 func (*Direction) ProtoMessage() {}
 
 func (x *Direction) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[31]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2681,7 +2791,7 @@ func (x *Direction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Direction.ProtoReflect.Descriptor instead.
 func (*Direction) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{31}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{32}
 }
 
 // Delivery is a batch on its way to or from a partner.
@@ -2721,7 +2831,7 @@ type Delivery struct {
 
 func (x *Delivery) Reset() {
 	*x = Delivery{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[32]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2733,7 +2843,7 @@ func (x *Delivery) String() string {
 func (*Delivery) ProtoMessage() {}
 
 func (x *Delivery) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[32]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2746,7 +2856,7 @@ func (x *Delivery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delivery.ProtoReflect.Descriptor instead.
 func (*Delivery) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{32}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Delivery) GetDirection() Direction_Way {
@@ -2862,7 +2972,7 @@ type ListDeliveriesRequest struct {
 
 func (x *ListDeliveriesRequest) Reset() {
 	*x = ListDeliveriesRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[33]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2874,7 +2984,7 @@ func (x *ListDeliveriesRequest) String() string {
 func (*ListDeliveriesRequest) ProtoMessage() {}
 
 func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[33]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2887,7 +2997,7 @@ func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeliveriesRequest.ProtoReflect.Descriptor instead.
 func (*ListDeliveriesRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{33}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ListDeliveriesRequest) GetPartner() string {
@@ -2924,7 +3034,7 @@ type ListDeliveriesResponse struct {
 
 func (x *ListDeliveriesResponse) Reset() {
 	*x = ListDeliveriesResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[34]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2936,7 +3046,7 @@ func (x *ListDeliveriesResponse) String() string {
 func (*ListDeliveriesResponse) ProtoMessage() {}
 
 func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[34]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2949,7 +3059,7 @@ func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeliveriesResponse.ProtoReflect.Descriptor instead.
 func (*ListDeliveriesResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{34}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ListDeliveriesResponse) GetDeliveries() []*Delivery {
@@ -2975,7 +3085,7 @@ type GetCheckpointRequest struct {
 
 func (x *GetCheckpointRequest) Reset() {
 	*x = GetCheckpointRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[35]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2987,7 +3097,7 @@ func (x *GetCheckpointRequest) String() string {
 func (*GetCheckpointRequest) ProtoMessage() {}
 
 func (x *GetCheckpointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[35]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3000,7 +3110,7 @@ func (x *GetCheckpointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCheckpointRequest.ProtoReflect.Descriptor instead.
 func (*GetCheckpointRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{35}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{36}
 }
 
 // GetCheckpointResponse is the answer of GetCheckpoint.
@@ -3016,7 +3126,7 @@ type GetCheckpointResponse struct {
 
 func (x *GetCheckpointResponse) Reset() {
 	*x = GetCheckpointResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[36]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3028,7 +3138,7 @@ func (x *GetCheckpointResponse) String() string {
 func (*GetCheckpointResponse) ProtoMessage() {}
 
 func (x *GetCheckpointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[36]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3041,7 +3151,7 @@ func (x *GetCheckpointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCheckpointResponse.ProtoReflect.Descriptor instead.
 func (*GetCheckpointResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{36}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *GetCheckpointResponse) GetCheckpoint() string {
@@ -3085,7 +3195,7 @@ type LogEntry struct {
 
 func (x *LogEntry) Reset() {
 	*x = LogEntry{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[37]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3097,7 +3207,7 @@ func (x *LogEntry) String() string {
 func (*LogEntry) ProtoMessage() {}
 
 func (x *LogEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[37]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3110,7 +3220,7 @@ func (x *LogEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogEntry.ProtoReflect.Descriptor instead.
 func (*LogEntry) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{37}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *LogEntry) GetIndex() float64 {
@@ -3189,7 +3299,7 @@ type ListLogEntriesRequest struct {
 
 func (x *ListLogEntriesRequest) Reset() {
 	*x = ListLogEntriesRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[38]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3201,7 +3311,7 @@ func (x *ListLogEntriesRequest) String() string {
 func (*ListLogEntriesRequest) ProtoMessage() {}
 
 func (x *ListLogEntriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[38]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3214,7 +3324,7 @@ func (x *ListLogEntriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLogEntriesRequest.ProtoReflect.Descriptor instead.
 func (*ListLogEntriesRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{38}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListLogEntriesRequest) GetPageSize() int32 {
@@ -3244,7 +3354,7 @@ type ListLogEntriesResponse struct {
 
 func (x *ListLogEntriesResponse) Reset() {
 	*x = ListLogEntriesResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[39]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3256,7 +3366,7 @@ func (x *ListLogEntriesResponse) String() string {
 func (*ListLogEntriesResponse) ProtoMessage() {}
 
 func (x *ListLogEntriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[39]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3269,7 +3379,7 @@ func (x *ListLogEntriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLogEntriesResponse.ProtoReflect.Descriptor instead.
 func (*ListLogEntriesResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{39}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ListLogEntriesResponse) GetEntries() []*LogEntry {
@@ -3301,7 +3411,7 @@ type Obligations_Dominance struct {
 
 func (x *Obligations_Dominance) Reset() {
 	*x = Obligations_Dominance{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[41]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3313,7 +3423,7 @@ func (x *Obligations_Dominance) String() string {
 func (*Obligations_Dominance) ProtoMessage() {}
 
 func (x *Obligations_Dominance) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[41]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3363,7 +3473,7 @@ type Obligations_PPercent struct {
 
 func (x *Obligations_PPercent) Reset() {
 	*x = Obligations_PPercent{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[42]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3375,7 +3485,7 @@ func (x *Obligations_PPercent) String() string {
 func (*Obligations_PPercent) ProtoMessage() {}
 
 func (x *Obligations_PPercent) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[42]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3527,7 +3637,7 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\apartner\x18\x01 \x01(\tR\apartner\x12\x1c\n" +
 	"\tindicator\x18\x02 \x01(\tR\tindicator\x12/\n" +
 	"\x06filter\x18\x03 \x01(\v2\x17.comity.types.v1.FilterR\x06filter\x12\x18\n" +
-	"\apurpose\x18\x04 \x01(\tR\apurpose\"\xbe\x03\n" +
+	"\apurpose\x18\x04 \x01(\tR\apurpose\"\xae\x05\n" +
 	"\x15ExplainPolicyResponse\x12\x18\n" +
 	"\aallowed\x18\x01 \x01(\bR\aallowed\x123\n" +
 	"\areasons\x18\x02 \x03(\v2\x19.comity.sharing.v1.ReasonR\areasons\x12@\n" +
@@ -3538,8 +3648,30 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"suppressed\x18\x06 \x01(\x05R\n" +
 	"suppressed\x12'\n" +
 	"\x0fpolicy_revision\x18\a \x01(\tR\x0epolicyRevision\x12\x1a\n" +
-	"\breleased\x18\b \x01(\x05R\breleased\x1a<\n" +
+	"\breleased\x18\b \x01(\x05R\breleased\x12I\n" +
+	"\x05rules\x18\t \x03(\v23.comity.sharing.v1.ExplainPolicyResponse.RulesEntryR\x05rules\x125\n" +
+	"\x05cells\x18\n" +
+	" \x03(\v2\x1f.comity.sharing.v1.WithheldCellR\x05cells\x122\n" +
+	"\x05notes\x18\v \x03(\v2\x1c.comity.sharing.v1.TableNoteR\x05notes\x1a<\n" +
 	"\x0eCoarsenedEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a8\n" +
+	"\n" +
+	"RulesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01\"\xee\x02\n" +
+	"\fWithheldCell\x12:\n" +
+	"\x03key\x18\x01 \x03(\v2(.comity.sharing.v1.WithheldCell.KeyEntryR\x03key\x12\x1f\n" +
+	"\vtime_period\x18\x02 \x01(\tR\n" +
+	"timePeriod\x12\x1f\n" +
+	"\vconf_status\x18\x03 \x01(\tR\n" +
+	"confStatus\x12 \n" +
+	"\vexplanation\x18\x04 \x01(\tR\vexplanation\x12I\n" +
+	"\bprotects\x18\x05 \x03(\v2-.comity.sharing.v1.WithheldCell.ProtectsEntryR\bprotects\x1a6\n" +
+	"\bKeyEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a;\n" +
+	"\rProtectsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xec\x06\n" +
 	"\aRelease\x12\x12\n" +
@@ -3759,7 +3891,7 @@ func file_comity_sharing_v1_sharing_proto_rawDescGZIP() []byte {
 }
 
 var file_comity_sharing_v1_sharing_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_comity_sharing_v1_sharing_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
+var file_comity_sharing_v1_sharing_proto_msgTypes = make([]protoimpl.MessageInfo, 53)
 var file_comity_sharing_v1_sharing_proto_goTypes = []any{
 	(Agreement_State)(0),               // 0: comity.sharing.v1.Agreement.State
 	(Publication_State)(0),             // 1: comity.sharing.v1.Publication.State
@@ -3786,47 +3918,51 @@ var file_comity_sharing_v1_sharing_proto_goTypes = []any{
 	(*Obligations)(nil),                // 22: comity.sharing.v1.Obligations
 	(*ExplainPolicyRequest)(nil),       // 23: comity.sharing.v1.ExplainPolicyRequest
 	(*ExplainPolicyResponse)(nil),      // 24: comity.sharing.v1.ExplainPolicyResponse
-	(*Release)(nil),                    // 25: comity.sharing.v1.Release
-	(*TableNote)(nil),                  // 26: comity.sharing.v1.TableNote
-	(*ListReleasesRequest)(nil),        // 27: comity.sharing.v1.ListReleasesRequest
-	(*ListReleasesResponse)(nil),       // 28: comity.sharing.v1.ListReleasesResponse
-	(*Publication)(nil),                // 29: comity.sharing.v1.Publication
-	(*CreatePublicationRequest)(nil),   // 30: comity.sharing.v1.CreatePublicationRequest
-	(*CreatePublicationResponse)(nil),  // 31: comity.sharing.v1.CreatePublicationResponse
-	(*GetPublicationRequest)(nil),      // 32: comity.sharing.v1.GetPublicationRequest
-	(*GetPublicationResponse)(nil),     // 33: comity.sharing.v1.GetPublicationResponse
-	(*ListPublicationsRequest)(nil),    // 34: comity.sharing.v1.ListPublicationsRequest
-	(*ListPublicationsResponse)(nil),   // 35: comity.sharing.v1.ListPublicationsResponse
-	(*Direction)(nil),                  // 36: comity.sharing.v1.Direction
-	(*Delivery)(nil),                   // 37: comity.sharing.v1.Delivery
-	(*ListDeliveriesRequest)(nil),      // 38: comity.sharing.v1.ListDeliveriesRequest
-	(*ListDeliveriesResponse)(nil),     // 39: comity.sharing.v1.ListDeliveriesResponse
-	(*GetCheckpointRequest)(nil),       // 40: comity.sharing.v1.GetCheckpointRequest
-	(*GetCheckpointResponse)(nil),      // 41: comity.sharing.v1.GetCheckpointResponse
-	(*LogEntry)(nil),                   // 42: comity.sharing.v1.LogEntry
-	(*ListLogEntriesRequest)(nil),      // 43: comity.sharing.v1.ListLogEntriesRequest
-	(*ListLogEntriesResponse)(nil),     // 44: comity.sharing.v1.ListLogEntriesResponse
-	nil,                                // 45: comity.sharing.v1.Terms.DetailEntry
-	(*Obligations_Dominance)(nil),      // 46: comity.sharing.v1.Obligations.Dominance
-	(*Obligations_PPercent)(nil),       // 47: comity.sharing.v1.Obligations.PPercent
-	nil,                                // 48: comity.sharing.v1.Obligations.DetailEntry
-	nil,                                // 49: comity.sharing.v1.ExplainPolicyResponse.CoarsenedEntry
-	nil,                                // 50: comity.sharing.v1.Release.CoarsenedEntry
-	nil,                                // 51: comity.sharing.v1.Release.RulesEntry
-	nil,                                // 52: comity.sharing.v1.TableNote.DetailEntry
-	nil,                                // 53: comity.sharing.v1.Publication.CoarsenedEntry
-	(*timestamppb.Timestamp)(nil),      // 54: google.protobuf.Timestamp
-	(*v1.Filter)(nil),                  // 55: comity.types.v1.Filter
+	(*WithheldCell)(nil),               // 25: comity.sharing.v1.WithheldCell
+	(*Release)(nil),                    // 26: comity.sharing.v1.Release
+	(*TableNote)(nil),                  // 27: comity.sharing.v1.TableNote
+	(*ListReleasesRequest)(nil),        // 28: comity.sharing.v1.ListReleasesRequest
+	(*ListReleasesResponse)(nil),       // 29: comity.sharing.v1.ListReleasesResponse
+	(*Publication)(nil),                // 30: comity.sharing.v1.Publication
+	(*CreatePublicationRequest)(nil),   // 31: comity.sharing.v1.CreatePublicationRequest
+	(*CreatePublicationResponse)(nil),  // 32: comity.sharing.v1.CreatePublicationResponse
+	(*GetPublicationRequest)(nil),      // 33: comity.sharing.v1.GetPublicationRequest
+	(*GetPublicationResponse)(nil),     // 34: comity.sharing.v1.GetPublicationResponse
+	(*ListPublicationsRequest)(nil),    // 35: comity.sharing.v1.ListPublicationsRequest
+	(*ListPublicationsResponse)(nil),   // 36: comity.sharing.v1.ListPublicationsResponse
+	(*Direction)(nil),                  // 37: comity.sharing.v1.Direction
+	(*Delivery)(nil),                   // 38: comity.sharing.v1.Delivery
+	(*ListDeliveriesRequest)(nil),      // 39: comity.sharing.v1.ListDeliveriesRequest
+	(*ListDeliveriesResponse)(nil),     // 40: comity.sharing.v1.ListDeliveriesResponse
+	(*GetCheckpointRequest)(nil),       // 41: comity.sharing.v1.GetCheckpointRequest
+	(*GetCheckpointResponse)(nil),      // 42: comity.sharing.v1.GetCheckpointResponse
+	(*LogEntry)(nil),                   // 43: comity.sharing.v1.LogEntry
+	(*ListLogEntriesRequest)(nil),      // 44: comity.sharing.v1.ListLogEntriesRequest
+	(*ListLogEntriesResponse)(nil),     // 45: comity.sharing.v1.ListLogEntriesResponse
+	nil,                                // 46: comity.sharing.v1.Terms.DetailEntry
+	(*Obligations_Dominance)(nil),      // 47: comity.sharing.v1.Obligations.Dominance
+	(*Obligations_PPercent)(nil),       // 48: comity.sharing.v1.Obligations.PPercent
+	nil,                                // 49: comity.sharing.v1.Obligations.DetailEntry
+	nil,                                // 50: comity.sharing.v1.ExplainPolicyResponse.CoarsenedEntry
+	nil,                                // 51: comity.sharing.v1.ExplainPolicyResponse.RulesEntry
+	nil,                                // 52: comity.sharing.v1.WithheldCell.KeyEntry
+	nil,                                // 53: comity.sharing.v1.WithheldCell.ProtectsEntry
+	nil,                                // 54: comity.sharing.v1.Release.CoarsenedEntry
+	nil,                                // 55: comity.sharing.v1.Release.RulesEntry
+	nil,                                // 56: comity.sharing.v1.TableNote.DetailEntry
+	nil,                                // 57: comity.sharing.v1.Publication.CoarsenedEntry
+	(*timestamppb.Timestamp)(nil),      // 58: google.protobuf.Timestamp
+	(*v1.Filter)(nil),                  // 59: comity.types.v1.Filter
 }
 var file_comity_sharing_v1_sharing_proto_depIdxs = []int32{
-	54, // 0: comity.sharing.v1.Partner.last_contact_time:type_name -> google.protobuf.Timestamp
-	45, // 1: comity.sharing.v1.Terms.detail:type_name -> comity.sharing.v1.Terms.DetailEntry
+	58, // 0: comity.sharing.v1.Partner.last_contact_time:type_name -> google.protobuf.Timestamp
+	46, // 1: comity.sharing.v1.Terms.detail:type_name -> comity.sharing.v1.Terms.DetailEntry
 	0,  // 2: comity.sharing.v1.Agreement.state:type_name -> comity.sharing.v1.Agreement.State
 	6,  // 3: comity.sharing.v1.Agreement.terms:type_name -> comity.sharing.v1.Terms
 	8,  // 4: comity.sharing.v1.Agreement.signatures:type_name -> comity.sharing.v1.AgreementSignature
-	54, // 5: comity.sharing.v1.Agreement.create_time:type_name -> google.protobuf.Timestamp
-	54, // 6: comity.sharing.v1.Agreement.update_time:type_name -> google.protobuf.Timestamp
-	54, // 7: comity.sharing.v1.AgreementSignature.create_time:type_name -> google.protobuf.Timestamp
+	58, // 5: comity.sharing.v1.Agreement.create_time:type_name -> google.protobuf.Timestamp
+	58, // 6: comity.sharing.v1.Agreement.update_time:type_name -> google.protobuf.Timestamp
+	58, // 7: comity.sharing.v1.AgreementSignature.create_time:type_name -> google.protobuf.Timestamp
 	5,  // 8: comity.sharing.v1.ListPartnersResponse.partners:type_name -> comity.sharing.v1.Partner
 	6,  // 9: comity.sharing.v1.CreateAgreementRequest.terms:type_name -> comity.sharing.v1.Terms
 	7,  // 10: comity.sharing.v1.CreateAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
@@ -3834,68 +3970,73 @@ var file_comity_sharing_v1_sharing_proto_depIdxs = []int32{
 	7,  // 12: comity.sharing.v1.ListAgreementsResponse.agreements:type_name -> comity.sharing.v1.Agreement
 	7,  // 13: comity.sharing.v1.SignAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
 	7,  // 14: comity.sharing.v1.TerminateAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
-	48, // 15: comity.sharing.v1.Obligations.detail:type_name -> comity.sharing.v1.Obligations.DetailEntry
-	46, // 16: comity.sharing.v1.Obligations.dominance:type_name -> comity.sharing.v1.Obligations.Dominance
-	47, // 17: comity.sharing.v1.Obligations.p_percent:type_name -> comity.sharing.v1.Obligations.PPercent
-	55, // 18: comity.sharing.v1.ExplainPolicyRequest.filter:type_name -> comity.types.v1.Filter
+	49, // 15: comity.sharing.v1.Obligations.detail:type_name -> comity.sharing.v1.Obligations.DetailEntry
+	47, // 16: comity.sharing.v1.Obligations.dominance:type_name -> comity.sharing.v1.Obligations.Dominance
+	48, // 17: comity.sharing.v1.Obligations.p_percent:type_name -> comity.sharing.v1.Obligations.PPercent
+	59, // 18: comity.sharing.v1.ExplainPolicyRequest.filter:type_name -> comity.types.v1.Filter
 	21, // 19: comity.sharing.v1.ExplainPolicyResponse.reasons:type_name -> comity.sharing.v1.Reason
 	22, // 20: comity.sharing.v1.ExplainPolicyResponse.obligations:type_name -> comity.sharing.v1.Obligations
-	49, // 21: comity.sharing.v1.ExplainPolicyResponse.coarsened:type_name -> comity.sharing.v1.ExplainPolicyResponse.CoarsenedEntry
-	50, // 22: comity.sharing.v1.Release.coarsened:type_name -> comity.sharing.v1.Release.CoarsenedEntry
-	54, // 23: comity.sharing.v1.Release.create_time:type_name -> google.protobuf.Timestamp
-	51, // 24: comity.sharing.v1.Release.rules:type_name -> comity.sharing.v1.Release.RulesEntry
-	26, // 25: comity.sharing.v1.Release.notes:type_name -> comity.sharing.v1.TableNote
-	52, // 26: comity.sharing.v1.TableNote.detail:type_name -> comity.sharing.v1.TableNote.DetailEntry
-	25, // 27: comity.sharing.v1.ListReleasesResponse.releases:type_name -> comity.sharing.v1.Release
-	1,  // 28: comity.sharing.v1.Publication.state:type_name -> comity.sharing.v1.Publication.State
-	21, // 29: comity.sharing.v1.Publication.reasons:type_name -> comity.sharing.v1.Reason
-	53, // 30: comity.sharing.v1.Publication.coarsened:type_name -> comity.sharing.v1.Publication.CoarsenedEntry
-	54, // 31: comity.sharing.v1.Publication.create_time:type_name -> google.protobuf.Timestamp
-	54, // 32: comity.sharing.v1.Publication.publish_time:type_name -> google.protobuf.Timestamp
-	29, // 33: comity.sharing.v1.CreatePublicationResponse.publication:type_name -> comity.sharing.v1.Publication
-	29, // 34: comity.sharing.v1.GetPublicationResponse.publication:type_name -> comity.sharing.v1.Publication
-	29, // 35: comity.sharing.v1.ListPublicationsResponse.publications:type_name -> comity.sharing.v1.Publication
-	2,  // 36: comity.sharing.v1.Delivery.direction:type_name -> comity.sharing.v1.Direction.Way
-	3,  // 37: comity.sharing.v1.Delivery.state:type_name -> comity.sharing.v1.Delivery.State
-	54, // 38: comity.sharing.v1.Delivery.create_time:type_name -> google.protobuf.Timestamp
-	54, // 39: comity.sharing.v1.Delivery.receipt_time:type_name -> google.protobuf.Timestamp
-	37, // 40: comity.sharing.v1.ListDeliveriesResponse.deliveries:type_name -> comity.sharing.v1.Delivery
-	4,  // 41: comity.sharing.v1.LogEntry.kind:type_name -> comity.sharing.v1.LogEntry.Kind
-	54, // 42: comity.sharing.v1.LogEntry.create_time:type_name -> google.protobuf.Timestamp
-	42, // 43: comity.sharing.v1.ListLogEntriesResponse.entries:type_name -> comity.sharing.v1.LogEntry
-	9,  // 44: comity.sharing.v1.SharingService.ListPartners:input_type -> comity.sharing.v1.ListPartnersRequest
-	11, // 45: comity.sharing.v1.SharingService.CreateAgreement:input_type -> comity.sharing.v1.CreateAgreementRequest
-	13, // 46: comity.sharing.v1.SharingService.GetAgreement:input_type -> comity.sharing.v1.GetAgreementRequest
-	15, // 47: comity.sharing.v1.SharingService.ListAgreements:input_type -> comity.sharing.v1.ListAgreementsRequest
-	17, // 48: comity.sharing.v1.SharingService.SignAgreement:input_type -> comity.sharing.v1.SignAgreementRequest
-	19, // 49: comity.sharing.v1.SharingService.TerminateAgreement:input_type -> comity.sharing.v1.TerminateAgreementRequest
-	23, // 50: comity.sharing.v1.SharingService.ExplainPolicy:input_type -> comity.sharing.v1.ExplainPolicyRequest
-	27, // 51: comity.sharing.v1.SharingService.ListReleases:input_type -> comity.sharing.v1.ListReleasesRequest
-	30, // 52: comity.sharing.v1.SharingService.CreatePublication:input_type -> comity.sharing.v1.CreatePublicationRequest
-	32, // 53: comity.sharing.v1.SharingService.GetPublication:input_type -> comity.sharing.v1.GetPublicationRequest
-	34, // 54: comity.sharing.v1.SharingService.ListPublications:input_type -> comity.sharing.v1.ListPublicationsRequest
-	38, // 55: comity.sharing.v1.SharingService.ListDeliveries:input_type -> comity.sharing.v1.ListDeliveriesRequest
-	40, // 56: comity.sharing.v1.SharingService.GetCheckpoint:input_type -> comity.sharing.v1.GetCheckpointRequest
-	43, // 57: comity.sharing.v1.SharingService.ListLogEntries:input_type -> comity.sharing.v1.ListLogEntriesRequest
-	10, // 58: comity.sharing.v1.SharingService.ListPartners:output_type -> comity.sharing.v1.ListPartnersResponse
-	12, // 59: comity.sharing.v1.SharingService.CreateAgreement:output_type -> comity.sharing.v1.CreateAgreementResponse
-	14, // 60: comity.sharing.v1.SharingService.GetAgreement:output_type -> comity.sharing.v1.GetAgreementResponse
-	16, // 61: comity.sharing.v1.SharingService.ListAgreements:output_type -> comity.sharing.v1.ListAgreementsResponse
-	18, // 62: comity.sharing.v1.SharingService.SignAgreement:output_type -> comity.sharing.v1.SignAgreementResponse
-	20, // 63: comity.sharing.v1.SharingService.TerminateAgreement:output_type -> comity.sharing.v1.TerminateAgreementResponse
-	24, // 64: comity.sharing.v1.SharingService.ExplainPolicy:output_type -> comity.sharing.v1.ExplainPolicyResponse
-	28, // 65: comity.sharing.v1.SharingService.ListReleases:output_type -> comity.sharing.v1.ListReleasesResponse
-	31, // 66: comity.sharing.v1.SharingService.CreatePublication:output_type -> comity.sharing.v1.CreatePublicationResponse
-	33, // 67: comity.sharing.v1.SharingService.GetPublication:output_type -> comity.sharing.v1.GetPublicationResponse
-	35, // 68: comity.sharing.v1.SharingService.ListPublications:output_type -> comity.sharing.v1.ListPublicationsResponse
-	39, // 69: comity.sharing.v1.SharingService.ListDeliveries:output_type -> comity.sharing.v1.ListDeliveriesResponse
-	41, // 70: comity.sharing.v1.SharingService.GetCheckpoint:output_type -> comity.sharing.v1.GetCheckpointResponse
-	44, // 71: comity.sharing.v1.SharingService.ListLogEntries:output_type -> comity.sharing.v1.ListLogEntriesResponse
-	58, // [58:72] is the sub-list for method output_type
-	44, // [44:58] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	50, // 21: comity.sharing.v1.ExplainPolicyResponse.coarsened:type_name -> comity.sharing.v1.ExplainPolicyResponse.CoarsenedEntry
+	51, // 22: comity.sharing.v1.ExplainPolicyResponse.rules:type_name -> comity.sharing.v1.ExplainPolicyResponse.RulesEntry
+	25, // 23: comity.sharing.v1.ExplainPolicyResponse.cells:type_name -> comity.sharing.v1.WithheldCell
+	27, // 24: comity.sharing.v1.ExplainPolicyResponse.notes:type_name -> comity.sharing.v1.TableNote
+	52, // 25: comity.sharing.v1.WithheldCell.key:type_name -> comity.sharing.v1.WithheldCell.KeyEntry
+	53, // 26: comity.sharing.v1.WithheldCell.protects:type_name -> comity.sharing.v1.WithheldCell.ProtectsEntry
+	54, // 27: comity.sharing.v1.Release.coarsened:type_name -> comity.sharing.v1.Release.CoarsenedEntry
+	58, // 28: comity.sharing.v1.Release.create_time:type_name -> google.protobuf.Timestamp
+	55, // 29: comity.sharing.v1.Release.rules:type_name -> comity.sharing.v1.Release.RulesEntry
+	27, // 30: comity.sharing.v1.Release.notes:type_name -> comity.sharing.v1.TableNote
+	56, // 31: comity.sharing.v1.TableNote.detail:type_name -> comity.sharing.v1.TableNote.DetailEntry
+	26, // 32: comity.sharing.v1.ListReleasesResponse.releases:type_name -> comity.sharing.v1.Release
+	1,  // 33: comity.sharing.v1.Publication.state:type_name -> comity.sharing.v1.Publication.State
+	21, // 34: comity.sharing.v1.Publication.reasons:type_name -> comity.sharing.v1.Reason
+	57, // 35: comity.sharing.v1.Publication.coarsened:type_name -> comity.sharing.v1.Publication.CoarsenedEntry
+	58, // 36: comity.sharing.v1.Publication.create_time:type_name -> google.protobuf.Timestamp
+	58, // 37: comity.sharing.v1.Publication.publish_time:type_name -> google.protobuf.Timestamp
+	30, // 38: comity.sharing.v1.CreatePublicationResponse.publication:type_name -> comity.sharing.v1.Publication
+	30, // 39: comity.sharing.v1.GetPublicationResponse.publication:type_name -> comity.sharing.v1.Publication
+	30, // 40: comity.sharing.v1.ListPublicationsResponse.publications:type_name -> comity.sharing.v1.Publication
+	2,  // 41: comity.sharing.v1.Delivery.direction:type_name -> comity.sharing.v1.Direction.Way
+	3,  // 42: comity.sharing.v1.Delivery.state:type_name -> comity.sharing.v1.Delivery.State
+	58, // 43: comity.sharing.v1.Delivery.create_time:type_name -> google.protobuf.Timestamp
+	58, // 44: comity.sharing.v1.Delivery.receipt_time:type_name -> google.protobuf.Timestamp
+	38, // 45: comity.sharing.v1.ListDeliveriesResponse.deliveries:type_name -> comity.sharing.v1.Delivery
+	4,  // 46: comity.sharing.v1.LogEntry.kind:type_name -> comity.sharing.v1.LogEntry.Kind
+	58, // 47: comity.sharing.v1.LogEntry.create_time:type_name -> google.protobuf.Timestamp
+	43, // 48: comity.sharing.v1.ListLogEntriesResponse.entries:type_name -> comity.sharing.v1.LogEntry
+	9,  // 49: comity.sharing.v1.SharingService.ListPartners:input_type -> comity.sharing.v1.ListPartnersRequest
+	11, // 50: comity.sharing.v1.SharingService.CreateAgreement:input_type -> comity.sharing.v1.CreateAgreementRequest
+	13, // 51: comity.sharing.v1.SharingService.GetAgreement:input_type -> comity.sharing.v1.GetAgreementRequest
+	15, // 52: comity.sharing.v1.SharingService.ListAgreements:input_type -> comity.sharing.v1.ListAgreementsRequest
+	17, // 53: comity.sharing.v1.SharingService.SignAgreement:input_type -> comity.sharing.v1.SignAgreementRequest
+	19, // 54: comity.sharing.v1.SharingService.TerminateAgreement:input_type -> comity.sharing.v1.TerminateAgreementRequest
+	23, // 55: comity.sharing.v1.SharingService.ExplainPolicy:input_type -> comity.sharing.v1.ExplainPolicyRequest
+	28, // 56: comity.sharing.v1.SharingService.ListReleases:input_type -> comity.sharing.v1.ListReleasesRequest
+	31, // 57: comity.sharing.v1.SharingService.CreatePublication:input_type -> comity.sharing.v1.CreatePublicationRequest
+	33, // 58: comity.sharing.v1.SharingService.GetPublication:input_type -> comity.sharing.v1.GetPublicationRequest
+	35, // 59: comity.sharing.v1.SharingService.ListPublications:input_type -> comity.sharing.v1.ListPublicationsRequest
+	39, // 60: comity.sharing.v1.SharingService.ListDeliveries:input_type -> comity.sharing.v1.ListDeliveriesRequest
+	41, // 61: comity.sharing.v1.SharingService.GetCheckpoint:input_type -> comity.sharing.v1.GetCheckpointRequest
+	44, // 62: comity.sharing.v1.SharingService.ListLogEntries:input_type -> comity.sharing.v1.ListLogEntriesRequest
+	10, // 63: comity.sharing.v1.SharingService.ListPartners:output_type -> comity.sharing.v1.ListPartnersResponse
+	12, // 64: comity.sharing.v1.SharingService.CreateAgreement:output_type -> comity.sharing.v1.CreateAgreementResponse
+	14, // 65: comity.sharing.v1.SharingService.GetAgreement:output_type -> comity.sharing.v1.GetAgreementResponse
+	16, // 66: comity.sharing.v1.SharingService.ListAgreements:output_type -> comity.sharing.v1.ListAgreementsResponse
+	18, // 67: comity.sharing.v1.SharingService.SignAgreement:output_type -> comity.sharing.v1.SignAgreementResponse
+	20, // 68: comity.sharing.v1.SharingService.TerminateAgreement:output_type -> comity.sharing.v1.TerminateAgreementResponse
+	24, // 69: comity.sharing.v1.SharingService.ExplainPolicy:output_type -> comity.sharing.v1.ExplainPolicyResponse
+	29, // 70: comity.sharing.v1.SharingService.ListReleases:output_type -> comity.sharing.v1.ListReleasesResponse
+	32, // 71: comity.sharing.v1.SharingService.CreatePublication:output_type -> comity.sharing.v1.CreatePublicationResponse
+	34, // 72: comity.sharing.v1.SharingService.GetPublication:output_type -> comity.sharing.v1.GetPublicationResponse
+	36, // 73: comity.sharing.v1.SharingService.ListPublications:output_type -> comity.sharing.v1.ListPublicationsResponse
+	40, // 74: comity.sharing.v1.SharingService.ListDeliveries:output_type -> comity.sharing.v1.ListDeliveriesResponse
+	42, // 75: comity.sharing.v1.SharingService.GetCheckpoint:output_type -> comity.sharing.v1.GetCheckpointResponse
+	45, // 76: comity.sharing.v1.SharingService.ListLogEntries:output_type -> comity.sharing.v1.ListLogEntriesResponse
+	63, // [63:77] is the sub-list for method output_type
+	49, // [49:63] is the sub-list for method input_type
+	49, // [49:49] is the sub-list for extension type_name
+	49, // [49:49] is the sub-list for extension extendee
+	0,  // [0:49] is the sub-list for field type_name
 }
 
 func init() { file_comity_sharing_v1_sharing_proto_init() }
@@ -3909,7 +4050,7 @@ func file_comity_sharing_v1_sharing_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_comity_sharing_v1_sharing_proto_rawDesc), len(file_comity_sharing_v1_sharing_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   49,
+			NumMessages:   53,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
