@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -191,5 +192,32 @@ func TestLedger_has_one_writer_at_a_time(t *testing.T) {
 	}
 	if err := group.Wait(); err != nil {
 		t.Error(err)
+	}
+}
+
+func longOnly(t testing.TB) {
+	t.Helper()
+	if os.Getenv("COMITY_LONG") == "" {
+		t.Skip("COMITY_LONG is not set")
+	}
+}
+
+func TestLedger_of_ten_years_takes_what_comes_next_in_seconds(t *testing.T) {
+	longOnly(t)
+	decade, err := ledgertest.NewDecade(t.Context(), ledgers{newStore(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Log(decade)
+	for _, step := range decade.Steps() {
+		start := time.Now()
+		if err := step.Decide(t.Context()); err != nil {
+			t.Fatal(step.Name, err)
+		}
+		spent := time.Since(start)
+		t.Logf("%s: %v", step.Name, spent.Round(time.Millisecond))
+		if spent > 10*time.Second {
+			t.Errorf("%s takes %v", step.Name, spent)
+		}
 	}
 }
