@@ -25,7 +25,7 @@ CREATE INDEX ledger_release_first ON ledger_release (ledger, first);
 CREATE TABLE ledger_unknown (
     ledger   int     NOT NULL REFERENCES ledger,
     id       bigint  NOT NULL,
-    cell     text    NOT NULL,
+    cell     text    COLLATE "C" NOT NULL,
     revision bigint  NOT NULL, -- that gave the cell this value
     value    bigint  NOT NULL CHECK (value >= 0),
     ceiling  bigint  NOT NULL CHECK (ceiling >= value),
