@@ -23,6 +23,7 @@ type Options struct {
 	BasePort  int     // of the region
 	Scale     float64 // of the numbers of figures: 1 is what the limits are for
 	Rounds    int     // how often what is short is measured; its median counts
+	Data      string  // the directory of published files; where it has none, tables are made up
 }
 
 // bench is a run.
@@ -71,6 +72,7 @@ func Run(ctx context.Context, o Options, progress io.Writer) (table *Table, err 
 		{"filling the store", b.fill},
 		{"one series, and what there is", b.reads},
 		{"revisions", b.revisions},
+		{"disclosure control", b.disclosures},
 	} {
 		begin := time.Now()
 		if err := step.run(ctx); err != nil {

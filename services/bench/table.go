@@ -25,7 +25,8 @@ type Row struct {
 	Limit  string // what it must keep; "" where nothing is asked
 	Ratio  string // of the figure to what it is compared with, or of the limit to the figure
 	Kept   bool
-	Memory float64 // MiB: the largest peak of a process of the node while it was measured; 0: not looked at
+	Memory float64 // MiB: the largest peak of a process while it was measured; 0: not looked at
+	Detail string  // what else there is to say; "": nothing
 }
 
 // add adds a figure with a limit.
@@ -86,6 +87,9 @@ func (t *Table) Print(out io.Writer) error {
 			kept = "ok"
 		}
 		lines = append(lines, []string{r.What, r.Figure, r.Limit, r.Ratio, memory, kept})
+		if r.Detail != "" {
+			lines = append(lines, []string{"    " + r.Detail})
+		}
 	}
 	text := &strings.Builder{}
 	fmt.Fprintf(text, "%s\n\n%s", t.Machine, columns(lines))
@@ -99,16 +103,23 @@ func (t *Table) Print(out io.Writer) error {
 	return err
 }
 
-// columns returns lines of as many cells each in columns.
+// columns returns lines of as many cells each in columns, and those of one cell as they are.
 func columns(lines [][]string) string {
 	widths := make([]int, len(lines[0]))
 	for _, line := range lines {
+		if len(line) == 1 {
+			continue
+		}
 		for i, cell := range line {
 			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
 		}
 	}
 	text := &strings.Builder{}
 	for _, line := range lines {
+		if len(line) == 1 {
+			text.WriteString(line[0] + "\n")
+			continue
+		}
 		row := &strings.Builder{}
 		for i, cell := range line {
 			fmt.Fprintf(row, "%s%s  ", cell, strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)))

@@ -12,6 +12,7 @@ func TestTable(t *testing.T) {
 	table := &Table{Machine: "a machine"}
 	table.add(Row{What: "stream", Figure: "10 obs/s", Limit: "≥ 5 obs/s", Ratio: "2.00", Kept: true, Memory: 600})
 	table.note("aside", "3 ms", "")
+	table.add(Row{What: "table", Figure: "1 s", Kept: true, Detail: "so many cells, and what became of them, in as many words as it takes"})
 	table.fail("events", errors.New("no route"))
 	table.memory()
 	text := &strings.Builder{}
@@ -23,6 +24,8 @@ func TestTable(t *testing.T) {
 what                                              figure             limit      ratio  peak MiB
 stream                                            10 obs/s           ≥ 5 obs/s  2.00   600       ok
 aside                                             3 ms
+table                                             1 s
+    so many cells, and what became of them, in as many words as it takes
 events                                            failed, see below  to work                     MISSED
 memory: the largest peak of a process, in stream  600 MiB            ≤ 512 MiB  1.17             MISSED
 

@@ -240,10 +240,10 @@ func (a *auditing) take(known []Knowledge) {
 	}
 }
 
-// narrow finds primary cells that can be guessed, or may be for all that was proved.
+// narrow finds primary cells that cannot be computed and yet can be guessed, or may be for all that was proved.
 func (a *auditing) narrow() {
 	for i, k := range a.report.Cells {
-		if k.Wide() {
+		if k.Wide() || k.Computable {
 			continue
 		}
 		name := a.t.Cells[i].Name()

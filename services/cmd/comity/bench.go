@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,7 +14,7 @@ import (
 // newBenchCommand returns the command behind `make bench`. It is for those who change the program.
 func newBenchCommand() *cobra.Command {
 	o := bench.Options{}
-	strict, layouts := false, false
+	strict, layouts, disclosure := false, false, false
 	cmd := &cobra.Command{
 		Use:    "bench",
 		Short:  "Measure a node against the limits of its speed",
@@ -26,6 +27,10 @@ func newBenchCommand() *cobra.Command {
 			if o.Program, err = filepath.EvalSymlinks(o.Program); err != nil {
 				return err
 			}
+			if o.Data == "" {
+				root := filepath.Dir(filepath.Dir(o.Program))
+				o.Data = filepath.Join(cmp.Or(os.Getenv("COMITY_SHARED"), filepath.Join(root, "..", "shared")), "data")
+			}
 			if o.Directory, err = os.MkdirTemp("", "comity-bench-"); err != nil {
 				return err
 			}
@@ -36,7 +41,11 @@ func newBenchCommand() *cobra.Command {
 				}
 				return comparison.Print(cmd.OutOrStdout())
 			}
-			table, err := bench.Run(cmd.Context(), o, cmd.ErrOrStderr())
+			measure := bench.Run
+			if disclosure {
+				measure = bench.Disclosure
+			}
+			table, err := measure(cmd.Context(), o, cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
@@ -52,6 +61,8 @@ func newBenchCommand() *cobra.Command {
 	cmd.Flags().IntVar(&o.BasePort, "base-port", 9400, "the `PORT` of PostgreSQL; those of the node follow")
 	cmd.Flags().Float64Var(&o.Scale, "scale", 1, "by what all sizes are multiplied; the limits are for 1")
 	cmd.Flags().IntVar(&o.Rounds, "rounds", 3, "how often what is short is measured; the median counts")
+	cmd.Flags().StringVar(&o.Data, "data", "", "a `DIRECTORY` of published files; without them tables are made up")
+	cmd.Flags().BoolVar(&disclosure, "disclosure", false, "measure disclosure control alone")
 	cmd.Flags().BoolVar(&layouts, "layouts", false, "compare the store with other ways to keep figures in tables instead")
 	cmd.Flags().BoolVar(&strict, "strict", false, "fail where a limit is missed")
 	return cmd
