@@ -29,6 +29,8 @@ type maker struct {
 	revision   int64  // 0 until the first answer says which it is
 	told       []axis // the dimensions that are told apart, in key order
 	patterns   *patterns
+
+	contributed map[string]contributions // to the cells of the area, by the dimension that tells contributors
 }
 
 // axis is a dimension that is told apart: its total, the agreed level, and all levels between.
@@ -189,13 +191,16 @@ func (m *maker) area(ctx context.Context, t *table, area, code string) error {
 		if err != nil {
 			return err
 		}
+		if err := m.contribute(ctx, sheets); err != nil {
+			return err
+		}
 		return m.protect(ctx, t, sheets, restricted)
 	}
 	return nil
 }
 
-// sheets asks for the cells of each period, totals and all, in one query. Sheets are in the order of their periods.
-func (m *maker) sheets(ctx context.Context, area, code, frequency string) ([]*sheet, error) {
+// cells returns the query for all cells of an indicator that may go, totals and all.
+func (m *maker) cells(area, code, frequency string) Query {
 	query := Query{Dataflow: m.structures.Dataflow, Providers: []StateCode{m.state}, Revision: m.revision}
 	for i, dimension := range m.structures.Dimensions {
 		selection := Selection{Dimension: dimension.ID, Codes: []string{Total}}
@@ -211,8 +216,13 @@ func (m *maker) sheets(ctx context.Context, area, code, frequency string) ([]*sh
 		}
 		query.Selections = append(query.Selections, selection)
 	}
+	return query
+}
+
+// sheets asks for the cells of each period in one query. Sheets are in the order of their periods.
+func (m *maker) sheets(ctx context.Context, area, code, frequency string) ([]*sheet, error) {
 	byPeriod := map[string]*sheet{}
-	err := m.query(ctx, query, func(b *block.Block) error {
+	err := m.query(ctx, m.cells(area, code, frequency), func(b *block.Block) error {
 		return m.read(b, func(codes []string, period string, f figure) {
 			one := byPeriod[period]
 			if one == nil {

@@ -111,6 +111,7 @@ func (m *maker) protectAt(ctx context.Context, to *made, restricted map[string]b
 	if err != nil {
 		return err
 	}
+	m.dominate(g, s)
 	result, err := m.patterns.protect(ctx, g.table, rules, m.ruling.Obligations.MinimumKept)
 	if err != nil {
 		return err
@@ -122,10 +123,15 @@ func (m *maker) protectAt(ctx context.Context, to *made, restricted map[string]b
 	return nil
 }
 
-// rules returns what the ruling asks of a table whose figures count in parts of one.
+// rules returns what the ruling asks of a table whose figures count in parts of one, but for the rules about contributors,
+// which [maker.dominate] applies.
 func (m *maker) rules(scale int64) (disclosure.Rules, error) {
 	rules := m.ruling.Obligations.rules()
+	if err := rules.Check(); err != nil {
+		return rules, errValues("what policy asks for cannot be kept: %v", err)
+	}
 	rules.MinimumFrequency *= scale
+	rules.Dominance, rules.PPercent = nil, nil
 	if err := rules.Check(); err != nil {
 		return rules, errValues("its figures have more decimal places than the minimum allows for")
 	}

@@ -26,13 +26,15 @@ type Publication struct {
 	PolicyRevision string            `json:"policyRevision"`
 	Revision       int64             `json:"revision"`   // of the statistics
 	Scope          Condition         `json:"scope"`      // what it replaces of what was published before
-	Candidates     int               `json:"candidates"` // cells with a value before disclosure control, at the published detail
+	Candidates     int               `json:"candidates"` // cells with a value, at the published detail and coarser, before any is withheld
 	Released       int               `json:"released"`   // cells that are shown with their value
 	Withheld       int               `json:"withheld"`   // cells that policy's conditions refused
 	Suppressed     int               `json:"suppressed"` // cells whose value disclosure control withheld
 	ValueKept      float64           `json:"valueKept"`  // of the sum of the finest cells, the share that is shown
 	Coarsened      map[string]string `json:"coarsened"`  // dimensions that were rolled up, with the detail that is shown
-	Reasons        []Reason          `json:"reasons"`    // what was left out, and why
+	Rules          map[string]int    `json:"rules"`      // by code of CL_CONF_STATUS, how many cells are shown without a value for that reason
+	Reasons        []Reason          `json:"reasons"`    // why policy refuses some of what was asked for
+	Notes          []Note            `json:"notes"`      // tables that are coarser than policy lets them, or left out
 	Batches        int               `json:"batches"`
 	SHA256         []byte            `json:"sha256"` // over the SHA-256s of the payloads
 	Created        time.Time         `json:"created"`
@@ -177,7 +179,7 @@ func (s *Service) draftPublication(ctx context.Context, structures *Structures, 
 	}
 	p.Revision, p.Scope = all.revision, Condition{scopeOf(structures, own.RefAreas, p.Indicators)}
 	p.Candidates, p.Released, p.Withheld, p.Suppressed = all.candidates, all.released, all.withheld, all.suppressed
-	p.Coarsened, p.ValueKept = all.coarsened, 1
+	p.Rules, p.Notes, p.Coarsened, p.ValueKept = all.rules, all.notes, all.coarsened, 1
 	if all.sum > 0 {
 		p.ValueKept = all.kept / all.sum
 	}

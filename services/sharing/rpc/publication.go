@@ -57,6 +57,7 @@ func publication(p sharing.Publication) *sharingpb.Publication {
 		Decision: string(p.Decision), PolicyRevision: p.PolicyRevision, StatisticsRevision: p.Revision,
 		Candidates: count(p.Candidates), Released: count(p.Released), Withheld: count(p.Withheld), Suppressed: count(p.Suppressed),
 		ValueKept: p.ValueKept, Coarsened: p.Coarsened, Sha256: p.SHA256,
+		Rules: counts(p.Rules), Notes: each(p.Notes, tableNote),
 		CreateTime: timestamp(p.Created), PublishTime: timestamp(p.Published),
 	}
 }

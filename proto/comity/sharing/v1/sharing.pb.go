@@ -2268,7 +2268,7 @@ type Publication struct {
 	Dataflow string `protobuf:"bytes,4,opt,name=dataflow,proto3" json:"dataflow,omitempty"`
 	// The indicators in it.
 	Indicators []string `protobuf:"bytes,5,rep,name=indicators,proto3" json:"indicators,omitempty"`
-	// What was left out, and why: indicators that policy does not let be published, and tables that cannot be protected.
+	// Why policy does not let more of what was asked for be published.
 	Reasons []*Reason `protobuf:"bytes,6,rep,name=reasons,proto3" json:"reasons,omitempty"`
 	// The decision that allowed it, by id.
 	Decision string `protobuf:"bytes,7,opt,name=decision,proto3" json:"decision,omitempty"`
@@ -2276,7 +2276,7 @@ type Publication struct {
 	PolicyRevision string `protobuf:"bytes,8,opt,name=policy_revision,json=policyRevision,proto3" json:"policy_revision,omitempty"`
 	// The revision of the statistics that it shows.
 	StatisticsRevision int64 `protobuf:"varint,9,opt,name=statistics_revision,json=statisticsRevision,proto3" json:"statistics_revision,omitempty"`
-	// The cells with a value of their own before disclosure control, at the published detail.
+	// The cells with a value before any was withheld, at the published detail and all coarser ones.
 	Candidates int32 `protobuf:"varint,10,opt,name=candidates,proto3" json:"candidates,omitempty"`
 	// The cells in it that have their value.
 	Released int32 `protobuf:"varint,11,opt,name=released,proto3" json:"released,omitempty"`
@@ -2293,7 +2293,11 @@ type Publication struct {
 	// When it was decided.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	// When the statistics had it; absent: not yet.
-	PublishTime   *timestamppb.Timestamp `protobuf:"bytes,18,opt,name=publish_time,json=publishTime,proto3" json:"publish_time,omitempty"`
+	PublishTime *timestamppb.Timestamp `protobuf:"bytes,18,opt,name=publish_time,json=publishTime,proto3" json:"publish_time,omitempty"`
+	// How many cells are shown without a value for which reason, by code of CL_CONF_STATUS as in Release. Everybody sees C.
+	Rules map[string]int32 `protobuf:"bytes,19,rep,name=rules,proto3" json:"rules,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// The tables that are shown coarser than policy lets them, or not at all.
+	Notes         []*TableNote `protobuf:"bytes,20,rep,name=notes,proto3" json:"notes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2450,6 +2454,20 @@ func (x *Publication) GetCreateTime() *timestamppb.Timestamp {
 func (x *Publication) GetPublishTime() *timestamppb.Timestamp {
 	if x != nil {
 		return x.PublishTime
+	}
+	return nil
+}
+
+func (x *Publication) GetRules() map[string]int32 {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
+}
+
+func (x *Publication) GetNotes() []*TableNote {
+	if x != nil {
+		return x.Notes
 	}
 	return nil
 }
@@ -3727,7 +3745,7 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"page_token\x18\x03 \x01(\tR\tpageToken\"v\n" +
 	"\x14ListReleasesResponse\x126\n" +
 	"\breleases\x18\x01 \x03(\v2\x1a.comity.sharing.v1.ReleaseR\breleases\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xd7\x06\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x86\b\n" +
 	"\vPublication\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12:\n" +
 	"\x05state\x18\x02 \x01(\x0e2$.comity.sharing.v1.Publication.StateR\x05state\x12\x18\n" +
@@ -3755,10 +3773,16 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\x06sha256\x18\x10 \x01(\fR\x06sha256\x12;\n" +
 	"\vcreate_time\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12=\n" +
-	"\fpublish_time\x18\x12 \x01(\v2\x1a.google.protobuf.TimestampR\vpublishTime\x1a<\n" +
+	"\fpublish_time\x18\x12 \x01(\v2\x1a.google.protobuf.TimestampR\vpublishTime\x12?\n" +
+	"\x05rules\x18\x13 \x03(\v2).comity.sharing.v1.Publication.RulesEntryR\x05rules\x122\n" +
+	"\x05notes\x18\x14 \x03(\v2\x1c.comity.sharing.v1.TableNoteR\x05notes\x1a<\n" +
 	"\x0eCoarsenedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"A\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a8\n" +
+	"\n" +
+	"RulesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01\"A\n" +
 	"\x05State\x12\x0f\n" +
 	"\vUNSPECIFIED\x10\x00\x12\v\n" +
 	"\aWAITING\x10\x01\x12\r\n" +
@@ -3891,7 +3915,7 @@ func file_comity_sharing_v1_sharing_proto_rawDescGZIP() []byte {
 }
 
 var file_comity_sharing_v1_sharing_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_comity_sharing_v1_sharing_proto_msgTypes = make([]protoimpl.MessageInfo, 53)
+var file_comity_sharing_v1_sharing_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
 var file_comity_sharing_v1_sharing_proto_goTypes = []any{
 	(Agreement_State)(0),               // 0: comity.sharing.v1.Agreement.State
 	(Publication_State)(0),             // 1: comity.sharing.v1.Publication.State
@@ -3951,18 +3975,19 @@ var file_comity_sharing_v1_sharing_proto_goTypes = []any{
 	nil,                                // 55: comity.sharing.v1.Release.RulesEntry
 	nil,                                // 56: comity.sharing.v1.TableNote.DetailEntry
 	nil,                                // 57: comity.sharing.v1.Publication.CoarsenedEntry
-	(*timestamppb.Timestamp)(nil),      // 58: google.protobuf.Timestamp
-	(*v1.Filter)(nil),                  // 59: comity.types.v1.Filter
+	nil,                                // 58: comity.sharing.v1.Publication.RulesEntry
+	(*timestamppb.Timestamp)(nil),      // 59: google.protobuf.Timestamp
+	(*v1.Filter)(nil),                  // 60: comity.types.v1.Filter
 }
 var file_comity_sharing_v1_sharing_proto_depIdxs = []int32{
-	58, // 0: comity.sharing.v1.Partner.last_contact_time:type_name -> google.protobuf.Timestamp
+	59, // 0: comity.sharing.v1.Partner.last_contact_time:type_name -> google.protobuf.Timestamp
 	46, // 1: comity.sharing.v1.Terms.detail:type_name -> comity.sharing.v1.Terms.DetailEntry
 	0,  // 2: comity.sharing.v1.Agreement.state:type_name -> comity.sharing.v1.Agreement.State
 	6,  // 3: comity.sharing.v1.Agreement.terms:type_name -> comity.sharing.v1.Terms
 	8,  // 4: comity.sharing.v1.Agreement.signatures:type_name -> comity.sharing.v1.AgreementSignature
-	58, // 5: comity.sharing.v1.Agreement.create_time:type_name -> google.protobuf.Timestamp
-	58, // 6: comity.sharing.v1.Agreement.update_time:type_name -> google.protobuf.Timestamp
-	58, // 7: comity.sharing.v1.AgreementSignature.create_time:type_name -> google.protobuf.Timestamp
+	59, // 5: comity.sharing.v1.Agreement.create_time:type_name -> google.protobuf.Timestamp
+	59, // 6: comity.sharing.v1.Agreement.update_time:type_name -> google.protobuf.Timestamp
+	59, // 7: comity.sharing.v1.AgreementSignature.create_time:type_name -> google.protobuf.Timestamp
 	5,  // 8: comity.sharing.v1.ListPartnersResponse.partners:type_name -> comity.sharing.v1.Partner
 	6,  // 9: comity.sharing.v1.CreateAgreementRequest.terms:type_name -> comity.sharing.v1.Terms
 	7,  // 10: comity.sharing.v1.CreateAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
@@ -3973,7 +3998,7 @@ var file_comity_sharing_v1_sharing_proto_depIdxs = []int32{
 	49, // 15: comity.sharing.v1.Obligations.detail:type_name -> comity.sharing.v1.Obligations.DetailEntry
 	47, // 16: comity.sharing.v1.Obligations.dominance:type_name -> comity.sharing.v1.Obligations.Dominance
 	48, // 17: comity.sharing.v1.Obligations.p_percent:type_name -> comity.sharing.v1.Obligations.PPercent
-	59, // 18: comity.sharing.v1.ExplainPolicyRequest.filter:type_name -> comity.types.v1.Filter
+	60, // 18: comity.sharing.v1.ExplainPolicyRequest.filter:type_name -> comity.types.v1.Filter
 	21, // 19: comity.sharing.v1.ExplainPolicyResponse.reasons:type_name -> comity.sharing.v1.Reason
 	22, // 20: comity.sharing.v1.ExplainPolicyResponse.obligations:type_name -> comity.sharing.v1.Obligations
 	50, // 21: comity.sharing.v1.ExplainPolicyResponse.coarsened:type_name -> comity.sharing.v1.ExplainPolicyResponse.CoarsenedEntry
@@ -3983,7 +4008,7 @@ var file_comity_sharing_v1_sharing_proto_depIdxs = []int32{
 	52, // 25: comity.sharing.v1.WithheldCell.key:type_name -> comity.sharing.v1.WithheldCell.KeyEntry
 	53, // 26: comity.sharing.v1.WithheldCell.protects:type_name -> comity.sharing.v1.WithheldCell.ProtectsEntry
 	54, // 27: comity.sharing.v1.Release.coarsened:type_name -> comity.sharing.v1.Release.CoarsenedEntry
-	58, // 28: comity.sharing.v1.Release.create_time:type_name -> google.protobuf.Timestamp
+	59, // 28: comity.sharing.v1.Release.create_time:type_name -> google.protobuf.Timestamp
 	55, // 29: comity.sharing.v1.Release.rules:type_name -> comity.sharing.v1.Release.RulesEntry
 	27, // 30: comity.sharing.v1.Release.notes:type_name -> comity.sharing.v1.TableNote
 	56, // 31: comity.sharing.v1.TableNote.detail:type_name -> comity.sharing.v1.TableNote.DetailEntry
@@ -3991,52 +4016,54 @@ var file_comity_sharing_v1_sharing_proto_depIdxs = []int32{
 	1,  // 33: comity.sharing.v1.Publication.state:type_name -> comity.sharing.v1.Publication.State
 	21, // 34: comity.sharing.v1.Publication.reasons:type_name -> comity.sharing.v1.Reason
 	57, // 35: comity.sharing.v1.Publication.coarsened:type_name -> comity.sharing.v1.Publication.CoarsenedEntry
-	58, // 36: comity.sharing.v1.Publication.create_time:type_name -> google.protobuf.Timestamp
-	58, // 37: comity.sharing.v1.Publication.publish_time:type_name -> google.protobuf.Timestamp
-	30, // 38: comity.sharing.v1.CreatePublicationResponse.publication:type_name -> comity.sharing.v1.Publication
-	30, // 39: comity.sharing.v1.GetPublicationResponse.publication:type_name -> comity.sharing.v1.Publication
-	30, // 40: comity.sharing.v1.ListPublicationsResponse.publications:type_name -> comity.sharing.v1.Publication
-	2,  // 41: comity.sharing.v1.Delivery.direction:type_name -> comity.sharing.v1.Direction.Way
-	3,  // 42: comity.sharing.v1.Delivery.state:type_name -> comity.sharing.v1.Delivery.State
-	58, // 43: comity.sharing.v1.Delivery.create_time:type_name -> google.protobuf.Timestamp
-	58, // 44: comity.sharing.v1.Delivery.receipt_time:type_name -> google.protobuf.Timestamp
-	38, // 45: comity.sharing.v1.ListDeliveriesResponse.deliveries:type_name -> comity.sharing.v1.Delivery
-	4,  // 46: comity.sharing.v1.LogEntry.kind:type_name -> comity.sharing.v1.LogEntry.Kind
-	58, // 47: comity.sharing.v1.LogEntry.create_time:type_name -> google.protobuf.Timestamp
-	43, // 48: comity.sharing.v1.ListLogEntriesResponse.entries:type_name -> comity.sharing.v1.LogEntry
-	9,  // 49: comity.sharing.v1.SharingService.ListPartners:input_type -> comity.sharing.v1.ListPartnersRequest
-	11, // 50: comity.sharing.v1.SharingService.CreateAgreement:input_type -> comity.sharing.v1.CreateAgreementRequest
-	13, // 51: comity.sharing.v1.SharingService.GetAgreement:input_type -> comity.sharing.v1.GetAgreementRequest
-	15, // 52: comity.sharing.v1.SharingService.ListAgreements:input_type -> comity.sharing.v1.ListAgreementsRequest
-	17, // 53: comity.sharing.v1.SharingService.SignAgreement:input_type -> comity.sharing.v1.SignAgreementRequest
-	19, // 54: comity.sharing.v1.SharingService.TerminateAgreement:input_type -> comity.sharing.v1.TerminateAgreementRequest
-	23, // 55: comity.sharing.v1.SharingService.ExplainPolicy:input_type -> comity.sharing.v1.ExplainPolicyRequest
-	28, // 56: comity.sharing.v1.SharingService.ListReleases:input_type -> comity.sharing.v1.ListReleasesRequest
-	31, // 57: comity.sharing.v1.SharingService.CreatePublication:input_type -> comity.sharing.v1.CreatePublicationRequest
-	33, // 58: comity.sharing.v1.SharingService.GetPublication:input_type -> comity.sharing.v1.GetPublicationRequest
-	35, // 59: comity.sharing.v1.SharingService.ListPublications:input_type -> comity.sharing.v1.ListPublicationsRequest
-	39, // 60: comity.sharing.v1.SharingService.ListDeliveries:input_type -> comity.sharing.v1.ListDeliveriesRequest
-	41, // 61: comity.sharing.v1.SharingService.GetCheckpoint:input_type -> comity.sharing.v1.GetCheckpointRequest
-	44, // 62: comity.sharing.v1.SharingService.ListLogEntries:input_type -> comity.sharing.v1.ListLogEntriesRequest
-	10, // 63: comity.sharing.v1.SharingService.ListPartners:output_type -> comity.sharing.v1.ListPartnersResponse
-	12, // 64: comity.sharing.v1.SharingService.CreateAgreement:output_type -> comity.sharing.v1.CreateAgreementResponse
-	14, // 65: comity.sharing.v1.SharingService.GetAgreement:output_type -> comity.sharing.v1.GetAgreementResponse
-	16, // 66: comity.sharing.v1.SharingService.ListAgreements:output_type -> comity.sharing.v1.ListAgreementsResponse
-	18, // 67: comity.sharing.v1.SharingService.SignAgreement:output_type -> comity.sharing.v1.SignAgreementResponse
-	20, // 68: comity.sharing.v1.SharingService.TerminateAgreement:output_type -> comity.sharing.v1.TerminateAgreementResponse
-	24, // 69: comity.sharing.v1.SharingService.ExplainPolicy:output_type -> comity.sharing.v1.ExplainPolicyResponse
-	29, // 70: comity.sharing.v1.SharingService.ListReleases:output_type -> comity.sharing.v1.ListReleasesResponse
-	32, // 71: comity.sharing.v1.SharingService.CreatePublication:output_type -> comity.sharing.v1.CreatePublicationResponse
-	34, // 72: comity.sharing.v1.SharingService.GetPublication:output_type -> comity.sharing.v1.GetPublicationResponse
-	36, // 73: comity.sharing.v1.SharingService.ListPublications:output_type -> comity.sharing.v1.ListPublicationsResponse
-	40, // 74: comity.sharing.v1.SharingService.ListDeliveries:output_type -> comity.sharing.v1.ListDeliveriesResponse
-	42, // 75: comity.sharing.v1.SharingService.GetCheckpoint:output_type -> comity.sharing.v1.GetCheckpointResponse
-	45, // 76: comity.sharing.v1.SharingService.ListLogEntries:output_type -> comity.sharing.v1.ListLogEntriesResponse
-	63, // [63:77] is the sub-list for method output_type
-	49, // [49:63] is the sub-list for method input_type
-	49, // [49:49] is the sub-list for extension type_name
-	49, // [49:49] is the sub-list for extension extendee
-	0,  // [0:49] is the sub-list for field type_name
+	59, // 36: comity.sharing.v1.Publication.create_time:type_name -> google.protobuf.Timestamp
+	59, // 37: comity.sharing.v1.Publication.publish_time:type_name -> google.protobuf.Timestamp
+	58, // 38: comity.sharing.v1.Publication.rules:type_name -> comity.sharing.v1.Publication.RulesEntry
+	27, // 39: comity.sharing.v1.Publication.notes:type_name -> comity.sharing.v1.TableNote
+	30, // 40: comity.sharing.v1.CreatePublicationResponse.publication:type_name -> comity.sharing.v1.Publication
+	30, // 41: comity.sharing.v1.GetPublicationResponse.publication:type_name -> comity.sharing.v1.Publication
+	30, // 42: comity.sharing.v1.ListPublicationsResponse.publications:type_name -> comity.sharing.v1.Publication
+	2,  // 43: comity.sharing.v1.Delivery.direction:type_name -> comity.sharing.v1.Direction.Way
+	3,  // 44: comity.sharing.v1.Delivery.state:type_name -> comity.sharing.v1.Delivery.State
+	59, // 45: comity.sharing.v1.Delivery.create_time:type_name -> google.protobuf.Timestamp
+	59, // 46: comity.sharing.v1.Delivery.receipt_time:type_name -> google.protobuf.Timestamp
+	38, // 47: comity.sharing.v1.ListDeliveriesResponse.deliveries:type_name -> comity.sharing.v1.Delivery
+	4,  // 48: comity.sharing.v1.LogEntry.kind:type_name -> comity.sharing.v1.LogEntry.Kind
+	59, // 49: comity.sharing.v1.LogEntry.create_time:type_name -> google.protobuf.Timestamp
+	43, // 50: comity.sharing.v1.ListLogEntriesResponse.entries:type_name -> comity.sharing.v1.LogEntry
+	9,  // 51: comity.sharing.v1.SharingService.ListPartners:input_type -> comity.sharing.v1.ListPartnersRequest
+	11, // 52: comity.sharing.v1.SharingService.CreateAgreement:input_type -> comity.sharing.v1.CreateAgreementRequest
+	13, // 53: comity.sharing.v1.SharingService.GetAgreement:input_type -> comity.sharing.v1.GetAgreementRequest
+	15, // 54: comity.sharing.v1.SharingService.ListAgreements:input_type -> comity.sharing.v1.ListAgreementsRequest
+	17, // 55: comity.sharing.v1.SharingService.SignAgreement:input_type -> comity.sharing.v1.SignAgreementRequest
+	19, // 56: comity.sharing.v1.SharingService.TerminateAgreement:input_type -> comity.sharing.v1.TerminateAgreementRequest
+	23, // 57: comity.sharing.v1.SharingService.ExplainPolicy:input_type -> comity.sharing.v1.ExplainPolicyRequest
+	28, // 58: comity.sharing.v1.SharingService.ListReleases:input_type -> comity.sharing.v1.ListReleasesRequest
+	31, // 59: comity.sharing.v1.SharingService.CreatePublication:input_type -> comity.sharing.v1.CreatePublicationRequest
+	33, // 60: comity.sharing.v1.SharingService.GetPublication:input_type -> comity.sharing.v1.GetPublicationRequest
+	35, // 61: comity.sharing.v1.SharingService.ListPublications:input_type -> comity.sharing.v1.ListPublicationsRequest
+	39, // 62: comity.sharing.v1.SharingService.ListDeliveries:input_type -> comity.sharing.v1.ListDeliveriesRequest
+	41, // 63: comity.sharing.v1.SharingService.GetCheckpoint:input_type -> comity.sharing.v1.GetCheckpointRequest
+	44, // 64: comity.sharing.v1.SharingService.ListLogEntries:input_type -> comity.sharing.v1.ListLogEntriesRequest
+	10, // 65: comity.sharing.v1.SharingService.ListPartners:output_type -> comity.sharing.v1.ListPartnersResponse
+	12, // 66: comity.sharing.v1.SharingService.CreateAgreement:output_type -> comity.sharing.v1.CreateAgreementResponse
+	14, // 67: comity.sharing.v1.SharingService.GetAgreement:output_type -> comity.sharing.v1.GetAgreementResponse
+	16, // 68: comity.sharing.v1.SharingService.ListAgreements:output_type -> comity.sharing.v1.ListAgreementsResponse
+	18, // 69: comity.sharing.v1.SharingService.SignAgreement:output_type -> comity.sharing.v1.SignAgreementResponse
+	20, // 70: comity.sharing.v1.SharingService.TerminateAgreement:output_type -> comity.sharing.v1.TerminateAgreementResponse
+	24, // 71: comity.sharing.v1.SharingService.ExplainPolicy:output_type -> comity.sharing.v1.ExplainPolicyResponse
+	29, // 72: comity.sharing.v1.SharingService.ListReleases:output_type -> comity.sharing.v1.ListReleasesResponse
+	32, // 73: comity.sharing.v1.SharingService.CreatePublication:output_type -> comity.sharing.v1.CreatePublicationResponse
+	34, // 74: comity.sharing.v1.SharingService.GetPublication:output_type -> comity.sharing.v1.GetPublicationResponse
+	36, // 75: comity.sharing.v1.SharingService.ListPublications:output_type -> comity.sharing.v1.ListPublicationsResponse
+	40, // 76: comity.sharing.v1.SharingService.ListDeliveries:output_type -> comity.sharing.v1.ListDeliveriesResponse
+	42, // 77: comity.sharing.v1.SharingService.GetCheckpoint:output_type -> comity.sharing.v1.GetCheckpointResponse
+	45, // 78: comity.sharing.v1.SharingService.ListLogEntries:output_type -> comity.sharing.v1.ListLogEntriesResponse
+	65, // [65:79] is the sub-list for method output_type
+	51, // [51:65] is the sub-list for method input_type
+	51, // [51:51] is the sub-list for extension type_name
+	51, // [51:51] is the sub-list for extension extendee
+	0,  // [0:51] is the sub-list for field type_name
 }
 
 func init() { file_comity_sharing_v1_sharing_proto_init() }
@@ -4050,7 +4077,7 @@ func file_comity_sharing_v1_sharing_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_comity_sharing_v1_sharing_proto_rawDesc), len(file_comity_sharing_v1_sharing_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   53,
+			NumMessages:   54,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
