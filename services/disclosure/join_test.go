@@ -1,10 +1,12 @@
 package disclosure_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"github.com/comity-federation/comity/services/disclosure"
 	"github.com/comity-federation/comity/services/fault"
@@ -100,4 +102,111 @@ func TestJoin(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestPropertiesOfJoinedTables(t *testing.T) {
+	// two draws a table and two parts of it, each with the grand total.
+	two := func(t *rapid.T) (table *disclosure.Table, parts [2]*disclosure.Table) {
+		table = tables(3, 4, 12).Draw(t, "table")
+		top := slices.IndexFunc(table.Cells, func(c disclosure.Cell) bool { return c.Value == table.GrandTotal() })
+		for k := range parts {
+			parts[k] = &disclosure.Table{Dimensions: table.Dimensions}
+			for i, c := range table.Cells {
+				if i == top || rapid.Bool().Draw(t, "kept") {
+					parts[k].Cells = append(parts[k].Cells, c)
+				}
+			}
+		}
+		return table, parts
+	}
+	join := func(t *rapid.T, tables ...*disclosure.Table) *disclosure.Table {
+		joined, err := disclosure.Join(tables...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return joined
+	}
+	names := func(table *disclosure.Table) map[string]disclosure.Cell {
+		cells := map[string]disclosure.Cell{}
+		for _, c := range table.Cells {
+			cells[c.Name()] = c
+		}
+		return cells
+	}
+	sentences := func(t *rapid.T, table *disclosure.Table) []string {
+		equations, _, err := table.Equations()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all []string
+		for _, e := range equations {
+			parts := strings.Split(strings.TrimPrefix(table.Sentence(e), table.Cells[e.Total].Name()+" = "), " + ")
+			slices.Sort(parts)
+			all = append(all, table.Cells[e.Total].Name()+" = "+strings.Join(parts, " + "))
+		}
+		slices.Sort(all)
+		return all
+	}
+	t.Run("a table joined with itself, or alone, says the same", rapid.MakeCheck(func(t *rapid.T) {
+		table, _ := two(t)
+		for _, joined := range []*disclosure.Table{join(t, table), join(t, table, table)} {
+			if diff := cmp.Diff(names(table), names(joined)); diff != "" {
+				t.Error(diff)
+			}
+			if diff := cmp.Diff(sentences(t, table), sentences(t, joined)); diff != "" {
+				t.Error(diff)
+			}
+		}
+	}))
+	t.Run("the order of tables does not matter, nor what is joined first", rapid.MakeCheck(func(t *rapid.T) {
+		table, parts := two(t)
+		one := join(t, parts[0], parts[1], table)
+		for _, other := range []*disclosure.Table{join(t, table, parts[1], parts[0]), join(t, join(t, parts[0], parts[1]), table)} {
+			if diff := cmp.Diff(names(one), names(other)); diff != "" {
+				t.Error(diff)
+			}
+			if diff := cmp.Diff(sentences(t, one), sentences(t, other)); diff != "" {
+				t.Error(diff)
+			}
+		}
+	}))
+	t.Run("nobody knows less by seeing another table too", rapid.MakeCheck(func(t *rapid.T) {
+		_, parts := two(t)
+		joined := join(t, parts[0], parts[1])
+		both := audit(t, joined, disclosure.Rules{})
+		at := map[string]int{}
+		for i, c := range joined.Cells {
+			at[c.Name()] = i
+		}
+		for _, part := range parts {
+			for i, alone := range audit(t, part, disclosure.Rules{}).Cells {
+				k := both.Cells[at[part.Cells[i].Name()]]
+				if k.Low.Cmp(alone.Low) < 0 || k.High.Cmp(alone.High) > 0 || alone.Computable && !k.Computable {
+					t.Errorf("%s was in %v … %v, and is in %v … %v", part.Cells[i].Name(), alone.Low, alone.High, k.Low, k.High)
+				}
+			}
+		}
+	}))
+	t.Run("whoever knows one cell of a class knows all", rapid.MakeCheck(func(t *rapid.T) {
+		table, _ := two(t)
+		equations, _, err := table.Equations()
+		if err != nil {
+			t.Fatal(err)
+		}
+		classes := disclosure.Merge(table, equations)
+		report := audit(t, table, disclosure.Rules{})
+		for i := range table.Cells {
+			if table.Cells[i].Status == disclosure.Empty {
+				if classes.Of[i] >= 0 {
+					t.Errorf("%s is empty, and in a class", table.Cells[i].Name())
+				}
+				continue
+			}
+			if members := classes.Members[classes.Of[i]]; !slices.Contains(members, i) {
+				t.Errorf("%s is not in its class", table.Cells[i].Name())
+			} else if first := report.Cells[members[0]]; first.Low.Cmp(report.Cells[i].Low) != 0 || first.High.Cmp(report.Cells[i].High) != 0 {
+				t.Errorf("%s and %s are known differently", table.Cells[i].Name(), table.Cells[members[0]].Name())
+			}
+		}
+	}))
 }
