@@ -69,16 +69,22 @@ type PublicationRequest struct {
 //
 // Where policy lets nothing be published, it is a fault of kind Precondition with policy's first reason.
 func (s *Service) Publish(ctx context.Context, request PublicationRequest) (Publication, error) {
-	id, err := s.publish(ctx, request)
-	if err != nil {
-		return Publication{}, err
-	}
-	wake(s.toPublish)
-	// Here and in the loop under one name: what was decided first is handed over first.
+	// One after the other, as the loop hands them over: what is decided later is of later figures, and takes the place of
+	// what was decided before.
+	var id PublicationID
 	for ran := false; !ran; {
-		if ran, err = s.Store.Exclusively(ctx, publishingName, s.publishAll); err != nil {
-			s.Log.WarnContext(ctx, "a publication waits for the statistics", "publication", id, "error", err)
-			break
+		var err error
+		ran, err = s.Store.Exclusively(ctx, publishingName, func(ctx context.Context) (err error) {
+			if id, err = s.publish(ctx, request); err != nil {
+				return err
+			}
+			if err := s.publishAll(ctx); err != nil {
+				s.Log.WarnContext(ctx, "a publication waits for the statistics", "publication", id, "error", err)
+			}
+			return nil
+		})
+		if err != nil {
+			return Publication{}, err
 		}
 		if !ran {
 			await(ctx, nil, publishPause)
@@ -114,13 +120,17 @@ func (s *Service) publish(ctx context.Context, request PublicationRequest) (Publ
 			return slices.ContainsFunc(d.Ruling.Reasons, func(r Reason) bool { return r.Code == notCovered })
 		})
 	}
-	p, payloads, err := s.draftPublication(ctx, structures, decision)
+	p, made, err := s.draftPublication(ctx, structures, decision)
 	if err != nil {
 		return "", err
 	}
 	id := p.ID
 	err = s.Store.Write(ctx, func(tx Tx) error {
 		if err := s.keepDecision(ctx, tx, decision); err != nil || len(p.Indicators) == 0 {
+			return err
+		}
+		payloads, err := s.fill(&p, structures, made)
+		if err != nil {
 			return err
 		}
 		last, known, err := publishedAlready(ctx, tx, p)
@@ -153,8 +163,8 @@ func (s *Service) publish(ctx context.Context, request PublicationRequest) (Publ
 // notCovered is policy's reason where an indicator is not named.
 const notCovered = "INDICATOR_NOT_COVERED"
 
-// draftPublication makes the tables of what was decided, as one content. Without indicators, policy allows nothing.
-func (s *Service) draftPublication(ctx context.Context, structures *Structures, decision Decision) (Publication, [][]byte, error) {
+// draftPublication makes the tables of what was decided. Without indicators, policy allows nothing.
+func (s *Service) draftPublication(ctx context.Context, structures *Structures, decision Decision) (Publication, table, error) {
 	p := Publication{
 		ID: PublicationID(newID(s.now())), Dataflow: structures.Dataflow, Decision: decision.ID, PolicyRevision: decision.PolicyRevision,
 		Reasons: []Reason{}, Created: s.now(),
@@ -168,30 +178,32 @@ func (s *Service) draftPublication(ctx context.Context, structures *Structures, 
 		}
 		one, err := s.tables(ctx, structures, decided, own.RefAreas, all.revision)
 		if err != nil {
-			return Publication{}, nil, err
+			return Publication{}, table{}, err
 		}
 		all.add(one)
 		all.revision = one.revision
 		p.Indicators = append(p.Indicators, decided.Question.Indicator)
 	}
-	if len(p.Indicators) == 0 {
-		return p, nil, nil
+	p.Scope = Condition{scopeOf(structures, own.RefAreas, p.Indicators)}
+	return p, all, nil
+}
+
+// fill says in the publication what is in the tables, and returns that as its content.
+func (s *Service) fill(p *Publication, structures *Structures, t table) (payloads [][]byte, err error) {
+	p.Revision, p.Rules, p.Notes, p.Coarsened = t.revision, t.rules, t.notes, t.coarsened
+	p.Candidates, p.Released, p.Withheld, p.Suppressed, p.ValueKept = t.candidates, t.released, t.withheld, t.suppressed, 1
+	if t.sum > 0 {
+		p.ValueKept = t.kept / t.sum
 	}
-	p.Revision, p.Scope = all.revision, Condition{scopeOf(structures, own.RefAreas, p.Indicators)}
-	p.Candidates, p.Released, p.Withheld, p.Suppressed = all.candidates, all.released, all.withheld, all.suppressed
-	p.Rules, p.Notes, p.Coarsened, p.ValueKept = all.rules, all.notes, all.coarsened, 1
-	if all.sum > 0 {
-		p.ValueKept = all.kept / all.sum
-	}
-	slices.SortFunc(all.rows, func(a, b row) int {
+	slices.SortFunc(t.rows, func(a, b row) int {
 		return cmp.Or(slices.Compare(a.codes, b.codes), cmp.Compare(a.period, b.period))
 	})
 	var d draft
-	if err := s.encodeBatches(&d, structures, all.rows); err != nil {
-		return Publication{}, nil, err
+	if err := s.encodeBatches(&d, structures, t.rows); err != nil {
+		return nil, err
 	}
 	p.Batches, p.SHA256 = d.release.Batches, d.release.SHA256
-	return p, d.payloads, nil
+	return d.payloads, nil
 }
 
 // codesOf returns the codes of a dimension, sorted.
@@ -252,8 +264,7 @@ const (
 // HandOverPublications stores publications in this state's statistics, each as one revision, in the order in which they
 // were decided, until the context ends.
 func (s *Service) HandOverPublications(ctx context.Context) error {
-	s.keep(ctx, "publishing", 0, func(ctx context.Context) error {
-		await(ctx, s.toPublish, publishEvery)
+	s.keep(ctx, "publishing", publishEvery, func(ctx context.Context) error {
 		_, err := s.Store.Exclusively(ctx, publishingName, s.publishAll)
 		return err
 	})

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -162,6 +163,24 @@ func TestPublish(t *testing.T) {
 				return
 			}
 			time.Sleep(10 * time.Millisecond)
+		}
+	})
+	t.Run("is one, whoever asks for it at once", func(t *testing.T) {
+		w.aa.figures.set("M,AA,1A,NORTH,SYR,_T,2023-01", 54)
+		ids := make([]sharing.PublicationID, 4)
+		var group sync.WaitGroup
+		for i := range ids {
+			group.Go(func() {
+				p, err := w.aa.Publish(ctx, sharing.PublicationRequest{Indicators: []string{"1A"}})
+				if err != nil {
+					t.Error(err)
+				}
+				ids[i] = p.ID
+			})
+		}
+		group.Wait()
+		if slices.Sort(ids); len(slices.Compact(ids)) != 1 {
+			t.Errorf("%v", ids)
 		}
 	})
 	t.Run("is in the log", func(t *testing.T) {

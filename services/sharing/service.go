@@ -30,7 +30,6 @@ func New(config Config) *Service {
 		toRelease:  make(chan struct{}, 1),
 		toHandOver: make(chan struct{}, 1),
 		toDeliver:  make(chan struct{}, 1),
-		toPublish:  make(chan struct{}, 1),
 	}
 }
 

@@ -69,7 +69,7 @@ type Service struct {
 
 	changes changes
 	// Each holds an element while its loop has reason to run.
-	toRelease, toHandOver, toDeliver, toPublish chan struct{}
+	toRelease, toHandOver, toDeliver chan struct{}
 
 	patterns patterns
 
