@@ -33,9 +33,9 @@ var (
 const (
 	steps     = 400           // of the simplex method, for a move
 	ruinWork  = 1_500_000_000 // of a round of ruins, for an effort of 1
-	tinyTable = 150           // classes of a table that is searched from several beginnings
-	tinyWork  = 6_000_000     // of all beginnings together
-	tinyTries = 12
+	tinyTable = 128           // classes of a table of which the cheapest of all patterns is looked for
+	tinyWork  = 1_000_000     // of a round of ruins of such a table, for an effort of 1
+	cutWork   = 10_000_000    // of looking for that pattern
 )
 
 // solve finds a pattern. It leaves unprotected what it cannot protect.
@@ -53,35 +53,7 @@ func (s *solver) solve(ctx context.Context, effort int) error {
 	if err := s.improve(ctx, effort); err != nil || len(s.members) > tinyTable {
 		return err
 	}
-	best := s.pattern
-	from := s.work
-	for range tinyTries * effort {
-		if s.work-from > tinyWork*effort || best.spent == 0 {
-			break
-		}
-		s.pattern = newPattern(s.problem, s.guard)
-		s.random.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
-		if err := s.cover(ctx, order); err != nil {
-			return err
-		}
-		if err := s.improve(ctx, effort); err != nil {
-			return err
-		}
-		unprotected := func(p *pattern) int {
-			n := 0
-			for _, v := range order {
-				if !p.protected(v) {
-					n++
-				}
-			}
-			return n
-		}
-		if cmp.Or(cmp.Compare(unprotected(s.pattern), unprotected(best)), cmp.Compare(s.spent, best.spent)) < 0 {
-			best = s.pattern
-		}
-	}
-	s.pattern = best
-	return nil
+	return s.cut(ctx, order, cutWork*effort)
 }
 
 // cover protects the classes in their order: by what is withheld, where that is enough, else by withholding more.
@@ -114,13 +86,17 @@ func (s *solver) improve(ctx context.Context, effort int) error {
 		s.drop(v)
 		s.commit()
 	}
+	most := ruinWork
+	if len(s.members) <= tinyTable {
+		most = tinyWork
+	}
 	for round := range len(ruinParts) * effort {
 		from, won := s.work, false
 		for _, v := range s.secondaries() {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if s.in[v] && s.work-from < ruinWork {
+			if s.in[v] && s.work-from < most {
 				won = s.ruin(v, ruinParts[round%len(ruinParts)], round >= 2) || won
 			}
 		}
@@ -164,8 +140,9 @@ func (s *solver) around(v int32, parts []reach, skip func(class int32) bool) ite
 // too large is made smaller until it is not.
 func (s *solver) part(v int32, size reach, skip func(class int32) bool) []int32 {
 	if size.m == 0 {
-		s.work += 100 * size.most
-		return s.movable(s.ball(v, size.most, skip), v)
+		classes := s.ball(v, size.most, skip)
+		s.work += 100 * len(classes)
+		return s.movable(classes, v)
 	}
 	for ; size.m > 0; size.m = size.m * 2 / 3 {
 		s.work += 20 * len(s.class)

@@ -26,6 +26,14 @@ var shapes = []string{
 	"T N<T/1 S<T/1 X<T/2 Y<T/2 a<N b<N c<S d<S a<X c<X b<Y d<Y",
 }
 
+// size returns how many cells random tables have at most, of so many where there is time.
+func size(most int) int {
+	if long() {
+		return most
+	}
+	return most / 2
+}
+
 // withTotals draws a table of one to four dimensions with at most so many cells, which has all totals.
 func withTotals(most int) *rapid.Generator[*disclosure.Table] {
 	return rapid.Custom(func(t *rapid.T) *disclosure.Table {
@@ -167,7 +175,7 @@ func audited(t *rapid.T, table *disclosure.Table) *disclosure.Report {
 
 func TestProtectLeavesNothingToCompute(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		table := randomTables(120).Draw(t, "table")
+		table := randomTables(size(120)).Draw(t, "table")
 		r := protect(t, table, disclosure.Options{})
 		report := audited(t, r.Table)
 		for _, i := range slices.Concat(report.Singletons, report.Exposed) {
@@ -204,7 +212,7 @@ func TestProtectLeavesNothingToCompute(t *testing.T) {
 
 func TestProtectShowsWhatIsPinned(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		table := randomTables(60).Draw(t, "table")
+		table := randomTables(size(60)).Draw(t, "table")
 		decided := table.Clone()
 		widths.Apply(decided)
 		equations, _, err := decided.Equations()
@@ -261,7 +269,7 @@ func seen(r *disclosure.Result) verify.Table {
 
 func TestCheckRejectsWhatIsAltered(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		r := protect(t, withTotals(80).Draw(t, "table"), disclosure.Options{})
+		r := protect(t, withTotals(size(80)).Draw(t, "table"), disclosure.Options{Quick: true})
 		if len(r.Certificates) == 0 {
 			t.Skip("nothing is primary")
 		}
@@ -295,8 +303,8 @@ func TestCheckRejectsWhatIsAltered(t *testing.T) {
 
 func TestProtectDoesNotDependOnTheOrderForItsSafety(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		table := withTotals(80).Draw(t, "table")
-		r := protect(t, table, disclosure.Options{})
+		table := withTotals(size(80)).Draw(t, "table")
+		r := protect(t, table, disclosure.Options{Quick: true})
 		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
 		dimensions, cells := random.Perm(len(table.Dimensions)), random.Perm(len(table.Cells))
 		shuffled := verify.Table{GrandTotal: table.GrandTotal()}
@@ -341,7 +349,7 @@ func TestProtectDoesNotDependOnTheOrderForItsSafety(t *testing.T) {
 			c.Key = shuffled.Cells[place[from]].Key
 			again.Cells = append(again.Cells, c)
 		}
-		if report := audited(t, protect(t, again, disclosure.Options{}).Table); !report.Clean {
+		if report := audited(t, protect(t, again, disclosure.Options{Quick: true}).Table); !report.Clean {
 			t.Errorf("the table in another order: %v", report.Computable)
 		}
 	})
@@ -349,7 +357,7 @@ func TestProtectDoesNotDependOnTheOrderForItsSafety(t *testing.T) {
 
 func TestProtectIsDeterministic(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		table := randomTables(80).Draw(t, "table")
+		table := randomTables(size(80)).Draw(t, "table")
 		o := disclosure.Options{Seed: rapid.Uint64().Draw(t, "seed")}
 		r, again := protect(t, table, o), protect(t, table, o)
 		for i, c := range r.Table.Cells {
