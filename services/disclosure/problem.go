@@ -90,6 +90,7 @@ func (p *problem) weigh(rules *Rules, pinned []bool) {
 	p.cost, p.need = make([]int64, n), make([]int64, n)
 	p.single, p.shown, p.hidden = make([]bool, n), make([]bool, n), make([]bool, n)
 	for k, cells := range p.members {
+		withheld := false
 		p.hidden[k] = true // unless the table has a cell of the class, which may be shown
 		for _, i := range cells {
 			c := p.table.Cells[i]
@@ -103,8 +104,10 @@ func (p *problem) weigh(rules *Rules, pinned []bool) {
 			switch c.Status { //nolint:exhaustive // the others may be withheld or not
 			case Primary:
 				p.need[k] = max(p.need[k], min(rules.Width(c.Value), p.grand))
+				withheld = true
 			case Secondary:
 				p.need[k] = max(p.need[k], min(1, p.grand))
+				withheld = true
 			}
 			if int(i) < len(pinned) && pinned[i] {
 				p.shown[k] = true
@@ -113,7 +116,7 @@ func (p *problem) weigh(rules *Rules, pinned []bool) {
 				p.single[k] = true
 			}
 		}
-		if p.need[k] > 0 {
+		if withheld { // also in a table of nothing, where no interval is wide
 			p.hidden[k], p.shown[k] = true, false
 		}
 	}

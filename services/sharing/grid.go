@@ -266,11 +266,15 @@ func (t *tree) inside(code, whole string) bool {
 	return t.above[code][whole]
 }
 
-// hide takes a cell out of what goes; it stays for what it says of others.
+// hide takes a cell out of what goes; it stays for what it says of others. Whoever does not see it takes it for nothing,
+// and knows the truth where it is nothing.
 func (g *grid) hide(i int) {
 	c := &g.table.Cells[i]
 	c.Absent = true
-	if c.Status != disclosure.Primary {
+	switch {
+	case c.Value == 0:
+		c.Status = disclosure.Empty
+	case c.Status != disclosure.Primary:
 		c.Status = disclosure.Secondary
 	}
 }
