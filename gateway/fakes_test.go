@@ -269,7 +269,8 @@ func (*fakeRisk) JudgeRate(_ context.Context, request *riskpb.JudgeRateRequest) 
 
 type fakeSharing struct {
 	sharingpb.UnimplementedSharingServiceServer
-	err error
+	err       error
+	tabulated *sharingpb.TabulateRequest
 }
 
 func (f *fakeSharing) GetAgreement(_ context.Context, request *sharingpb.GetAgreementRequest) (*sharingpb.GetAgreementResponse, error) {

@@ -26,7 +26,10 @@ exchange := "comity.exchange.v1.ExchangeService"
 
 # METADATA
 # description: What anybody may call through the gateway; the services show such a caller what is published, nothing else.
-anonymous := {statistics: {"GetAvailability", "GetStructures", "ListDataflows", "ListStructures", "Query"}}
+anonymous := {
+	statistics: {"GetAvailability", "GetStructures", "ListDataflows", "ListStructures", "Query"},
+	sharing: {"Tabulate"},
+}
 
 # METADATA
 # description: What the services of a node need of each other.
@@ -77,6 +80,7 @@ analyst := {
 		"ListPartners",
 		"ListPublications",
 		"ListReleases",
+		"Tabulate",
 	},
 }
 
@@ -107,7 +111,7 @@ roles := {
 			"SetQualityRules",
 			"Submit",
 		},
-		sharing: {"GetPublication", "ListPublications"},
+		sharing: {"GetPublication", "ListPublications", "Tabulate"},
 		methods: on_request[methods],
 		disclosure: on_request[disclosure],
 	},

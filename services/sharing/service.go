@@ -27,6 +27,7 @@ func New(config Config) *Service {
 	return &Service{
 		Config:     config,
 		structures: map[string]*Structures{},
+		tabulating: make(turns, tablesAtOnce),
 		toRelease:  make(chan struct{}, 1),
 		toHandOver: make(chan struct{}, 1),
 		toDeliver:  make(chan struct{}, 1),

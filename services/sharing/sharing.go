@@ -46,6 +46,8 @@ type Config struct {
 	Dataflow   string    // the dataflow of questions that no agreement answers, for example "COMITY:BORDER(1.0.0)"
 	Store      Store
 	Statistics Statistics
+	Cells      CellCounter // for tables with noise
+	Accounts   Accounts    // of who asks for them
 	Policy     Policy
 	Trust      *TrustList
 	Keys       Keys
@@ -71,7 +73,9 @@ type Service struct {
 	// Each holds an element while its loop has reason to run.
 	toRelease, toHandOver, toDeliver chan struct{}
 
-	patterns patterns
+	patterns   patterns
+	noise      noiseTables
+	tabulating turns
 
 	mu         sync.Mutex // guards what follows
 	structures map[string]*Structures

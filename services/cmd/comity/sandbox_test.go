@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/encoding/protojson"
 
 	sharingpb "github.com/comity-federation/comity/proto/comity/sharing/v1"
 )
@@ -216,6 +217,24 @@ func (s *runningSandbox) refused(code string) map[string]string {
 	return values
 }
 
+// table returns the cells of a table with noise, by key and period.
+func (s *runningSandbox) table(code, request string) map[string]float64 {
+	s.t.Helper()
+	analyst := must[*client](s.t)(newClient(s.state(code).Gateway, filepath.Join(s.directory, s.state(code).Tokens["analyst"]), "analyst"))
+	ask, answer := &sharingpb.TabulateRequest{}, &sharingpb.TabulateResponse{}
+	if err := protojson.Unmarshal([]byte(request), ask); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := analyst.post(s.t.Context(), "/v1/tables", ask, answer); err != nil {
+		s.t.Fatal(err)
+	}
+	cells := map[string]float64{}
+	for _, cell := range answer.GetCells() {
+		cells[strings.Join(append(cell.GetKey(), cell.GetPeriod()), " ")] = cell.GetCount()
+	}
+	return cells
+}
+
 // deliveries returns what a state received from another, by sequence.
 func (s *runningSandbox) deliveries(code, partner string) []*sharingpb.Delivery {
 	s.t.Helper()
@@ -294,6 +313,20 @@ func TestSandbox(t *testing.T) {
 		}
 		if all := s.read("sydkyst", "", "*"); len(all) > 0 {
 			t.Errorf("sydkyst has published nothing, and anybody reads %v", all)
+		}
+
+		t.Log("a cell has the same noise in every table")
+		const period = `"indicator": "4", "frequency": "Q", "startPeriod": "2022", "endPeriod": "2023"`
+		bySection := s.table("nordhav", `{`+period+`, "dimensions": [{"id": "SECTION", "level": "section"}]}`)
+		if diff := cmp.Diff(bySection, s.table("nordhav", `{`+period+`, "dimensions": [{"id": "SECTION", "level": "section"}]}`)); diff != "" || len(bySection) == 0 {
+			t.Errorf("the second time (-first +second):\n%s", diff)
+		}
+		for name, count := range bySection {
+			section, quarter, _ := strings.Cut(name, " ")
+			alone := s.table("nordhav", `{`+period+`, "dimensions": [{"id": "SECTION", "codes": ["`+section+`"]}, {"id": "SEX", "level": "total"}]}`)
+			if alone[section+" _T "+quarter] != count {
+				t.Errorf("%s is %v among others, and alone %v", name, count, alone)
+			}
 		}
 
 		t.Log("an agreement that changes is followed without a restart")

@@ -81,10 +81,11 @@ func run(ctx context.Context, log *slog.Logger) error {
 	}
 	defer statistics.Close() //nolint:errcheck // the process ends
 
+	figures := sharingrpc.NewStatistics(statistics)
 	partners := partner.NewConnector(trust, pair)
 	service := sharing.New(sharing.Config{
 		State: state, Dataflow: cfg.Dataflow, Trust: trust, Keys: keys, Policy: policies, Log: log,
-		Store: postgres.NewStore(pool), Statistics: sharingrpc.NewStatistics(statistics),
+		Store: postgres.NewStore(pool), Statistics: figures, Cells: figures, Accounts: postgres.NewAccounts(pool),
 		Codec: wire.Codec{}, Courier: partner.NewCourier(partners),
 	})
 	puller := partner.NewPuller(state, service, partners, log)

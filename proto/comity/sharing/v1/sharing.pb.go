@@ -3537,7 +3537,7 @@ var File_comity_sharing_v1_sharing_proto protoreflect.FileDescriptor
 
 const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\n" +
-	"\x1fcomity/sharing/v1/sharing.proto\x12\x11comity.sharing.v1\x1a\x1ccomity/types/v1/filter.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb7\x02\n" +
+	"\x1fcomity/sharing/v1/sharing.proto\x12\x11comity.sharing.v1\x1a\x1dcomity/sharing/v1/table.proto\x1a\x1ccomity/types/v1/filter.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb7\x02\n" +
 	"\aPartner\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12!\n" +
 	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x12\x18\n" +
@@ -3884,7 +3884,7 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"page_token\x18\x02 \x01(\tR\tpageToken\"w\n" +
 	"\x16ListLogEntriesResponse\x125\n" +
 	"\aentries\x18\x01 \x03(\v2\x1b.comity.sharing.v1.LogEntryR\aentries\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xb5\v\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\x8a\f\n" +
 	"\x0eSharingService\x12_\n" +
 	"\fListPartners\x12&.comity.sharing.v1.ListPartnersRequest\x1a'.comity.sharing.v1.ListPartnersResponse\x12h\n" +
 	"\x0fCreateAgreement\x12).comity.sharing.v1.CreateAgreementRequest\x1a*.comity.sharing.v1.CreateAgreementResponse\x12_\n" +
@@ -3896,7 +3896,8 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\fListReleases\x12&.comity.sharing.v1.ListReleasesRequest\x1a'.comity.sharing.v1.ListReleasesResponse\x12n\n" +
 	"\x11CreatePublication\x12+.comity.sharing.v1.CreatePublicationRequest\x1a,.comity.sharing.v1.CreatePublicationResponse\x12e\n" +
 	"\x0eGetPublication\x12(.comity.sharing.v1.GetPublicationRequest\x1a).comity.sharing.v1.GetPublicationResponse\x12k\n" +
-	"\x10ListPublications\x12*.comity.sharing.v1.ListPublicationsRequest\x1a+.comity.sharing.v1.ListPublicationsResponse\x12e\n" +
+	"\x10ListPublications\x12*.comity.sharing.v1.ListPublicationsRequest\x1a+.comity.sharing.v1.ListPublicationsResponse\x12S\n" +
+	"\bTabulate\x12\".comity.sharing.v1.TabulateRequest\x1a#.comity.sharing.v1.TabulateResponse\x12e\n" +
 	"\x0eListDeliveries\x12(.comity.sharing.v1.ListDeliveriesRequest\x1a).comity.sharing.v1.ListDeliveriesResponse\x12b\n" +
 	"\rGetCheckpoint\x12'.comity.sharing.v1.GetCheckpointRequest\x1a(.comity.sharing.v1.GetCheckpointResponse\x12e\n" +
 	"\x0eListLogEntries\x12(.comity.sharing.v1.ListLogEntriesRequest\x1a).comity.sharing.v1.ListLogEntriesResponseB\xd2\x01\n" +
@@ -3978,6 +3979,8 @@ var file_comity_sharing_v1_sharing_proto_goTypes = []any{
 	nil,                                // 58: comity.sharing.v1.Publication.RulesEntry
 	(*timestamppb.Timestamp)(nil),      // 59: google.protobuf.Timestamp
 	(*v1.Filter)(nil),                  // 60: comity.types.v1.Filter
+	(*TabulateRequest)(nil),            // 61: comity.sharing.v1.TabulateRequest
+	(*TabulateResponse)(nil),           // 62: comity.sharing.v1.TabulateResponse
 }
 var file_comity_sharing_v1_sharing_proto_depIdxs = []int32{
 	59, // 0: comity.sharing.v1.Partner.last_contact_time:type_name -> google.protobuf.Timestamp
@@ -4042,25 +4045,27 @@ var file_comity_sharing_v1_sharing_proto_depIdxs = []int32{
 	31, // 59: comity.sharing.v1.SharingService.CreatePublication:input_type -> comity.sharing.v1.CreatePublicationRequest
 	33, // 60: comity.sharing.v1.SharingService.GetPublication:input_type -> comity.sharing.v1.GetPublicationRequest
 	35, // 61: comity.sharing.v1.SharingService.ListPublications:input_type -> comity.sharing.v1.ListPublicationsRequest
-	39, // 62: comity.sharing.v1.SharingService.ListDeliveries:input_type -> comity.sharing.v1.ListDeliveriesRequest
-	41, // 63: comity.sharing.v1.SharingService.GetCheckpoint:input_type -> comity.sharing.v1.GetCheckpointRequest
-	44, // 64: comity.sharing.v1.SharingService.ListLogEntries:input_type -> comity.sharing.v1.ListLogEntriesRequest
-	10, // 65: comity.sharing.v1.SharingService.ListPartners:output_type -> comity.sharing.v1.ListPartnersResponse
-	12, // 66: comity.sharing.v1.SharingService.CreateAgreement:output_type -> comity.sharing.v1.CreateAgreementResponse
-	14, // 67: comity.sharing.v1.SharingService.GetAgreement:output_type -> comity.sharing.v1.GetAgreementResponse
-	16, // 68: comity.sharing.v1.SharingService.ListAgreements:output_type -> comity.sharing.v1.ListAgreementsResponse
-	18, // 69: comity.sharing.v1.SharingService.SignAgreement:output_type -> comity.sharing.v1.SignAgreementResponse
-	20, // 70: comity.sharing.v1.SharingService.TerminateAgreement:output_type -> comity.sharing.v1.TerminateAgreementResponse
-	24, // 71: comity.sharing.v1.SharingService.ExplainPolicy:output_type -> comity.sharing.v1.ExplainPolicyResponse
-	29, // 72: comity.sharing.v1.SharingService.ListReleases:output_type -> comity.sharing.v1.ListReleasesResponse
-	32, // 73: comity.sharing.v1.SharingService.CreatePublication:output_type -> comity.sharing.v1.CreatePublicationResponse
-	34, // 74: comity.sharing.v1.SharingService.GetPublication:output_type -> comity.sharing.v1.GetPublicationResponse
-	36, // 75: comity.sharing.v1.SharingService.ListPublications:output_type -> comity.sharing.v1.ListPublicationsResponse
-	40, // 76: comity.sharing.v1.SharingService.ListDeliveries:output_type -> comity.sharing.v1.ListDeliveriesResponse
-	42, // 77: comity.sharing.v1.SharingService.GetCheckpoint:output_type -> comity.sharing.v1.GetCheckpointResponse
-	45, // 78: comity.sharing.v1.SharingService.ListLogEntries:output_type -> comity.sharing.v1.ListLogEntriesResponse
-	65, // [65:79] is the sub-list for method output_type
-	51, // [51:65] is the sub-list for method input_type
+	61, // 62: comity.sharing.v1.SharingService.Tabulate:input_type -> comity.sharing.v1.TabulateRequest
+	39, // 63: comity.sharing.v1.SharingService.ListDeliveries:input_type -> comity.sharing.v1.ListDeliveriesRequest
+	41, // 64: comity.sharing.v1.SharingService.GetCheckpoint:input_type -> comity.sharing.v1.GetCheckpointRequest
+	44, // 65: comity.sharing.v1.SharingService.ListLogEntries:input_type -> comity.sharing.v1.ListLogEntriesRequest
+	10, // 66: comity.sharing.v1.SharingService.ListPartners:output_type -> comity.sharing.v1.ListPartnersResponse
+	12, // 67: comity.sharing.v1.SharingService.CreateAgreement:output_type -> comity.sharing.v1.CreateAgreementResponse
+	14, // 68: comity.sharing.v1.SharingService.GetAgreement:output_type -> comity.sharing.v1.GetAgreementResponse
+	16, // 69: comity.sharing.v1.SharingService.ListAgreements:output_type -> comity.sharing.v1.ListAgreementsResponse
+	18, // 70: comity.sharing.v1.SharingService.SignAgreement:output_type -> comity.sharing.v1.SignAgreementResponse
+	20, // 71: comity.sharing.v1.SharingService.TerminateAgreement:output_type -> comity.sharing.v1.TerminateAgreementResponse
+	24, // 72: comity.sharing.v1.SharingService.ExplainPolicy:output_type -> comity.sharing.v1.ExplainPolicyResponse
+	29, // 73: comity.sharing.v1.SharingService.ListReleases:output_type -> comity.sharing.v1.ListReleasesResponse
+	32, // 74: comity.sharing.v1.SharingService.CreatePublication:output_type -> comity.sharing.v1.CreatePublicationResponse
+	34, // 75: comity.sharing.v1.SharingService.GetPublication:output_type -> comity.sharing.v1.GetPublicationResponse
+	36, // 76: comity.sharing.v1.SharingService.ListPublications:output_type -> comity.sharing.v1.ListPublicationsResponse
+	62, // 77: comity.sharing.v1.SharingService.Tabulate:output_type -> comity.sharing.v1.TabulateResponse
+	40, // 78: comity.sharing.v1.SharingService.ListDeliveries:output_type -> comity.sharing.v1.ListDeliveriesResponse
+	42, // 79: comity.sharing.v1.SharingService.GetCheckpoint:output_type -> comity.sharing.v1.GetCheckpointResponse
+	45, // 80: comity.sharing.v1.SharingService.ListLogEntries:output_type -> comity.sharing.v1.ListLogEntriesResponse
+	66, // [66:81] is the sub-list for method output_type
+	51, // [51:66] is the sub-list for method input_type
 	51, // [51:51] is the sub-list for extension type_name
 	51, // [51:51] is the sub-list for extension extendee
 	0,  // [0:51] is the sub-list for field type_name
@@ -4071,6 +4076,7 @@ func file_comity_sharing_v1_sharing_proto_init() {
 	if File_comity_sharing_v1_sharing_proto != nil {
 		return
 	}
+	file_comity_sharing_v1_table_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

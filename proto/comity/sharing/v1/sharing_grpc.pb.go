@@ -30,6 +30,7 @@ const (
 	SharingService_CreatePublication_FullMethodName  = "/comity.sharing.v1.SharingService/CreatePublication"
 	SharingService_GetPublication_FullMethodName     = "/comity.sharing.v1.SharingService/GetPublication"
 	SharingService_ListPublications_FullMethodName   = "/comity.sharing.v1.SharingService/ListPublications"
+	SharingService_Tabulate_FullMethodName           = "/comity.sharing.v1.SharingService/Tabulate"
 	SharingService_ListDeliveries_FullMethodName     = "/comity.sharing.v1.SharingService/ListDeliveries"
 	SharingService_GetCheckpoint_FullMethodName      = "/comity.sharing.v1.SharingService/GetCheckpoint"
 	SharingService_ListLogEntries_FullMethodName     = "/comity.sharing.v1.SharingService/ListLogEntries"
@@ -65,6 +66,9 @@ type SharingServiceClient interface {
 	GetPublication(ctx context.Context, in *GetPublicationRequest, opts ...grpc.CallOption) (*GetPublicationResponse, error)
 	// ListPublications lists what was published, the newest first.
 	ListPublications(ctx context.Context, in *ListPublicationsRequest, opts ...grpc.CallOption) (*ListPublicationsResponse, error)
+	// Tabulate answers a table of this state's counts with noise: the same noise to the same cell in every table and at every
+	// time, so long as nothing in it is revised.
+	Tabulate(ctx context.Context, in *TabulateRequest, opts ...grpc.CallOption) (*TabulateResponse, error)
 	// ListDeliveries lists what went to partners and what came from them, the newest first.
 	ListDeliveries(ctx context.Context, in *ListDeliveriesRequest, opts ...grpc.CallOption) (*ListDeliveriesResponse, error)
 	// GetCheckpoint returns the newest signed checkpoint of the transparency log.
@@ -191,6 +195,16 @@ func (c *sharingServiceClient) ListPublications(ctx context.Context, in *ListPub
 	return out, nil
 }
 
+func (c *sharingServiceClient) Tabulate(ctx context.Context, in *TabulateRequest, opts ...grpc.CallOption) (*TabulateResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(TabulateResponse)
+	err := c.cc.Invoke(ctx, SharingService_Tabulate_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *sharingServiceClient) ListDeliveries(ctx context.Context, in *ListDeliveriesRequest, opts ...grpc.CallOption) (*ListDeliveriesResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListDeliveriesResponse)
@@ -251,6 +265,9 @@ type SharingServiceServer interface {
 	GetPublication(context.Context, *GetPublicationRequest) (*GetPublicationResponse, error)
 	// ListPublications lists what was published, the newest first.
 	ListPublications(context.Context, *ListPublicationsRequest) (*ListPublicationsResponse, error)
+	// Tabulate answers a table of this state's counts with noise: the same noise to the same cell in every table and at every
+	// time, so long as nothing in it is revised.
+	Tabulate(context.Context, *TabulateRequest) (*TabulateResponse, error)
 	// ListDeliveries lists what went to partners and what came from them, the newest first.
 	ListDeliveries(context.Context, *ListDeliveriesRequest) (*ListDeliveriesResponse, error)
 	// GetCheckpoint returns the newest signed checkpoint of the transparency log.
@@ -299,6 +316,9 @@ func (UnimplementedSharingServiceServer) GetPublication(context.Context, *GetPub
 }
 func (UnimplementedSharingServiceServer) ListPublications(context.Context, *ListPublicationsRequest) (*ListPublicationsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListPublications not implemented")
+}
+func (UnimplementedSharingServiceServer) Tabulate(context.Context, *TabulateRequest) (*TabulateResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Tabulate not implemented")
 }
 func (UnimplementedSharingServiceServer) ListDeliveries(context.Context, *ListDeliveriesRequest) (*ListDeliveriesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListDeliveries not implemented")
@@ -528,6 +548,24 @@ func _SharingService_ListPublications_Handler(srv interface{}, ctx context.Conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _SharingService_Tabulate_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(TabulateRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SharingServiceServer).Tabulate(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SharingService_Tabulate_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SharingServiceServer).Tabulate(ctx, req.(*TabulateRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _SharingService_ListDeliveries_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListDeliveriesRequest)
 	if err := dec(in); err != nil {
@@ -632,6 +670,10 @@ var SharingService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListPublications",
 			Handler:    _SharingService_ListPublications_Handler,
+		},
+		{
+			MethodName: "Tabulate",
+			Handler:    _SharingService_Tabulate_Handler,
 		},
 		{
 			MethodName: "ListDeliveries",
