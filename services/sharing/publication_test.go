@@ -195,3 +195,47 @@ func TestPublish(t *testing.T) {
 		}
 	})
 }
+
+func TestPublishCrash(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	w := newWorld(t)
+	w.aa.rules.published = map[string]sharing.Ruling{"1A": {
+		Allow: true, Detail: map[string]string{"FREQ": "M", "CITIZENSHIP": "country"}, Obligations: sharing.Obligations{MinimumFrequency: 3},
+	}}
+	w.aa.figures.set("M,AA,1A,EAST,IRQ,_T,2023-01", 30)
+	// Before each query in turn, until one publication gets through.
+	for n := 1; ; n++ {
+		w.aa.figures.set("M,AA,1A,NORTH,SYR,_T,2023-01", float64(100+n))
+		w.aa.crash.arm(n)
+		_, err := w.aa.Publish(ctx, sharing.PublicationRequest{Indicators: []string{"1A"}})
+		reached := w.aa.crash.after >= n
+		w.aa.crash.arm(0)
+		if err == nil && !reached {
+			break
+		}
+		if err := w.aa.PublishAll(ctx); err != nil {
+			t.Fatal(err)
+		}
+		published, err := w.aa.Publish(ctx, sharing.PublicationRequest{Indicators: []string{"1A"}})
+		if err != nil || published.State != sharing.PublicationStored {
+			t.Fatalf("after a crash before query %d: %+v, %v", n, published, err)
+		}
+		if got := w.aa.figures.received["M,AA,1A,_T,_T,_T,2023-01"]; got != float64(130+n) {
+			t.Errorf("after a crash before query %d everybody reads %v", n, got)
+		}
+	}
+	all, _, err := w.aa.Publications(ctx, sharing.Page{Limit: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range all {
+		if p.State != sharing.PublicationStored {
+			t.Errorf("%+v", p)
+		}
+	}
+	w.run(t)
+	if n, err := w.aa.verify(ctx); err != nil {
+		t.Errorf("after %d entries: %v", n, err)
+	}
+}
