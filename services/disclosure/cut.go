@@ -111,7 +111,7 @@ func (c *cutting) admit(v int32) {
 
 // holds reports whether what is withheld protects v.
 func (c *cutting) holds(v int32) bool {
-	return c.protected(v) || c.solver.protect(v, wholeTable, c.outside)
+	return c.protected(v) || c.protect(v, wholeTable, c.outside)
 }
 
 // widest withholds more, as long as v is not protected, and notes what is left as a cut.

@@ -13,8 +13,8 @@ import (
 type solver struct {
 	*pattern
 	random *rand.Rand
-	kept   float64 // the least share of the value that must stay shown
 	work   int
+	most   int // the work that is allowed
 }
 
 // The parts of a table that are looked at, one after the other, until one is enough.
@@ -31,11 +31,12 @@ var (
 )
 
 const (
-	steps     = 400           // of the simplex method, for a move
-	ruinWork  = 1_500_000_000 // of a round of ruins, for an effort of 1
-	tinyTable = 128           // classes of a table of which the cheapest of all patterns is looked for
-	tinyWork  = 1_000_000     // of a round of ruins of such a table, for an effort of 1
-	cutWork   = 10_000_000    // of looking for that pattern
+	steps     = 400            // of the simplex method, for a move
+	tableWork = 30_000_000_000 // of all, for an effort of 1
+	ruinWork  = 1_500_000_000  // of a round of ruins, for an effort of 1
+	tinyTable = 128            // classes of a table of which the cheapest of all patterns is looked for
+	tinyWork  = 1_000_000      // of a round of ruins of such a table, for an effort of 1
+	cutWork   = 10_000_000     // of looking for that pattern
 )
 
 // solve finds a pattern. It leaves unprotected what it cannot protect.
@@ -47,6 +48,7 @@ func (s *solver) solve(ctx context.Context, effort int) error {
 		}
 	}
 	descending(order, s.value)
+	s.most = tableWork * max(effort, 1)
 	if err := s.cover(ctx, order); err != nil {
 		return err
 	}
@@ -68,7 +70,7 @@ func (s *solver) cover(ctx context.Context, order []int32) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if !s.protected(v) {
+			if s.work < s.most && !s.protected(v) {
 				s.choose(v, parts)
 			}
 		}
@@ -79,11 +81,21 @@ func (s *solver) cover(ctx context.Context, order []int32) error {
 
 // improve shows again what need not be withheld, and ruins and recreates what is.
 func (s *solver) improve(ctx context.Context, effort int) error {
-	for _, v := range s.secondaries() {
+	// Many at a time as long as that succeeds, which it mostly does in large tables.
+	for left, some := s.secondaries(), 1; len(left) > 0 && s.work < s.most; {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		s.drop(v)
+		some = min(some, len(left))
+		switch {
+		case s.drop(left[:some]...):
+			left = left[some:]
+			some *= 2
+		case some == 1:
+			left = left[1:]
+		default:
+			some = max(1, some/4)
+		}
 		s.commit()
 	}
 	most := ruinWork
@@ -96,7 +108,7 @@ func (s *solver) improve(ctx context.Context, effort int) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if s.in[v] && s.work-from < most {
+			if s.in[v] && s.work-from < most && s.work < s.most {
 				won = s.ruin(v, ruinParts[round%len(ruinParts)], round >= 2) || won
 			}
 		}
@@ -273,17 +285,21 @@ func (s *solver) moveWithout(u, v int32, parts []reach, skip func(class int32) b
 	return false
 }
 
-// drop shows a class again if everything stays protected without it.
-func (s *solver) drop(v int32) {
+// drop shows classes again if everything stays protected without them, and reports whether it does.
+func (s *solver) drop(classes ...int32) bool {
 	mark := len(s.journal)
-	affected := s.dependents(v)
-	s.release(v)
+	var affected []int32
+	for _, v := range classes {
+		affected = append(affected, s.dependents(v)...)
+		s.release(v)
+	}
 	for _, u := range affected {
 		if !s.protected(u) && !s.prove(u) {
 			s.undo(mark)
-			return
+			return false
 		}
 	}
+	return true
 }
 
 // ruin protects without v what v protected, and keeps that where it is cheaper. Thorough, it also tries what else could

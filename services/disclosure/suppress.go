@@ -150,7 +150,7 @@ func protect(ctx context.Context, t *Table, rules *Rules, o Options) (*Result, e
 	if err != nil {
 		return nil, err
 	}
-	s := &solver{pattern: newPattern(p, !o.IgnoreSingletons), random: random, kept: o.MinimumKept}
+	s := &solver{pattern: newPattern(p, !o.IgnoreSingletons), random: random}
 	effort := max(o.Effort, 1)
 	if o.Quick {
 		effort = 0
