@@ -97,8 +97,7 @@ func (a *auditing) run(ctx context.Context) error {
 	}
 	known := make([]Knowledge, len(a.classes.Members))
 	for c, value := range a.classes.Values {
-		exact := new(big.Rat).SetInt64(value)
-		known[c] = Knowledge{Range: linear.Range{Interval: linear.Interval{Low: exact, High: exact}, Least: exact, Most: exact}, Computable: true}
+		known[c] = Knowledge{Range: linear.Known(value), Computable: true}
 	}
 	var uncertain []int
 	for i, c := range open {
@@ -229,8 +228,7 @@ func (a *auditing) take(known []Knowledge) {
 		if class := a.classes.Of[i]; class >= 0 {
 			*k = known[class]
 		} else {
-			zero := new(big.Rat)
-			k.Range = linear.Range{Interval: linear.Interval{Low: zero, High: zero}, Least: zero, Most: zero}
+			k.Range = linear.Known(0)
 		}
 		k.Computable = k.Computable && c.Status.Suppressed()
 		k.Required = a.required(i)

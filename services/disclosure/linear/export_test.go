@@ -17,22 +17,23 @@ func (r *Region) search(unknown int) (s *search, u int, against bool) {
 	return newSearch(x.parts[x.in[at]], Effort{}), x.place[at], x.sign[unknown] < 0
 }
 
-// ExactInterval is Interval in rational arithmetic alone.
-func (r *Region) ExactInterval(unknown, limit int) (Interval, bool) {
-	inside := big.NewRat(r.Inside[unknown], 1)
+// ExactRange returns the range of an unknown by rational arithmetic alone.
+func (r *Region) ExactRange(unknown, limit int) (Range, bool) {
 	s, u, against := r.search(unknown)
 	if s == nil {
-		return Interval{inside, inside}, true
+		return Known(r.Inside[unknown]), true
 	}
 	low, ok1 := s.exact(u, 1, limit)
 	high, ok2 := s.exact(u, -1, limit)
 	if !ok1 || !ok2 {
-		return Interval{}, false
+		return Range{}, false
 	}
 	if against {
 		low, high = high, low
 	}
-	return Interval{low.Add(inside, low), high.Sub(inside, high)}, true
+	inside := big.NewRat(r.Inside[unknown], 1)
+	low, high = low.Add(inside, low), high.Sub(inside, high)
+	return Range{low, high, low, high}, true
 }
 
 // Proved says how many of the two ends of an unknown's interval fractions guessed from floating point prove, at once and

@@ -92,7 +92,7 @@ func TestSolveAgreesWithGLPK(t *testing.T) {
 	}
 }
 
-func TestIntervalAgreesWithGLPK(t *testing.T) {
+func TestRangesAgreeWithGLPK(t *testing.T) {
 	r := rand.New(rand.NewPCG(11, 7))
 	for _, c := range []cube{newCube(8, 8), newCube(4, 4, 4), newCube(3, 3, 2, 2)} {
 		t.Run(fmt.Sprintf("it is as wide on %v", c.sizes), func(t *testing.T) {
@@ -104,7 +104,7 @@ func TestIntervalAgreesWithGLPK(t *testing.T) {
 			}
 			for range 12 {
 				u := r.IntN(n)
-				got, err := region.Interval(u, 10000)
+				got, err := rangeOf(region, u, 10000)
 				if err != nil {
 					t.Fatal(err)
 				}

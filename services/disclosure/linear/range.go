@@ -6,10 +6,14 @@ import (
 	"sync"
 )
 
-// Range is what was proved of the values that an unknown takes in a region.
-type Range struct {
-	Interval             // there are points of the region in which it takes these values, and so all between
-	Least, Most *big.Rat // there are none in which it is below Least or above Most
+// Range is what was proved of the values that an unknown takes in a region: there are points in which it is Low and in
+// which it is High, and so all between, and none in which it is below Least or above Most.
+type Range struct{ Low, High, Least, Most *big.Rat }
+
+// Known returns the range of an unknown of which the value is known.
+func Known(value int64) Range {
+	v := new(big.Rat).SetInt64(value)
+	return Range{v, v, v, v}
 }
 
 // Exact reports whether nothing is left open.
@@ -35,8 +39,9 @@ type Point struct {
 	Denominator int64   // of the deviations, above 0
 }
 
-// Ranges returns what it can prove about unknowns within an effort. What it returns is proved in exact arithmetic,
-// whatever floating point found; an end that nothing but the bounds was proved of is the inner point's value.
+// Ranges returns what it can prove about unknowns within an effort. Ranges are of real, not integer, points. Low and High
+// are attained by points, Least and Most follow from multipliers of the equations, and both were checked in exact
+// arithmetic, whatever floating point found. Where no point is known but the inner one, its value is Low and High.
 // Errors are ErrRegion, and what [System.Check] returns.
 func (r *Region) Ranges(unknowns []int, effort Effort) ([]Range, error) {
 	if err := r.check(); err != nil {
@@ -150,11 +155,11 @@ func (x *exploration) take(p Point) {
 
 // rangeOf returns what is known of an unknown of the region.
 func (x *exploration) rangeOf(u int) Range {
-	inside := new(big.Rat).SetInt64(x.region.Inside[u])
 	at := x.of[u]
 	if at < 0 {
-		return Range{Interval{inside, inside}, inside, inside}
+		return Known(x.region.Inside[u])
 	}
+	inside := new(big.Rat).SetInt64(x.region.Inside[u])
 	ends := x.parts[x.in[at]].ends[2*x.place[at]:]
 	low, high := &ends[0], &ends[1]
 	if x.sign[u] < 0 {
@@ -162,7 +167,7 @@ func (x *exploration) rangeOf(u int) Range {
 	}
 	add := func(deviation *big.Rat) *big.Rat { return new(big.Rat).Add(inside, deviation) }
 	subtract := func(deviation *big.Rat) *big.Rat { return new(big.Rat).Sub(inside, deviation) }
-	return Range{Interval{add(low.attained), subtract(high.attained)}, add(low.limit), subtract(high.limit)}
+	return Range{add(low.attained), subtract(high.attained), add(low.limit), subtract(high.limit)}
 }
 
 // job is an unknown of a part whose ends are sought.

@@ -3,7 +3,6 @@ package linear
 import (
 	"errors"
 	"fmt"
-	"math/big"
 )
 
 // Region is the points in which every equation of System holds and Lower ≤ point ≤ Upper: what a reader of a published
@@ -15,44 +14,8 @@ type Region struct {
 	Inside       []int64 // one point of the region: the true values
 }
 
-// Interval is the least and the greatest value that an unknown takes in a region.
-type Interval struct {
-	Low, High *big.Rat
-}
-
-// ErrLimit is returned for an interval that was not settled within the limit of iterations.
-var ErrLimit = errors.New("the limit of iterations came before the answer")
-
 // ErrRegion is returned for a region whose inner point is not in it.
 var ErrRegion = errors.New("the inner point is not in the region")
-
-// Interval returns the exact interval of an unknown. Each end is attained by a point of the region and proved by
-// multipliers of the equations, both checked in exact arithmetic. The interval is about real, not integer, points.
-// Errors are ErrLimit, ErrRegion, and what [System.Check] returns.
-func (r *Region) Interval(unknown, limit int) (Interval, error) {
-	intervals, err := r.Intervals([]int{unknown}, limit)
-	if err != nil {
-		return Interval{}, err
-	}
-	return intervals[0], nil
-}
-
-// Intervals returns the exact intervals of several unknowns, as Interval does but faster than one by one. The limit is
-// for each end of each interval.
-func (r *Region) Intervals(unknowns []int, limit int) ([]Interval, error) {
-	ranges, err := r.Ranges(unknowns, Effort{Steps: limit})
-	if err != nil {
-		return nil, err
-	}
-	intervals := make([]Interval, len(unknowns))
-	for i, u := range unknowns {
-		if !ranges[i].Exact() {
-			return nil, fmt.Errorf("unknown %d: %w", u, ErrLimit)
-		}
-		intervals[i] = ranges[i].Interval
-	}
-	return intervals, nil
-}
 
 func (r *Region) check() error {
 	if err := r.System.Check(); err != nil {

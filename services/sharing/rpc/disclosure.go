@@ -24,8 +24,8 @@ const (
 	maxTableCells     = 20_000
 	maxPerturbedCells = 250_000
 	maxTime           = 2 * time.Minute  // of computing; a table that takes longer is too large
+	searchTime        = 40 * time.Second // of which at most, for a pattern that is cheap, and not just any
 	intervalTime      = 30 * time.Second // of which at most, for intervals; what is proved by then is the answer
-	restTime          = 10 * time.Second // of which, for all that comes before and after them
 	auditIterations   = 20_000           // for each end of an interval
 	auditWords        = 100              // computable cells that are put in words
 )
@@ -83,9 +83,13 @@ func (d *Disclosure) Audit(ctx context.Context, req *sharingpb.AuditRequest) (*s
 	return resp, err
 }
 
-// audit audits a table within intervalTime and some. Points are those that proved its pattern, if any are known.
+// audit audits a table within intervalTime and some, or what is left of the context's. Points are those that proved its pattern, if any are known.
 func audit(ctx context.Context, table *disclosure.Table, rules disclosure.Rules, points []disclosure.Point) (*disclosure.Report, error) {
-	enough, cancel := context.WithTimeout(ctx, intervalTime)
+	left := intervalTime
+	if deadline, ok := ctx.Deadline(); ok {
+		left = min(left, time.Until(deadline)/2)
+	}
+	enough, cancel := context.WithTimeout(ctx, left)
 	defer cancel()
 	return disclosure.Audit(ctx, table, rules, disclosure.Auditing{
 		Iterations: auditIterations, Workers: runtime.GOMAXPROCS(0), Stop: enough.Done(), Points: points,

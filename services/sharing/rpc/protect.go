@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"errors"
 
 	sharingpb "github.com/comity-federation/comity/proto/comity/sharing/v1"
 	"github.com/comity-federation/comity/services/disclosure"
@@ -20,9 +21,7 @@ func (d *Disclosure) Protect(ctx context.Context, req *sharingpb.ProtectRequest)
 	}
 	var resp *sharingpb.ProtectResponse
 	err = d.work(ctx, func(ctx context.Context) error {
-		search, cancel := context.WithTimeout(ctx, maxTime-intervalTime-restTime)
-		defer cancel()
-		result, err := disclosure.Protect(search, table, rules, disclosure.Options{})
+		result, err := protect(ctx, table, rules)
 		if err != nil {
 			return err
 		}
@@ -42,4 +41,15 @@ func (d *Disclosure) Protect(ctx context.Context, req *sharingpb.ProtectRequest)
 		return nil
 	})
 	return resp, err
+}
+
+// protect looks for a cheap pattern within searchTime, and where it is not done by then for any.
+func protect(ctx context.Context, table *disclosure.Table, rules disclosure.Rules) (*disclosure.Result, error) {
+	search, cancel := context.WithTimeout(ctx, searchTime)
+	defer cancel()
+	result, err := disclosure.Protect(search, table, rules, disclosure.Options{})
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return disclosure.Protect(ctx, table, rules, disclosure.Options{Quick: true})
+	}
+	return result, err
 }
