@@ -140,10 +140,10 @@ func (l linked) glpsol(t *rapid.T, program string, cell int) float64 {
 		if err := os.WriteFile(file, []byte(goal+"\n cell:"+sum(cell)+"\n"+text.String()), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if out, err := exec.CommandContext(context.Background(), program, "--lp", file, "-o", answer).CombinedOutput(); err != nil { //nolint:gosec // glpsol
+		if out, err := exec.CommandContext(context.Background(), program, "--lp", file, "-o", answer).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
-		out, err := os.ReadFile(answer) //nolint:gosec // its own
+		out, err := os.ReadFile(answer)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -86,11 +86,11 @@ func (o *optimum) safe(t *rapid.T, pattern uint64) bool {
 		if o.need[k] == 0 {
 			continue
 		}
-		interval, err := region.Interval(k, 10_000)
-		if err != nil {
-			t.Fatal(err)
+		ranges, err := region.Ranges([]int{k}, linear.Effort{Steps: 10_000})
+		if err != nil || !ranges[0].Exact() {
+			t.Fatal(ranges, err)
 		}
-		if width := new(big.Rat).Sub(interval.High, interval.Low); width.Cmp(new(big.Rat).SetInt64(o.need[k])) < 0 {
+		if width := new(big.Rat).Sub(ranges[0].High, ranges[0].Low); width.Cmp(new(big.Rat).SetInt64(o.need[k])) < 0 {
 			return false
 		}
 	}
