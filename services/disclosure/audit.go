@@ -267,19 +267,19 @@ func (a *auditing) exposed() {
 
 // singletons finds cells of one contributor who can compute another primary cell out of its own.
 func (a *auditing) singletons(open, ties []int) {
-	alone := map[int]int{} // of a tie: a cell with one contributor
+	// Of a tie: two cells with one contributor, of two classes, one of which is another class than that of any cell.
+	alone := map[int][]int{}
 	for i, c := range open {
-		if cell, ok := a.contributor(c); ok && ties[i] != 0 {
-			if _, another := alone[ties[i]]; !another {
-				alone[ties[i]] = cell
-			}
+		if cell, ok := a.contributor(c); ok && ties[i] != 0 && len(alone[ties[i]]) < 2 {
+			alone[ties[i]] = append(alone[ties[i]], cell)
 		}
 	}
 	for i, c := range open {
-		cell, ok := alone[ties[i]]
-		if !ok || a.classes.Of[cell] == c {
+		known := slices.IndexFunc(alone[ties[i]], func(cell int) bool { return a.classes.Of[cell] != c })
+		if known < 0 {
 			continue
 		}
+		cell := alone[ties[i]][known]
 		for _, other := range a.classes.Members[c] {
 			if a.t.Cells[other].Status == Primary {
 				a.report.Singletons = append(a.report.Singletons, Finding{

@@ -151,6 +151,12 @@ func TestAudit(t *testing.T) {
 			t.Error(diff, report.Clean)
 		}
 	})
+	t.Run("tells who else is alone where the cell has one contributor itself", func(t *testing.T) {
+		table := withStatuses(line, "T 9", "A 1 P", "B 1 S", "C 7")
+		if report := audit(t, table, disclosure.Rules{}); len(report.Singletons) != 1 || report.Singletons[0].Cell != 1 {
+			t.Errorf("%+v", report.Singletons)
+		}
+	})
 	t.Run("finds nothing where a third is withheld", func(t *testing.T) {
 		table := withStatuses(line, "T 10", "A 1 P", "B 2 P", "C 7 S")
 		if report := audit(t, table, disclosure.Rules{MinimumFrequency: 3}); !report.Clean {

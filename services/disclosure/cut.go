@@ -1,6 +1,7 @@
 package disclosure
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"math/bits"
@@ -34,32 +35,33 @@ type cutting struct {
 	*solver
 	free []int32 // the class of each member of a choice, the cheapest first
 	cuts []choice
-	most int // the work that is allowed
 }
 
-var (
-	wholeTable = []reach{{0, false, math.MaxInt32}}
-	allFree    = len(choice{}) * 64
-)
+var wholeTable = []reach{{0, false, math.MaxInt32}}
 
-// cut replaces the pattern by the cheapest one, if it is cheaper and found with so much work.
+// cut replaces the pattern by the cheapest one, if that is cheaper or protects what the pattern does not, and is found
+// with so much work.
 func (s *solver) cut(ctx context.Context, order []int32, work int) error {
-	trial := &solver{pattern: newPattern(s.problem, s.guard), random: s.random}
-	c := cutting{solver: trial, most: work}
+	trial := &solver{pattern: newPattern(s.problem, s.guard), random: s.random, most: work}
+	c := cutting{solver: trial}
 	for v := range s.members {
 		if class := int32(v); !s.hidden[v] && !s.shown[v] {
 			c.free = append(c.free, class)
 		}
 	}
-	if len(c.free) > allFree {
+	if len(c.free) > 64*len(choice{}) {
 		return nil
 	}
-	slices.SortStableFunc(c.free, func(a, b int32) int { return int(min(1, max(-1, s.cost[a]-s.cost[b]))) })
+	known := s.spent
+	if slices.ContainsFunc(order, func(v int32) bool { return !s.protected(v) }) {
+		known = math.MaxInt64
+	}
+	slices.SortStableFunc(c.free, func(a, b int32) int { return cmp.Compare(s.cost[a], s.cost[b]) })
 	for c.work < c.most {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		best, ok := c.cheapest(s.spent)
+		best, ok := c.cheapest(known)
 		if !ok {
 			break
 		}

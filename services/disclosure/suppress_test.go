@@ -131,6 +131,21 @@ func TestCheckRejectsWhatIsNotProtected(t *testing.T) {
 			t.Error("it passes without certificates")
 		}
 	})
+	t.Run("one contributor who knows another cell than the one that is alone in itself", func(t *testing.T) {
+		table := verify.Table{
+			Dimensions: [][]verify.Code{{{Code: "T"}, {Code: "A", Parent: "T"}, {Code: "B", Parent: "T"}}},
+			Cells: []verify.Cell{
+				{Key: []string{"T"}, Value: 2},
+				{Key: []string{"A"}, Value: 1, Withheld: true, Need: 1, Single: true},
+				{Key: []string{"B"}, Value: 1, Withheld: true, Single: true},
+			},
+			GrandTotal: 2,
+		}
+		points := []verify.Point{{Cells: []int{1, 2}, Moves: []int64{1, -1}, Denominator: 1}}
+		if err := verify.Check(table, points, []verify.Certificate{{Cell: 1, Low: -1, High: 0}}); !errors.Is(err, verify.ErrComputed) {
+			t.Errorf("got %v", err)
+		}
+	})
 	t.Run("one move altered", func(t *testing.T) {
 		points := append([]disclosure.Point(nil), r.Points...)
 		points[0].Moves = append([]int64(nil), points[0].Moves...)
