@@ -325,16 +325,11 @@ func admit(ctx context.Context, stacks []ledger.Stack, month string, table *disc
 		return nil, 0, err
 	}
 	protected := time.Since(begin)
-	release, err := ledger.FromTable(result.Table, rules, 1, func(c disclosure.Cell) string { return month + "." + c.Name() })
+	release, err := ledger.FromTable(result.Table, result.Points, rules, 1, func(c disclosure.Cell) string { return month + "." + c.Name() })
 	if err != nil {
 		return nil, 0, err
 	}
 	release.ID = month
-	for _, p := range result.Points {
-		if p.Denominator == ledger.Scale {
-			release.Proofs = append(release.Proofs, ledger.Proof{Cells: p.Cells, Moves: p.Moves})
-		}
-	}
 	verdict, err := ledger.Admit(ctx, stacks, release, ledger.Options{Random: rand.Reader})
 	if err != nil {
 		return nil, 0, err

@@ -9,6 +9,7 @@ import (
 	"github.com/comity-federation/comity/proto/block"
 	"github.com/comity-federation/comity/proto/filter"
 	"github.com/comity-federation/comity/services/disclosure"
+	"github.com/comity-federation/comity/services/disclosure/ledger"
 	"github.com/comity-federation/comity/services/fault"
 )
 
@@ -79,7 +80,7 @@ func (s *Service) Explain(ctx context.Context, request ExplainRequest) (Explanat
 	if err := request.check(); err != nil {
 		return Explanation{}, err
 	}
-	dataflow, minimum, err := s.dataflowFor(ctx, request)
+	dataflow, tier, minimum, err := s.dataflowFor(ctx, request)
 	if err != nil {
 		return Explanation{}, err
 	}
@@ -112,7 +113,7 @@ func (s *Service) Explain(ctx context.Context, request ExplainRequest) (Explanat
 	decided.Ruling.Obligations.MinimumFrequency = max(decided.Ruling.Obligations.MinimumFrequency, minimum)
 	explanation.Obligations, explanation.Detail = decided.Ruling.Obligations, decided.Ruling.Detail
 	own, _ := s.Trust.State(s.State)
-	made, err := s.tables(ctx, structures, decided, own.RefAreas, 0)
+	made, err := s.tables(ctx, structures, decided, own.RefAreas, []ledger.Reader{s.Store.Seen(string(tier))}, 0)
 	if err != nil {
 		return Explanation{}, err
 	}
@@ -199,18 +200,18 @@ func (r *reasons) of(i int) WithheldCell {
 }
 
 // dataflowFor returns the dataflow that an agreement with the partner covers the indicator in, else the usual one, and
-// the threshold that the agreement sets.
-func (s *Service) dataflowFor(ctx context.Context, request ExplainRequest) (dataflow string, minimum int, err error) {
+// the tier and the threshold that the agreement sets.
+func (s *Service) dataflowFor(ctx context.Context, request ExplainRequest) (dataflow string, tier Tier, minimum int, err error) {
 	active, err := s.refreshPolicy(ctx)
 	if err != nil {
-		return "", 0, err
+		return "", "", 0, err
 	}
 	for _, a := range active {
 		if a.Terms.Receiver == request.Partner && slices.Contains(a.Terms.Indicators, request.Indicator) {
-			return a.Terms.Dataflow, a.Terms.MinimumFrequency, nil
+			return a.Terms.Dataflow, a.Terms.tier(), a.Terms.MinimumFrequency, nil
 		}
 	}
-	return s.Dataflow, 0, nil
+	return s.Dataflow, Partners, 0, nil
 }
 
 // requested returns the codes that a filter speaks of, by dimension, with their levels. A comparison other than with

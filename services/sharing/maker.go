@@ -10,6 +10,7 @@ import (
 	"github.com/comity-federation/comity/proto/block"
 	"github.com/comity-federation/comity/proto/filter"
 	"github.com/comity-federation/comity/services/disclosure"
+	"github.com/comity-federation/comity/services/disclosure/ledger"
 	"github.com/comity-federation/comity/services/fault"
 )
 
@@ -29,6 +30,7 @@ type maker struct {
 	revision   int64  // 0 until the first answer says which it is
 	told       []axis // the dimensions that are told apart, in key order
 	patterns   *patterns
+	audiences  []ledger.Reader // what those have seen whom the tables are for
 
 	contributed map[string]contributions // to the cells of the area, by the dimension that tells contributors
 }
@@ -92,11 +94,12 @@ type sheet struct {
 }
 
 // tables makes the tables of an indicator for each of the areas that has any, and protects them. The revision is that of
-// the first answer where it is 0.
-func (s *Service) tables(ctx context.Context, structures *Structures, decided DecidedRequest, areas []string, revision int64) (table, error) {
+// the first answer where it is 0. Audiences are those whom the tables are for.
+func (s *Service) tables(ctx context.Context, structures *Structures, decided DecidedRequest, areas []string, audiences []ledger.Reader, revision int64) (table, error) {
 	m := maker{
 		statistics: s.Statistics, state: s.State, structures: structures,
 		ruling: decided.Ruling, include: decided.Include.Filter, revision: revision, patterns: &s.patterns,
+		audiences: audiences,
 	}
 	if err := m.tell(); err != nil {
 		return table{}, err

@@ -112,14 +112,30 @@ func (m *maker) protectAt(ctx context.Context, to *made, restricted map[string]b
 		return err
 	}
 	m.dominate(g, s)
-	result, err := m.patterns.protect(ctx, g.table, rules, m.ruling.Obligations.MinimumKept)
+	to.table, to.rules, to.scale, to.points, to.cells = g.table, rules, g.scale, nil, g.cells
+	to.names = make([]string, len(g.table.Cells))
+	for i := range to.names {
+		to.names[i] = m.structures.ledgerKey(m.codes(s, to.key(i)), s.period, g.scale)
+	}
+	pinned, known, err := m.recall(ctx, to)
+	if err != nil {
+		return err
+	}
+	if to.known = known; known {
+		return nil
+	}
+	result, err := m.patterns.protect(ctx, g.table, rules, pinned, m.ruling.Obligations.MinimumKept)
+	if fault.Is(err, fault.Precondition) && slices.Contains(pinned, true) {
+		// What the audience has cannot protect anything; whether it has to, the ledger tells.
+		result, err = m.patterns.protect(ctx, g.table, rules, nil, m.ruling.Obligations.MinimumKept)
+	}
 	if err != nil {
 		return err
 	}
 	for i := range g.table.Cells {
 		g.table.Cells[i].Status, g.table.Cells[i].Rule = result.Table.Cells[i].Status, result.Table.Cells[i].Rule
 	}
-	to.table, to.rules, to.scale, to.points, to.cells = g.table, rules, g.scale, result.Points, g.cells
+	to.points = result.Points
 	return nil
 }
 
@@ -284,8 +300,8 @@ type pattern struct {
 const maxPatternCells = 500_000
 
 // protect is [disclosure.Protect] for a table that it may have seen before.
-func (p *patterns) protect(ctx context.Context, t *disclosure.Table, rules disclosure.Rules, kept float64) (*disclosure.Result, error) {
-	text, err := json.Marshal([]any{t, rules, kept})
+func (p *patterns) protect(ctx context.Context, t *disclosure.Table, rules disclosure.Rules, pinned []bool, kept float64) (*disclosure.Result, error) {
+	text, err := json.Marshal([]any{t, rules, pinned, kept})
 	if err != nil {
 		return nil, err
 	}
@@ -293,7 +309,7 @@ func (p *patterns) protect(ctx context.Context, t *disclosure.Table, rules discl
 	for {
 		one, mine := p.take(key, len(t.Cells))
 		if mine {
-			one.result, one.err = disclosure.Protect(ctx, t, rules, disclosure.Options{MinimumKept: kept, Quick: len(t.Cells) > thoroughCells})
+			one.result, one.err = disclosure.Protect(ctx, t, rules, disclosure.Options{MinimumKept: kept, Pinned: pinned, Quick: len(t.Cells) > thoroughCells})
 			if one.err != nil && !fault.Is(one.err, fault.Precondition) {
 				p.forget(key)
 			}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/comity-federation/comity/proto/block"
+	"github.com/comity-federation/comity/services/disclosure/ledger"
 	"github.com/comity-federation/comity/services/fault"
 )
 
@@ -129,6 +130,13 @@ func (s *Service) publish(ctx context.Context, request PublicationRequest) (Publ
 		if err := s.keepDecision(ctx, tx, decision); err != nil || len(p.Indicators) == 0 {
 			return err
 		}
+		audiences, err := tx.Ledgers(ctx)
+		if err != nil {
+			return err
+		}
+		if err := made.admit(ctx, audiences, string(p.ID)); err != nil {
+			return err
+		}
 		payloads, err := s.fill(&p, structures, made)
 		if err != nil {
 			return err
@@ -139,7 +147,7 @@ func (s *Service) publish(ctx context.Context, request PublicationRequest) (Publ
 		}
 		if known {
 			id = last
-			return nil
+			return errSaidAlready
 		}
 		document, err := json.Marshal(p)
 		if err != nil {
@@ -147,6 +155,9 @@ func (s *Service) publish(ctx context.Context, request PublicationRequest) (Publ
 		}
 		return tx.AddPublication(ctx, p, document, payloads, newLeaf(EntryPublication, string(p.ID), p.Created, document))
 	})
+	if errors.Is(err, errSaidAlready) {
+		err = s.Store.Write(ctx, func(tx Tx) error { return s.keepDecision(ctx, tx, decision) })
+	}
 	if err != nil {
 		return "", err
 	}
@@ -170,13 +181,21 @@ func (s *Service) draftPublication(ctx context.Context, structures *Structures, 
 		Reasons: []Reason{}, Created: s.now(),
 	}
 	own, _ := s.Trust.State(s.State)
+	everybody, err := s.Store.Audiences(ctx)
+	if err != nil {
+		return Publication{}, table{}, err
+	}
+	var audiences []ledger.Reader
+	for _, audience := range everybody {
+		audiences = append(audiences, s.Store.Seen(audience))
+	}
 	all := newTable()
 	for _, decided := range decision.Indicators {
 		if !decided.Ruling.Allow {
 			p.Reasons = append(p.Reasons, decided.Ruling.Reasons...)
 			continue
 		}
-		one, err := s.tables(ctx, structures, decided, own.RefAreas, all.revision)
+		one, err := s.tables(ctx, structures, decided, own.RefAreas, audiences, all.revision)
 		if err != nil {
 			return Publication{}, table{}, err
 		}
@@ -191,15 +210,9 @@ func (s *Service) draftPublication(ctx context.Context, structures *Structures, 
 // fill says in the publication what is in the tables, and returns that as its content.
 func (s *Service) fill(p *Publication, structures *Structures, t table) (payloads [][]byte, err error) {
 	p.Revision, p.Rules, p.Notes, p.Coarsened = t.revision, t.rules, t.notes, t.coarsened
-	p.Candidates, p.Released, p.Withheld, p.Suppressed, p.ValueKept = t.candidates, t.released, t.withheld, t.suppressed, 1
-	if t.sum > 0 {
-		p.ValueKept = t.kept / t.sum
-	}
-	slices.SortFunc(t.rows, func(a, b row) int {
-		return cmp.Or(slices.Compare(a.codes, b.codes), cmp.Compare(a.period, b.period))
-	})
+	p.Candidates, p.Released, p.Withheld, p.Suppressed, p.ValueKept = t.candidates, t.released, t.withheld, t.suppressed, t.valueKept()
 	var d draft
-	if err := s.encodeBatches(&d, structures, t.rows); err != nil {
+	if err := s.encodeBatches(&d, structures, t.sorted()); err != nil {
 		return nil, err
 	}
 	p.Batches, p.SHA256 = d.release.Batches, d.release.SHA256

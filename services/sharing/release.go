@@ -2,7 +2,6 @@ package sharing
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/comity-federation/comity/proto/block"
 	"github.com/comity-federation/comity/proto/filter"
+	"github.com/comity-federation/comity/services/disclosure/ledger"
 )
 
 // Release is a table that passed policy and disclosure control. Its JSON is kept, and has a leaf in the log.
@@ -46,9 +46,9 @@ type Release struct {
 type draft struct {
 	release  Release
 	decision Decision
+	content  table
 	payloads [][]byte
 	cells    []int // of each payload
-	rows     int   // of all
 }
 
 // Releases returns a page of releases, the newest first, and the token of the next page; "" on the last.
@@ -93,10 +93,13 @@ func (s *Service) releaseUnder(ctx context.Context, a Agreement) error {
 	if err != nil {
 		return err
 	}
-	if d.payloads == nil { // nothing is allowed
+	if d.release.ID == "" { // nothing is allowed
 		return s.Store.Write(ctx, func(tx Tx) error { return s.keepDecision(ctx, tx, d.decision) })
 	}
-	released := false
+	structures, err := s.structuresOf(ctx, a.Terms.Dataflow)
+	if err != nil {
+		return err
+	}
 	err = s.Store.Write(ctx, func(tx Tx) error {
 		epoch := newID(s.now())
 		stream := StreamName(s.State, a.Terms.Receiver)
@@ -107,15 +110,31 @@ func (s *Service) releaseUnder(ctx context.Context, a Agreement) error {
 		if err := s.keepDecision(ctx, tx, d.decision); err != nil {
 			return err
 		}
-		d.release.Stream, d.release.Epoch = stream, place.Epoch
-		known, err := s.sentAlready(ctx, tx, d)
-		if err != nil || known {
+		seen, err := tx.Ledger(ctx, string(a.Terms.tier()))
+		if err != nil {
 			return err
 		}
-		released = true
-		return s.put(ctx, tx, d, place)
+		if err := d.content.admit(ctx, []ledger.Stack{seen}, string(d.release.ID)); err != nil {
+			return err
+		}
+		if err := s.finish(&d, structures); err != nil {
+			return err
+		}
+		d.release.Stream, d.release.Epoch = stream, place.Epoch
+		known, err := s.sentAlready(ctx, tx, d)
+		switch {
+		case err != nil:
+			return err
+		case known:
+			return errSaidAlready
+		default:
+			return s.put(ctx, tx, d, place)
+		}
 	})
-	if err != nil || !released {
+	if errors.Is(err, errSaidAlready) {
+		return s.Store.Write(ctx, func(tx Tx) error { return s.keepDecision(ctx, tx, d.decision) })
+	}
+	if err != nil {
 		return err
 	}
 	s.Log.InfoContext(ctx, "released", "partner", d.release.Partner, "agreement", d.release.Agreement, "release", d.release.ID,
@@ -131,7 +150,7 @@ func (s *Service) sentAlready(ctx context.Context, tx Tx, d draft) (bool, error)
 		return false, err
 	}
 	if document == nil {
-		return d.rows == 0, nil
+		return len(d.content.rows) == 0, nil
 	}
 	var last Release
 	if err := json.Unmarshal(document, &last); err != nil {
@@ -149,7 +168,7 @@ func (s *Service) sentAlready(ctx context.Context, tx Tx, d draft) (bool, error)
 		bytes.Equal(last.SHA256, d.release.SHA256) && bytes.Equal(before, scope), nil
 }
 
-// draftRelease decides and makes the table of an agreement. Without payloads, policy allows nothing.
+// draftRelease decides and makes the tables of an agreement. Without an id, policy allows nothing.
 func (s *Service) draftRelease(ctx context.Context, a Agreement) (draft, error) {
 	questions := make([]Question, len(a.Terms.Indicators))
 	for i, code := range a.Terms.Indicators {
@@ -164,6 +183,7 @@ func (s *Service) draftRelease(ctx context.Context, a Agreement) (draft, error) 
 		return draft{}, err
 	}
 	own, _ := s.Trust.State(s.State)
+	audiences := []ledger.Reader{s.Store.Seen(string(a.Terms.tier()))}
 	all := newTable()
 	var indicators []string
 	for _, decided := range decision.Indicators {
@@ -173,7 +193,7 @@ func (s *Service) draftRelease(ctx context.Context, a Agreement) (draft, error) 
 		}
 		// The agreement bounds what policy says.
 		decided.Ruling.Obligations.MinimumFrequency = max(decided.Ruling.Obligations.MinimumFrequency, a.Terms.MinimumFrequency)
-		one, err := s.tables(ctx, structures, decided, own.RefAreas, all.revision)
+		one, err := s.tables(ctx, structures, decided, own.RefAreas, audiences, all.revision)
 		if err != nil {
 			return draft{}, err
 		}
@@ -184,22 +204,20 @@ func (s *Service) draftRelease(ctx context.Context, a Agreement) (draft, error) 
 	if len(indicators) == 0 {
 		return draft{decision: decision}, nil
 	}
-	d := draft{decision: decision, release: Release{
+	return draft{decision: decision, content: all, release: Release{
 		ID: ReleaseID(newID(s.now())), Partner: a.Terms.Receiver, Agreement: a.Terms.ID, AgreementVersion: a.Terms.Version,
 		Dataflow: structures.Dataflow, Indicators: indicators, Decision: decision.ID, PolicyRevision: decision.PolicyRevision,
 		Revision: all.revision, Scope: Condition{scopeOf(structures, own.RefAreas, indicators)},
-		Candidates: all.candidates, Released: all.released, Withheld: all.withheld, Suppressed: all.suppressed,
-		Rules: all.rules, ValueKept: 1, Coarsened: all.coarsened, Notes: all.notes, Created: s.now(),
-	}}
-	if all.sum > 0 {
-		d.release.ValueKept = all.kept / all.sum
-	}
-	slices.SortFunc(all.rows, func(a, b row) int {
-		return cmp.Or(slices.Compare(a.codes, b.codes), cmp.Compare(a.period, b.period))
-	})
-	d.rows = len(all.rows)
-	err = s.encodeBatches(&d, structures, all.rows)
-	return d, err
+		Created: s.now(),
+	}}, nil
+}
+
+// finish counts what goes, and encodes it.
+func (s *Service) finish(d *draft, structures *Structures) error {
+	r, all := &d.release, &d.content
+	r.Candidates, r.Released, r.Withheld, r.Suppressed = all.candidates, all.released, all.withheld, all.suppressed
+	r.Rules, r.Coarsened, r.Notes, r.ValueKept = all.rules, all.coarsened, all.notes, all.valueKept()
+	return s.encodeBatches(d, structures, all.sorted())
 }
 
 // scopeOf returns the filter for what a release replaces: its areas and indicators, at every frequency. Months left from

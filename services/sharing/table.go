@@ -1,6 +1,7 @@
 package sharing
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"strconv"
@@ -9,6 +10,7 @@ import (
 	"github.com/comity-federation/comity/proto/block"
 	"github.com/comity-federation/comity/proto/period"
 	"github.com/comity-federation/comity/services/disclosure"
+	"github.com/comity-federation/comity/services/disclosure/ledger"
 )
 
 // The dimensions that say when, whose and what a figure is. Agreements name the last two in other ways than by detail.
@@ -43,6 +45,22 @@ type table struct {
 	sum        float64 // of the finest cells
 	kept       float64 // of it, what goes
 	coarsened  map[string]string
+}
+
+// sorted returns the rows in order.
+func (t *table) sorted() []row {
+	slices.SortFunc(t.rows, func(a, b row) int {
+		return cmp.Or(slices.Compare(a.codes, b.codes), cmp.Compare(a.period, b.period))
+	})
+	return t.rows
+}
+
+// valueKept returns the share of the sum of the finest cells that goes; 1 where there are none.
+func (t *table) valueKept() float64 {
+	if t.sum <= 0 {
+		return 1
+	}
+	return t.kept / t.sum
 }
 
 func newTable() table { return table{rules: map[string]int{}, coarsened: map[string]string{}} }
@@ -140,6 +158,10 @@ type made struct {
 	scale  int64
 	points []disclosure.Point // that prove its intervals
 	cells  []cell             // what each cell of the table is
+	names  []string           // of each cell, in ledgers
+	known  bool               // the audiences know all of it already
+	// refusal says why it does not go, with what the audiences have seen; nil: it may, as far as it was asked.
+	refusal *ledger.Refusal
 }
 
 // cell says where a cell of a table comes from.

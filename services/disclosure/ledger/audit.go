@@ -70,7 +70,10 @@ func (a *audit) suspects(ctx context.Context) ([]ID, error) {
 	if err := a.loadPoints(ctx, slices.Sorted(maps.Keys(touched))); err != nil {
 		return nil, err
 	}
-	set := maps.Clone(a.needier)
+	set := map[ID]bool{}
+	for u := range a.needier {
+		set[u] = true
+	}
 	for k, p := range a.points {
 		if !a.alive[k] || slices.ContainsFunc(p.Unknowns, func(u ID) bool { return a.lonelier[u] }) {
 			for _, u := range p.Unknowns {
@@ -159,9 +162,11 @@ func (a *audit) prove(ctx context.Context, suspects []ID) error {
 		}
 		a.verdict.Sought++
 		tie, read := ties[u]
-		ok, err = a.widen(ctx, u, read && tie == 0)
-		if err == nil && ok {
-			ok, err = a.conceal(ctx, u, inside, beyond, afar)
+		ok, err = a.hide(ctx, u, read && tie == 0)
+		if former, needier := a.needier[u]; err == nil && !ok && needier {
+			// No more than before can be asked for a figure of which more is known already.
+			a.unknowns[u].Width = former
+			ok, err = a.hide(ctx, u, read && tie == 0)
 		}
 		switch {
 		case err != nil:
@@ -178,6 +183,14 @@ func (a *audit) prove(ctx context.Context, suspects []ID) error {
 		}
 	}
 	return nil
+}
+
+// hide seeks points that protect u.
+func (a *audit) hide(ctx context.Context, u ID, determined bool) (bool, error) {
+	if ok, err := a.widen(ctx, u, determined); err != nil || !ok {
+		return false, err
+	}
+	return a.conceal(ctx, u, inside, beyond, afar)
 }
 
 // widen seeks points that make the interval of u as wide as it has to be: among what is withheld, unless u follows from

@@ -258,11 +258,15 @@ func TestRecall_tells_shown_figures_from_refused_ones(t *testing.T) {
 		{3, []ledger.Seen{ledger.Shown, ledger.Refused, ledger.Refused, ledger.New, ledger.Shown}},
 		{9, []ledger.Seen{ledger.Shown, ledger.Refused, ledger.Refused, ledger.New, ledger.Shown}},
 	} {
-		seen, err := ledger.Recall(t.Context(), []ledger.Reader{one, two}, c.revision, []ledger.Cell{
+		past, err := ledger.Recall(t.Context(), []ledger.Reader{one, two}, c.revision, []ledger.Cell{
 			{Key: "T", Value: 100}, {Key: "a", Value: 2}, {Key: "b", Value: 18}, {Key: "c", Value: 21}, {Key: "x", Value: 5},
 		})
-		if err != nil || !slices.Equal(seen, c.want) {
-			t.Errorf("in revision %d: got %v, %v", c.revision, seen, err)
+		var seen []ledger.Seen
+		for _, p := range past {
+			seen = append(seen, p.Seen)
+		}
+		if err != nil || !slices.Equal(seen, c.want) || c.revision > 2 && (past[1].Width != 3 || past[2].Width != 0) {
+			t.Errorf("in revision %d: got %v, %v", c.revision, past, err)
 		}
 	}
 }

@@ -15,18 +15,25 @@ const (
 	Refused             // one was refused it: it stays withheld
 )
 
+// Past is what audiences know of a figure.
+type Past struct {
+	Seen  Seen
+	Told  int   // how many were told of it, by its value or without
+	Width int64 // of one that was refused: how wide its interval was promised to stay, by the audience with the least
+}
+
 // Recall returns for each cell of a table that is about to be protected what the audiences know of this very figure. One
 // that was shown protects nothing any more if it is withheld now; one that was refused is withheld again by [Admit],
 // whatever the table says. Only Key and Value of the cells are used; values are those of the revision.
 //
 // It can be asked outside of the transaction that decides: what is recorded in between makes the table worse, not the
 // verdict. Errors are those of the readers.
-func Recall(ctx context.Context, audiences []Reader, revision int64, cells []Cell) ([]Seen, error) {
+func Recall(ctx context.Context, audiences []Reader, revision int64, cells []Cell) ([]Past, error) {
 	keys := make([]string, len(cells))
 	for i, c := range cells {
 		keys[i] = c.Key
 	}
-	seen := make([]Seen, len(cells))
+	past := make([]Past, len(cells))
 	for _, audience := range audiences {
 		found, err := audience.Cells(ctx, keys)
 		if err != nil {
@@ -34,16 +41,23 @@ func Recall(ctx context.Context, audiences []Reader, revision int64, cells []Cel
 		}
 		now := present(found, revision)
 		for i, c := range cells {
-			switch u, ok := now[c.Key]; {
-			case !ok || u.Value != c.Value:
-			case u.Open:
-				seen[i] = Refused
+			u, ok := now[c.Key]
+			if !ok || u.Value != c.Value {
+				continue
+			}
+			p := &past[i]
+			p.Told++
+			switch {
+			case !u.Open:
+				p.Seen = max(p.Seen, Shown)
+			case p.Seen == Refused:
+				p.Width = min(p.Width, u.Width)
 			default:
-				seen[i] = max(seen[i], Shown)
+				p.Seen, p.Width = Refused, u.Width
 			}
 		}
 	}
-	return seen, nil
+	return past, nil
 }
 
 // present returns of each key the unknown that stands for it in a revision.

@@ -20,10 +20,10 @@ type view struct {
 	cells    []ID               // the unknown of each cell of the release
 	cellOf   map[ID]int
 	unknowns map[ID]*Unknown
-	changed  map[ID]bool // unknowns of before that the release says more about
-	weaker   map[ID]bool // of them, those that can move less
-	needier  map[ID]bool // of them, those that need more width
-	lonelier map[ID]bool // of them, those of which the stack did not know that they have one contributor
+	changed  map[ID]bool  // unknowns of before that the release says more about
+	weaker   map[ID]bool  // of them, those that can move less
+	needier  map[ID]int64 // of them, those that need more width, with what they needed
+	lonelier map[ID]bool  // of them, those of which the stack did not know that they have one contributor
 
 	lines    []Line
 	through  map[ID][]int // the lines that were read of each unknown
@@ -45,7 +45,7 @@ func newView(ctx context.Context, stack Stack, r *draft) (*view, error) {
 	v := &view{
 		stack: stack, revision: r.Revision, first: first, next: first, history: map[string]Unknown{},
 		cells: make([]ID, len(r.Cells)), cellOf: map[ID]int{}, unknowns: map[ID]*Unknown{},
-		changed: map[ID]bool{}, weaker: map[ID]bool{}, needier: map[ID]bool{}, lonelier: map[ID]bool{},
+		changed: map[ID]bool{}, weaker: map[ID]bool{}, needier: map[ID]int64{}, lonelier: map[ID]bool{},
 		through: map[ID][]int{}, known: map[string]bool{}, lined: map[ID]bool{},
 		of: map[ID][]int{}, pointed: map[ID]bool{}, haspoint: map[ID]bool{},
 	}
@@ -153,8 +153,8 @@ func (v *view) change(u *Unknown, c Cell, ceiling int64) {
 		v.changed[u.ID], v.weaker[u.ID] = true, true
 		return
 	case c.Width > u.Width:
+		v.changed[u.ID], v.needier[u.ID] = true, u.Width
 		u.Width = c.Width
-		v.changed[u.ID], v.needier[u.ID] = true, true
 	}
 	if c.Single && !u.Single {
 		u.Single = true

@@ -61,15 +61,15 @@ func (zeros) Read(p []byte) (int, error) {
 
 func TestLedger_begins_with_what_is_published(t *testing.T) {
 	store := newStore(t)
-	recall := func(audience string) []ledger.Seen {
+	recall := func(audience string) []ledger.Past {
 		t.Helper()
-		seen, err := ledger.Recall(t.Context(), []ledger.Reader{store.Seen(audience)}, 1, append(simple(1).Cells, ledger.Cell{Key: "x"}))
+		past, err := ledger.Recall(t.Context(), []ledger.Reader{store.Seen(audience)}, 1, append(simple(1).Cells, ledger.Cell{Key: "x"}))
 		if err != nil {
 			t.Fatal(err)
 		}
-		return seen
+		return past
 	}
-	if diff := cmp.Diff(make([]ledger.Seen, 5), recall("PARTNERS")); diff != "" {
+	if diff := cmp.Diff(make([]ledger.Past, 5), recall("PARTNERS")); diff != "" {
 		t.Error(diff)
 	}
 	write(t, store, func(ctx context.Context, tx sharing.Tx) error {
@@ -79,7 +79,9 @@ func TestLedger_begins_with_what_is_published(t *testing.T) {
 		}
 		return admit(ctx, stacks, simple(1))
 	})
-	want := []ledger.Seen{ledger.Shown, ledger.Refused, ledger.Refused, ledger.Shown, ledger.New}
+	want := []ledger.Past{
+		{Seen: ledger.Shown, Told: 1}, {Seen: ledger.Refused, Told: 1, Width: 3}, {Seen: ledger.Refused, Told: 1}, {Seen: ledger.Shown, Told: 1}, {},
+	}
 	for range 2 { // before it has a ledger of its own, and when it has
 		if diff := cmp.Diff(want, recall("PARTNERS")); diff != "" {
 			t.Error(diff)

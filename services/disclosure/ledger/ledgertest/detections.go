@@ -70,7 +70,7 @@ func (d Detections) Release(period string, revision int64, rules disclosure.Rule
 	}
 	slices.SortFunc(table.Cells, func(a, b disclosure.Cell) int { return slices.Compare(a.Key, b.Key) })
 	rules.Apply(table)
-	release, err := ledger.FromTable(table, rules, revision, func(c disclosure.Cell) string { return period + "." + c.Name() })
+	release, err := ledger.FromTable(table, nil, rules, revision, func(c disclosure.Cell) string { return period + "." + c.Name() })
 	release.ID = fmt.Sprintf("%s@%d", period, revision)
 	return release, err
 }

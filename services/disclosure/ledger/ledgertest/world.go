@@ -124,7 +124,7 @@ func (w *World) Table(t testing.TB, period string, byPeople bool) ledger.Release
 		}
 	}
 	w.Rules.Apply(table)
-	release, err := ledger.FromTable(table, w.Rules, w.Revision, func(c disclosure.Cell) string { return key(period, c.Name()) })
+	release, err := ledger.FromTable(table, nil, w.Rules, w.Revision, func(c disclosure.Cell) string { return key(period, c.Name()) })
 	if err != nil {
 		t.Fatal(err)
 	}

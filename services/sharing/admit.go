@@ -1,0 +1,224 @@
+package sharing
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/comity-federation/comity/services/disclosure"
+	"github.com/comity-federation/comity/services/disclosure/ledger"
+)
+
+// errSaidAlready ends a transaction that would keep what is there already.
+var errSaidAlready = errors.New("it says what was said last")
+
+// maxAdmitted is about how many cells are decided at once on what audiences have seen.
+const maxAdmitted = 20_000
+
+// ledgerKey names a cell of this state in all releases, whatever they tell apart and whoever gets them: a dimension that
+// is taken in total is not named, nor is the version of the dataflow. Figures that count in parts of one are others.
+func (s *Structures) ledgerKey(codes []string, period string, scale int64) string {
+	var key strings.Builder
+	flow, _, _ := strings.Cut(s.Dataflow, "(")
+	key.WriteString(flow + " " + period)
+	for i, dimension := range s.Dimensions {
+		if codes[i] != Total {
+			key.WriteString(" " + dimension.ID + "=" + codes[i])
+		}
+	}
+	if scale != 1 {
+		fmt.Fprintf(&key, " /%d", scale)
+	}
+	return key.String()
+}
+
+// recall tells what the audiences know of the cells of a table. Those that they have are pinned, and what they were
+// refused is withheld again. It reports whether they know the whole table: then it goes as they know it.
+func (m *maker) recall(ctx context.Context, to *made) (pinned []bool, known bool, err error) {
+	cells := make([]ledger.Cell, len(to.table.Cells))
+	for i, c := range to.table.Cells {
+		cells[i] = ledger.Cell{Key: to.names[i], Value: c.Value}
+	}
+	past, err := ledger.Recall(ctx, m.audiences, m.revision, cells)
+	if err != nil {
+		return nil, false, err
+	}
+	ruled := to.table.Clone()
+	to.rules.Apply(ruled)
+	known = len(m.audiences) > 0
+	for i := range to.table.Cells {
+		c, p, primary := &to.table.Cells[i], past[i], ruled.Cells[i].Status == disclosure.Primary
+		if c.Absent {
+			continue
+		}
+		switch {
+		case p.Told < len(m.audiences):
+			known = false
+		case primary:
+			known = known && p.Seen == ledger.Refused && p.Width >= to.rules.Width(c.Value)
+		}
+		switch {
+		case primary:
+		case p.Seen == ledger.Shown:
+			if pinned == nil {
+				pinned = make([]bool, len(cells))
+			}
+			pinned[i] = true
+		case p.Seen == ledger.Refused:
+			c.Status = disclosure.Secondary
+		}
+	}
+	if known {
+		to.rules.Apply(to.table)
+	}
+	return pinned, known, nil
+}
+
+// admit decides about the tables of t on what the audiences have seen, and notes in their ledgers what they see now. It
+// withholds more cells where what goes would give others away together with what went before; a table that cannot be
+// helped so is left out.
+func (t *table) admit(ctx context.Context, stacks []ledger.Stack, id string) error {
+	var batch []*made
+	size := 0
+	for _, m := range t.made {
+		if m.known {
+			continue
+		}
+		if size+len(m.table.Cells) > maxAdmitted && size > 0 {
+			if err := t.admitSome(ctx, stacks, id, batch); err != nil {
+				return err
+			}
+			batch, size = nil, 0
+		}
+		batch, size = append(batch, m), size+len(m.table.Cells)
+	}
+	if size > 0 {
+		if err := t.admitSome(ctx, stacks, id, batch); err != nil {
+			return err
+		}
+	}
+	t.settle()
+	return nil
+}
+
+// admitSome decides about some tables: all together, and where that is refused, about each half.
+func (t *table) admitSome(ctx context.Context, stacks []ledger.Stack, id string, some []*made) error {
+	release := ledger.Release{ID: id, Revision: t.revision}
+	at := map[string]*disclosure.Cell{}
+	for _, m := range some {
+		one, err := m.release(t.revision)
+		if err != nil {
+			return err
+		}
+		for i, c := range one.Cells[:len(m.table.Cells)] {
+			at[c.Key] = &m.table.Cells[i]
+		}
+		for _, p := range one.Proofs {
+			p.Cells = slices.Clone(p.Cells)
+			for k := range p.Cells {
+				p.Cells[k] += len(release.Cells)
+			}
+			release.Proofs = append(release.Proofs, p)
+		}
+		release.Cells, release.Equations = append(release.Cells, one.Cells...), append(release.Equations, one.Equations...)
+		release.Ceiling = max(release.Ceiling, one.Ceiling)
+	}
+	verdict, err := ledger.Admit(ctx, stacks, release, ledger.Options{Random: rand.Reader})
+	if refusal, ok := errors.AsType[*ledger.Refusal](err); ok {
+		if half := len(some) / 2; half > 0 {
+			if err := t.admitSome(ctx, stacks, id, some[:half]); err != nil {
+				return err
+			}
+			return t.admitSome(ctx, stacks, id, some[half:])
+		}
+		some[0].refusal = refusal
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("deciding on what was released before: %w", err)
+	}
+	if err := verdict.Record(ctx, stacks); err != nil {
+		return err
+	}
+	for _, cut := range verdict.Cuts {
+		if c := at[cut.Key]; c != nil {
+			c.Status = disclosure.Secondary
+		}
+	}
+	return nil
+}
+
+// release returns the table as its ledgers keep it.
+func (m *made) release(revision int64) (ledger.Release, error) {
+	names := make(map[string]string, len(m.names))
+	for i, c := range m.table.Cells {
+		names[c.Name()] = m.names[i]
+	}
+	release, err := ledger.FromTable(m.table, m.points, m.rules, revision, func(c disclosure.Cell) string {
+		if name, ok := names[c.Name()]; ok {
+			return name
+		}
+		return m.sheet.String() + " " + c.Name()
+	})
+	if err != nil {
+		return ledger.Release{}, fmt.Errorf("reading the equations of %v: %w", m.sheet, err)
+	}
+	return release, nil
+}
+
+// String names the sheet.
+func (s *sheet) String() string {
+	return strings.Join([]string{s.frequency, s.area, s.indicator, s.period}, " ")
+}
+
+// settle takes out of the rows what was withheld since they were made.
+func (t *table) settle() {
+	rows := t.rows[:0]
+	for _, r := range t.rows {
+		switch {
+		case r.from == nil:
+			rows = append(rows, r)
+		case r.from.refusal != nil:
+			if total := t.leave(r); total {
+				rows = append(rows, r.hidden())
+			}
+		case r.from.table.Cells[r.cell].Status.Suppressed() && r.conf == free:
+			t.unkeep(r)
+			t.rules[toProtect]++
+			rows = append(rows, r.hidden())
+		default:
+			rows = append(rows, r)
+		}
+	}
+	t.rows = rows
+	for _, m := range t.made {
+		if m.refusal != nil {
+			t.note(Note{
+				Area: m.sheet.area, Indicator: m.sheet.indicator, Periods: []string{m.sheet.period},
+				Reason: "with what went before: " + m.refusal.Text,
+			})
+		}
+	}
+	t.made = slices.DeleteFunc(t.made, func(m *made) bool { return m.refusal != nil })
+}
+
+// unkeep counts a cell as withheld that was to go.
+func (t *table) unkeep(r row) {
+	t.released--
+	t.suppressed++
+	if r.from.cells[r.cell].finest {
+		t.kept -= r.value
+	}
+}
+
+// leave counts a cell of a table that does not go, and reports whether it is the total.
+func (t *table) leave(r row) (total bool) {
+	if !math.IsNaN(r.value) {
+		t.unkeep(r)
+	}
+	return !slices.ContainsFunc(r.from.key(r.cell), func(code string) bool { return code != Total })
+}
