@@ -293,6 +293,10 @@ func TestSandbox(t *testing.T) {
 			}
 		}
 
+		t.Log("nothing that it ever received tells it a small count")
+		s.onlook("sydkyst", "nordhav", 3)
+		s.onlook("nordhav", "sydkyst", 3)
+
 		t.Log("anybody reads what was published, and nothing else")
 		totals := map[string]string{}
 		for _, o := range s.read("nordhav", "", "*") {
@@ -351,6 +355,32 @@ func TestSandbox(t *testing.T) {
 			if program, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)); err == nil {
 				t.Errorf("process %d runs on: %s", pid, program)
 			}
+		}
+	})
+
+	t.Run("nothing that a state ever received tells it a small count", func(t *testing.T) {
+		t.Parallel()
+		s := newSandbox(t, program)
+		s.region = "../../../deploy/sandbox"
+		s.up()
+		if s.onlook("gb", "eu", 3) == 0 || s.onlook("gb", "us", 3) == 0 {
+			t.Error("nothing was withheld")
+		}
+		t.Log("what it received is what it reads")
+		for key, want := range map[string]string{"A.EU.1A._T._T._T._T._T._T": "381319", "M.US.1A._T._T._T._T._T._T": "2045838"} {
+			sum := 0.0
+			for _, o := range s.observations("gb", key) {
+				n, _ := strconv.ParseFloat(o["OBS_VALUE"], 64)
+				if period := o["TIME_PERIOD"]; period == "2023" || "2022-10" <= period && period <= "2023-09" {
+					sum += n
+				}
+			}
+			if got := strconv.FormatFloat(sum, 'f', -1, 64); got != want {
+				t.Errorf("%s counts %s in 2023, not %s", key, got, want)
+			}
+		}
+		if sections := s.observations("gb", "*.US.*.*.*.*.*.*.*"); slices.ContainsFunc(sections, func(o map[string]string) bool { return o["SECTION"] != "_T" }) {
+			t.Error("us gives figures by section")
 		}
 	})
 
