@@ -15,7 +15,9 @@ import (
 
 	"github.com/comity-federation/comity/proto/block"
 	"github.com/comity-federation/comity/proto/filter"
+	"github.com/comity-federation/comity/services/disclosure"
 	"github.com/comity-federation/comity/services/disclosure/disclosuretest"
+	"github.com/comity-federation/comity/services/fault"
 )
 
 // coast is a structure with hierarchies: sections of which one is on no coast, countries of which one is in no region, and
@@ -374,6 +376,62 @@ func TestMakeNotes(t *testing.T) {
 		made := a.make(t, map[string]string{freq: "D", "SECTION": "coast"})
 		if diff := gocmp.Diff([]string{"Q W = 20", "Q _T = 20"}, made.show(0, inSections)); diff != "" {
 			t.Error(diff)
+		}
+	})
+}
+
+func TestPatterns(t *testing.T) {
+	table := func(value int64) *disclosure.Table {
+		return &disclosure.Table{
+			Dimensions: []disclosure.Dimension{{ID: "D", Codes: []disclosure.Code{{Code: Total}, {Code: "A", Parent: Total}, {Code: "B", Parent: Total}, {Code: "C", Parent: Total}}}},
+			Cells: []disclosure.Cell{
+				{Key: []string{Total}, Value: value + 50}, {Key: []string{"A"}, Value: value}, {Key: []string{"B"}, Value: 20}, {Key: []string{"C"}, Value: 30},
+			},
+		}
+	}
+	rules := disclosure.Rules{MinimumFrequency: 3, RelativeWidth: 0.2}
+	p := &patterns{}
+	first, err := p.protect(t.Context(), table(2), rules, nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Run("are found once", func(t *testing.T) {
+		if again, err := p.protect(t.Context(), table(2), rules, nil, 0); err != nil || again != first {
+			t.Errorf("%v, %v", again, err)
+		}
+	})
+	t.Run("are found anew for other figures, rules or another share to keep", func(t *testing.T) {
+		if other, err := p.protect(t.Context(), table(1), rules, nil, 0); err != nil || other == first {
+			t.Errorf("%v, %v", other, err)
+		}
+		if other, err := p.protect(t.Context(), table(2), disclosure.Rules{MinimumFrequency: 5}, nil, 0); err != nil || other == first {
+			t.Errorf("%v, %v", other, err)
+		}
+		for range 2 {
+			if _, err := p.protect(t.Context(), table(2), rules, nil, 1); !fault.Is(err, fault.Precondition) {
+				t.Error(err)
+			}
+		}
+	})
+	t.Run("are kept for a while when there are many", func(t *testing.T) {
+		p.grow(maxPatterns + 1)
+		if again, err := p.protect(t.Context(), table(2), rules, nil, 0); err != nil || again != first {
+			t.Errorf("%v, %v", again, err)
+		}
+		p.grow(maxPatterns + 1)
+		p.grow(maxPatterns + 1)
+		if again, err := p.protect(t.Context(), table(2), rules, nil, 0); err != nil || again == first {
+			t.Errorf("%v, %v", again, err)
+		}
+	})
+	t.Run("are not kept of a search that was given up", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := p.protect(ctx, table(0), rules, nil, 0); err == nil {
+			t.Skip("it was found before anybody looked")
+		}
+		if _, err := p.protect(t.Context(), table(0), rules, nil, 0); err != nil {
+			t.Error(err)
 		}
 	})
 }
