@@ -295,7 +295,7 @@ func (a *auditing) singletons(open, ties []int) {
 // contributor returns a cell of the class that has one contributor.
 func (a *auditing) contributor(class int) (cell int, ok bool) {
 	for _, i := range a.classes.Members[class] {
-		if a.t.Cells[i].Value == 1 || len(a.t.Cells[i].Contributions) == 1 {
+		if a.t.Cells[i].single() {
 			return i, true
 		}
 	}

@@ -112,9 +112,7 @@ func (p *problem) weigh(rules *Rules, pinned []bool) {
 			if int(i) < len(pinned) && pinned[i] {
 				p.shown[k] = true
 			}
-			if c.Value == 1 || len(c.Contributions) == 1 {
-				p.single[k] = true
-			}
+			p.single[k] = p.single[k] || c.single()
 		}
 		if withheld { // also in a table of nothing, where no interval is wide
 			p.hidden[k], p.shown[k] = true, false

@@ -20,6 +20,7 @@ type solver struct {
 // The parts of a table that are looked at, one after the other, until one is enough.
 var (
 	proofParts  = []reach{{3, false, 300}, {5, false, 800}, {5, true, 800}, {15, false, 1500}, {30, true, 800}, {0, false, 400}}
+	quickParts  = proofParts[:3]
 	choiceParts = []reach{{7, false, 500}, {7, true, 800}, {3, false, 1500}, {15, false, 1500}, {15, true, 800}, {30, true, 800}}
 	lastParts   = []reach{{5, false, 1500}, {10, false, 1500}, {2, true, 1500}, {20, false, 2000}, {0, false, 500}, {0, false, 3000}}
 	ruinParts   = [][]reach{
@@ -293,8 +294,12 @@ func (s *solver) drop(classes ...int32) bool {
 		affected = append(affected, s.dependents(v)...)
 		s.release(v)
 	}
+	parts := proofParts
+	if len(classes) > 1 {
+		parts = quickParts
+	}
 	for _, u := range affected {
-		if !s.protected(u) && !s.prove(u) {
+		if !s.protected(u) && !s.protect(u, parts, s.outside) {
 			s.undo(mark)
 			return false
 		}

@@ -196,7 +196,7 @@ func published(full, decided *Table, rules *Rules, guard bool) verify.Table {
 		if i < len(decided.Cells) {
 			c = decided.Cells[i]
 			cell.Withheld = c.Status.Suppressed()
-			cell.Single = guard && (!c.Absent || c.Status == Primary) && (c.Value == 1 || len(c.Contributions) == 1)
+			cell.Single = guard && c.single()
 			if c.Status == Primary {
 				cell.Need = min(rules.Width(c.Value), v.GrandTotal)
 			}

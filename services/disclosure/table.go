@@ -88,6 +88,12 @@ const (
 	MaxValue      = 1_000_000_000_000 // of a cell; sums stay far from what 64 bits hold
 )
 
+// single reports whether the cell has one contributor, who knows it. The value of an absent cell is no more than a sum of
+// what is known of it, unless it is primary.
+func (c Cell) single() bool {
+	return (!c.Absent || c.Status == Primary) && (c.Value == 1 || len(c.Contributions) == 1)
+}
+
 // Name returns the key of the cell as "A.F".
 func (c Cell) Name() string { return strings.Join(c.Key, ".") }
 
