@@ -35,7 +35,9 @@ func coast() *Structures {
 	ages := codes("_T - total", "YOUNG _T group", "CHILD _T group", "YOUTH _T group", "OLD _T group")
 	ages["YOUNG"] = Code{Parent: Total, Level: "group", Covers: []string{"CHILD", "YOUTH"}}
 	return &Structures{Dataflow: "T:T(1.0.0)", Dimensions: []Dimension{
-		{ID: freq}, {ID: refArea}, {ID: indicator},
+		{ID: freq},
+		{ID: refArea},
+		{ID: indicator},
 		{ID: "SECTION", Levels: []string{"total", "coast", "section"}, Codes: codes(
 			"_T - total", "W _T coast", "E _T coast", "W1 W section", "W2 W section", "W3 W section", "E1 E section", "E2 E section", "_O _T section")},
 		{ID: "CITIZENSHIP", Levels: []string{"total", "region", "country"}, Codes: codes(
