@@ -56,7 +56,8 @@ func (s *Service) KeyCellsBy(ctx context.Context, secret []byte) error {
 //   - The count is what [Service.Query] answers: a stored figure, else the sum of those stored within it.
 //   - The key of a sum is the sum of the keys of what was summed.
 //   - The key of a stored figure whose parts are stored too, and add up to it, is the sum of theirs: they are the same records.
-//     Where they do not add up to it, it has a key of its own.
+//     Where they do not add up to it, it has a key of its own. Parts are those that are equally fine in every dimension; of
+//     several kinds that add up, the one counts whose depths in the hierarchies come first.
 //   - The key of a figure that events were counted to is the sum of their record keys; that of any other one is made of its
 //     codes, its period and its count, under the secret.
 //
@@ -89,7 +90,7 @@ func (s *Service) CountCells(ctx context.Context, q CellQuery, each func(Counted
 			}
 			settled = true
 		default:
-			return c.revision, c.sum(each)
+			return c.revision, c.sum(ctx, each)
 		}
 	}
 	return 0, fault.New(fault.Unavailable, "UNAVAILABLE", "events are being closed: try again")
@@ -252,8 +253,12 @@ func (s *Service) keyCounts(ctx context.Context, c *counting) (last int64, diffe
 }
 
 // sum gives the cells, by keys and periods.
-func (c *counting) sum(each func(CountedCell) error) error {
-	for _, cell := range c.base.cells(c.asked) {
+func (c *counting) sum(ctx context.Context, each func(CountedCell) error) error {
+	cells, err := c.base.cells(ctx, c.asked)
+	if err != nil {
+		return err
+	}
+	for _, cell := range cells {
 		codes := c.base.codes(cell.key)
 		withheld := c.veil.withheldSum(c.provider, cell.key, c.base.dictionary)
 		for i, at := range cell.periods {

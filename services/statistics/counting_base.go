@@ -1,6 +1,7 @@
 package statistics
 
 import (
+	"context"
 	"encoding/binary"
 	"iter"
 	"math"
@@ -27,7 +28,7 @@ type baseSeries struct {
 	periods []int32
 	figures []keyedFigure
 
-	containers []int // of a stored one: the stored series that contain it
+	containers []int // of a stored one: the stored series that contain it, ascending
 	parts      []int // of a stored one: those that it contains by their hierarchies, not because a code covers another
 	grain      int   // of a stored one: series of one grain are equally fine in every dimension
 	resolved   bool  // of a stored one: its keys are those of its parts, where these add up to it
@@ -48,6 +49,7 @@ type baseFigures struct {
 	axes       []rolledAxis
 	wholes     [][][]uint32 // by axis and code: the codes that it is a part of
 	series     []baseSeries // in the order of keys
+	grains     [][]int      // by number: how deep the codes of a grain stand in their hierarchies
 }
 
 // codes returns the codes of a key.
@@ -115,6 +117,11 @@ func (b *baseFigures) connect(wanted []Axis) {
 		if !known {
 			grain = len(grains)
 			grains[string(packed)] = grain
+			depths := make([]int, len(b.axes))
+			for i := range b.axes {
+				depths[i] = b.axes[i].depths[s.key[b.axes[i].dimension]]
+			}
+			b.grains = append(b.grains, depths)
 		}
 		s.grain = grain
 		if !contains {
@@ -129,7 +136,9 @@ func (b *baseFigures) connect(wanted []Axis) {
 		return
 	}
 	for n := range b.series {
-		for _, container := range b.containing(b.series[n].key, numbers, prefixes) {
+		containers := b.containing(b.series[n].key, numbers, prefixes)
+		slices.Sort(containers)
+		for _, container := range containers {
 			if container == n {
 				continue
 			}
@@ -193,77 +202,149 @@ func (b *baseFigures) resolve(n int) {
 	for _, part := range s.parts {
 		b.resolve(part)
 	}
-	sums := b.fold(s.parts, func(container int) bool { return slices.Contains(b.series[container].containers, n) })
+	tallies := b.tally(s.parts, func(container int) bool {
+		_, inside := slices.BinarySearch(b.series[container].containers, n)
+		return inside
+	})
 	for i, at := range s.periods {
-		if sum, ok := sums.at(at); ok && sum.value == s.figures[i].value {
-			s.figures[i].key = sum.key
+		if slot, there := tallies.find(at); there {
+			if parts, ok := b.addUpTo(tallies.sums[slot], s.figures[i].value); ok {
+				s.figures[i].key = parts.key
+			}
 		}
 	}
 }
 
-// fold sums the figures of the series, period by period, but for those that lie in another of them. inside tells of a
-// container whether it is one of them.
-func (b *baseFigures) fold(members []int, inside func(container int) bool) baseSeries {
-	var sums baseSeries
-	var grains []int // of each sum, that of its parts; mixed: they have several
-	const mixed = -1
-	for _, n := range members {
-		s := &b.series[n]
-		for i, at := range s.periods {
-			if b.covered(s, at, inside, nil) {
-				continue
-			}
-			slot, there := len(sums.periods), false
-			if slot > 0 && at <= sums.periods[slot-1] {
-				slot, there = slices.BinarySearch(sums.periods, at)
-			}
-			if !there {
-				sums.periods = slices.Insert(sums.periods, slot, at)
-				sums.figures = slices.Insert(sums.figures, slot, s.figures[i])
-				grains = slices.Insert(grains, slot, s.grain)
-				continue
-			}
-			sums.figures[slot] = sums.figures[slot].plus(s.figures[i])
-			if grains[slot] != s.grain {
-				grains[slot] = mixed
-			}
+// grainSum is the sum of the figures of one grain.
+type grainSum struct {
+	grain int
+	keyedFigure
+}
+
+// tallies are sums by period and grain, but for figures that lie in others.
+type tallies struct {
+	periods []int32 // ascending
+	sums    []tally
+}
+
+// tally is the sums of a period: of the first grain, and of others where there are some.
+type tally struct {
+	grainSum
+	others []grainSum
+}
+
+// find returns the place of a period, or where it would be.
+func (t *tallies) find(at int32) (slot int, there bool) {
+	if n := len(t.periods); n == 0 || at > t.periods[n-1] {
+		return n, false
+	}
+	return slices.BinarySearch(t.periods, at)
+}
+
+// add adds a figure to the sum of its grain.
+func (t *tally) add(figure grainSum) {
+	if t.grain == figure.grain {
+		t.keyedFigure = t.plus(figure.keyedFigure)
+		return
+	}
+	for i := range t.others {
+		if t.others[i].grain == figure.grain {
+			t.others[i].keyedFigure = t.others[i].plus(figure.keyedFigure)
+			return
 		}
 	}
-	for slot, grain := range grains {
-		if grain == mixed {
-			sums.figures[slot] = b.choose(members, sums.periods[slot], inside)
+	t.others = append(t.others, figure)
+}
+
+// tally sums the figures of the series that are in no other of them. inside tells of a container whether it is one of them.
+func (b *baseFigures) tally(members []int, inside func(container int) bool) *tallies {
+	t := &tallies{}
+	for _, n := range members {
+		s := &b.series[n]
+		above := b.above(s, inside)
+		for i, at := range s.periods {
+			if b.covered(above, at, nil) {
+				continue
+			}
+			figure := grainSum{s.grain, s.figures[i]}
+			slot, there := t.find(at)
+			if there {
+				t.sums[slot].add(figure)
+				continue
+			}
+			t.periods = slices.Insert(t.periods, slot, at)
+			t.sums = slices.Insert(t.sums, slot, tally{grainSum: figure})
 		}
+	}
+	return t
+}
+
+// addUpTo returns the sum of one grain that is the value: of several the one whose depths come first.
+func (b *baseFigures) addUpTo(t tally, value float64) (parts keyedFigure, ok bool) {
+	var depths []int
+	for _, sum := range append([]grainSum{t.grainSum}, t.others...) {
+		if sum.value == value && (!ok || slices.Compare(b.grains[sum.grain], depths) < 0) {
+			parts, ok, depths = sum.keyedFigure, true, b.grains[sum.grain]
+		}
+	}
+	return parts, ok
+}
+
+// fold sums the figures of the series, period by period, but for those that lie in another of them.
+func (b *baseFigures) fold(members []int, inside func(container int) bool) baseSeries {
+	t := b.tally(members, inside)
+	sums := baseSeries{periods: t.periods, figures: make([]keyedFigure, len(t.sums))}
+	var aboves [][]int
+	for slot := range t.sums {
+		if len(t.sums[slot].others) == 0 {
+			sums.figures[slot] = t.sums[slot].keyedFigure
+			continue
+		}
+		if aboves == nil {
+			for _, n := range members {
+				aboves = append(aboves, b.above(&b.series[n], inside))
+			}
+		}
+		sums.figures[slot] = b.choose(members, aboves, t.periods[slot])
 	}
 	return sums
 }
 
-// covered reports whether a container of the series has a figure in the period, other than those left out.
-func (b *baseFigures) covered(s *baseSeries, at int32, inside func(int) bool, out map[int]bool) bool {
-	return slices.ContainsFunc(s.containers, func(container int) bool {
-		if out[container] || !inside(container) {
-			return false
+// above returns those containers of a series that are inside.
+func (b *baseFigures) above(s *baseSeries, inside func(int) bool) []int {
+	var above []int
+	for _, container := range s.containers {
+		if inside(container) {
+			above = append(above, container)
 		}
+	}
+	return above
+}
+
+// covered reports whether one of the series above has a figure in the period, other than those left out.
+func (b *baseFigures) covered(above []int, at int32, out map[int]bool) bool {
+	return slices.ContainsFunc(above, func(container int) bool {
 		_, there := b.series[container].at(at)
-		return there
+		return there && !out[container]
 	})
 }
 
 // choose sums in a period where figures may cross: as [RollUp] does, of those that cross the ones of a grain count that count
 // most together. Of grains that count the same the one whose depths come first counts.
-func (b *baseFigures) choose(members []int, at int32, inside func(int) bool) keyedFigure {
+func (b *baseFigures) choose(members []int, aboves [][]int, at int32) keyedFigure {
 	out := map[int]bool{}
 	for {
 		families := map[int]*grainFamily{}
 		var order []*grainFamily
-		for _, n := range members {
+		for i, n := range members {
 			s := &b.series[n]
 			figure, there := s.at(at)
-			if !there || out[n] || b.covered(s, at, inside, out) {
+			if !there || out[n] || b.covered(aboves[i], at, out) {
 				continue
 			}
 			f := families[s.grain]
 			if f == nil {
-				f = &grainFamily{depths: b.depths(s.key)}
+				f = &grainFamily{depths: b.grains[s.grain]}
 				families[s.grain] = f
 				order = append(order, f)
 			}
@@ -311,18 +392,12 @@ type grainFamily struct {
 	sum     float64
 }
 
-// depths returns how deep the codes of a key stand in their hierarchies.
-func (b *baseFigures) depths(key []uint32) []int {
-	depths := make([]int, len(b.axes))
-	for i := range b.axes {
-		depths[i] = b.axes[i].depths[key[b.axes[i].dimension]]
-	}
-	return depths
-}
-
 // cells returns the cells of the codes asked for, of one frequency, in the order of their codes.
-func (b *baseFigures) cells(asked Frequency) []baseSeries {
+func (b *baseFigures) cells(ctx context.Context, asked Frequency) ([]baseSeries, error) {
 	for n := range b.series {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		b.resolve(n)
 	}
 	members := map[string][]int{} // by packed key of a cell, FREQ first
@@ -331,6 +406,9 @@ func (b *baseFigures) cells(asked Frequency) []baseSeries {
 	}
 	grouped := map[string]map[Frequency]*baseSeries{} // by packed key without FREQ
 	for packed, counting := range members {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		cell := unpackKey(packed)
 		sums := b.fold(counting, func(container int) bool { return b.within(b.series[container].key, cell) })
 		sums.key = cell
@@ -352,7 +430,7 @@ func (b *baseFigures) cells(asked Frequency) []baseSeries {
 		cells = append(cells, cell)
 	}
 	slices.SortFunc(cells, func(x, y baseSeries) int { return slices.Compare(x.key, y.key) })
-	return cells
+	return cells, nil
 }
 
 // eachCell calls do with the packed key of each cell asked for that a stored key lies in, with its own FREQ.

@@ -243,6 +243,27 @@ func TestKeysAreOfRecords(t *testing.T) {
 	}
 }
 
+func TestATotalOfSeveralKindsOfParts(t *testing.T) {
+	t.Parallel()
+	m := memoryOf(trees(t))
+	for codes, value := range map[string]float64{
+		"_T _T": 10, "N _T": 4, "S _T": 6, "_T LT18": 7, "_T GE18": 3, // both kinds add up
+		"N1 _T": 4, "N2 _T": 0, "S1 _T": 5, // of S, not all
+	} {
+		first, second, _ := strings.Cut(codes, " ")
+		m.put(t, "own", "2023-11", free(value), nil, "M", first, second)
+	}
+	s, _ := m.counter(t)
+	found := counts(t, s, m.cellQuery("M", firstCodes, secondCodes))
+	key := func(codes string) cellkey.Key { return found["M "+codes+" 2023-11"].key }
+	if key("_T _T") != key("_T LT18")+key("_T GE18") {
+		t.Error("the total has not the key of its parts by the dimension that is finer at last")
+	}
+	if key("N _T") != key("N1 _T") || key("N _T") == key("S _T") || key("S _T") == key("S1 _T") {
+		t.Errorf("the keys are %v", found)
+	}
+}
+
 func TestARevisionChangesTheCellsThatItTouches(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {

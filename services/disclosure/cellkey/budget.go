@@ -19,16 +19,24 @@ type Address [16]byte
 // The count and the key would find more questions equal, but what they cost would then tell whose records are the same,
 // and which cells are empty.
 func AddressOf(dataflow string, codes [][]string, periods []string) Address {
-	message := appendText(nil, dataflow)
-	for _, set := range append(slices.Clone(codes), periods) {
-		set = slices.Compact(slices.Sorted(slices.Values(set)))
-		message = binary.AppendUvarint(message, uint64(len(set)))
-		for _, text := range set {
-			message = appendText(message, text)
-		}
+	message := appendText(make([]byte, 0, 256), dataflow)
+	for _, set := range codes {
+		message = appendSet(message, set)
 	}
-	sum := sha256.Sum256(message)
+	sum := sha256.Sum256(appendSet(message, periods))
 	return Address(sum[:len(Address{})])
+}
+
+// appendSet appends the texts, each once and sorted.
+func appendSet(message []byte, set []string) []byte {
+	if len(set) > 1 {
+		set = slices.Compact(slices.Sorted(slices.Values(set)))
+	}
+	message = binary.AppendUvarint(message, uint64(len(set)))
+	for _, text := range set {
+		message = appendText(message, text)
+	}
+	return message
 }
 
 // Budget is how many different cells a caller may be told within a time. It counts cells, not questions: a cell that is

@@ -111,6 +111,58 @@ func TestRecordKeysAreSummedBesideTheCount(t *testing.T) {
 	}
 }
 
+func TestWhoAwaitsAClosingReadsWhatItWrote(t *testing.T) {
+	t.Parallel()
+	service, store, _ := newGate(t)
+	record(t, service, "a", "", records([]string{"EAST", "EAST"}, "2023-01", 4, 5))
+	part := statistics.Part{Dataflow: gate, Provider: "xx"}
+	p, err := period.Parse("2023-01")
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := func(yield func(statistics.EventCell) bool) {
+		yield(statistics.EventCell{Key: statistics.EventKey([]string{"M", "EAST"}), Period: p.Index})
+	}
+	closed := func() (cells []statistics.EventCell, revision int64) {
+		t.Helper()
+		revision, err := store.ClosedEvents(t.Context(), part, asked, func(c statistics.EventCell) { cells = append(cells, c) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cells, revision
+	}
+	if cells, revision := closed(); len(cells) > 0 || revision != 0 {
+		t.Errorf("before any closing there are %v of revision %d", cells, revision)
+	}
+	begun, ended := make(chan struct{}), make(chan error, 1)
+	go func() {
+		ended <- store.CloseEvents(t.Context(), part, func(ctx context.Context, c statistics.EventClosing) error {
+			close(begun)
+			time.Sleep(50 * time.Millisecond)
+			var cells []statistics.EventCell
+			for cell, err := range c.Open(ctx) {
+				if err != nil {
+					return err
+				}
+				cells = append(cells, cell)
+			}
+			return c.Close(ctx, cells, &statistics.Submission{ID: uuid.Must(uuid.NewV7()).String(), Revision: 7, CreateTime: time.Now()})
+		})
+	}()
+	<-begun
+	if err := store.AwaitClosing(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	want := []statistics.EventCell{{Key: statistics.EventKey([]string{"M", "EAST"}), Period: p.Index, Count: 2, RecordKey: 9}}
+	cells, revision := closed()
+	if diff := cmp.Diff(want, cells); diff != "" || revision != 7 {
+		t.Errorf("revision %d, cells (-want +got):\n%s", revision, diff)
+	}
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+}
+
 // failing is a store that breaks at one step of a transaction.
 type failing struct {
 	statistics.Store
