@@ -57,15 +57,18 @@ type Certificate = verify.Certificate
 
 // Protect decides which cells have to be withheld besides the primary ones, so that the interval in which a reader of the
 // table can place a primary cell is as wide as [Rules.Width] asks, and so that no single contributor of a cell can
-// compute another primary cell. Of the patterns that do it looks for one whose secondary cells have a small sum; it does
-// not promise the smallest. What it returns was proved by [verify.Check].
+// compute another primary cell. Of the patterns that do it looks for one whose secondary cells have a small sum: mostly
+// the smallest there is in tables of some dozens of cells, and one that is not far from it in others. What it returns was
+// proved by [verify.Check].
 //
-// A primary class is protected by moves that are found in the part of the table around it, with the simplex method
-// and slope scaling; what is no longer needed is shown again, and classes are ruined and recreated while that pays.
-// The proof by points follows Fischetti and Salazar-González (2001, Management Science 47:1008), where they are the
-// attacker's alternatives. Cells that are preset Secondary stay withheld, cost nothing,
-// and are protected too where that is possible. A cell that is pinned is withheld all the same where it is primary or
-// equal to one that is withheld from the beginning.
+// A primary class is protected by moves that are found in the part of the table around it, with the simplex method and
+// slope scaling. Then the dearest secondary classes are shown again, many at a time, as long as others protect in their
+// place, and single ones are ruined and recreated while that pays. In small tables cuts end with the cheapest pattern of
+// all. Moves and cuts follow Fischetti and Salazar-González (2001, Management Science 47:1008), where points are the
+// attacker's alternatives. The work is counted, not timed, so that equal calls have equal results.
+//
+// Cells that are preset Secondary stay withheld, cost nothing, and are protected too where that is possible. A cell that
+// is pinned is withheld all the same where it is primary or equal to one that is withheld from the beginning.
 //
 // Errors are faults of [Table.Check] and [Rules.Check], one of kind Precondition with the reason CANNOT_PROTECT where
 // not all primary cells can be protected or too little would be kept, and the context's.
