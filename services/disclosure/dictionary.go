@@ -55,7 +55,8 @@ const (
 	jiggle  = 1e-7
 )
 
-// newDictionary returns the dictionary of classes that [problem.movable] found; all others stand still.
+// newDictionary returns the dictionary of classes that [problem.movable] found; all others stand still. The one before it
+// can no longer be used.
 func newDictionary(p *problem, classes []int32, random *rand.Rand) *dictionary {
 	n := len(classes)
 	d := &dictionary{problem: p, classes: classes, place: make([]int32, n)}
@@ -102,11 +103,21 @@ func newDictionary(p *problem, classes []int32, random *rand.Rand) *dictionary {
 	return d
 }
 
-// scratch is room for building dictionaries, all 0 in between.
+// scratch is room for building dictionaries, all 0 in between but for the numbers, which are those of the last one.
 type scratch struct {
-	local  []int32 // of each class
-	left   []int32 // of each row
-	inside []bool  // of each class
+	local   []int32 // of each class
+	left    []int32 // of each row
+	inside  []bool  // of each class
+	numbers []float64
+}
+
+// zeros returns so many numbers, all 0. They are taken from the dictionary that was built last.
+func (s *scratch) zeros(n int) []float64 {
+	if n > len(s.numbers) {
+		s.numbers = make([]float64, n)
+	}
+	clear(s.numbers[:n])
+	return s.numbers[:n]
 }
 
 // movable returns those of the classes that are connected with the target once every class is gone that an equation
@@ -235,7 +246,7 @@ func (d *dictionary) eliminate(equations [][]term, count []int) {
 	}
 	columns := len(d.free)
 	d.rows = make([][]float64, len(solved))
-	store := make([]float64, columns*len(solved))
+	store := d.problem.scratch.zeros(columns * len(solved))
 	for i := len(solved) - 1; i >= 0; i-- {
 		r := store[i*columns : (i+1)*columns]
 		for k, v := range solved[i].at {

@@ -248,28 +248,30 @@ func (s *pattern) secret(v int32) bool {
 // confidants returns the classes of one contributor whose value gives away that of v, as far as the points show: in every
 // point both move in one proportion.
 func (s *pattern) confidants(v int32) []int32 {
-	var first *point
-	var move int64
-	var suspects []int32
+	var first *point // the one of fewest classes
 	for _, f := range s.of[v] {
-		if !s.alive[f.point] {
-			continue
+		if here := &s.points[f.point]; s.alive[f.point] && (first == nil || len(here.class) < len(first.class)) {
+			first = here
 		}
-		here := &s.points[f.point]
-		if first == nil {
-			first, move = here, f.move
-			for _, u := range here.class {
-				if u != v && s.single[u] {
-					suspects = append(suspects, u)
-				}
-			}
-		} else {
+	}
+	if first == nil {
+		return nil
+	}
+	var suspects []int32
+	for _, u := range first.class {
+		if u != v && s.single[u] {
+			suspects = append(suspects, u)
+		}
+	}
+	move := first.at(v)
+	for _, f := range s.of[v] {
+		if len(suspects) == 0 {
+			break
+		}
+		if here := &s.points[f.point]; s.alive[f.point] && here != first {
 			suspects = slices.DeleteFunc(suspects, func(u int32) bool {
 				return !proportional(here.at(u), f.move, first.at(u), move)
 			})
-		}
-		if len(suspects) == 0 {
-			return nil
 		}
 	}
 	return suspects

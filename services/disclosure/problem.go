@@ -60,7 +60,7 @@ func newProblem(t *Table, rules *Rules, pinned []bool) (*problem, error) {
 	}
 	p.take(Merge(t, equations))
 	p.weigh(rules, pinned)
-	p.scratch = scratch{make([]int32, len(p.members)), make([]int32, len(p.rows)), make([]bool, len(p.members))}
+	p.scratch = scratch{local: make([]int32, len(p.members)), left: make([]int32, len(p.rows)), inside: make([]bool, len(p.members))}
 	return p, nil
 }
 
