@@ -177,6 +177,9 @@ func (g *grid) add(key []string, value int64, c cell) {
 // line returns the cells that are the parts of a cell along a dimension, and whether any part of it is a hole. A part
 // without a cell stands for its own parts.
 func (g *grid) line(key []string, d int) (cells []int, hole bool) {
+	if len(g.trees[d].parts[key[d]]) == 0 {
+		return nil, false
+	}
 	key = slices.Clone(key)
 	seen := map[int]bool{}
 	var collect func(code string)

@@ -39,8 +39,9 @@ type maker struct {
 type axis struct {
 	place     int // among the structure's dimensions
 	dimension Dimension
-	agreed    int // the finest level that may go, by its place among the levels
-	finest    int // the finest one that goes; at most agreed; -1: the total alone
+	ranks     map[string]int // by code
+	agreed    int            // the finest level that may go, by its place among the levels
+	finest    int            // the finest one that goes; at most agreed; -1: the total alone
 }
 
 // has reports whether a code of the dimension goes: it is no finer than the finest level, or it is no finer than agreed,
@@ -56,15 +57,21 @@ func (a axis) has(code string) bool {
 // rank returns the place of a code's level among the levels; -1 for the total, and a place after all for a code that has
 // none.
 func (a axis) rank(code string) int {
-	known, ok := a.dimension.Codes[code]
-	switch level := slices.Index(a.dimension.Levels, known.Level); {
-	case code == Total || code == "":
-		return -1
-	case !ok || level < 0:
-		return len(a.dimension.Levels)
-	default:
-		return level
+	if rank, ok := a.ranks[code]; ok {
+		return rank
 	}
+	return len(a.dimension.Levels)
+}
+
+// newAxis returns the axis of a dimension that goes as fine as agreed.
+func newAxis(place int, dimension Dimension, agreed int) axis {
+	a := axis{place: place, dimension: dimension, ranks: map[string]int{"": -1, Total: -1}, agreed: agreed, finest: agreed}
+	for code, known := range dimension.Codes {
+		if level := slices.Index(dimension.Levels, known.Level); level >= 0 && code != Total {
+			a.ranks[code] = level
+		}
+	}
+	return a
 }
 
 // codes returns the codes that go, in their order.
@@ -131,7 +138,7 @@ func (m *maker) tell() error {
 		if finest < 0 {
 			return fault.New(fault.Precondition, "DETAIL_NOT_COVERED", "%s has no level %q", dimension.ID, detail)
 		}
-		m.told = append(m.told, axis{place: i, dimension: dimension, agreed: finest, finest: finest})
+		m.told = append(m.told, newAxis(i, dimension, finest))
 	}
 	return nil
 }

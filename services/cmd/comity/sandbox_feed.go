@@ -28,6 +28,8 @@ import (
 const (
 	// arrivalPatience is how long the sandbox waits for a document or a release to reach a partner.
 	arrivalPatience = 2 * time.Minute
+	// askingPause is before a question whether anything is to be expected, which take a node as long as a release.
+	askingPause = 5 * time.Second
 )
 
 // feed gives the nodes, through their gateways, what the region's directory holds, as the people of each state would.
@@ -336,6 +338,7 @@ func (s *sandbox) awaitExchange(ctx context.Context) (string, error) {
 	defer cancel()
 	arrived := 0
 	for _, terms := range s.region.Agreements {
+		asked := time.Now()
 		for {
 			flow, err := s.flow(ctx, terms)
 			if err != nil {
@@ -345,11 +348,15 @@ func (s *sandbox) awaitExchange(ctx context.Context) (string, error) {
 				arrived++
 				break
 			}
-			if nothing, err := s.nothingToSend(ctx, terms, flow); err != nil || nothing {
+			if time.Since(asked) > askingPause {
+				nothing, err := s.nothingToSend(ctx, terms, flow)
 				if err != nil {
 					return "", fmt.Errorf("agreement %s: %w", terms.GetId(), err)
 				}
-				break
+				if nothing {
+					break
+				}
+				asked = time.Now()
 			}
 			if err := pause(ctx, 200*time.Millisecond); err != nil {
 				return "", fmt.Errorf("what %s sends %s under %s: %w (%s)", terms.GetProvider(), terms.GetReceiver(), terms.GetId(), err, flow)
