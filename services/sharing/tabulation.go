@@ -325,16 +325,31 @@ func (s *Service) cellsAsked(structures *Structures, request TableRequest) (*ask
 		if size *= len(codes); size > maxAskedCells {
 			return nil, fault.New(fault.Exhausted, "LIMIT_EXCEEDED", "the table would have more than %d cells: ask for fewer codes or periods", maxAskedCells)
 		}
-		levels := map[string]bool{}
-		for _, code := range codes {
-			level := dimension.Codes[code].Level
-			if all := dimension.ID == refArea || dimension.ID == freq || code == Total; all || !levels[level] {
-				asked.question.Requested[dimension.ID] = append(asked.question.Requested[dimension.ID], RequestedCode{Code: code, Level: level})
-				levels[level] = levels[level] || !all
-			}
-		}
+		asked.question.Requested[dimension.ID] = requestedCodes(dimension, codes, given[dimension.ID])
 	}
 	return asked, nil
+}
+
+// requestedCodes returns what policy is told of the codes of a dimension: one of each level, of REF_AREA every one. Codes that
+// are asked for by a level are of that level, also where a branch has none on it.
+func requestedCodes(dimension Dimension, codes []string, given *Selection) []RequestedCode {
+	var requested []RequestedCode
+	told := map[string]bool{}
+	for _, code := range codes {
+		level := dimension.Codes[code].Level
+		if given != nil && given.Level != "" {
+			level = given.Level
+		}
+		switch {
+		case dimension.ID == refArea || code == Total:
+		case told[level]:
+			continue
+		default:
+			told[level] = true
+		}
+		requested = append(requested, RequestedCode{Code: code, Level: level})
+	}
+	return requested
 }
 
 // givenDimensions returns what the request says of dimensions, by their ids.
