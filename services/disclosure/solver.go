@@ -37,7 +37,7 @@ const (
 	ruinWork  = 1_500_000_000  // of a round of ruins, for an effort of 1
 	tinyTable = 128            // classes of a table of which the cheapest of all patterns is looked for
 	tinyWork  = 1_000_000      // of a round of ruins of such a table, for an effort of 1
-	cutWork   = 10_000_000     // of looking for that pattern
+	cutWork   = 5_000_000      // of looking for that pattern
 )
 
 // solve finds a pattern. It leaves unprotected what it cannot protect.
