@@ -445,6 +445,9 @@ func TestSandbox(t *testing.T) {
 			}
 		}
 		s.must("audit", "verify")
+
+		t.Log("all that came, of whichever release, tells it no small count")
+		s.onlook("sydkyst", "nordhav", 3)
 	})
 
 	t.Run("a port that is in use is named in one sentence, and nothing is left", func(t *testing.T) {
