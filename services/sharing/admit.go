@@ -1,8 +1,11 @@
 package sharing
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"math"
@@ -15,6 +18,9 @@ import (
 
 // errSaidAlready ends a transaction that would keep what is there already.
 var errSaidAlready = errors.New("it says what was said last")
+
+// errToldSince ends a transaction where audiences were told of other periods after the tables were made, without their sums.
+var errToldSince = errors.New("the audiences were told more in the meantime")
 
 // maxAdmitted is about how many cells are decided at once on what audiences have seen.
 const maxAdmitted = 20_000
@@ -43,13 +49,14 @@ func (m *maker) recall(ctx context.Context, to *made) (pinned []bool, known bool
 	for i, c := range to.table.Cells {
 		cells[i] = ledger.Cell{Key: to.names[i], Value: c.Value}
 	}
+	cells = append(cells, ledger.Cell{Key: to.mark()})
 	past, err := ledger.Recall(ctx, m.audiences, m.revision, cells)
 	if err != nil {
 		return nil, false, err
 	}
 	ruled := to.table.Clone()
 	to.rules.Apply(ruled)
-	known = len(m.audiences) > 0
+	known = len(m.audiences) > 0 && past[len(cells)-1].Told == len(m.audiences)
 	for i := range to.table.Cells {
 		c, p, primary := &to.table.Cells[i], past[i], ruled.Cells[i].Status == disclosure.Primary
 		if c.Absent {
@@ -65,7 +72,7 @@ func (m *maker) recall(ctx context.Context, to *made) (pinned []bool, known bool
 		case primary:
 		case p.Seen == ledger.Shown:
 			if pinned == nil {
-				pinned = make([]bool, len(cells))
+				pinned = make([]bool, len(to.table.Cells))
 			}
 			pinned[i] = true
 		case p.Seen == ledger.Refused:
@@ -80,8 +87,15 @@ func (m *maker) recall(ctx context.Context, to *made) (pinned []bool, known bool
 
 // admit decides about the tables of t on what the audiences have seen, and notes in their ledgers what they see now. It
 // withholds more cells where what goes would give others away together with what went before; a table that cannot be
-// helped so is left out.
+// helped so is left out. Where they were told more since the tables were made, these are to be made anew: errToldSince.
 func (t *table) admit(ctx context.Context, stacks []ledger.Stack, id string) error {
+	readers := make([]ledger.Reader, len(stacks))
+	for i, s := range stacks {
+		readers[i] = s
+	}
+	if more, err := toldAny(ctx, readers, t.untold); err != nil || more {
+		return cmp.Or(err, errToldSince)
+	}
 	var batch []*made
 	size := 0
 	for _, m := range t.made {
@@ -109,13 +123,17 @@ func (t *table) admit(ctx context.Context, stacks []ledger.Stack, id string) err
 func (t *table) admitSome(ctx context.Context, stacks []ledger.Stack, id string, some []*made) error {
 	release := ledger.Release{ID: id, Revision: t.revision}
 	at := map[string]*disclosure.Cell{}
+	var sums []sum
 	for _, m := range some {
 		one, err := m.release(t.revision)
 		if err != nil {
 			return err
 		}
-		for i, c := range one.Cells[:len(m.table.Cells)] {
-			at[c.Key] = &m.table.Cells[i]
+		for i := range one.Cells {
+			one.Cells[i].Ceiling = one.Ceiling
+			if i < len(m.table.Cells) {
+				at[one.Cells[i].Key] = &m.table.Cells[i]
+			}
 		}
 		for _, p := range one.Proofs {
 			p.Cells = slices.Clone(p.Cells)
@@ -126,6 +144,10 @@ func (t *table) admitSome(ctx context.Context, stacks []ledger.Stack, id string,
 		}
 		release.Cells, release.Equations = append(release.Cells, one.Cells...), append(release.Equations, one.Equations...)
 		release.Ceiling = max(release.Ceiling, one.Ceiling)
+		sums = append(sums, m.sums...)
+	}
+	if err := addSums(ctx, stacks, &release, sums); err != nil {
+		return err
 	}
 	verdict, err := ledger.Admit(ctx, stacks, release, ledger.Options{Random: rand.Reader})
 	if refusal, ok := errors.AsType[*ledger.Refusal](err); ok {
@@ -144,8 +166,8 @@ func (t *table) admitSome(ctx context.Context, stacks []ledger.Stack, id string,
 	if err := verdict.Record(ctx, stacks); err != nil {
 		return err
 	}
-	for _, cut := range verdict.Cuts {
-		if c := at[cut.Key]; c != nil {
+	for _, decided := range verdict.Release.Cells {
+		if c := at[decided.Key]; c != nil && decided.Status.Suppressed() && !c.Status.Suppressed() {
 			c.Status = disclosure.Secondary
 		}
 	}
@@ -167,7 +189,19 @@ func (m *made) release(revision int64) (ledger.Release, error) {
 	if err != nil {
 		return ledger.Release{}, fmt.Errorf("reading the equations of %v: %w", m.sheet, err)
 	}
+	release.Cells = append(release.Cells, ledger.Cell{Key: m.mark(), Status: disclosure.Published})
 	return release, nil
+}
+
+// mark names the table as it is before anything is withheld. Ledgers keep it as a cell, so that they know whether they
+// have not just its cells, but also what these say together.
+func (m *made) mark() string {
+	sum := sha256.New()
+	for i, c := range m.table.Cells {
+		fmt.Fprintln(sum, m.names[i], c.Value, c.Absent)
+	}
+	fmt.Fprintln(sum, m.rules.MinimumFrequency, m.rules.RelativeWidth)
+	return m.sheet.String() + " " + hex.EncodeToString(sum.Sum(nil))
 }
 
 // String names the sheet.

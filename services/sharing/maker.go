@@ -204,7 +204,11 @@ func (m *maker) area(ctx context.Context, t *table, area, code string) error {
 		if err := m.contribute(ctx, sheets); err != nil {
 			return err
 		}
-		return m.protect(ctx, t, sheets, restricted)
+		before := len(t.made)
+		if err := m.protect(ctx, t, sheets, restricted); err != nil {
+			return err
+		}
+		return m.join(ctx, t, t.made[before:], sheets)
 	}
 	return nil
 }

@@ -155,6 +155,9 @@ func (s *Service) publish(ctx context.Context, request PublicationRequest) (Publ
 		}
 		return tx.AddPublication(ctx, p, document, payloads, newLeaf(EntryPublication, string(p.ID), p.Created, document))
 	})
+	if errors.Is(err, errToldSince) {
+		return s.publish(ctx, request)
+	}
 	if errors.Is(err, errSaidAlready) {
 		err = s.Store.Write(ctx, func(tx Tx) error { return s.keepDecision(ctx, tx, decision) })
 	}

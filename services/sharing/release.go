@@ -131,6 +131,9 @@ func (s *Service) releaseUnder(ctx context.Context, a Agreement) error {
 			return s.put(ctx, tx, d, place)
 		}
 	})
+	if errors.Is(err, errToldSince) {
+		return s.releaseUnder(ctx, a)
+	}
 	if errors.Is(err, errSaidAlready) {
 		return s.Store.Write(ctx, func(tx Tx) error { return s.keepDecision(ctx, tx, d.decision) })
 	}

@@ -33,8 +33,9 @@ const (
 
 // table is what of indicators goes out, and what is withheld.
 type table struct {
-	rows       []row   // what goes, cells without a value among them
-	made       []*made // the tables that the rows are from, one for each area, indicator and period
+	rows       []row    // what goes, cells without a value among them
+	made       []*made  // the tables that the rows are from, one for each area, indicator and period
+	untold     []string // totals of other periods that the audiences were not told of when the tables were made
 	notes      []Note
 	revision   int64 // of the statistics
 	candidates int   // cells with a value, before anything is withheld
@@ -111,6 +112,7 @@ func (r row) component(s *Structures, component string) string {
 func (t *table) add(other table) {
 	t.rows = append(t.rows, other.rows...)
 	t.made = append(t.made, other.made...)
+	t.untold = append(t.untold, other.untold...)
 	t.notes = append(t.notes, other.notes...)
 	t.candidates += other.candidates
 	t.released += other.released
@@ -159,6 +161,7 @@ type made struct {
 	points []disclosure.Point // that prove its intervals
 	cells  []cell             // what each cell of the table is
 	names  []string           // of each cell, in ledgers
+	sums   []sum              // that join it with other periods
 	known  bool               // the audiences know all of it already
 	// refusal says why it does not go, with what the audiences have seen; nil: it may, as far as it was asked.
 	refusal *ledger.Refusal

@@ -184,7 +184,7 @@ func (a *audit) conceal(ctx context.Context, u ID, reaches ...reach) (bool, erro
 		s, ok := betrayers[0], false
 		for _, r := range reaches {
 			if ok, err = a.without(ctx, u, s, r); err == nil && !ok {
-				ok, err = a.liftWithout(ctx, u, s)
+				ok, err = a.liftWithout(ctx, u, s, r.further)
 			}
 			if err != nil || ok {
 				break
@@ -196,8 +196,9 @@ func (a *audit) conceal(ctx context.Context, u ID, reaches ...reach) (bool, erro
 	}
 }
 
-// liftWithout tries to save a point of before in which u moves in another proportion to s than in those that are left.
-func (a *audit) liftWithout(ctx context.Context, u, s ID) (bool, error) {
+// liftWithout tries to save a point of before in which u moves in another proportion to s than in those that are left, if
+// need be by withholding further cells.
+func (a *audit) liftWithout(ctx context.Context, u, s ID, further bool) (bool, error) {
 	var living *Point
 	for _, k := range a.of[u] {
 		if a.alive[k] {
@@ -212,7 +213,7 @@ func (a *audit) liftWithout(ctx context.Context, u, s ID) (bool, error) {
 			continue
 		}
 		moves := a.lifted(p)
-		if moves == nil || living != nil && proportional(moves[s], moves[u], living.at(s), living.at(u)) {
+		if moves == nil || !further && a.costs(moves) > 0 || living != nil && proportional(moves[s], moves[u], living.at(s), living.at(u)) {
 			continue
 		}
 		if best == nil || a.costs(moves) < a.costs(best) {

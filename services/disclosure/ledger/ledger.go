@@ -26,6 +26,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -35,12 +36,13 @@ import (
 
 // Cell is a figure of a release, or one that its equations need.
 type Cell struct {
-	Key    string            // names the cell in every release: what is counted, where, and in which period
-	Value  int64             // the count, from 0 to [disclosure.MaxValue]
-	Status disclosure.Status // whether it is withheld: Primary or Secondary
-	Width  int64             // of a withheld cell: how wide its interval must be; 0: it needs no protection of its own
-	Known  bool              // the audience has it from elsewhere, whatever its status: it reported the figure itself
-	Single bool              // it has one contributor, who knows it; one of 1 has in any case
+	Key     string            // names the cell in every release: what is counted, where, and in which period
+	Value   int64             // the count, from 0 to [disclosure.MaxValue]
+	Status  disclosure.Status // whether it is withheld: Primary or Secondary
+	Width   int64             // of a withheld cell: how wide its interval must be; 0: it needs no protection of its own
+	Ceiling int64             // no count of it is larger, as everybody knows; 0: that of the release
+	Known   bool              // the audience has it from elsewhere, whatever its status: it reported the figure itself
+	Single  bool              // it has one contributor, who knows it, as a count of 1 has
 }
 
 // open reports whether the audience does not see the cell.
@@ -194,6 +196,9 @@ type draft struct {
 	index map[string]int // of each key
 }
 
+// ceiling returns what everybody knows that a cell is not above.
+func (r *draft) ceiling(c Cell) int64 { return cmp.Or(c.Ceiling, r.Ceiling) }
+
 func newDraft(release Release) (*draft, error) {
 	r := &draft{Release: release, index: make(map[string]int, len(release.Cells))}
 	r.Cells = append([]Cell(nil), release.Cells...)
@@ -203,8 +208,8 @@ func newDraft(release Release) (*draft, error) {
 		}
 		r.index[c.Key] = i
 		switch {
-		case c.Value < 0 || c.Value > min(r.Ceiling, disclosure.MaxValue):
-			return nil, refuse(Infeasible, c.Key, "its figure is not between 0 and the ceiling of the release")
+		case c.Value < 0 || c.Value > min(r.ceiling(c), disclosure.MaxValue):
+			return nil, refuse(Infeasible, c.Key, "its figure is not between 0 and its ceiling")
 		case c.Status == disclosure.Undecided || c.Status > disclosure.Empty:
 			return nil, refuse(Infeasible, c.Key, "nobody decided whether it is withheld")
 		case c.Width < 0 || c.Width > disclosure.MaxValue:

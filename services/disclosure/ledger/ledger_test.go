@@ -190,7 +190,7 @@ func TestAdmit_keeps_who_is_alone_from_computing_others(t *testing.T) {
 		e := ledger.Equation{Total: key}
 		var sum int64
 		for _, part := range slices.Sorted(maps.Keys(parts)) {
-			c := ledger.Cell{Key: part, Value: parts[part], Status: disclosure.Published}
+			c := ledger.Cell{Key: part, Value: parts[part], Status: disclosure.Published, Single: parts[part] == 1}
 			if c.Value < 3 {
 				c.Status, c.Width = disclosure.Primary, 1
 			}
@@ -220,7 +220,7 @@ func TestAdmit_keeps_who_is_alone_from_computing_others(t *testing.T) {
 	})
 	t.Run("unless it is the same figure", func(t *testing.T) {
 		release := pair("year", 1, map[string]int64{"may": 1, "june": 0})
-		release.Cells[2].Status, release.Cells[2].Width = disclosure.Primary, 1
+		release.Cells[2].Status, release.Cells[2].Width, release.Cells[2].Single = disclosure.Primary, 1, true
 		release.Cells[0].Status = disclosure.Empty
 		if verdict, ok := admit(t, release, ledger.NewMemory()); !ok || len(verdict.Cuts) > 0 {
 			t.Errorf("got %+v, %v", verdict, ok)

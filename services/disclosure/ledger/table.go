@@ -30,13 +30,15 @@ func FromTable(t *disclosure.Table, points []disclosure.Point, rules disclosure.
 	shape := hex.EncodeToString(sum.Sum(nil)[:8])
 	r := Release{Revision: revision, Ceiling: whole.GrandTotal(), Cells: make([]Cell, len(whole.Cells))}
 	for i, c := range whole.Cells {
-		r.Cells[i] = Cell{Key: name(c), Value: c.Value, Status: c.Status, Single: len(c.Contributions) == 1}
-		if c.Absent { // nobody but readers of such a table has it, and its value may be another than in the next one
+		r.Cells[i] = Cell{Key: name(c), Value: c.Value, Status: c.Status}
+		switch {
+		case c.Absent: // nobody but readers of such a table has it, and its value may be another than in the next one
 			r.Cells[i].Key = fmt.Sprintf("%s, absent of %s, %d", r.Cells[i].Key, shape, c.Value)
-		}
-		if c.Status == disclosure.Primary {
+			continue
+		case c.Status == disclosure.Primary:
 			r.Cells[i].Width = rules.Width(c.Value)
 		}
+		r.Cells[i].Single = c.Value == 1 || len(c.Contributions) == 1
 	}
 	for _, e := range equations {
 		equation := Equation{Total: r.Cells[e.Total].Key}

@@ -118,14 +118,14 @@ func (v *view) enter(ctx context.Context, r *draft) error {
 	for i, c := range r.Cells {
 		id := v.cells[i]
 		if v.fresh(id) {
-			u := &Unknown{ID: id, Cell: c.Key, Revision: r.Revision, Value: c.Value, Ceiling: r.Ceiling, Open: c.open(), Single: c.Single || c.Value == 1}
+			u := &Unknown{ID: id, Cell: c.Key, Revision: r.Revision, Value: c.Value, Ceiling: r.ceiling(c), Open: c.open(), Single: c.Single}
 			if u.Open {
 				u.Width = c.Width
 			}
 			v.unknowns[id] = u
 			continue
 		}
-		v.change(v.unknowns[id], c, r.Ceiling)
+		v.change(v.unknowns[id], c, r.ceiling(c))
 	}
 	var lines []Line
 	for _, e := range r.Equations {

@@ -172,7 +172,7 @@ func (w *World) hide(release *ledger.Release, key string, value int64) {
 }
 
 func (w *World) cell(key string, value int64, hide bool) ledger.Cell {
-	c := ledger.Cell{Key: key, Value: value, Status: disclosure.Published}
+	c := ledger.Cell{Key: key, Value: value, Status: disclosure.Published, Single: value == 1}
 	switch {
 	case value > 0 && value < w.Rules.MinimumFrequency:
 		c.Status, c.Width = disclosure.Primary, w.Rules.Width(value)
