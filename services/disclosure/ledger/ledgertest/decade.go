@@ -88,6 +88,7 @@ func decide(ctx context.Context, s ledger.Stack, release ledger.Release) (*ledge
 // Step is a release that is decided on the decade, and forgotten again.
 type Step struct {
 	Name    string
+	Within  time.Duration // it takes no longer
 	decade  *Decade
 	release func() (ledger.Release, error)
 }
@@ -116,7 +117,10 @@ func (d *Decade) Steps() []Step {
 		}},
 	}
 	for i := range steps {
-		steps[i].decade = d
+		steps[i].decade, steps[i].Within = d, 10*time.Second
+		if i == len(steps)-1 {
+			steps[i].Within = time.Minute // the year's table is joined to twelve others
+		}
 	}
 	return steps
 }
