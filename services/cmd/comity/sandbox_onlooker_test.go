@@ -17,10 +17,13 @@ import (
 // identity are the dimensions that say when, whose and what a figure is. Their codes are parts of nothing.
 var identity = []string{"FREQ", "REF_AREA", "INDICATOR"}
 
+// minimum is what no cell counts less than that goes by itself: all agreements of the regions have it.
+const minimum = 3
+
 // onlook computes what a state can find out of small counts of a partner's, from all envelopes that it ever received. It
 // knows the codelists, and nothing of how releases are made; that none of them says more than the partner's own figures do
 // now is checked on the way. It returns how many figures were withheld.
-func (s *runningSandbox) onlook(receiver, provider string, minimum int64) (withheld int) {
+func (s *runningSandbox) onlook(receiver, provider string) (withheld int) {
 	s.t.Helper()
 	truth := s.truth(provider)
 	parts := s.parts()
@@ -47,7 +50,7 @@ func (s *runningSandbox) onlook(receiver, provider string, minimum int64) (withh
 				if withheld++; status != "Q" || b.Column(block.ConfStatus).Text(i) != "C" {
 					s.t.Errorf("%v %v has the statuses %s and %s", name, key, status, b.Column(block.ConfStatus).Text(i))
 				}
-			} else if value > 0 && value < float64(minimum) {
+			} else if value > 0 && value < minimum {
 				s.t.Errorf("%v %v was received with %v", name, key, value)
 			}
 			at := strings.Join(name, " ")
@@ -68,7 +71,7 @@ func (s *runningSandbox) onlook(receiver, provider string, minimum int64) (withh
 		s.t.Fatal(err)
 	}
 	for _, k := range known {
-		if k.Width() < float64(minimum) {
+		if k.Width() < minimum {
 			s.t.Errorf("%s lies between %v and %v", k.Cell, k.Low, k.High)
 		}
 	}

@@ -126,6 +126,20 @@ func TestWhatIsMissingHidesNothing(t *testing.T) {
 	n.wantLines(t, &statisticspb.QueryRequest{}, "N 2024-01 - Q F", "N1 2024-01 - Q C", "N2 2024-01 - Q C", "S 2024-01 9 A F", "S1 2024-01 - Q C", "S2 2024-01 - Q C")
 }
 
+func TestWhatCameWithheldHidesNoTotal(t *testing.T) {
+	t.Parallel()
+	n := newPlaces(t)
+	n.observed(t, "_T 2024-01 14 A", "N 2024-01 9 A", "N1 2024-01 - Q C", "N2 2024-01 - Q C", "S1 2024-01 - Q C", "S2 2024-01 4 A")
+	for _, sight := range []string{"", ofAnonymous} {
+		n.sight = sight
+		n.wantLines(t, &statisticspb.QueryRequest{},
+			"_T 2024-01 14 A F", "N 2024-01 9 A F", "N1 2024-01 - Q C", "N2 2024-01 - Q C", "S1 2024-01 - Q C", "S2 2024-01 4 A F")
+		// A total that came answers; one that did not lacks a part.
+		n.wantLines(t, &statisticspb.QueryRequest{Selections: []*statisticspb.Selection{pick("PLACE", "_T", "N", "S")}},
+			"_T 2024-01 14 A F", "N 2024-01 9 A F", "S 2024-01 - Q C")
+	}
+}
+
 func TestFiguresThatMustNotBeMissing(t *testing.T) {
 	t.Parallel()
 	n := newPlaces(t)
