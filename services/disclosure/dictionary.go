@@ -525,6 +525,9 @@ func (d *dictionary) entering() (column int, up bool) {
 	least := -1e-7
 	for j, v := range d.free {
 		c, s := &d.curves[v], d.state[v]
+		if c.knot[0] == c.knot[c.last] {
+			continue
+		}
 		rise, fall := c.slope[s.piece], c.slope[s.piece]
 		canRise, canFall := true, true
 		if s.knot >= 0 {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"iter"
+	"math"
 	"math/rand/v2"
 	"slices"
 )
@@ -23,6 +24,7 @@ var (
 	quickParts  = proofParts[:3]
 	choiceParts = []reach{{7, false, 500}, {7, true, 800}, {3, false, 1500}, {15, false, 1500}, {15, true, 800}, {30, true, 800}}
 	lastParts   = []reach{{5, false, 1500}, {10, false, 1500}, {2, true, 1500}, {20, false, 2000}, {0, false, 500}, {0, false, 3000}}
+	wholeTable  = []reach{{0, false, math.MaxInt32}}
 	ruinParts   = [][]reach{
 		{{7, false, 800}, {7, true, 800}},
 		{{7, true, 800}},
@@ -32,12 +34,16 @@ var (
 )
 
 const (
-	steps     = 400            // of the simplex method, for a move
-	tableWork = 30_000_000_000 // of all, for an effort of 1
-	ruinWork  = 1_500_000_000  // of a round of ruins, for an effort of 1
-	tinyTable = 128            // classes of a table of which the cheapest of all patterns is looked for
-	tinyWork  = 1_000_000      // of a round of ruins of such a table, for an effort of 1
-	cutWork   = 5_000_000      // of looking for that pattern
+	steps      = 400            // of the simplex method, for a move
+	tableWork  = 30_000_000_000 // of all, for an effort of 1
+	ruinWork   = 1_500_000_000  // of a round of ruins
+	ruinUnit   = 40             // of a round of ruins, times the square of the number of cells
+	smallTable = 128            // classes of a table of which the cheapest of all patterns is looked for
+	smallWork  = 5_000_000      // of all, in such a table, for an effort of 1
+	smallRuin  = 300_000        // of a round of ruins
+	cutWork    = 2_500_000      // of looking for the cheapest pattern
+	cutRate    = 4              // so much work of that takes as long as 1 of other
+	fillWork   = 1_500_000      // of making a pattern of one that leaves something open
 )
 
 // solve finds a pattern. It leaves unprotected what it cannot protect.
@@ -53,17 +59,33 @@ func (s *solver) solve(ctx context.Context, effort int) error {
 	if err := s.cover(ctx, order); err != nil {
 		return err
 	}
-	if err := s.improve(ctx, effort); err != nil || len(s.members) > tinyTable {
+	if err := s.show(ctx); err != nil {
 		return err
 	}
-	return s.cut(ctx, order, cutWork*effort)
+	if effort > 0 {
+		if err := s.improve(ctx, order, effort); err != nil {
+			return err
+		}
+	}
+	for _, v := range s.secondaries() {
+		if low, high := s.extremes(v); low == high {
+			s.release(v) // it can be computed, so that it protects nothing
+		}
+	}
+	s.commit()
+	return nil
+}
+
+// safe reports whether all classes of those are protected.
+func (s *solver) safe(order []int32) bool {
+	return !slices.ContainsFunc(order, func(v int32) bool { return !s.protected(v) })
 }
 
 // cover protects the classes in their order: by what is withheld, where that is enough, else by withholding more.
 func (s *solver) cover(ctx context.Context, order []int32) error {
 	for _, v := range order {
 		if !s.protected(v) {
-			s.prove(v)
+			s.prove(v, proofParts)
 		}
 	}
 	for _, parts := range [][]reach{choiceParts, lastParts} {
@@ -80,9 +102,9 @@ func (s *solver) cover(ctx context.Context, order []int32) error {
 	return nil
 }
 
-// improve shows again what need not be withheld, and ruins and recreates what is.
-func (s *solver) improve(ctx context.Context, effort int) error {
-	// Many at a time as long as that succeeds, which it mostly does in large tables.
+// show shows again what need not be withheld: many at a time as long as that succeeds, which it mostly does in large
+// tables.
+func (s *solver) show(ctx context.Context) error {
 	for left, some := s.secondaries(), 1; len(left) > 0 && s.work < s.most; {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -99,9 +121,20 @@ func (s *solver) improve(ctx context.Context, effort int) error {
 		}
 		s.commit()
 	}
-	most := ruinWork
-	if len(s.members) <= tinyTable {
-		most = tinyWork
+	return nil
+}
+
+// improve looks for cheaper patterns: in small tables for the cheapest of all, and otherwise, or where that takes too
+// long, by ruining and recreating what there is.
+func (s *solver) improve(ctx context.Context, order []int32, effort int) error {
+	n := len(s.class)
+	most := min(ruinWork, ruinUnit*n*n) // of a round
+	if len(s.members) <= smallTable {
+		most = smallRuin
+		s.most = smallWork * effort
+		if found, err := s.cut(ctx, order, cutRate*min(cutWork*effort, s.most-s.work)); found || err != nil {
+			return err
+		}
 	}
 	for round := range len(ruinParts) * effort {
 		from, won := s.work, false
@@ -117,12 +150,6 @@ func (s *solver) improve(ctx context.Context, effort int) error {
 			break
 		}
 	}
-	for _, v := range s.secondaries() {
-		if low, high := s.extremes(v); low == high {
-			s.release(v) // it can be computed, so that it protects nothing
-		}
-	}
-	s.commit()
 	return nil
 }
 
@@ -172,7 +199,12 @@ func (s *solver) part(v int32, size reach, skip func(class int32) bool) []int32 
 }
 
 // prove looks inside the pattern for points that protect v.
-func (s *solver) prove(v int32) bool { return s.protect(v, proofParts, s.outside) }
+func (s *solver) prove(v int32, parts []reach) bool {
+	if len(s.members) <= smallTable {
+		parts = wholeTable
+	}
+	return s.protect(v, parts, s.outside)
+}
 
 // choose withholds more classes until v is protected, as cheaply as it can.
 func (s *solver) choose(v int32, parts []reach) bool { return s.protect(v, parts, s.refused) }
@@ -299,7 +331,7 @@ func (s *solver) drop(classes ...int32) bool {
 		parts = quickParts
 	}
 	for _, u := range affected {
-		if !s.protected(u) && !s.protect(u, parts, s.outside) {
+		if !s.protected(u) && !s.prove(u, parts) {
 			s.undo(mark)
 			return false
 		}
