@@ -12,6 +12,10 @@ import (
 // does not have a dimension, its cells are totals over it. Each way in which a table breaks a code down holds in the
 // joined table too.
 //
+// What [Table.Equations] takes for 0 in a table that does not have it is a cell of the joined table if another one has
+// it. A withheld 0 must therefore be in every table that has the codes of it: one that adds up without it gives it away,
+// and the joined table does not say so.
+//
 // Cells come in the order of the tables. Errors are faults of [Table.Check], and those that name two cells that mean the
 // same and have different values, one that is withheld in one table and shown in another, and a dimension that a table
 // lacks and that has several tops, so that nobody knows which of them is meant.
