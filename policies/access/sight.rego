@@ -17,8 +17,11 @@ shown contains "*" if {
 	role in acting
 }
 
-# A service of the node works on the figures; what leaves is decided by other rules.
-shown contains "*" if working
+# Sharing works on the figures; what leaves is decided by other rules.
+shown contains "*" if working("sharing")
+
+# What risk makes of figures is for analysts, and counts them one by one.
+shown contains "N" if working("risk")
 
 default embargo_lifted := false
 
@@ -34,8 +37,8 @@ acting contains role if {
 	some role in input.person.roles
 }
 
-working if {
+working(service) if {
 	own_state
 	input.person == null
-	input.workload.service in {"sharing", "risk"}
+	input.workload.service == service
 }

@@ -89,6 +89,9 @@ func (s *Service) Explain(ctx context.Context, request ExplainRequest) (Explanat
 		return Explanation{}, err
 	}
 	for _, component := range request.Filter.Components() {
+		if component == block.ObsValue { // who may not see a figure here would find it by asking often enough
+			return Explanation{}, fault.InvalidField("filter", "cells cannot be asked for by their value")
+		}
 		if !structures.releases(component) {
 			return Explanation{}, fault.InvalidField("filter", "what goes of %s has no component %q", dataflow, component)
 		}
@@ -173,7 +176,13 @@ type reasons struct {
 }
 
 func newReasons(m *made, obligations Obligations) (*reasons, error) {
-	words, err := disclosure.Explain(m.table, obligations.rules()) // whose minimum is in ones, as people count
+	told := m.table.Clone()
+	for i := range told.Cells {
+		if c := &told.Cells[i]; c.Status == disclosure.Primary {
+			c.Rule = m.rule(i)
+		}
+	}
+	words, err := disclosure.Explain(told, obligations.rules()) // whose minimum is in ones, as people count
 	if err != nil {
 		return nil, err
 	}
@@ -184,7 +193,7 @@ func newReasons(m *made, obligations Obligations) (*reasons, error) {
 // of says why a cell is withheld.
 func (r *reasons) of(i int) WithheldCell {
 	cell := WithheldCell{Text: r.words[i]}
-	if c := r.made.table.Cells[i]; c.Status == disclosure.Primary && c.Rule == disclosure.ByCaller {
+	if c := r.made.table.Cells[i]; c.Status == disclosure.Primary && r.made.rule(i) == disclosure.ByCaller {
 		cell.Text = "It is restricted here."
 		if r.made.cells[i].refused {
 			cell.Text = "Policy refuses it."
@@ -253,9 +262,9 @@ func speaksOf(structures *Structures, f filter.Filter, denied bool, asked map[st
 	}
 }
 
-// releases reports whether the rows of a release have the component.
+// releases reports whether the rows of a release have the component, besides the value.
 func (s *Structures) releases(component string) bool {
-	if slices.Contains([]string{block.TimePeriod, block.ObsValue, block.ObsStatus, block.ConfStatus}, component) {
+	if slices.Contains([]string{block.TimePeriod, block.ObsStatus, block.ConfStatus}, component) {
 		return true
 	}
 	return slices.ContainsFunc(s.Dimensions, func(d Dimension) bool { return d.ID == component })

@@ -466,6 +466,42 @@ func TestMakeRestricted(t *testing.T) {
 			t.Error(lines)
 		}
 	})
+	t.Run("counts nothing that is restricted in the share that goes", func(t *testing.T) {
+		for name, total := range map[string]float64{"as agreed": 100, "not at all": -1} {
+			shares := map[float64]bool{}
+			for _, secret := range []float64{20, 21} {
+				a := newArchive(figures)
+				a.stored["W2,_T,_T,2024"] = figure{value: secret, status: "A", conf: "C"}
+				if total < 0 {
+					a.stored["E1,_T,_T,2024"] = figure{value: total, status: "A", conf: free}
+				}
+				made := a.make(t, sections)
+				shares[made.valueKept()] = true
+			}
+			if len(shares) != 1 {
+				t.Errorf("%s: the shares are %v", name, shares)
+			}
+		}
+	})
+	t.Run("does not explain a restricted figure by its size", func(t *testing.T) {
+		obligations := Obligations{MinimumFrequency: 3, RelativeWidth: 0.2}
+		explained := map[float64]Explanation{}
+		for _, secret := range []float64{2, 20} {
+			a := newArchive(figures)
+			a.stored["W2,_T,_T,2024"] = figure{value: secret, status: "A", conf: "C"}
+			var e Explanation
+			if err := e.count(a.structures, obligations, a.make(t, sections), filter.True()); err != nil {
+				t.Fatal(err)
+			}
+			explained[secret] = e
+		}
+		if diff := gocmp.Diff(explained[20], explained[2]); diff != "" {
+			t.Error(diff)
+		}
+		if diff := gocmp.Diff(map[string]int{"C": 1, "D": 1}, explained[2].Rules); diff != "" {
+			t.Error(diff)
+		}
+	})
 	t.Run("withholds what is summed of restricted figures in more detail than goes", func(t *testing.T) {
 		a := newArchive(map[string]float64{"W1,R1,_T,2024": 10, "W1,R2,_T,2024": 20, "W2,R1,_T,2024": 50, "E1,R1,_T,2024": 60})
 		restrict(a, "W1,R2,_T,2024", "C")

@@ -191,7 +191,7 @@ func (m *maker) take(t *table, p *protected) {
 			r.value = value
 			t.candidates++
 		}
-		if c.finest {
+		if c.finest && c.conf == free {
 			t.sum += value
 		}
 		switch {
@@ -242,15 +242,34 @@ func (m *maker) leaveOut(t *table, p *protected) {
 		key[d] = Total
 	}
 	t.rows = append(t.rows, m.rowOf(p.sheet, key).hidden())
+	whole := p.sheet.wholes(m.told)
 	for _, f := range p.sheet.figures {
 		if math.IsNaN(f.value) {
 			continue
 		}
 		t.suppressed++
-		if slices.Equal(f.key, key) && f.value > 0 {
+		if f.conf == free && f.value > 0 && !whole[name(f.key)] {
 			t.sum += f.value
 		}
 	}
+}
+
+// wholes returns the keys that figures of the sheet are parts of.
+func (s *sheet) wholes(axes []axis) map[string]bool {
+	whole := map[string]bool{}
+	for d, a := range axes {
+		used := map[string]bool{}
+		for _, f := range s.figures {
+			used[f.key[d]] = true
+		}
+		above := newTree(a, used).above
+		for _, f := range s.figures {
+			for code := range above[f.key[d]] {
+				whole[name(slices.Replace(slices.Clone(f.key), d, d+1, code))] = true
+			}
+		}
+	}
+	return whole
 }
 
 // passes reports whether policy's condition lets a row go.

@@ -31,7 +31,7 @@ type Publication struct {
 	Released       int               `json:"released"`   // cells that are shown with their value
 	Withheld       int               `json:"withheld"`   // cells that policy's conditions refused
 	Suppressed     int               `json:"suppressed"` // cells whose value disclosure control withheld
-	ValueKept      float64           `json:"valueKept"`  // of the sum of the finest cells, the share that is shown
+	ValueKept      float64           `json:"valueKept"`  // of the sum of the finest cells that are free here, the share that is shown
 	Coarsened      map[string]string `json:"coarsened"`  // dimensions that were rolled up, with the detail that is shown
 	Rules          map[string]int    `json:"rules"`      // by code of CL_CONF_STATUS, how many cells are shown without a value for that reason
 	Reasons        []Reason          `json:"reasons"`    // why policy refuses some of what was asked for

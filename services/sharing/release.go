@@ -34,7 +34,7 @@ type Release struct {
 	Withheld         int               `json:"withheld"`   // cells that policy's conditions refuse: they go without a value
 	Suppressed       int               `json:"suppressed"` // cells that disclosure control withholds: they go without a value, or not at all
 	Rules            map[string]int    `json:"rules"`      // by code of CL_CONF_STATUS, how many cells go without a value for that reason
-	ValueKept        float64           `json:"valueKept"`  // of the sum of the finest cells, the share that goes
+	ValueKept        float64           `json:"valueKept"`  // of the sum of the finest cells that are free here, the share that goes
 	Coarsened        map[string]string `json:"coarsened"`  // dimensions that were rolled up, with the detail that went
 	Notes            []Note            `json:"notes"`      // tables that went coarser than agreed, or not at all
 	Batches          int               `json:"batches"`

@@ -43,7 +43,7 @@ type table struct {
 	withheld   int   // cells that policy's conditions refuse
 	suppressed int   // cells that go without a value for another reason
 	rules      map[string]int
-	sum        float64 // of the finest cells
+	sum        float64 // of the finest cells that are free here: what is restricted shall not follow from the rest
 	kept       float64 // of it, what goes
 	coarsened  map[string]string
 }
@@ -56,7 +56,7 @@ func (t *table) sorted() []row {
 	return t.rows
 }
 
-// valueKept returns the share of the sum of the finest cells that goes; 1 where there are none.
+// valueKept returns the share of the sum of the finest cells that are free here that goes; 1 where there are none.
 func (t *table) valueKept() float64 {
 	if t.sum <= 0 {
 		return 1
@@ -187,5 +187,14 @@ func (m *made) confStatus(obligations Obligations, i int) string {
 	if m.cells[i].refused {
 		own = ""
 	}
-	return obligations.confStatus(c.Rule, own)
+	return obligations.confStatus(m.rule(i), own)
+}
+
+// rule returns what made a primary cell so, as it may be told inside. Of one that is restricted here that is never its
+// size, which not everybody may know who asks why it does not go.
+func (m *made) rule(i int) disclosure.Rule {
+	if m.cells[i].conf != free {
+		return disclosure.ByCaller
+	}
+	return m.table.Cells[i].Rule
 }

@@ -1550,7 +1550,7 @@ type ExplainPolicyRequest struct {
 	Partner string `protobuf:"bytes,1,opt,name=partner,proto3" json:"partner,omitempty"`
 	// The indicator.
 	Indicator string `protobuf:"bytes,2,opt,name=indicator,proto3" json:"indicator,omitempty"`
-	// The cells asked for; absent: all that the indicator has.
+	// The cells asked for, other than by their values; absent: all that the indicator has.
 	Filter *v1.Filter `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
 	// The purpose; empty: any that the agreement allows.
 	Purpose       string `protobuf:"bytes,4,opt,name=purpose,proto3" json:"purpose,omitempty"`
