@@ -42,35 +42,48 @@ func (s *Structures) ledgerKey(codes []string, period string, scale int64) strin
 	return key.String()
 }
 
-// recall tells what the audiences know of the cells of a table. Those that they have are pinned, and what they were
-// refused is withheld again. It reports whether they know the whole table: then it goes as they know it.
+// recall tells what the audiences know of the cells of a table. Those that they have are pinned, those that members of
+// them counted themselves too, and what they were refused is withheld again. It reports whether they know the whole table: then it goes as they know it.
 func (m *maker) recall(ctx context.Context, to *made) (pinned []bool, known bool, err error) {
 	cells := make([]ledger.Cell, len(to.table.Cells))
 	for i, c := range to.table.Cells {
 		cells[i] = ledger.Cell{Key: to.names[i], Value: c.Value}
 	}
 	cells = append(cells, ledger.Cell{Key: to.mark()})
+	kept := map[int]int{} // where cells stand that say that others are kept back
+	for i, c := range to.kept() {
+		kept[i] = len(cells)
+		cells = append(cells, c)
+	}
 	past, err := ledger.Recall(ctx, m.audiences, m.revision, cells)
 	if err != nil {
 		return nil, false, err
 	}
 	ruled := to.table.Clone()
 	to.rules.Apply(ruled)
-	known = len(m.audiences) > 0 && past[len(cells)-1].Told == len(m.audiences)
+	known = len(m.audiences) > 0 && past[len(to.table.Cells)].Told == len(m.audiences)
+	if known {
+		if known, err = m.learned(ctx, to); err != nil {
+			return nil, false, err
+		}
+	}
 	for i := range to.table.Cells {
 		c, p, primary := &to.table.Cells[i], past[i], ruled.Cells[i].Status == disclosure.Primary
 		if c.Absent {
 			continue
 		}
+		back, mirrored := kept[i]
 		switch {
 		case p.Told < len(m.audiences):
 			known = false
 		case primary:
-			known = known && p.Seen == ledger.Refused && p.Width >= to.rules.Width(c.Value)
+			known = known && (p.Seen == ledger.Shown && mirrored || p.Seen == ledger.Refused && p.Width >= to.rules.Width(c.Value))
 		}
 		switch {
 		case primary:
-		case p.Seen == ledger.Shown:
+		case mirrored && past[back].Told > 0:
+			c.Status = disclosure.Secondary
+		case p.Seen == ledger.Shown || p.Seen == ledger.New && mirrored:
 			if pinned == nil {
 				pinned = make([]bool, len(to.table.Cells))
 			}
@@ -92,6 +105,9 @@ func (t *table) admit(ctx context.Context, stacks []ledger.Stack, id string) err
 	readers := make([]ledger.Reader, len(stacks))
 	for i, s := range stacks {
 		readers[i] = s
+	}
+	if slices.ContainsFunc(t.made, func(m *made) bool { return m.mirrored.known != nil && len(m.mirrored.known) != len(stacks) }) {
+		return errToldSince // an audience is new
 	}
 	if more, err := toldAny(ctx, readers, t.untold); err != nil || more {
 		return cmp.Or(err, errToldSince)
@@ -121,6 +137,9 @@ func (t *table) admit(ctx context.Context, stacks []ledger.Stack, id string) err
 
 // admitSome decides about some tables: all together, and where that is refused, about each half.
 func (t *table) admitSome(ctx context.Context, stacks []ledger.Stack, id string, some []*made) error {
+	if err := learn(ctx, stacks, id, t.revision, some); err != nil {
+		return t.part(ctx, stacks, id, some, err)
+	}
 	release := ledger.Release{ID: id, Revision: t.revision}
 	at := map[string]*disclosure.Cell{}
 	var sums []sum
@@ -150,18 +169,8 @@ func (t *table) admitSome(ctx context.Context, stacks []ledger.Stack, id string,
 		return err
 	}
 	verdict, err := ledger.Admit(ctx, stacks, release, ledger.Options{Random: rand.Reader})
-	if refusal, ok := errors.AsType[*ledger.Refusal](err); ok {
-		if half := len(some) / 2; half > 0 {
-			if err := t.admitSome(ctx, stacks, id, some[:half]); err != nil {
-				return err
-			}
-			return t.admitSome(ctx, stacks, id, some[half:])
-		}
-		some[0].refusal = refusal
-		return nil
-	}
 	if err != nil {
-		return fmt.Errorf("deciding on what was released before: %w", err)
+		return t.part(ctx, stacks, id, some, err)
 	}
 	if err := verdict.Record(ctx, stacks); err != nil {
 		return err
@@ -171,6 +180,22 @@ func (t *table) admitSome(ctx context.Context, stacks []ledger.Stack, id string,
 			c.Status = disclosure.Secondary
 		}
 	}
+	return nil
+}
+
+// part decides about each half of tables that were refused together. One alone does not go.
+func (t *table) part(ctx context.Context, stacks []ledger.Stack, id string, some []*made, err error) error {
+	refusal, ok := errors.AsType[*ledger.Refusal](err)
+	if !ok {
+		return fmt.Errorf("deciding on what was released before: %w", err)
+	}
+	if half := len(some) / 2; half > 0 {
+		if err := t.admitSome(ctx, stacks, id, some[:half]); err != nil {
+			return err
+		}
+		return t.admitSome(ctx, stacks, id, some[half:])
+	}
+	some[0].refusal = refusal
 	return nil
 }
 
@@ -190,6 +215,12 @@ func (m *made) release(revision int64) (ledger.Release, error) {
 		return ledger.Release{}, fmt.Errorf("reading the equations of %v: %w", m.sheet, err)
 	}
 	release.Cells = append(release.Cells, ledger.Cell{Key: m.mark(), Status: disclosure.Published})
+	kept := m.kept()
+	for i := range m.table.Cells {
+		if c, ok := kept[i]; ok && m.table.Cells[i].Status == disclosure.Secondary {
+			release.Cells = append(release.Cells, c)
+		}
+	}
 	return release, nil
 }
 

@@ -9,7 +9,6 @@ import (
 	"github.com/comity-federation/comity/proto/block"
 	"github.com/comity-federation/comity/proto/filter"
 	"github.com/comity-federation/comity/services/disclosure"
-	"github.com/comity-federation/comity/services/disclosure/ledger"
 	"github.com/comity-federation/comity/services/fault"
 )
 
@@ -116,7 +115,11 @@ func (s *Service) Explain(ctx context.Context, request ExplainRequest) (Explanat
 	decided.Ruling.Obligations.MinimumFrequency = max(decided.Ruling.Obligations.MinimumFrequency, minimum)
 	explanation.Obligations, explanation.Detail = decided.Ruling.Obligations, decided.Ruling.Detail
 	own, _ := s.Trust.State(s.State)
-	made, err := s.tables(ctx, structures, decided, own.RefAreas, []ledger.Reader{s.Store.Seen(string(tier))}, 0)
+	readers, err := s.audience(ctx, string(tier))
+	if err != nil {
+		return Explanation{}, err
+	}
+	made, err := s.tables(ctx, structures, decided, own.RefAreas, []audience{readers}, 0)
 	if err != nil {
 		return Explanation{}, err
 	}

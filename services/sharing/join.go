@@ -35,7 +35,7 @@ func (m *maker) join(ctx context.Context, t *table, tables []*made, mine []*shee
 		if err != nil {
 			return err
 		}
-		if !seen {
+		if !seen && !m.mirrored.coarser(other, s.frequency) {
 			t.untold = append(t.untold, totals...)
 			continue
 		}

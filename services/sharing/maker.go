@@ -31,6 +31,8 @@ type maker struct {
 	told       []axis // the dimensions that are told apart, in key order
 	patterns   *patterns
 	audiences  []ledger.Reader // what those have seen whom the tables are for
+	members    [][]StateCode   // of each of the audiences
+	mirrored   mirrored        // of the area
 
 	contributed map[string]contributions // to the cells of the area, by the dimension that tells contributors
 }
@@ -102,11 +104,13 @@ type sheet struct {
 
 // tables makes the tables of an indicator for each of the areas that has any, and protects them. The revision is that of
 // the first answer where it is 0. Audiences are those whom the tables are for.
-func (s *Service) tables(ctx context.Context, structures *Structures, decided DecidedRequest, areas []string, audiences []ledger.Reader, revision int64) (table, error) {
+func (s *Service) tables(ctx context.Context, structures *Structures, decided DecidedRequest, areas []string, audiences []audience, revision int64) (table, error) {
 	m := maker{
 		statistics: s.Statistics, state: s.State, structures: structures,
 		ruling: decided.Ruling, include: decided.Include.Filter, revision: revision, patterns: &s.patterns,
-		audiences: audiences,
+	}
+	for _, a := range audiences {
+		m.audiences, m.members = append(m.audiences, a.Reader), append(m.members, a.members)
 	}
 	if err := m.tell(); err != nil {
 		return table{}, err
@@ -202,6 +206,9 @@ func (m *maker) area(ctx context.Context, t *table, area, code string) error {
 			return err
 		}
 		if err := m.contribute(ctx, sheets); err != nil {
+			return err
+		}
+		if err := m.mirror(ctx, area, code); err != nil {
 			return err
 		}
 		before := len(t.made)

@@ -113,6 +113,7 @@ func (m *maker) protectAt(ctx context.Context, to *made, restricted map[string]b
 	}
 	m.dominate(g, s)
 	to.table, to.rules, to.scale, to.points, to.cells = g.table, rules, g.scale, nil, g.cells
+	to.mirrored = m.mirrored
 	to.names = make([]string, len(g.table.Cells))
 	for i := range to.names {
 		to.names[i] = m.structures.ledgerKey(m.codes(s, to.key(i)), s.period, g.scale)
@@ -126,8 +127,8 @@ func (m *maker) protectAt(ctx context.Context, to *made, restricted map[string]b
 	}
 	result, err := m.patterns.protect(ctx, g.table, rules, pinned, m.ruling.Obligations.MinimumKept)
 	if fault.Is(err, fault.Precondition) && slices.Contains(pinned, true) {
-		// What the audience has cannot protect anything; whether it has to, the ledger tells.
-		result, err = m.patterns.protect(ctx, g.table, rules, nil, m.ruling.Obligations.MinimumKept)
+		// What the audience was shown cannot protect anything; whether it has to, the ledger tells.
+		result, err = m.patterns.protect(ctx, g.table, rules, to.spared(pinned), m.ruling.Obligations.MinimumKept)
 	}
 	if err != nil {
 		return err

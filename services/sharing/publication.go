@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/comity-federation/comity/proto/block"
-	"github.com/comity-federation/comity/services/disclosure/ledger"
 	"github.com/comity-federation/comity/services/fault"
 )
 
@@ -184,13 +183,9 @@ func (s *Service) draftPublication(ctx context.Context, structures *Structures, 
 		Reasons: []Reason{}, Created: s.now(),
 	}
 	own, _ := s.Trust.State(s.State)
-	everybody, err := s.Store.Audiences(ctx)
+	audiences, err := s.everybody(ctx)
 	if err != nil {
 		return Publication{}, table{}, err
-	}
-	var audiences []ledger.Reader
-	for _, audience := range everybody {
-		audiences = append(audiences, s.Store.Seen(audience))
 	}
 	all := newTable()
 	for _, decided := range decision.Indicators {

@@ -186,7 +186,10 @@ func (s *Service) draftRelease(ctx context.Context, a Agreement) (draft, error) 
 		return draft{}, err
 	}
 	own, _ := s.Trust.State(s.State)
-	audiences := []ledger.Reader{s.Store.Seen(string(a.Terms.tier()))}
+	readers, err := s.audience(ctx, string(a.Terms.tier()))
+	if err != nil {
+		return draft{}, err
+	}
 	all := newTable()
 	var indicators []string
 	for _, decided := range decision.Indicators {
@@ -196,7 +199,7 @@ func (s *Service) draftRelease(ctx context.Context, a Agreement) (draft, error) 
 		}
 		// The agreement bounds what policy says.
 		decided.Ruling.Obligations.MinimumFrequency = max(decided.Ruling.Obligations.MinimumFrequency, a.Terms.MinimumFrequency)
-		one, err := s.tables(ctx, structures, decided, own.RefAreas, audiences, all.revision)
+		one, err := s.tables(ctx, structures, decided, own.RefAreas, []audience{readers}, all.revision)
 		if err != nil {
 			return draft{}, err
 		}

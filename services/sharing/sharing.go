@@ -142,6 +142,7 @@ type Structures struct {
 	Dataflow   string      // "AGENCY:ID(VERSION)", with the version
 	Codelists  []string    // of the dimensions, "AGENCY:ID(VERSION)", each once
 	Dimensions []Dimension // in key order, TIME_PERIOD left out
+	Mirror     *Mirror     // nil: no figures count the same from two ends
 }
 
 // Dimension is a dimension with its codes.

@@ -66,6 +66,10 @@ type figures struct {
 	failing   error
 	down      error  // what every submission fails with
 	reject    string // why every submission is rejected
+
+	mirror   *sharing.Mirror
+	partners map[sharing.StateCode]map[string]float64 // what partners sent, as own
+	lost     error                                    // what every question for it fails with
 }
 
 // fall has submissions fail from now on; nil: no more.
@@ -86,7 +90,9 @@ func (f *figures) Structures(_ context.Context, name string) (*sharing.Structure
 	if name != dataflow {
 		return nil, fault.Missing("there is no dataflow %s", name)
 	}
-	return structures(), nil
+	s := structures()
+	s.Mirror = f.mirror
+	return s, nil
 }
 
 func (f *figures) Query(_ context.Context, query sharing.Query, each func(*block.Block) error) (int64, error) {
@@ -96,8 +102,15 @@ func (f *figures) Query(_ context.Context, query sharing.Query, each func(*block
 		return 0, f.failing
 	}
 	dimensions := structures().Dimensions
+	stored := f.own
+	if f.mirror != nil && query.Providers[0] != "aa" {
+		if f.lost != nil {
+			return 0, f.lost
+		}
+		stored = f.partners[query.Providers[0]]
+	}
 	sums := map[string]float64{}
-	for key, value := range f.own {
+	for key, value := range stored {
 		for _, codes := range rolledUp(dimensions, query.Selections, strings.Split(key, ",")) {
 			fits := query.Filter.Match(func(component string) string {
 				return codes[slices.IndexFunc(dimensions, func(d sharing.Dimension) bool { return d.ID == component })]

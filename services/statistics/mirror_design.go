@@ -56,6 +56,12 @@ func mirrorDesign(dataflow Ref, asked MirrorDesign) (Ref, MirrorDesign, error) {
 	return dataflow, asked, nil
 }
 
+// DefaultMirror returns the default design of a dataflow; false where it has none.
+func DefaultMirror(dataflow Ref) (MirrorDesign, bool, error) {
+	_, design, err := mirrorDesign(dataflow, MirrorDesign{})
+	return design, design.CounterpartDimension != "", err
+}
+
 // complete fills in what is not set.
 func (d *MirrorDesign) complete(from MirrorDesign) {
 	for _, text := range []struct {

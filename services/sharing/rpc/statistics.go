@@ -34,7 +34,28 @@ func (s *Statistics) Structures(ctx context.Context, dataflow string) (*sharing.
 	if err != nil {
 		return nil, fmt.Errorf("asking for the structure of %s: %w", dataflow, err)
 	}
-	return structuresFromProto(answer.GetStructures())
+	structures, err := structuresFromProto(answer.GetStructures())
+	if err == nil {
+		structures.Mirror = mirrorFromProto(answer.GetMirror())
+	}
+	return structures, err
+}
+
+func mirrorFromProto(p *statisticspb.MirrorDesign) *sharing.Mirror {
+	if p == nil {
+		return nil
+	}
+	mirror := &sharing.Mirror{
+		Area: p.GetAreaDimension(), Flow: p.GetFlowDimension(), Counterpart: p.GetCounterpartDimension(),
+		Flows: map[string]string{}, Areas: map[string]string{},
+	}
+	for _, f := range p.GetFlows() {
+		mirror.Flows[f.GetExits()], mirror.Flows[f.GetEntries()] = f.GetEntries(), f.GetExits()
+	}
+	for _, a := range p.GetAreas() {
+		mirror.Areas[a.GetCode()] = a.GetArea()
+	}
+	return mirror
 }
 
 func structuresFromProto(p *statisticspb.Structures) (*sharing.Structures, error) {

@@ -34,7 +34,15 @@ func (s *Server) GetStructures(ctx context.Context, request *statisticspb.GetStr
 	if err != nil {
 		return nil, err
 	}
-	return &statisticspb.GetStructuresResponse{Structures: structuresToProto(&structures)}, nil
+	answer := &statisticspb.GetStructuresResponse{Structures: structuresToProto(&structures)}
+	design, ok, err := statistics.DefaultMirror(ref)
+	if err != nil {
+		return nil, err
+	}
+	if ok {
+		answer.Mirror = mirrorDesignToProto(design)
+	}
+	return answer, nil
 }
 
 // ListDataflows lists the dataflows.

@@ -193,7 +193,9 @@ type GetStructuresResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// One dataflow, its data structure, and the codelists and concept schemes of its components. References among them name
 	// versions, and components have the names and codelists of their concepts.
-	Structures    *Structures `protobuf:"bytes,1,opt,name=structures,proto3" json:"structures,omitempty"`
+	Structures *Structures `protobuf:"bytes,1,opt,name=structures,proto3" json:"structures,omitempty"`
+	// Which figures of the dataflow mirror each other by default; absent: none do.
+	Mirror        *MirrorDesign `protobuf:"bytes,2,opt,name=mirror,proto3" json:"mirror,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -231,6 +233,13 @@ func (*GetStructuresResponse) Descriptor() ([]byte, []int) {
 func (x *GetStructuresResponse) GetStructures() *Structures {
 	if x != nil {
 		return x.Structures
+	}
+	return nil
+}
+
+func (x *GetStructuresResponse) GetMirror() *MirrorDesign {
+	if x != nil {
+		return x.Mirror
 	}
 	return nil
 }
@@ -2072,11 +2081,12 @@ const file_comity_statistics_v1_statistics_proto_rawDesc = "" +
 	"\aupdated\x18\x03 \x01(\x05R\aupdated\x129\n" +
 	"\bfindings\x18\x04 \x03(\v2\x1d.comity.statistics.v1.FindingR\bfindings\"2\n" +
 	"\x14GetStructuresRequest\x12\x1a\n" +
-	"\bdataflow\x18\x01 \x01(\tR\bdataflow\"Y\n" +
+	"\bdataflow\x18\x01 \x01(\tR\bdataflow\"\x95\x01\n" +
 	"\x15GetStructuresResponse\x12@\n" +
 	"\n" +
 	"structures\x18\x01 \x01(\v2 .comity.statistics.v1.StructuresR\n" +
-	"structures\"\x16\n" +
+	"structures\x12:\n" +
+	"\x06mirror\x18\x02 \x01(\v2\".comity.statistics.v1.MirrorDesignR\x06mirror\"\x16\n" +
 	"\x14ListDataflowsRequest\"U\n" +
 	"\x15ListDataflowsResponse\x12<\n" +
 	"\tdataflows\x18\x01 \x03(\v2\x1e.comity.statistics.v1.DataflowR\tdataflows\"K\n" +
@@ -2291,119 +2301,121 @@ var file_comity_statistics_v1_statistics_proto_goTypes = []any{
 	(*WatchRevisionsResponse)(nil),     // 31: comity.statistics.v1.WatchRevisionsResponse
 	(*Structures)(nil),                 // 32: comity.statistics.v1.Structures
 	(*Finding)(nil),                    // 33: comity.statistics.v1.Finding
-	(*Dataflow)(nil),                   // 34: comity.statistics.v1.Dataflow
-	(*Layout)(nil),                     // 35: comity.statistics.v1.Layout
-	(*SubmissionHeader)(nil),           // 36: comity.statistics.v1.SubmissionHeader
-	(*v1.Block)(nil),                   // 37: comity.types.v1.Block
-	(*Submission)(nil),                 // 38: comity.statistics.v1.Submission
-	(*v1.Filter)(nil),                  // 39: comity.types.v1.Filter
-	(*timestamppb.Timestamp)(nil),      // 40: google.protobuf.Timestamp
-	(*ListStructuresRequest)(nil),      // 41: comity.statistics.v1.ListStructuresRequest
-	(*DeleteStructuresRequest)(nil),    // 42: comity.statistics.v1.DeleteStructuresRequest
-	(*SetQualityRulesRequest)(nil),     // 43: comity.statistics.v1.SetQualityRulesRequest
-	(*GetQualityRulesRequest)(nil),     // 44: comity.statistics.v1.GetQualityRulesRequest
-	(*RecordEventsRequest)(nil),        // 45: comity.statistics.v1.RecordEventsRequest
-	(*CloseEventsRequest)(nil),         // 46: comity.statistics.v1.CloseEventsRequest
-	(*CountCellsRequest)(nil),          // 47: comity.statistics.v1.CountCellsRequest
-	(*CompareMirrorRequest)(nil),       // 48: comity.statistics.v1.CompareMirrorRequest
-	(*SetRetentionRequest)(nil),        // 49: comity.statistics.v1.SetRetentionRequest
-	(*ListRetentionRequest)(nil),       // 50: comity.statistics.v1.ListRetentionRequest
-	(*ListRemovalsRequest)(nil),        // 51: comity.statistics.v1.ListRemovalsRequest
-	(*ListStructuresResponse)(nil),     // 52: comity.statistics.v1.ListStructuresResponse
-	(*DeleteStructuresResponse)(nil),   // 53: comity.statistics.v1.DeleteStructuresResponse
-	(*SetQualityRulesResponse)(nil),    // 54: comity.statistics.v1.SetQualityRulesResponse
-	(*GetQualityRulesResponse)(nil),    // 55: comity.statistics.v1.GetQualityRulesResponse
-	(*RecordEventsResponse)(nil),       // 56: comity.statistics.v1.RecordEventsResponse
-	(*CloseEventsResponse)(nil),        // 57: comity.statistics.v1.CloseEventsResponse
-	(*CountCellsResponse)(nil),         // 58: comity.statistics.v1.CountCellsResponse
-	(*CompareMirrorResponse)(nil),      // 59: comity.statistics.v1.CompareMirrorResponse
-	(*SetRetentionResponse)(nil),       // 60: comity.statistics.v1.SetRetentionResponse
-	(*ListRetentionResponse)(nil),      // 61: comity.statistics.v1.ListRetentionResponse
-	(*ListRemovalsResponse)(nil),       // 62: comity.statistics.v1.ListRemovalsResponse
+	(*MirrorDesign)(nil),               // 34: comity.statistics.v1.MirrorDesign
+	(*Dataflow)(nil),                   // 35: comity.statistics.v1.Dataflow
+	(*Layout)(nil),                     // 36: comity.statistics.v1.Layout
+	(*SubmissionHeader)(nil),           // 37: comity.statistics.v1.SubmissionHeader
+	(*v1.Block)(nil),                   // 38: comity.types.v1.Block
+	(*Submission)(nil),                 // 39: comity.statistics.v1.Submission
+	(*v1.Filter)(nil),                  // 40: comity.types.v1.Filter
+	(*timestamppb.Timestamp)(nil),      // 41: google.protobuf.Timestamp
+	(*ListStructuresRequest)(nil),      // 42: comity.statistics.v1.ListStructuresRequest
+	(*DeleteStructuresRequest)(nil),    // 43: comity.statistics.v1.DeleteStructuresRequest
+	(*SetQualityRulesRequest)(nil),     // 44: comity.statistics.v1.SetQualityRulesRequest
+	(*GetQualityRulesRequest)(nil),     // 45: comity.statistics.v1.GetQualityRulesRequest
+	(*RecordEventsRequest)(nil),        // 46: comity.statistics.v1.RecordEventsRequest
+	(*CloseEventsRequest)(nil),         // 47: comity.statistics.v1.CloseEventsRequest
+	(*CountCellsRequest)(nil),          // 48: comity.statistics.v1.CountCellsRequest
+	(*CompareMirrorRequest)(nil),       // 49: comity.statistics.v1.CompareMirrorRequest
+	(*SetRetentionRequest)(nil),        // 50: comity.statistics.v1.SetRetentionRequest
+	(*ListRetentionRequest)(nil),       // 51: comity.statistics.v1.ListRetentionRequest
+	(*ListRemovalsRequest)(nil),        // 52: comity.statistics.v1.ListRemovalsRequest
+	(*ListStructuresResponse)(nil),     // 53: comity.statistics.v1.ListStructuresResponse
+	(*DeleteStructuresResponse)(nil),   // 54: comity.statistics.v1.DeleteStructuresResponse
+	(*SetQualityRulesResponse)(nil),    // 55: comity.statistics.v1.SetQualityRulesResponse
+	(*GetQualityRulesResponse)(nil),    // 56: comity.statistics.v1.GetQualityRulesResponse
+	(*RecordEventsResponse)(nil),       // 57: comity.statistics.v1.RecordEventsResponse
+	(*CloseEventsResponse)(nil),        // 58: comity.statistics.v1.CloseEventsResponse
+	(*CountCellsResponse)(nil),         // 59: comity.statistics.v1.CountCellsResponse
+	(*CompareMirrorResponse)(nil),      // 60: comity.statistics.v1.CompareMirrorResponse
+	(*SetRetentionResponse)(nil),       // 61: comity.statistics.v1.SetRetentionResponse
+	(*ListRetentionResponse)(nil),      // 62: comity.statistics.v1.ListRetentionResponse
+	(*ListRemovalsResponse)(nil),       // 63: comity.statistics.v1.ListRemovalsResponse
 }
 var file_comity_statistics_v1_statistics_proto_depIdxs = []int32{
 	32, // 0: comity.statistics.v1.CreateStructuresRequest.structures:type_name -> comity.statistics.v1.Structures
 	33, // 1: comity.statistics.v1.CreateStructuresResponse.findings:type_name -> comity.statistics.v1.Finding
 	32, // 2: comity.statistics.v1.GetStructuresResponse.structures:type_name -> comity.statistics.v1.Structures
-	34, // 3: comity.statistics.v1.ListDataflowsResponse.dataflows:type_name -> comity.statistics.v1.Dataflow
-	35, // 4: comity.statistics.v1.CreateLayoutRequest.layout:type_name -> comity.statistics.v1.Layout
-	35, // 5: comity.statistics.v1.CreateLayoutResponse.layout:type_name -> comity.statistics.v1.Layout
-	35, // 6: comity.statistics.v1.ListLayoutsResponse.layouts:type_name -> comity.statistics.v1.Layout
-	36, // 7: comity.statistics.v1.SubmitRequest.header:type_name -> comity.statistics.v1.SubmissionHeader
-	37, // 8: comity.statistics.v1.SubmitRequest.block:type_name -> comity.types.v1.Block
-	38, // 9: comity.statistics.v1.SubmitResponse.submission:type_name -> comity.statistics.v1.Submission
-	38, // 10: comity.statistics.v1.CommentFindingResponse.submission:type_name -> comity.statistics.v1.Submission
-	38, // 11: comity.statistics.v1.OverrideSubmissionResponse.submission:type_name -> comity.statistics.v1.Submission
-	38, // 12: comity.statistics.v1.GetSubmissionResponse.submission:type_name -> comity.statistics.v1.Submission
-	38, // 13: comity.statistics.v1.ListSubmissionsResponse.submissions:type_name -> comity.statistics.v1.Submission
-	21, // 14: comity.statistics.v1.QueryRequest.selections:type_name -> comity.statistics.v1.Selection
-	39, // 15: comity.statistics.v1.QueryRequest.filter:type_name -> comity.types.v1.Filter
-	40, // 16: comity.statistics.v1.QueryRequest.as_of:type_name -> google.protobuf.Timestamp
-	40, // 17: comity.statistics.v1.QueryRequest.updated_after:type_name -> google.protobuf.Timestamp
-	37, // 18: comity.statistics.v1.QueryResponse.block:type_name -> comity.types.v1.Block
-	40, // 19: comity.statistics.v1.QueryResponse.revision_time:type_name -> google.protobuf.Timestamp
-	39, // 20: comity.statistics.v1.GetAvailabilityRequest.filter:type_name -> comity.types.v1.Filter
-	25, // 21: comity.statistics.v1.GetAvailabilityResponse.dimensions:type_name -> comity.statistics.v1.AvailableDimension
-	26, // 22: comity.statistics.v1.AvailableDimension.codes:type_name -> comity.statistics.v1.AvailableCode
-	39, // 23: comity.statistics.v1.CompareRevisionsRequest.filter:type_name -> comity.types.v1.Filter
-	37, // 24: comity.statistics.v1.CompareRevisionsResponse.block:type_name -> comity.types.v1.Block
-	29, // 25: comity.statistics.v1.CompareRevisionsResponse.summary:type_name -> comity.statistics.v1.RevisionSummary
-	40, // 26: comity.statistics.v1.WatchRevisionsResponse.commit_time:type_name -> google.protobuf.Timestamp
-	0,  // 27: comity.statistics.v1.StatisticsService.CreateStructures:input_type -> comity.statistics.v1.CreateStructuresRequest
-	2,  // 28: comity.statistics.v1.StatisticsService.GetStructures:input_type -> comity.statistics.v1.GetStructuresRequest
-	4,  // 29: comity.statistics.v1.StatisticsService.ListDataflows:input_type -> comity.statistics.v1.ListDataflowsRequest
-	41, // 30: comity.statistics.v1.StatisticsService.ListStructures:input_type -> comity.statistics.v1.ListStructuresRequest
-	42, // 31: comity.statistics.v1.StatisticsService.DeleteStructures:input_type -> comity.statistics.v1.DeleteStructuresRequest
-	6,  // 32: comity.statistics.v1.StatisticsService.CreateLayout:input_type -> comity.statistics.v1.CreateLayoutRequest
-	8,  // 33: comity.statistics.v1.StatisticsService.ListLayouts:input_type -> comity.statistics.v1.ListLayoutsRequest
-	10, // 34: comity.statistics.v1.StatisticsService.Submit:input_type -> comity.statistics.v1.SubmitRequest
-	16, // 35: comity.statistics.v1.StatisticsService.GetSubmission:input_type -> comity.statistics.v1.GetSubmissionRequest
-	18, // 36: comity.statistics.v1.StatisticsService.ListSubmissions:input_type -> comity.statistics.v1.ListSubmissionsRequest
-	12, // 37: comity.statistics.v1.StatisticsService.CommentFinding:input_type -> comity.statistics.v1.CommentFindingRequest
-	14, // 38: comity.statistics.v1.StatisticsService.OverrideSubmission:input_type -> comity.statistics.v1.OverrideSubmissionRequest
-	43, // 39: comity.statistics.v1.StatisticsService.SetQualityRules:input_type -> comity.statistics.v1.SetQualityRulesRequest
-	44, // 40: comity.statistics.v1.StatisticsService.GetQualityRules:input_type -> comity.statistics.v1.GetQualityRulesRequest
-	45, // 41: comity.statistics.v1.StatisticsService.RecordEvents:input_type -> comity.statistics.v1.RecordEventsRequest
-	46, // 42: comity.statistics.v1.StatisticsService.CloseEvents:input_type -> comity.statistics.v1.CloseEventsRequest
-	20, // 43: comity.statistics.v1.StatisticsService.Query:input_type -> comity.statistics.v1.QueryRequest
-	47, // 44: comity.statistics.v1.StatisticsService.CountCells:input_type -> comity.statistics.v1.CountCellsRequest
-	23, // 45: comity.statistics.v1.StatisticsService.GetAvailability:input_type -> comity.statistics.v1.GetAvailabilityRequest
-	27, // 46: comity.statistics.v1.StatisticsService.CompareRevisions:input_type -> comity.statistics.v1.CompareRevisionsRequest
-	48, // 47: comity.statistics.v1.StatisticsService.CompareMirror:input_type -> comity.statistics.v1.CompareMirrorRequest
-	49, // 48: comity.statistics.v1.StatisticsService.SetRetention:input_type -> comity.statistics.v1.SetRetentionRequest
-	50, // 49: comity.statistics.v1.StatisticsService.ListRetention:input_type -> comity.statistics.v1.ListRetentionRequest
-	51, // 50: comity.statistics.v1.StatisticsService.ListRemovals:input_type -> comity.statistics.v1.ListRemovalsRequest
-	30, // 51: comity.statistics.v1.StatisticsService.WatchRevisions:input_type -> comity.statistics.v1.WatchRevisionsRequest
-	1,  // 52: comity.statistics.v1.StatisticsService.CreateStructures:output_type -> comity.statistics.v1.CreateStructuresResponse
-	3,  // 53: comity.statistics.v1.StatisticsService.GetStructures:output_type -> comity.statistics.v1.GetStructuresResponse
-	5,  // 54: comity.statistics.v1.StatisticsService.ListDataflows:output_type -> comity.statistics.v1.ListDataflowsResponse
-	52, // 55: comity.statistics.v1.StatisticsService.ListStructures:output_type -> comity.statistics.v1.ListStructuresResponse
-	53, // 56: comity.statistics.v1.StatisticsService.DeleteStructures:output_type -> comity.statistics.v1.DeleteStructuresResponse
-	7,  // 57: comity.statistics.v1.StatisticsService.CreateLayout:output_type -> comity.statistics.v1.CreateLayoutResponse
-	9,  // 58: comity.statistics.v1.StatisticsService.ListLayouts:output_type -> comity.statistics.v1.ListLayoutsResponse
-	11, // 59: comity.statistics.v1.StatisticsService.Submit:output_type -> comity.statistics.v1.SubmitResponse
-	17, // 60: comity.statistics.v1.StatisticsService.GetSubmission:output_type -> comity.statistics.v1.GetSubmissionResponse
-	19, // 61: comity.statistics.v1.StatisticsService.ListSubmissions:output_type -> comity.statistics.v1.ListSubmissionsResponse
-	13, // 62: comity.statistics.v1.StatisticsService.CommentFinding:output_type -> comity.statistics.v1.CommentFindingResponse
-	15, // 63: comity.statistics.v1.StatisticsService.OverrideSubmission:output_type -> comity.statistics.v1.OverrideSubmissionResponse
-	54, // 64: comity.statistics.v1.StatisticsService.SetQualityRules:output_type -> comity.statistics.v1.SetQualityRulesResponse
-	55, // 65: comity.statistics.v1.StatisticsService.GetQualityRules:output_type -> comity.statistics.v1.GetQualityRulesResponse
-	56, // 66: comity.statistics.v1.StatisticsService.RecordEvents:output_type -> comity.statistics.v1.RecordEventsResponse
-	57, // 67: comity.statistics.v1.StatisticsService.CloseEvents:output_type -> comity.statistics.v1.CloseEventsResponse
-	22, // 68: comity.statistics.v1.StatisticsService.Query:output_type -> comity.statistics.v1.QueryResponse
-	58, // 69: comity.statistics.v1.StatisticsService.CountCells:output_type -> comity.statistics.v1.CountCellsResponse
-	24, // 70: comity.statistics.v1.StatisticsService.GetAvailability:output_type -> comity.statistics.v1.GetAvailabilityResponse
-	28, // 71: comity.statistics.v1.StatisticsService.CompareRevisions:output_type -> comity.statistics.v1.CompareRevisionsResponse
-	59, // 72: comity.statistics.v1.StatisticsService.CompareMirror:output_type -> comity.statistics.v1.CompareMirrorResponse
-	60, // 73: comity.statistics.v1.StatisticsService.SetRetention:output_type -> comity.statistics.v1.SetRetentionResponse
-	61, // 74: comity.statistics.v1.StatisticsService.ListRetention:output_type -> comity.statistics.v1.ListRetentionResponse
-	62, // 75: comity.statistics.v1.StatisticsService.ListRemovals:output_type -> comity.statistics.v1.ListRemovalsResponse
-	31, // 76: comity.statistics.v1.StatisticsService.WatchRevisions:output_type -> comity.statistics.v1.WatchRevisionsResponse
-	52, // [52:77] is the sub-list for method output_type
-	27, // [27:52] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	34, // 3: comity.statistics.v1.GetStructuresResponse.mirror:type_name -> comity.statistics.v1.MirrorDesign
+	35, // 4: comity.statistics.v1.ListDataflowsResponse.dataflows:type_name -> comity.statistics.v1.Dataflow
+	36, // 5: comity.statistics.v1.CreateLayoutRequest.layout:type_name -> comity.statistics.v1.Layout
+	36, // 6: comity.statistics.v1.CreateLayoutResponse.layout:type_name -> comity.statistics.v1.Layout
+	36, // 7: comity.statistics.v1.ListLayoutsResponse.layouts:type_name -> comity.statistics.v1.Layout
+	37, // 8: comity.statistics.v1.SubmitRequest.header:type_name -> comity.statistics.v1.SubmissionHeader
+	38, // 9: comity.statistics.v1.SubmitRequest.block:type_name -> comity.types.v1.Block
+	39, // 10: comity.statistics.v1.SubmitResponse.submission:type_name -> comity.statistics.v1.Submission
+	39, // 11: comity.statistics.v1.CommentFindingResponse.submission:type_name -> comity.statistics.v1.Submission
+	39, // 12: comity.statistics.v1.OverrideSubmissionResponse.submission:type_name -> comity.statistics.v1.Submission
+	39, // 13: comity.statistics.v1.GetSubmissionResponse.submission:type_name -> comity.statistics.v1.Submission
+	39, // 14: comity.statistics.v1.ListSubmissionsResponse.submissions:type_name -> comity.statistics.v1.Submission
+	21, // 15: comity.statistics.v1.QueryRequest.selections:type_name -> comity.statistics.v1.Selection
+	40, // 16: comity.statistics.v1.QueryRequest.filter:type_name -> comity.types.v1.Filter
+	41, // 17: comity.statistics.v1.QueryRequest.as_of:type_name -> google.protobuf.Timestamp
+	41, // 18: comity.statistics.v1.QueryRequest.updated_after:type_name -> google.protobuf.Timestamp
+	38, // 19: comity.statistics.v1.QueryResponse.block:type_name -> comity.types.v1.Block
+	41, // 20: comity.statistics.v1.QueryResponse.revision_time:type_name -> google.protobuf.Timestamp
+	40, // 21: comity.statistics.v1.GetAvailabilityRequest.filter:type_name -> comity.types.v1.Filter
+	25, // 22: comity.statistics.v1.GetAvailabilityResponse.dimensions:type_name -> comity.statistics.v1.AvailableDimension
+	26, // 23: comity.statistics.v1.AvailableDimension.codes:type_name -> comity.statistics.v1.AvailableCode
+	40, // 24: comity.statistics.v1.CompareRevisionsRequest.filter:type_name -> comity.types.v1.Filter
+	38, // 25: comity.statistics.v1.CompareRevisionsResponse.block:type_name -> comity.types.v1.Block
+	29, // 26: comity.statistics.v1.CompareRevisionsResponse.summary:type_name -> comity.statistics.v1.RevisionSummary
+	41, // 27: comity.statistics.v1.WatchRevisionsResponse.commit_time:type_name -> google.protobuf.Timestamp
+	0,  // 28: comity.statistics.v1.StatisticsService.CreateStructures:input_type -> comity.statistics.v1.CreateStructuresRequest
+	2,  // 29: comity.statistics.v1.StatisticsService.GetStructures:input_type -> comity.statistics.v1.GetStructuresRequest
+	4,  // 30: comity.statistics.v1.StatisticsService.ListDataflows:input_type -> comity.statistics.v1.ListDataflowsRequest
+	42, // 31: comity.statistics.v1.StatisticsService.ListStructures:input_type -> comity.statistics.v1.ListStructuresRequest
+	43, // 32: comity.statistics.v1.StatisticsService.DeleteStructures:input_type -> comity.statistics.v1.DeleteStructuresRequest
+	6,  // 33: comity.statistics.v1.StatisticsService.CreateLayout:input_type -> comity.statistics.v1.CreateLayoutRequest
+	8,  // 34: comity.statistics.v1.StatisticsService.ListLayouts:input_type -> comity.statistics.v1.ListLayoutsRequest
+	10, // 35: comity.statistics.v1.StatisticsService.Submit:input_type -> comity.statistics.v1.SubmitRequest
+	16, // 36: comity.statistics.v1.StatisticsService.GetSubmission:input_type -> comity.statistics.v1.GetSubmissionRequest
+	18, // 37: comity.statistics.v1.StatisticsService.ListSubmissions:input_type -> comity.statistics.v1.ListSubmissionsRequest
+	12, // 38: comity.statistics.v1.StatisticsService.CommentFinding:input_type -> comity.statistics.v1.CommentFindingRequest
+	14, // 39: comity.statistics.v1.StatisticsService.OverrideSubmission:input_type -> comity.statistics.v1.OverrideSubmissionRequest
+	44, // 40: comity.statistics.v1.StatisticsService.SetQualityRules:input_type -> comity.statistics.v1.SetQualityRulesRequest
+	45, // 41: comity.statistics.v1.StatisticsService.GetQualityRules:input_type -> comity.statistics.v1.GetQualityRulesRequest
+	46, // 42: comity.statistics.v1.StatisticsService.RecordEvents:input_type -> comity.statistics.v1.RecordEventsRequest
+	47, // 43: comity.statistics.v1.StatisticsService.CloseEvents:input_type -> comity.statistics.v1.CloseEventsRequest
+	20, // 44: comity.statistics.v1.StatisticsService.Query:input_type -> comity.statistics.v1.QueryRequest
+	48, // 45: comity.statistics.v1.StatisticsService.CountCells:input_type -> comity.statistics.v1.CountCellsRequest
+	23, // 46: comity.statistics.v1.StatisticsService.GetAvailability:input_type -> comity.statistics.v1.GetAvailabilityRequest
+	27, // 47: comity.statistics.v1.StatisticsService.CompareRevisions:input_type -> comity.statistics.v1.CompareRevisionsRequest
+	49, // 48: comity.statistics.v1.StatisticsService.CompareMirror:input_type -> comity.statistics.v1.CompareMirrorRequest
+	50, // 49: comity.statistics.v1.StatisticsService.SetRetention:input_type -> comity.statistics.v1.SetRetentionRequest
+	51, // 50: comity.statistics.v1.StatisticsService.ListRetention:input_type -> comity.statistics.v1.ListRetentionRequest
+	52, // 51: comity.statistics.v1.StatisticsService.ListRemovals:input_type -> comity.statistics.v1.ListRemovalsRequest
+	30, // 52: comity.statistics.v1.StatisticsService.WatchRevisions:input_type -> comity.statistics.v1.WatchRevisionsRequest
+	1,  // 53: comity.statistics.v1.StatisticsService.CreateStructures:output_type -> comity.statistics.v1.CreateStructuresResponse
+	3,  // 54: comity.statistics.v1.StatisticsService.GetStructures:output_type -> comity.statistics.v1.GetStructuresResponse
+	5,  // 55: comity.statistics.v1.StatisticsService.ListDataflows:output_type -> comity.statistics.v1.ListDataflowsResponse
+	53, // 56: comity.statistics.v1.StatisticsService.ListStructures:output_type -> comity.statistics.v1.ListStructuresResponse
+	54, // 57: comity.statistics.v1.StatisticsService.DeleteStructures:output_type -> comity.statistics.v1.DeleteStructuresResponse
+	7,  // 58: comity.statistics.v1.StatisticsService.CreateLayout:output_type -> comity.statistics.v1.CreateLayoutResponse
+	9,  // 59: comity.statistics.v1.StatisticsService.ListLayouts:output_type -> comity.statistics.v1.ListLayoutsResponse
+	11, // 60: comity.statistics.v1.StatisticsService.Submit:output_type -> comity.statistics.v1.SubmitResponse
+	17, // 61: comity.statistics.v1.StatisticsService.GetSubmission:output_type -> comity.statistics.v1.GetSubmissionResponse
+	19, // 62: comity.statistics.v1.StatisticsService.ListSubmissions:output_type -> comity.statistics.v1.ListSubmissionsResponse
+	13, // 63: comity.statistics.v1.StatisticsService.CommentFinding:output_type -> comity.statistics.v1.CommentFindingResponse
+	15, // 64: comity.statistics.v1.StatisticsService.OverrideSubmission:output_type -> comity.statistics.v1.OverrideSubmissionResponse
+	55, // 65: comity.statistics.v1.StatisticsService.SetQualityRules:output_type -> comity.statistics.v1.SetQualityRulesResponse
+	56, // 66: comity.statistics.v1.StatisticsService.GetQualityRules:output_type -> comity.statistics.v1.GetQualityRulesResponse
+	57, // 67: comity.statistics.v1.StatisticsService.RecordEvents:output_type -> comity.statistics.v1.RecordEventsResponse
+	58, // 68: comity.statistics.v1.StatisticsService.CloseEvents:output_type -> comity.statistics.v1.CloseEventsResponse
+	22, // 69: comity.statistics.v1.StatisticsService.Query:output_type -> comity.statistics.v1.QueryResponse
+	59, // 70: comity.statistics.v1.StatisticsService.CountCells:output_type -> comity.statistics.v1.CountCellsResponse
+	24, // 71: comity.statistics.v1.StatisticsService.GetAvailability:output_type -> comity.statistics.v1.GetAvailabilityResponse
+	28, // 72: comity.statistics.v1.StatisticsService.CompareRevisions:output_type -> comity.statistics.v1.CompareRevisionsResponse
+	60, // 73: comity.statistics.v1.StatisticsService.CompareMirror:output_type -> comity.statistics.v1.CompareMirrorResponse
+	61, // 74: comity.statistics.v1.StatisticsService.SetRetention:output_type -> comity.statistics.v1.SetRetentionResponse
+	62, // 75: comity.statistics.v1.StatisticsService.ListRetention:output_type -> comity.statistics.v1.ListRetentionResponse
+	63, // 76: comity.statistics.v1.StatisticsService.ListRemovals:output_type -> comity.statistics.v1.ListRemovalsResponse
+	31, // 77: comity.statistics.v1.StatisticsService.WatchRevisions:output_type -> comity.statistics.v1.WatchRevisionsResponse
+	53, // [53:78] is the sub-list for method output_type
+	28, // [28:53] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_comity_statistics_v1_statistics_proto_init() }
