@@ -208,7 +208,7 @@ func (m *maker) area(ctx context.Context, t *table, area, code string) error {
 		if err := m.contribute(ctx, sheets); err != nil {
 			return err
 		}
-		if err := m.mirror(ctx, area, code); err != nil {
+		if err := m.mirror(ctx, area, code, frequencies[i]); err != nil {
 			return err
 		}
 		before := len(t.made)

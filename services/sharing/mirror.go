@@ -1,11 +1,13 @@
 package sharing
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
 	"maps"
 	"math"
+	mathrand "math/rand/v2"
 	"slices"
 	"strings"
 
@@ -78,54 +80,91 @@ type mirrored struct {
 	frequencies map[string]bool   // at which such figures came
 }
 
+// corridors is what the search for mirror figures of an area and indicator rests on.
+type corridors struct {
+	*maker
+	design                  *Mirror
+	often                   int      // the place of FREQ
+	area, flow, counterpart int      // and of the design's dimensions
+	frequency               string   // of the tables
+	ends                    []string // the codes that tables have for other ends
+	theirs, ours            Query    // for the figures of a partner, and those of this state that have another end
+	stored                  []counted
+}
+
+// counted is a figure that is stored, by the codes that this state has for it.
+type counted struct {
+	codes  []string
+	period string
+}
+
 // mirror finds out which cells of an area and indicator members of the audiences have counted from the other end. What
-// counts is that they sent them, not what they say. A figure that came withheld is known to who withheld it, one that is
-// missing is not; and who counts months knows the year.
-func (m *maker) mirror(ctx context.Context, area, code string) error {
+// counts is that they sent them, not what they say: a figure that came withheld is known to who withheld it, one that is
+// missing is not. Who counted all parts of a cell that are stored here, or finer ones, knows the cell.
+func (m *maker) mirror(ctx context.Context, area, code, frequency string) error {
 	m.mirrored = mirrored{}
-	design := m.structures.Mirror
-	if design == nil {
-		return nil
-	}
-	ours := map[string][]string{} // the codes that tables have, by dimension
-	query := Query{Dataflow: m.structures.Dataflow, Revision: m.revision}
-	for _, selection := range m.cells(area, code, "").Selections {
-		ours[selection.Dimension] = selection.Codes
-		switch selection.Dimension {
-		case freq, design.Area: // as they are stored
-			continue
-		case design.Flow:
-			selection.Codes = otherEnds(design, selection.Codes)
-		}
-		query.Selections = append(query.Selections, selection)
-	}
-	at := slices.IndexFunc(query.Selections, func(s Selection) bool { return s.Dimension == design.Counterpart })
-	if at < 0 {
-		return nil
-	}
-	query.Selections[at].Codes = m.standing(design, ours[design.Area])
-	others := slices.DeleteFunc(slices.Clone(ours[design.Counterpart]), func(c string) bool { return c == Total })
-	flow := slices.IndexFunc(query.Selections, func(s Selection) bool { return s.Dimension == design.Flow })
-	if flow < 0 || len(others) == 0 || len(query.Selections[at].Codes) == 0 || len(query.Selections[flow].Codes) == 0 {
+	c, ok := m.corridors(area, code, frequency)
+	if !ok {
 		return nil
 	}
 	m.mirrored.frequencies = map[string]bool{}
-	counted := map[StateCode]map[string]bool{}
+	known := map[StateCode]map[string]bool{}
 	for _, members := range m.members {
-		known := map[string]bool{}
+		all := map[string]bool{}
 		for _, partner := range members {
-			if counted[partner] == nil {
-				query.Providers = []StateCode{partner}
+			if known[partner] == nil {
 				var err error
-				if counted[partner], err = m.counted(ctx, design, query, others); err != nil {
+				if known[partner], err = c.known(ctx, partner); err != nil {
 					return fmt.Errorf("asking what %s counted itself: %w", partner, err)
 				}
 			}
-			maps.Copy(known, counted[partner])
+			maps.Copy(all, known[partner])
 		}
-		m.mirrored.known = append(m.mirrored.known, known)
+		m.mirrored.known = append(m.mirrored.known, all)
 	}
 	return nil
+}
+
+// corridors returns what to look for; false where an area and indicator have no mirror figures.
+func (m *maker) corridors(area, code, frequency string) (*corridors, bool) {
+	design := m.structures.Mirror
+	if design == nil {
+		return nil, false
+	}
+	place := func(id string) int {
+		return slices.IndexFunc(m.structures.Dimensions, func(d Dimension) bool { return d.ID == id })
+	}
+	c := &corridors{
+		maker: m, design: design, frequency: frequency,
+		often: place(freq), area: place(design.Area), flow: place(design.Flow), counterpart: place(design.Counterpart),
+	}
+	if c.area < 0 || c.flow < 0 || c.counterpart < 0 || c.often < 0 {
+		return nil, false
+	}
+	query := m.cells(area, code, frequency)
+	codes := func(place int) []string { return query.Selections[place].Codes }
+	c.ends = slices.DeleteFunc(slices.Clone(codes(c.counterpart)), func(end string) bool { return end == Total })
+	flows, here := otherEnds(design, codes(c.flow)), m.standing(design, codes(c.area))
+	if len(c.ends) == 0 || len(flows) == 0 || len(here) == 0 {
+		return nil, false
+	}
+	c.theirs = Query{Dataflow: query.Dataflow, Revision: m.revision, Selections: []Selection{
+		{Dimension: design.Flow, Codes: flows}, {Dimension: design.Counterpart, Codes: here},
+	}}
+	c.ours = Query{Dataflow: query.Dataflow, Providers: query.Providers, Revision: m.revision, Selections: []Selection{
+		{Dimension: design.Area, Codes: codes(c.area)},
+		{Dimension: design.Flow, Codes: codes(c.flow)},
+		{Dimension: design.Counterpart, Codes: c.ends},
+	}}
+	return c, true
+}
+
+// lift returns the finest code that goes of those that a code is, or is a part of.
+func (a axis) lift(code string) string {
+	for code != "" && !a.has(code) {
+		code = a.dimension.Codes[code].Parent
+	}
+	return cmp.Or(code, Total)
 }
 
 // otherEnds returns the codes of the flows from the other end.
@@ -156,39 +195,125 @@ func (m *maker) standing(design *Mirror, areas []string) []string {
 	})
 }
 
-// counted returns the names of the cells of this state that a partner has counted from the other end. Others are the codes
-// that the cells may have of the counterpart dimension.
-func (m *maker) counted(ctx context.Context, design *Mirror, query Query, others []string) (map[string]bool, error) {
-	place := func(id string) int {
-		return slices.IndexFunc(m.structures.Dimensions, func(d Dimension) bool { return d.ID == id })
-	}
-	area, flow, counterpart, often := place(design.Area), place(design.Flow), place(design.Counterpart), place(freq)
+// known returns the names of the cells of this state that a partner has counted from the other end.
+func (c *corridors) known(ctx context.Context, partner StateCode) (map[string]bool, error) {
 	names := map[string]bool{}
-	err := m.query(ctx, query, func(b *block.Block) error {
-		return m.read(b, func(codes []string, period string, f figure) {
-			missing := math.IsNaN(f.value) && f.status != suppressed && f.conf == free
-			if missing || area < 0 || often < 0 || codes[area] == design.area(codes[counterpart]) {
-				return
+	parts := map[string][]counted{} // what the partner counted, by the names of the cells that it is a part of
+	c.theirs.Providers = []StateCode{partner}
+	err := c.figures(ctx, c.theirs, func(row counted, f figure) {
+		other := row.codes[c.area]
+		here := c.design.area(row.codes[c.counterpart])
+		if math.IsNaN(f.value) && f.status != suppressed && f.conf == free || other == here {
+			return
+		}
+		for _, end := range c.ends {
+			if c.design.area(end) != other {
+				continue
 			}
-			m.mirrored.frequencies[codes[often]] = true
-			cell := slices.Clone(codes)
-			cell[area], cell[flow] = design.area(codes[counterpart]), design.Flows[codes[flow]]
-			for _, cell[counterpart] = range others {
-				if design.area(cell[counterpart]) != codes[area] {
-					continue
-				}
-				for i := slices.Index(frequencies, codes[often]); i >= 0; i-- {
-					cell[often] = frequencies[i]
-					for _, whole := range related(period, cell[often]) {
-						if within(period, whole) {
-							names[m.structures.ledgerKey(cell, whole, 1)] = true
-						}
-					}
-				}
+			mine := counted{slices.Clone(row.codes), row.period}
+			mine.codes[c.area], mine.codes[c.flow], mine.codes[c.counterpart] = here, c.design.Flows[row.codes[c.flow]], end
+			for _, name := range c.names(mine, false) {
+				names[name] = true
+				parts[name] = append(parts[name], mine)
+			}
+		}
+		c.mirrored.frequencies[row.codes[c.often]] = true
+	})
+	if err != nil || len(names) == 0 {
+		return names, err
+	}
+	if c.stored == nil {
+		c.stored = []counted{}
+		err := c.figures(ctx, c.ours, func(row counted, f figure) {
+			if f.value > 0 && row.codes[c.area] != c.design.area(row.codes[c.counterpart]) {
+				c.stored = append(c.stored, row)
 			}
 		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	for _, row := range c.stored {
+		for _, name := range c.names(row, true) {
+			if names[name] && !slices.ContainsFunc(parts[name], func(part counted) bool { return c.comparable(row, part) }) {
+				delete(names, name)
+			}
+		}
+	}
+	return names, nil
+}
+
+// figures calls each with the figures of an answer.
+func (c *corridors) figures(ctx context.Context, query Query, each func(row counted, f figure)) error {
+	return c.query(ctx, query, func(b *block.Block) error {
+		return c.read(b, func(codes []string, period string, f figure) { each(counted{slices.Clone(codes), period}, f) })
 	})
-	return names, err
+}
+
+// names returns the names of the cells that a figure is a part of, all or the finest: at its own frequency, at that of the
+// tables, and at those at which partners count.
+func (c *corridors) names(row counted, all bool) []string {
+	codes := slices.Clone(row.codes)
+	for i, d := range c.structures.Dimensions {
+		if d.ID != refArea && d.ID != indicator {
+			codes[i] = Total
+		}
+	}
+	var names []string
+	var add func(told int)
+	add = func(told int) {
+		if told == len(c.told) {
+			names = append(names, c.over(row, codes)...)
+			return
+		}
+		a := c.told[told]
+		code := a.lift(row.codes[a.place])
+		for {
+			codes[a.place] = code
+			add(told + 1)
+			if code == Total || !all || a.place == c.counterpart {
+				return
+			}
+			code = a.lift(a.dimension.Codes[code].Parent)
+		}
+	}
+	add(0)
+	return names
+}
+
+// over returns the names that cells of the codes have in the periods that a figure is in.
+func (c *corridors) over(row counted, codes []string) []string {
+	var names []string
+	for _, often := range frequencies {
+		if often != row.codes[c.often] && often != c.frequency && !c.mirrored.frequencies[often] {
+			continue
+		}
+		codes[c.often] = often
+		for _, whole := range related(row.period, often) {
+			if within(row.period, whole) {
+				names = append(names, c.structures.ledgerKey(codes, whole, 1))
+			}
+		}
+	}
+	return names
+}
+
+// comparable reports whether one of two figures is a part of the other one, as far as their codes tell.
+func (c *corridors) comparable(a, b counted) bool {
+	for i, d := range c.structures.Dimensions {
+		if d.ID != freq && !d.holds(a.codes[i], b.codes[i]) && !d.holds(b.codes[i], a.codes[i]) {
+			return false
+		}
+	}
+	return within(a.period, b.period) || within(b.period, a.period)
+}
+
+// holds reports whether a code is a part of a whole, or the same.
+func (d Dimension) holds(whole, code string) bool {
+	for code != "" && code != whole {
+		code = d.Codes[code].Parent
+	}
+	return code == whole || whole == Total
 }
 
 // coarser reports whether members of the audiences have counted figures themselves at a coarser frequency.
@@ -202,13 +327,52 @@ func (m *made) mirrors(audience int, key string) bool {
 	if m.mirrored.known == nil {
 		return false
 	}
+	whole := key
 	if m.scale != 1 {
-		key = strings.TrimSuffix(key, fmt.Sprintf(" /%d", m.scale))
+		whole = strings.TrimSuffix(key, fmt.Sprintf(" /%d", m.scale))
 	}
-	if audience >= 0 {
-		return m.mirrored.known[audience][key]
+	for a, known := range m.mirrored.known {
+		if (a == audience || audience < 0) && (known[whole] || m.deduced != nil && m.deduced[a][key]) {
+			return true
+		}
 	}
-	return slices.ContainsFunc(m.mirrored.known, func(known map[string]bool) bool { return known[key] })
+	return false
+}
+
+// deduce finds out what members of the audiences can compute of the table from what they counted themselves alone.
+func (m *made) deduce() error {
+	if !slices.ContainsFunc(m.names, func(name string) bool { return m.mirrors(-1, name) }) {
+		return nil
+	}
+	whole, err := m.table.Complete(mathrand.NewChaCha8([32]byte{}))
+	if err != nil {
+		return err
+	}
+	equations, _, err := whole.Equations()
+	if err != nil {
+		return err
+	}
+	if m.deduced == nil {
+		m.deduced = make([]map[string]bool, len(m.mirrored.known))
+		for a := range m.deduced {
+			m.deduced[a] = map[string]bool{}
+		}
+	}
+	for a, deduced := range m.deduced {
+		open := func(i int) bool {
+			return i >= len(m.names) || whole.Cells[i].Absent || whole.Cells[i].Status != disclosure.Empty && !m.mirrors(a, m.names[i])
+		}
+		for before := -1; before < len(deduced); {
+			before = len(deduced)
+			for _, e := range equations {
+				terms := slices.DeleteFunc(append([]int{e.Total}, e.Parts...), func(i int) bool { return !open(i) })
+				if len(terms) == 1 && terms[0] < len(m.names) && !whole.Cells[terms[0]].Absent {
+					deduced[m.names[terms[0]]] = true
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // facts returns the cells of the table, and of what it is joined to, that members of an audience have counted themselves.

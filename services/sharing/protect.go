@@ -118,6 +118,9 @@ func (m *maker) protectAt(ctx context.Context, to *made, restricted map[string]b
 	for i := range to.names {
 		to.names[i] = m.structures.ledgerKey(m.codes(s, to.key(i)), s.period, g.scale)
 	}
+	if err := to.deduce(); err != nil {
+		return err
+	}
 	pinned, known, err := m.recall(ctx, to)
 	if err != nil {
 		return err

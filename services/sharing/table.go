@@ -163,8 +163,9 @@ type made struct {
 	names  []string           // of each cell, in ledgers
 	sums   []sum              // that join it with other periods
 	known  bool               // the audiences know all of it already
-	// mirrored is what members of the audiences counted themselves.
+	// mirrored is what members of the audiences counted themselves, and deduced what each audience can compute from that.
 	mirrored mirrored
+	deduced  []map[string]bool
 	// refusal says why it does not go, with what the audiences have seen; nil: it may, as far as it was asked.
 	refusal *ledger.Refusal
 }

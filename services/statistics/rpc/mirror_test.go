@@ -263,3 +263,25 @@ func TestMirrorOfEurope(t *testing.T) {
 		t.Errorf("%d findings", len(answer.GetFindings()))
 	}
 }
+
+func TestGetStructures_tells_the_default_design(t *testing.T) {
+	t.Parallel()
+	n := newMoves(t)
+	n.create(t, &statisticspb.Structures{
+		Dataflows: []*statisticspb.Dataflow{{Agency: "COMITY", Id: "BORDER", Version: "9.0.0", Structure: "X:MOVES(1.0.0)"}},
+	})
+	for dataflow, want := range map[string]string{moves: "", "COMITY:BORDER(9.0.0)": "REF_AREA INDICATOR SECTION PAX_OUT PAX_IN EMI IMM"} {
+		answer, err := n.GetStructures(t.Context(), &statisticspb.GetStructuresRequest{Dataflow: dataflow})
+		if err != nil {
+			t.Fatal(err)
+		}
+		design := answer.GetMirror()
+		codes := []string{design.GetAreaDimension(), design.GetFlowDimension(), design.GetCounterpartDimension()}
+		for _, f := range design.GetFlows() {
+			codes = append(codes, f.GetExits(), f.GetEntries())
+		}
+		if got := strings.TrimSpace(strings.Join(codes, " ")); got != want {
+			t.Errorf("%s has the design %q, want %q", dataflow, got, want)
+		}
+	}
+}
