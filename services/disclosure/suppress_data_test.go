@@ -2,12 +2,17 @@ package disclosure_test
 
 import (
 	"bytes"
+	"cmp"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"runtime"
 	"testing"
 	"time"
 
 	"github.com/comity-federation/comity/services/disclosure"
-	"github.com/comity-federation/comity/services/disclosure/disclosuretest"
+	"github.com/comity-federation/comity/services/disclosure/specimen"
 )
 
 // proved audits a table by the points of its result alone, without looking for wider intervals.
@@ -24,6 +29,21 @@ func proved(t *testing.T, r *disclosure.Result, rules disclosure.Rules) *disclos
 	return report
 }
 
+// published returns the table of an example from a directory of published files: one that COMITY_SHARED names, or the one
+// that lies beside the repository.
+func published(t *testing.T, s specimen.Example) *disclosure.Table {
+	t.Helper()
+	directory := cmp.Or(os.Getenv("COMITY_SHARED"), filepath.Join("..", "..", "..", "shared"))
+	table, err := s.Read(os.DirFS(filepath.Join(directory, "data")))
+	if errors.Is(err, fs.ErrNotExist) {
+		t.Skipf("the published tables are not here: %v", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return table
+}
+
 // The bounds are 1.05 times the best cost that is known, with regard to single contributors and, for the smaller tables,
 // without.
 func TestProtectKeepsPublishedTablesSafeAndItsCostLow(t *testing.T) {
@@ -31,9 +51,9 @@ func TestProtectKeepsPublishedTablesSafeAndItsCostLow(t *testing.T) {
 		t.Skip("it takes minutes; COMITY_LONG=1 runs it")
 	}
 	for k, bound := range [][2]int64{{2_223, 2_098}, {44_862, 42_846}, {139_469, 0}, {646_179, 0}, {20_510, 0}} {
-		p := disclosuretest.Tables()[k]
+		p := specimen.Tables()[k]
 		t.Run(p.Name, func(t *testing.T) {
-			table := p.Read(t)
+			table := published(t, p)
 			for n, ignore := range []bool{false, true} {
 				if bound[n] == 0 {
 					continue
@@ -79,8 +99,8 @@ func TestProtectCoarsensAPublishedTableThatWouldKeepTooLittle(t *testing.T) {
 	if !long() {
 		t.Skip("it takes a minute; COMITY_LONG=1 runs it")
 	}
-	p := disclosuretest.Tables()[4]
-	r, err := disclosure.Protect(t.Context(), p.Read(t), p.Rules, disclosure.Options{
+	p := specimen.Tables()[4]
+	r, err := disclosure.Protect(t.Context(), published(t, p), p.Rules, disclosure.Options{
 		Quick: true, MinimumKept: 0.8, Coarsenings: []disclosure.Coarsening{{Dimension: "citizenship"}, {Dimension: "exploitation"}},
 	})
 	if err != nil {

@@ -1,3 +1,5 @@
+// Package disclosuretest says what can be computed from figures that were given away, for the tests of those that give
+// them.
 package disclosuretest
 
 import (
