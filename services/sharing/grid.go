@@ -131,8 +131,12 @@ func (m *maker) newGrid(s *sheet, axes []axis, restricted map[string]bool) (*gri
 		g.trees = append(g.trees, newTree(a, used[d]))
 	}
 	m.mark(g, s, restricted)
-	for d := len(axes) - 1; d >= 0; d-- {
-		g.complete(d)
+	// What the parts along one dimension leave has parts along others.
+	for before := -1; before < len(g.cells); {
+		before = len(g.cells)
+		for d := len(axes) - 1; d >= 0; d-- {
+			g.complete(d)
+		}
 	}
 	for i := range g.cells {
 		if c := &g.cells[i]; c.figure < 0 && !g.table.Cells[i].Absent && !m.passes(m.rowOf(s, g.table.Cells[i].Key)) {

@@ -546,6 +546,22 @@ func (a *archive) onlookerOf(t interface {
 	return o
 }
 
+func TestMakeProtectsWhatIsLeftOfWhatIsLeft(t *testing.T) {
+	a := newArchive(map[string]float64{
+		"_T,_T,_T,2024": 34, "_T,R,_T,2024": 34, "W,_T,_T,2024": 3, "W1,_T,_T,2024": 5, "W1,R1,_T,2024": 1, "W1,R2,_T,2024": 3,
+	})
+	made := a.make(t, map[string]string{freq: "A", "SECTION": "section", "CITIZENSHIP": "country"})
+	known, err := a.onlookerOf(t, made).Withheld(1, 2, 10_000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range known {
+		if k.Width() < 3 {
+			t.Errorf("%s lies between %v and %v, of %v", k.Cell, k.Low, k.High, made.show(inSections, inCountries))
+		}
+	}
+}
+
 func TestWhatIsReceivedTellsNoSmallCount(t *testing.T) {
 	detail := map[string]string{freq: "A", "SECTION": "section", "CITIZENSHIP": "country"}
 	value := rapid.SampledFrom([]float64{0, 1, 1, 2, 2, 3, 4, 5, 9, 20, 70})
