@@ -88,6 +88,14 @@ test_nothing_is_for_the_public_by_itself if {
 	codes(decision) == ["INDICATOR_NOT_COVERED"]
 }
 
+test_the_public_gets_nothing_of_which_publication_says_nothing if {
+	decision := cells.decision with input as request
+		with data.comity.publication.decision as {"allow": false, "reasons": []}
+		with data.cells.public as ["1A"]
+	not decision.allow
+	"POLICY_ERROR" in codes(decision)
+}
+
 test_an_analyst_gets_any_detail if {
 	decision := decide(object.union(by_country, analyst))
 	decision.allow
