@@ -19,7 +19,7 @@ import (
 // errSaidAlready ends a transaction that would keep what is there already.
 var errSaidAlready = errors.New("it says what was said last")
 
-// errToldSince ends a transaction where audiences were told of other periods after the tables were made, without their sums.
+// errToldSince ends a transaction where audiences were told of anything after the tables were made.
 var errToldSince = errors.New("the audiences were told more in the meantime")
 
 // maxAdmitted is about how many cells are decided at once on what audiences have seen.
@@ -59,6 +59,7 @@ func (m *maker) recall(ctx context.Context, to *made) (pinned []bool, known bool
 	if err != nil {
 		return nil, false, err
 	}
+	to.news, to.others = false, map[int64]bool{}
 	ruled := to.table.Clone()
 	to.rules.Apply(ruled)
 	known = len(m.audiences) > 0 && past[len(to.table.Cells)].Told == len(m.audiences)
@@ -73,6 +74,10 @@ func (m *maker) recall(ctx context.Context, to *made) (pinned []bool, known bool
 			continue
 		}
 		back, mirrored := kept[i]
+		to.news = to.news || p.Told < len(m.audiences)
+		for _, r := range p.Others {
+			to.others[r] = true
+		}
 		switch {
 		case p.Told < len(m.audiences):
 			known = false
@@ -102,20 +107,19 @@ func (m *maker) recall(ctx context.Context, to *made) (pinned []bool, known bool
 // withholds more cells where what goes would give others away together with what went before; a table that cannot be
 // helped so is left out. Where they were told more since the tables were made, these are to be made anew: errToldSince.
 func (t *table) admit(ctx context.Context, stacks []ledger.Stack, id string) error {
-	readers := make([]ledger.Reader, len(stacks))
-	for i, s := range stacks {
-		readers[i] = s
-	}
 	if slices.ContainsFunc(t.made, func(m *made) bool { return m.mirrored.known != nil && len(m.mirrored.known) != len(stacks) }) {
 		return errToldSince // an audience is new
 	}
-	if more, err := toldAny(ctx, readers, t.untold); err != nil || more {
+	if told, err := amount(ctx, stacks); err != nil || told != t.told {
 		return cmp.Or(err, errToldSince)
+	}
+	if err := t.remember(ctx, stacks, id); err != nil {
+		return err
 	}
 	var batch []*made
 	size := 0
 	for _, m := range t.made {
-		if m.known {
+		if m.known || m.refusal != nil {
 			continue
 		}
 		if size+len(m.table.Cells) > maxAdmitted && size > 0 {
@@ -130,6 +134,9 @@ func (t *table) admit(ctx context.Context, stacks []ledger.Stack, id string) err
 		if err := t.admitSome(ctx, stacks, id, batch); err != nil {
 			return err
 		}
+	}
+	if err := t.close(ctx, stacks, id); err != nil {
+		return err
 	}
 	t.settle()
 	return nil
@@ -149,7 +156,6 @@ func (t *table) admitSome(ctx context.Context, stacks []ledger.Stack, id string,
 			return err
 		}
 		for i := range one.Cells {
-			one.Cells[i].Ceiling = one.Ceiling
 			if i < len(m.table.Cells) {
 				at[one.Cells[i].Key] = &m.table.Cells[i]
 			}
@@ -165,9 +171,7 @@ func (t *table) admitSome(ctx context.Context, stacks []ledger.Stack, id string,
 		release.Ceiling = max(release.Ceiling, one.Ceiling)
 		sums = append(sums, m.sums...)
 	}
-	if err := addSums(ctx, stacks, &release, sums); err != nil {
-		return err
-	}
+	addSums(&release, sums)
 	verdict, err := ledger.Admit(ctx, stacks, release, ledger.Options{Random: rand.Reader})
 	if err != nil {
 		return t.part(ctx, stacks, id, some, err)
@@ -220,6 +224,9 @@ func (m *made) release(revision int64) (ledger.Release, error) {
 		if c, ok := kept[i]; ok && m.table.Cells[i].Status == disclosure.Secondary {
 			release.Cells = append(release.Cells, c)
 		}
+	}
+	for i := range release.Cells {
+		release.Cells[i].Ceiling = release.Ceiling
 	}
 	return release, nil
 }

@@ -25,38 +25,46 @@ func (m *maker) join(ctx context.Context, t *table, tables []*made, mine []*shee
 	if len(tables) == 0 || len(m.audiences) == 0 {
 		return nil
 	}
-	s := tables[0].sheet
+	own := tables[0].sheet
+	relatives := map[string][]*sheet{own.frequency: mine}
 	for _, other := range frequencies {
-		if other == s.frequency || !m.knows(freq, other) {
+		if other == own.frequency || !m.knows(freq, other) {
 			continue
 		}
-		totals := m.totals(tables, other)
-		seen, err := toldAny(ctx, m.audiences, totals)
+		seen, err := toldAny(ctx, m.audiences, m.totals(tables, other))
 		if err != nil {
 			return err
 		}
-		if !seen && !m.mirrored.coarser(other, s.frequency) {
-			t.untold = append(t.untold, totals...)
+		if !seen && !m.mirrored.coarser(other, own.frequency) {
 			continue
 		}
-		sheets, err := m.sheets(ctx, s.area, s.indicator, other)
-		if err != nil {
+		if relatives[other], err = m.sheets(ctx, own.area, own.indicator, other); err != nil {
 			return err
-		}
-		coarser := slices.Index(frequencies, other) < slices.Index(frequencies, s.frequency)
-		for _, t := range tables {
-			if coarser {
-				for _, whole := range sheets {
-					if within(t.sheet.period, whole.period) {
-						m.sums(t, whole, inside(mine, whole.period))
-					}
-				}
-			} else {
-				m.sums(t, t.sheet, inside(sheets, t.sheet.period))
-			}
 		}
 	}
-	return nil
+	for _, t := range tables {
+		m.addSums(t, relatives)
+	}
+	if err := m.beside(ctx, t, tables, relatives); err != nil {
+		return err
+	}
+	return m.lookBack(ctx, t, tables, relatives)
+}
+
+// addSums adds to a table what it is a sum of, or a summand, of sheets of other frequencies.
+func (m *maker) addSums(t *made, relatives map[string][]*sheet) {
+	for i, other := range frequencies {
+		switch own := slices.Index(frequencies, t.sheet.frequency); {
+		case i < own:
+			for _, whole := range relatives[other] {
+				if within(t.sheet.period, whole.period) {
+					m.sums(t, whole, inside(relatives[t.sheet.frequency], whole.period))
+				}
+			}
+		case i > own:
+			m.sums(t, t.sheet, inside(relatives[other], t.sheet.period))
+		}
+	}
 }
 
 // totals names the totals of the periods of another frequency that hold the period of a table, or lie in it.
@@ -84,8 +92,11 @@ func toldAny(ctx context.Context, audiences []ledger.Reader, keys []string) (boo
 	}
 	for _, audience := range audiences {
 		found, err := audience.Cells(ctx, keys)
-		if err != nil || len(found) > 0 {
-			return len(found) > 0, err
+		if err != nil {
+			return false, err
+		}
+		if slices.ContainsFunc(found, func(u ledger.Unknown) bool { return !u.Untold }) {
+			return true, nil
 		}
 	}
 	return false, nil
@@ -136,14 +147,19 @@ func (m *maker) sums(t *made, whole *sheet, parts []*sheet) {
 			continue
 		}
 		key := t.key(i)
-		if total, ok := m.named(t, whole, totals, key); ok {
+		f, ok := totals[name(key)]
+		if !ok {
+			continue
+		}
+		if total, ok := m.named(t, whole, f); ok {
 			s := sum{total: total}
 			left := total.Value
 			for k, part := range parts {
-				if _, stored := figures[k][name(key)]; !stored {
+				f, stored := figures[k][name(key)]
+				if !stored {
 					continue
 				}
-				p, ok := m.named(t, part, figures[k], key)
+				p, ok := m.named(t, part, f)
 				if !ok {
 					left = -1
 					break
@@ -159,13 +175,12 @@ func (m *maker) sums(t *made, whole *sheet, parts []*sheet) {
 }
 
 // named returns a figure of a sheet in the units of a table, as a cell that is not shown; false where it has no value.
-func (m *maker) named(t *made, s *sheet, figures map[string]figure, key []string) (ledger.Cell, bool) {
-	f, ok := figures[name(key)]
-	if !ok || math.IsNaN(f.value) || f.value < 0 {
+func (m *maker) named(t *made, s *sheet, f figure) (ledger.Cell, bool) {
+	if math.IsNaN(f.value) || f.value < 0 {
 		return ledger.Cell{}, false
 	}
 	c := ledger.Cell{
-		Key: m.structures.ledgerKey(m.codes(s, key), s.period, t.scale), Value: int64(math.Round(f.value * float64(t.scale))),
+		Key: m.structures.ledgerKey(m.codes(s, f.key), s.period, t.scale), Value: int64(math.Round(f.value * float64(t.scale))),
 		Status: disclosure.Secondary, Single: f.value == 1,
 	}
 	if t.rules.Broken(disclosure.Cell{Value: c.Value}) != "" {
@@ -183,60 +198,31 @@ func (s *sheet) byKey() map[string]figure {
 	return figures
 }
 
-// addSums adds to a release what its cells are sums of, or summands. Cells that neither the release has nor an audience
-// was told of are left to themselves: as long as a large one is open, no small one follows. A small one must not be the
-// last that is open, and is added as one that is withheld.
-func addSums(ctx context.Context, stacks []ledger.Stack, release *ledger.Release, sums []sum) error {
+// addSums adds to a release what its cells are sums of, or summands. Cells that the release does not have are added as such
+// that nobody is told of: what is found out about them later tells of the others too.
+func addSums(release *ledger.Release, sums []sum) {
 	listed := make(map[string]bool, len(release.Cells))
 	for _, c := range release.Cells {
 		listed[c.Key] = true
 	}
-	var others []ledger.Cell
+	done := map[[2]string]bool{}
 	for _, s := range sums {
-		for _, c := range s.cells() {
-			if !listed[c.Key] {
-				others = append(others, c)
-			}
-		}
-	}
-	readers := make([]ledger.Reader, len(stacks))
-	for i, s := range stacks {
-		readers[i] = s
-	}
-	past, err := ledger.Recall(ctx, readers, release.Revision, others)
-	if err != nil {
-		return err
-	}
-	told, done := map[string]bool{}, map[[2]string]bool{}
-	for i, c := range others {
-		told[c.Key] = told[c.Key] || past[i].Told > 0
-	}
-	for _, s := range sums {
-		terms := s.cells()
 		both := [2]string{s.total.Key, s.parts[0].Key}
 		if done[both] {
 			continue // each part brings it
 		}
 		done[both] = true
-		if slices.ContainsFunc(terms, func(c ledger.Cell) bool {
-			return !listed[c.Key] && !told[c.Key] && c.Value > 0 && c.Width == 0
-		}) {
-			continue
-		}
 		e := ledger.Equation{Total: s.total.Key}
-		for i, c := range terms {
-			if !listed[c.Key] && (told[c.Key] || c.Value > 0) {
-				listed[c.Key] = true
+		for i, c := range s.cells() {
+			if !listed[c.Key] {
+				listed[c.Key], c.Untold = true, true
 				release.Cells = append(release.Cells, c)
 				release.Ceiling = max(release.Ceiling, c.Value)
 			}
-			if i > 0 && listed[c.Key] {
+			if i > 0 {
 				e.Parts = append(e.Parts, c.Key)
 			}
 		}
-		if listed[e.Total] && len(e.Parts) > 0 {
-			release.Equations = append(release.Equations, e)
-		}
+		release.Equations = append(release.Equations, e)
 	}
-	return nil
 }

@@ -112,10 +112,15 @@ func (s *Service) tables(ctx context.Context, structures *Structures, decided De
 	for _, a := range audiences {
 		m.audiences, m.members = append(m.audiences, a.Reader), append(m.members, a.members)
 	}
+	told, err := amount(ctx, audiences)
+	if err != nil {
+		return table{}, err
+	}
 	if err := m.tell(); err != nil {
 		return table{}, err
 	}
 	all := newTable()
+	all.told = told
 	if !m.has(refArea) {
 		areas = []string{""}
 	} else if fixed, ok := decided.Include.Fixed(refArea); ok {

@@ -114,10 +114,7 @@ func (m *maker) protectAt(ctx context.Context, to *made, restricted map[string]b
 	m.dominate(g, s)
 	to.table, to.rules, to.scale, to.points, to.cells = g.table, rules, g.scale, nil, g.cells
 	to.mirrored = m.mirrored
-	to.names = make([]string, len(g.table.Cells))
-	for i := range to.names {
-		to.names[i] = m.structures.ledgerKey(m.codes(s, to.key(i)), s.period, g.scale)
-	}
+	m.name(to)
 	if err := to.deduce(); err != nil {
 		return err
 	}
@@ -141,6 +138,14 @@ func (m *maker) protectAt(ctx context.Context, to *made, restricted map[string]b
 	}
 	to.points = result.Points
 	return nil
+}
+
+// name names the cells as ledgers do.
+func (m *maker) name(to *made) {
+	to.names = make([]string, len(to.table.Cells))
+	for i := range to.names {
+		to.names[i] = m.structures.ledgerKey(m.codes(to.sheet, to.key(i)), to.sheet.period, to.scale)
+	}
 }
 
 // rules returns what the ruling asks of a table whose figures count in parts of one, but for the rules about contributors,

@@ -33,9 +33,11 @@ const (
 
 // table is what of indicators goes out, and what is withheld.
 type table struct {
-	rows       []row    // what goes, cells without a value among them
-	made       []*made  // the tables that the rows are from, one for each area, indicator and period
-	untold     []string // totals of other periods that the audiences were not told of when the tables were made
+	rows       []row     // what goes, cells without a value among them
+	made       []*made   // the tables that the rows are from, one for each area, indicator and period
+	told       ledger.ID // how much the audiences were told before the tables were made
+	past       []past    // what the ledgers need of earlier revisions
+	closing    []closing // that they need nothing of this one later, where all of it goes
 	notes      []Note
 	revision   int64 // of the statistics
 	candidates int   // cells with a value, before anything is withheld
@@ -112,7 +114,9 @@ func (r row) component(s *Structures, component string) string {
 func (t *table) add(other table) {
 	t.rows = append(t.rows, other.rows...)
 	t.made = append(t.made, other.made...)
-	t.untold = append(t.untold, other.untold...)
+	t.told = cmp.Or(t.told, other.told)
+	t.past = append(t.past, other.past...)
+	t.closing = append(t.closing, other.closing...)
 	t.notes = append(t.notes, other.notes...)
 	t.candidates += other.candidates
 	t.released += other.released
@@ -166,6 +170,8 @@ type made struct {
 	// mirrored is what members of the audiences counted themselves, and deduced what each audience can compute from that.
 	mirrored mirrored
 	deduced  []map[string]bool
+	news     bool           // they were not told of some of its figures
+	others   map[int64]bool // the revisions in which they were told other figures of it
 	// refusal says why it does not go, with what the audiences have seen; nil: it may, as far as it was asked.
 	refusal *ledger.Refusal
 }

@@ -59,7 +59,8 @@ type figures struct {
 	mu        sync.Mutex
 	revision  int64
 	own       map[string]float64
-	conf      map[string]string // CONF_STATUS by key, where it is not F
+	before    map[int64]map[string]float64 // own, by earlier revision
+	conf      map[string]string            // CONF_STATUS by key, where it is not F
 	received  map[string]float64
 	statuses  map[string]string // of what was received, OBS_STATUS and CONF_STATUS
 	submitted map[string]int    // by idempotency key, how often it had an effect
@@ -82,6 +83,10 @@ func (f *figures) fall(err error) {
 func (f *figures) set(key string, value float64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.before == nil {
+		f.before = map[int64]map[string]float64{}
+	}
+	f.before[f.revision] = maps.Clone(f.own)
 	f.own[key] = value
 	f.revision++
 }
@@ -102,7 +107,10 @@ func (f *figures) Query(_ context.Context, query sharing.Query, each func(*block
 		return 0, f.failing
 	}
 	dimensions := structures().Dimensions
-	stored := f.own
+	revision, stored := f.revision, f.own
+	if before, ok := f.before[query.Revision]; ok {
+		revision, stored = query.Revision, before
+	}
 	if f.mirror != nil && query.Providers[0] != "aa" {
 		if f.lost != nil {
 			return 0, f.lost
@@ -136,7 +144,7 @@ func (f *figures) Query(_ context.Context, query sharing.Query, each func(*block
 		}
 		builder.Append(append(strings.Split(key, ","), status, conf), []float64{sums[key]})
 	}
-	return f.revision, each(builder.Block())
+	return revision, each(builder.Block())
 }
 
 // rolledUp returns the codes and the period of all cells of an answer that a stored row counts to.

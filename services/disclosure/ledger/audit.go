@@ -17,7 +17,7 @@ type audit struct {
 	draft   *draft
 	options Options
 	verdict *Verdict
-	learn   bool // what can no longer be protected is noted, not refused
+	mode    mode
 	exposed []string
 	cuts    []cut
 
@@ -107,11 +107,20 @@ func (a *audit) takeProofs(ctx context.Context) error {
 	return nil
 }
 
-// take adds a point with these moves if it is valid.
+// take adds a point with these moves if it is valid, or becomes so by what nobody was told of.
 func (a *audit) take(ctx context.Context, moves map[ID]int64) error {
 	p := pointOf(moves)
 	if err := a.loadLines(ctx, p.Unknowns); err != nil {
 		return err
+	}
+	if !a.solves(&p) {
+		if moves = a.lifted(&p); moves == nil || a.costs(moves) > 0 {
+			return nil
+		}
+		p = pointOf(moves)
+		if err := a.loadLines(ctx, p.Unknowns); err != nil {
+			return err
+		}
 	}
 	if a.valid(&p) {
 		a.addPoint(p, true)
@@ -168,11 +177,16 @@ func (a *audit) prove(ctx context.Context, suspects []ID) error {
 			a.unknowns[u].Width = former
 			ok, err = a.hide(ctx, u, read && tie == 0)
 		}
+		if err == nil && !ok && a.mode == recalling {
+			ok, err = a.yields(ctx, u)
+		}
 		switch {
 		case err != nil:
 			return err
 		case ok:
-		case a.learn:
+		case a.mode == recalling && a.spent():
+			return refuse(Exhausted, a.unknowns[u].Cell, "the budget was used up before all was remembered")
+		case a.mode != refusing:
 			a.exposed = append(a.exposed, a.unknowns[u].Cell)
 			a.unknowns[u].Exposed = true
 			a.changed[u] = true
@@ -183,6 +197,18 @@ func (a *audit) prove(ctx context.Context, suspects []ID) error {
 		}
 	}
 	return nil
+}
+
+// yields takes the width that points prove for all that u can have. It reports whether that is any, and whether nobody
+// who is alone in another cell can compute u.
+func (a *audit) yields(ctx context.Context, u ID) (bool, error) {
+	low, high := a.extremes(u)
+	if width := (high - low) / Scale; width > 0 {
+		a.unknowns[u].Width = width
+		a.changed[u] = true
+		return a.protected(ctx, u)
+	}
+	return false, nil
 }
 
 // hide seeks points that protect u.

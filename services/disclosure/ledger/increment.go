@@ -14,6 +14,9 @@ func (a *audit) increment() Increment {
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(a.changed)) {
+		if a.fresh(id) {
+			continue
+		}
 		i.Changed = append(i.Changed, *a.unknowns[id])
 	}
 	for _, k := range a.added {

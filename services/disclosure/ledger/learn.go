@@ -18,5 +18,20 @@ func Learn(ctx context.Context, stack Stack, facts Release, o Options) (verdict 
 	for i, c := range facts.Cells {
 		facts.Cells[i] = Cell{Key: c.Key, Value: c.Value, Status: disclosure.Published, Known: true}
 	}
-	return admit(ctx, []Stack{stack}, facts, o, true)
+	return admit(ctx, []Stack{stack}, facts, o, learning)
+}
+
+// Remember notes what held in a revision between figures that an audience was told of, and others that it was not: what
+// it is told of these later, where they have not changed since, tells of the former too. Nothing goes out by it. All cells
+// are taken for Untold but for those that the stack knows. A figure that the equations give away is exposed, since they held
+// all along, and one of which they tell much is protected as far as it is.
+//
+// The verdict's increments are to be recorded as those of a release. Errors are those of [Admit].
+func Remember(ctx context.Context, stacks []Stack, past Release, o Options) (*Verdict, error) {
+	past.Cells = append([]Cell(nil), past.Cells...)
+	for i := range past.Cells {
+		past.Cells[i].Untold = past.Cells[i].Status.Suppressed()
+	}
+	verdict, _, err := admit(ctx, stacks, past, o, recalling)
+	return verdict, err
 }

@@ -43,6 +43,7 @@ type Cell struct {
 	Ceiling int64             // no count of it is larger, as everybody knows; 0: that of the release
 	Known   bool              // the audience has it from elsewhere, whatever its status: it reported the figure itself
 	Single  bool              // it has one contributor, who knows it, as a count of 1 has
+	Untold  bool              // of a withheld cell: the release does not tell of it, not even that it is withheld
 }
 
 // open reports whether the audience does not see the cell.
@@ -64,7 +65,8 @@ type Proof struct {
 // Release is a table, or several, on its way to an audience.
 //
 // Cells that are not shown and still could be computed, as the leaves that two overlapping areas are sums of, are listed
-// as withheld cells. What an equation names is listed, or was in an earlier release.
+// as withheld cells; such as are of no table that the audience has are Untold. What an equation names is listed, or was in
+// an earlier release.
 type Release struct {
 	ID        string
 	Revision  int64 // of the data
@@ -137,11 +139,20 @@ func refuse(reason Reason, cell, format string, args ...any) error {
 //
 // The error is a *[Refusal], the context's, or one of a stack's.
 func Admit(ctx context.Context, stacks []Stack, release Release, o Options) (*Verdict, error) {
-	verdict, _, err := admit(ctx, stacks, release, o, false)
+	verdict, _, err := admit(ctx, stacks, release, o, refusing)
 	return verdict, err
 }
 
-func admit(ctx context.Context, stacks []Stack, release Release, o Options, learn bool) (verdict *Verdict, exposed []string, err error) {
+// mode says what becomes of figures that cannot be protected.
+type mode uint8
+
+const (
+	refusing  mode = iota // the release may not go
+	learning              // they are exposed: the audience has them, or nearly
+	recalling             // they are protected as far as they are, and exposed where they are not
+)
+
+func admit(ctx context.Context, stacks []Stack, release Release, o Options, m mode) (verdict *Verdict, exposed []string, err error) {
 	if o.Iterations == 0 {
 		o.Iterations = DefaultIterations
 	}
@@ -166,7 +177,7 @@ func admit(ctx context.Context, stacks []Stack, release Release, o Options, lear
 	}
 	audits := make([]*audit, len(views))
 	for i, v := range views {
-		audits[i] = &audit{view: v, draft: r, options: o, verdict: verdict, learn: learn}
+		audits[i] = &audit{view: v, draft: r, options: o, verdict: verdict, mode: m}
 		if err := audits[i].run(ctx); err != nil {
 			return nil, nil, err
 		}

@@ -128,27 +128,23 @@ func (a *audit) lifted(p *Point) map[ID]int64 {
 			if done[k] {
 				continue
 			}
-			var own ID // the one unknown of the release in the line
-			several, rest, sign := false, int64(0), int64(0)
-			a.lines[k].each(func(u ID, s int64) {
-				if a.fresh(u) {
-					several = several || own != 0
-					own, sign = u, s
-				} else {
-					rest += s * moves[u]
-				}
-			})
-			if own == 0 || several {
-				continue
-			}
-			done[k] = true
+			var rest int64
+			a.lines[k].each(func(u ID, sign int64) { rest += sign * moves[u] })
 			if rest == 0 {
 				continue
 			}
+			own, sign := a.slack(a.lines[k], moves, rest)
+			if own == 0 {
+				continue
+			}
+			done[k] = true
 			if !a.unknowns[own].Open && !a.candidate(a.draft, own) {
 				return nil
 			}
 			moves[own] = -sign * rest
+			if a.unknowns[own].Untold {
+				queue = append(queue, own)
+			}
 		}
 	}
 	q := pointOf(moves)
@@ -156,6 +152,36 @@ func (a *audit) lifted(p *Point) map[ID]int64 {
 		return nil
 	}
 	return moves
+}
+
+// slack returns the unknown that balances a line, and its sign there: one that nobody was told of, which has room for it,
+// else the one of the release; 0 if there is none, or several are of the release.
+func (a *audit) slack(l Line, moves map[ID]int64, rest int64) (own ID, sign int64) {
+	var untold ID
+	var untoldSign int64
+	several := false
+	l.each(func(u ID, s int64) {
+		if _, moved := moves[u]; moved {
+			return
+		}
+		switch x := a.unknowns[u]; {
+		case x.Untold && x.Open:
+			if move := -s * rest; untold == 0 && move >= -x.Value*Scale && move <= (x.Ceiling-x.Value)*Scale {
+				untold, untoldSign = u, s
+			}
+		case a.own(u):
+			several = several || own != 0
+			own, sign = u, s
+		}
+	})
+	switch {
+	case untold != 0:
+		return untold, untoldSign
+	case several:
+		return 0, 0
+	default:
+		return own, sign
+	}
 }
 
 // near returns unknowns around u whose lines were all read: along lines, of each the ones that are withheld already and

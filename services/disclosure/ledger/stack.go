@@ -17,6 +17,7 @@ type Unknown struct {
 	Value    int64
 	Ceiling  int64 // the audience knows that the count is no larger
 	Open     bool  // the audience was not told the value
+	Untold   bool  // of an open one: nor that it is withheld; it is there for equations alone
 	Width    int64 // of an open one: how wide its interval must stay; 0: it only protects others
 	Single   bool  // it has one contributor, who knows it
 	Exposed  bool  // the audience can compute it, or nearly, out of what it has from elsewhere
@@ -56,6 +57,8 @@ type Increment struct {
 // Reader reads what one audience has seen. Reads may be of any part of it, so that the cost of a release grows with what
 // it overlaps. What they return is in no particular order, and each thing once. Whatever does not exist is left out.
 type Reader interface {
+	// Next returns the first free id, which grows with everything that the audience is told.
+	Next(ctx context.Context) (ID, error)
 	// Cells returns all unknowns that are revisions of the cells with these keys.
 	Cells(ctx context.Context, keys []string) ([]Unknown, error)
 	// Unknowns returns unknowns by their ids.
@@ -66,11 +69,9 @@ type Reader interface {
 	Points(ctx context.Context, unknowns []ID) ([]Point, error)
 }
 
-// Stack is everything that one audience has seen, inside a transaction.
+// Stack is everything that one audience has seen, inside a transaction. After Next nobody else adds to it until that ends.
 type Stack interface {
 	Reader
-	// Next returns the first free id. From then on nobody else adds to the stack until the transaction ends.
-	Next(ctx context.Context) (ID, error)
 	// Append adds a release. Its ids begin where Next said.
 	Append(ctx context.Context, i Increment) error
 }

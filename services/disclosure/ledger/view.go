@@ -17,6 +17,7 @@ type view struct {
 	first    ID // of the release; ids below are of earlier ones
 	next     ID
 	history  map[string]Unknown // of each key: the unknown that stands for it in the release's revision
+	later    map[string]Unknown // of each key: the next one after that
 	cells    []ID               // the unknown of each cell of the release
 	cellOf   map[ID]int
 	unknowns map[ID]*Unknown
@@ -24,6 +25,7 @@ type view struct {
 	weaker   map[ID]bool  // of them, those that can move less
 	needier  map[ID]int64 // of them, those that need more width, with what they needed
 	lonelier map[ID]bool  // of them, those of which the stack did not know that they have one contributor
+	told     map[ID]bool  // of them, those of which the audience is told first
 
 	lines    []Line
 	through  map[ID][]int // the lines that were read of each unknown
@@ -43,9 +45,9 @@ func newView(ctx context.Context, stack Stack, r *draft) (*view, error) {
 		return nil, fmt.Errorf("locking a ledger: %w", err)
 	}
 	v := &view{
-		stack: stack, revision: r.Revision, first: first, next: first, history: map[string]Unknown{},
+		stack: stack, revision: r.Revision, first: first, next: first, history: map[string]Unknown{}, later: map[string]Unknown{},
 		cells: make([]ID, len(r.Cells)), cellOf: map[ID]int{}, unknowns: map[ID]*Unknown{},
-		changed: map[ID]bool{}, weaker: map[ID]bool{}, needier: map[ID]int64{}, lonelier: map[ID]bool{},
+		changed: map[ID]bool{}, weaker: map[ID]bool{}, needier: map[ID]int64{}, lonelier: map[ID]bool{}, told: map[ID]bool{},
 		through: map[ID][]int{}, known: map[string]bool{}, lined: map[ID]bool{},
 		of: map[ID][]int{}, pointed: map[ID]bool{}, haspoint: map[ID]bool{},
 	}
@@ -64,11 +66,17 @@ func newView(ctx context.Context, stack Stack, r *draft) (*view, error) {
 	}
 	for i, c := range r.Cells {
 		before, ok := v.history[c.Key]
+		after, changes := v.later[c.Key]
 		switch {
 		case ok && before.Value == c.Value:
 			v.cells[i] = before.ID
 		case ok && before.Revision == r.Revision:
 			return nil, refuse(Infeasible, c.Key, "an earlier release of revision %d has another figure", r.Revision)
+		case changes && after.Value == c.Value:
+			v.cells[i] = after.ID // it was so before the audience was told
+			v.remember(after)
+			v.unknowns[after.ID].Revision = r.Revision
+			v.changed[after.ID] = true
 		default:
 			v.cells[i] = v.next
 			v.next++
@@ -88,6 +96,11 @@ func (v *view) loadHistory(ctx context.Context, keys []string) error {
 		v.history[key] = u
 		v.remember(u)
 	}
+	for _, u := range found {
+		if other, ok := v.later[u.Cell]; u.Revision > v.revision && (!ok || u.Revision < other.Revision) {
+			v.later[u.Cell] = u
+		}
+	}
 	return nil
 }
 
@@ -105,7 +118,7 @@ func (v *view) inherit(r *draft) []Cut {
 	var cuts []Cut
 	for i := range r.Cells {
 		c := &r.Cells[i]
-		if before := v.unknowns[v.cells[i]]; before != nil && before.Open && c.Status == disclosure.Published && !c.Known {
+		if before := v.unknowns[v.cells[i]]; before != nil && before.Open && !before.Untold && c.Status == disclosure.Published && !c.Known {
 			c.Status = disclosure.Secondary
 			cuts = append(cuts, Cut{Key: c.Key, Value: c.Value, Earlier: true})
 		}
@@ -120,7 +133,7 @@ func (v *view) enter(ctx context.Context, r *draft) error {
 		if v.fresh(id) {
 			u := &Unknown{ID: id, Cell: c.Key, Revision: r.Revision, Value: c.Value, Ceiling: r.ceiling(c), Open: c.open(), Single: c.Single}
 			if u.Open {
-				u.Width = c.Width
+				u.Width, u.Untold = c.Width, c.Untold
 			}
 			v.unknowns[id] = u
 			continue
@@ -144,8 +157,12 @@ func (v *view) enter(ctx context.Context, r *draft) error {
 
 // change notes what the release says of an unknown that was there before.
 func (v *view) change(u *Unknown, c Cell, ceiling int64) {
-	if !u.Open {
+	if !u.Open || c.Untold && !u.Untold {
 		return
+	}
+	if u.Untold && !c.Untold {
+		u.Untold = false
+		v.changed[u.ID], v.told[u.ID] = true, true
 	}
 	switch {
 	case !c.open(): // known from elsewhere, or a structural zero
@@ -210,7 +227,7 @@ func (v *view) holds(l Line) bool {
 func (v *view) renew(ctx context.Context, r *draft) ([]Line, error) {
 	var revised []ID
 	for i, c := range r.Cells {
-		if before, ok := v.history[c.Key]; ok && v.fresh(v.cells[i]) {
+		if before, ok := v.history[c.Key]; ok && before.ID != v.cells[i] {
 			revised = append(revised, before.ID)
 		}
 	}
@@ -267,7 +284,7 @@ func (v *view) addLines(ctx context.Context, lines []Line) error {
 		var open []ID
 		l.each(func(u ID, _ int64) {
 			repeats[i] = repeats[i] && !v.fresh(u)
-			if v.unknowns[u].Open {
+			if v.unknowns[u].Open || v.told[u] {
 				open = append(open, u)
 			}
 		})
@@ -280,7 +297,7 @@ func (v *view) addLines(ctx context.Context, lines []Line) error {
 	}
 	for i, l := range lines {
 		anyOpen := false
-		l.each(func(u ID, _ int64) { anyOpen = anyOpen || v.unknowns[u].Open })
+		l.each(func(u ID, _ int64) { anyOpen = anyOpen || v.unknowns[u].Open || v.told[u] })
 		if v.known[l.identity()] || repeats[i] && !anyOpen {
 			continue
 		}
@@ -450,9 +467,12 @@ func (u *Unknown) need() int64 {
 	return min(u.Width, u.Ceiling) * Scale
 }
 
+// own reports whether the audience knows nothing of an unknown but by the release.
+func (v *view) own(u ID) bool { return v.fresh(u) || v.told[u] }
+
 // candidate reports whether an unknown could be withheld: it is the release's, and was to be shown.
 func (v *view) candidate(r *draft, u ID) bool {
-	if !v.fresh(u) || v.unknowns[u].Open {
+	if !v.own(u) || v.unknowns[u].Open {
 		return false
 	}
 	c := r.Cells[v.cellOf[u]]
@@ -462,7 +482,7 @@ func (v *view) candidate(r *draft, u ID) bool {
 // open withholds what was withheld of the release since it entered the view.
 func (v *view) open(r *draft) {
 	for i, c := range r.Cells {
-		if u := v.unknowns[v.cells[i]]; v.fresh(u.ID) && c.open() {
+		if u := v.unknowns[v.cells[i]]; v.own(u.ID) && c.open() {
 			u.Open, u.Width = true, c.Width
 		}
 	}

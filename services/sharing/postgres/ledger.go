@@ -77,10 +77,19 @@ type seen struct {
 // whose is the number of the ledger that a statement reads, as its first argument names the audience.
 const whose = `(SELECT id FROM ledger WHERE audience IN ($1, '` + sharing.Public + `') ORDER BY audience = $1 DESC LIMIT 1)`
 
+// Next returns the first free id.
+func (s seen) Next(ctx context.Context) (ledger.ID, error) {
+	next, _, err := one(ctx, s.db, pgx.RowTo[ledger.ID], `
+		SELECT next
+		FROM ledger
+		WHERE id = `+whose, s.audience)
+	return next, err
+}
+
 // Cells returns all unknowns that are revisions of the cells.
 func (s seen) Cells(ctx context.Context, keys []string) ([]ledger.Unknown, error) {
 	return unknowns(ctx, s.db, `
-		SELECT id, cell, revision, value, ceiling, open, width, single, exposed
+		SELECT id, cell, revision, value, ceiling, open, untold, width, single, exposed
 		FROM ledger_unknown
 		WHERE ledger = `+whose+` AND cell = ANY ($2::text[])`, s.audience, keys)
 }
@@ -88,7 +97,7 @@ func (s seen) Cells(ctx context.Context, keys []string) ([]ledger.Unknown, error
 // Unknowns returns unknowns by their ids.
 func (s seen) Unknowns(ctx context.Context, ids []ledger.ID) ([]ledger.Unknown, error) {
 	return unknowns(ctx, s.db, `
-		SELECT id, cell, revision, value, ceiling, open, width, single, exposed
+		SELECT id, cell, revision, value, ceiling, open, untold, width, single, exposed
 		FROM ledger_unknown
 		WHERE ledger = `+whose+` AND id = ANY ($2::bigint[])`, s.audience, ids)
 }
@@ -184,20 +193,11 @@ func (s stack) begin(ctx context.Context) error {
 // ledgerTables are the columns of the tables that a ledger is kept in, without that of the ledger.
 var ledgerTables = map[string]string{
 	"ledger_release": "first, next, release, revision, create_time",
-	"ledger_unknown": "id, cell, revision, value, ceiling, open, width, single, exposed",
+	"ledger_unknown": "id, cell, revision, value, ceiling, open, untold, width, single, exposed",
 	"ledger_line":    "id, total, parts",
 	"ledger_term":    "unknown, line",
 	"ledger_point":   "id, unknowns, moves",
 	"ledger_move":    "unknown, point",
-}
-
-// Next returns the first free id.
-func (s stack) Next(ctx context.Context) (ledger.ID, error) {
-	next, _, err := one(ctx, s.tx, pgx.RowTo[ledger.ID], `
-		SELECT next
-		FROM ledger
-		WHERE id = $1`, s.number)
-	return next, err
 }
 
 // Append adds a release.
@@ -237,8 +237,8 @@ func (s stack) Append(ctx context.Context, i ledger.Increment) error {
 	}
 	pair := func(p [2]ledger.ID) []any { return []any{s.number, p[0], p[1]} }
 	err = add(ctx, s.tx, "ledger_unknown", i.Unknowns, func(u ledger.Unknown) []any {
-		return []any{s.number, u.ID, u.Cell, u.Revision, u.Value, u.Ceiling, u.Open, u.Width, u.Single, u.Exposed}
-	}, "ledger", "id", "cell", "revision", "value", "ceiling", "open", "width", "single", "exposed")
+		return []any{s.number, u.ID, u.Cell, u.Revision, u.Value, u.Ceiling, u.Open, u.Untold, u.Width, u.Single, u.Exposed}
+	}, "ledger", "id", "cell", "revision", "value", "ceiling", "open", "untold", "width", "single", "exposed")
 	if err != nil {
 		return err
 	}
@@ -263,20 +263,24 @@ func (s stack) Append(ctx context.Context, i ledger.Increment) error {
 // change keeps what an increment says of things that are there already.
 func (s stack) change(ctx context.Context, i ledger.Increment) error {
 	if len(i.Changed) > 0 {
-		var ids, ceilings, widths []int64
-		var open, single, exposed []bool
+		var ids, revisions, ceilings, widths []int64
+		var open, untold, single, exposed []bool
 		for _, u := range i.Changed {
-			ids, ceilings, widths = append(ids, int64(u.ID)), append(ceilings, u.Ceiling), append(widths, u.Width)
+			ids, revisions = append(ids, int64(u.ID)), append(revisions, u.Revision)
+			ceilings, widths = append(ceilings, u.Ceiling), append(widths, u.Width)
 			open, single, exposed = append(open, u.Open), append(single, u.Single), append(exposed, u.Exposed)
+			untold = append(untold, u.Untold)
 		}
 		_, err := s.tx.Exec(ctx, `
 			UPDATE ledger_unknown u
-			SET ceiling = c.ceiling, open = c.open, width = c.width, single = c.single, exposed = c.exposed
-			FROM unnest(@ids::bigint[], @ceilings::bigint[], @open::boolean[], @widths::bigint[], @single::boolean[], @exposed::boolean[])
-				AS c (id, ceiling, open, width, single, exposed)
+			SET revision = c.revision, ceiling = c.ceiling, open = c.open, untold = c.untold, width = c.width,
+				single = c.single, exposed = c.exposed
+			FROM unnest(@ids::bigint[], @revisions::bigint[], @ceilings::bigint[], @open::boolean[], @untold::boolean[],
+				@widths::bigint[], @single::boolean[], @exposed::boolean[])
+				AS c (id, revision, ceiling, open, untold, width, single, exposed)
 			WHERE u.ledger = @ledger AND u.id = c.id`,
 			pgx.NamedArgs{
-				"ledger": s.number, "ids": ids, "ceilings": ceilings, "open": open, "widths": widths,
+				"ledger": s.number, "ids": ids, "revisions": revisions, "ceilings": ceilings, "open": open, "untold": untold, "widths": widths,
 				"single": single, "exposed": exposed,
 			})
 		if err != nil {

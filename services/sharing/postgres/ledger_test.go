@@ -80,7 +80,11 @@ func TestLedger_begins_with_what_is_published(t *testing.T) {
 		return admit(ctx, stacks, simple(1))
 	})
 	want := []ledger.Past{
-		{Seen: ledger.Shown, Told: 1}, {Seen: ledger.Refused, Told: 1, Width: 3}, {Seen: ledger.Refused, Told: 1}, {Seen: ledger.Shown, Told: 1}, {},
+		{Seen: ledger.Shown, Told: 1},
+		{Seen: ledger.Refused, Told: 1, Width: 3},
+		{Seen: ledger.Refused, Told: 1},
+		{Seen: ledger.Shown, Told: 1},
+		{},
 	}
 	for range 2 { // before it has a ledger of its own, and when it has
 		if diff := cmp.Diff(want, recall("PARTNERS")); diff != "" {

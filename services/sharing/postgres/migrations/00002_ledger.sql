@@ -30,6 +30,7 @@ CREATE TABLE ledger_unknown (
     value    bigint  NOT NULL CHECK (value >= 0),
     ceiling  bigint  NOT NULL CHECK (ceiling >= value),
     open     boolean NOT NULL, -- the audience was not told the value
+    untold   boolean NOT NULL, -- nor that it is withheld: it is there for equations alone
     width    bigint  NOT NULL CHECK (width >= 0),
     single   boolean NOT NULL, -- it has one contributor, who knows it
     exposed  boolean NOT NULL, -- the audience can compute it, out of what it has from elsewhere
