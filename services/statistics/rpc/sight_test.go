@@ -44,7 +44,7 @@ func TestPolicySaysWhatIsSeen(t *testing.T) {
 		"an analyst":           {person("analyst"), withoutS1},
 		"who has no such role": {person("admin"), free},
 		"sharing":              {internalrpc.Caller{State: "x", Service: "sharing"}, all},
-		"risk":                 {internalrpc.Caller{State: "x", Service: "risk"}, all},
+		"risk":                 {internalrpc.Caller{State: "x", Service: "risk"}, withoutS1},
 		"another state":        {internalrpc.Caller{State: "y", Service: "sharing"}, free},
 		"anybody":              {internalrpc.Caller{State: "x", Service: "gateway"}, nil},
 	} {
