@@ -137,9 +137,9 @@ func (b *bench) tooManyMargins(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	o := disclosure.Options{MinimumKept: 0.5, Quick: true}
+	o := disclosure.Options{MinimumKept: 0.75, Quick: true}
 	p, err := protect(ctx, table, s.Rules, o)
-	row := Row{What: "protect " + name + ", half of the value kept", Limit: "refused", Kept: fault.Is(err, fault.Precondition)}
+	row := Row{What: "protect " + name + ", three quarters of the value kept", Limit: "refused", Kept: fault.Is(err, fault.Precondition)}
 	switch {
 	case row.Kept:
 		row.Figure, row.Detail = "refused after "+seconds(p.took), err.Error()
