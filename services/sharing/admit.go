@@ -43,7 +43,8 @@ func (s *Structures) ledgerKey(codes []string, period string, scale int64) strin
 }
 
 // recall tells what the audiences know of the cells of a table. Those that they have are pinned, those that members of
-// them counted themselves too, and what they were refused is withheld again. It reports whether they know the whole table: then it goes as they know it.
+// them counted themselves too, and what they were refused is withheld again. It reports whether they know the whole
+// table: then it goes as they know it.
 func (m *maker) recall(ctx context.Context, to *made) (pinned []bool, known bool, err error) {
 	cells := make([]ledger.Cell, len(to.table.Cells))
 	for i, c := range to.table.Cells {

@@ -1,6 +1,7 @@
 package sharing
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 
@@ -50,4 +51,14 @@ func (c *Condition) UnmarshalJSON(data []byte) error {
 		c.Operands = append(c.Operands, operand.Filter)
 	}
 	return nil
+}
+
+// equal reports whether two conditions are written alike.
+func (c Condition) equal(other Condition) (bool, error) {
+	one, err := json.Marshal(c)
+	if err != nil {
+		return false, err
+	}
+	two, err := json.Marshal(other)
+	return bytes.Equal(one, two), err
 }

@@ -209,12 +209,9 @@ func (s *Service) draftPublication(ctx context.Context, structures *Structures, 
 func (s *Service) fill(p *Publication, structures *Structures, t table) (payloads [][]byte, err error) {
 	p.Revision, p.Rules, p.Notes, p.Coarsened = t.revision, t.rules, t.notes, t.coarsened
 	p.Candidates, p.Released, p.Withheld, p.Suppressed, p.ValueKept = t.candidates, t.released, t.withheld, t.suppressed, t.valueKept()
-	var d draft
-	if err := s.encodeBatches(&d, structures, t.sorted()); err != nil {
-		return nil, err
-	}
-	p.Batches, p.SHA256 = d.release.Batches, d.release.SHA256
-	return d.payloads, nil
+	encoded, err := s.encodeBatches(structures, t.sorted())
+	p.Batches, p.SHA256 = len(encoded.payloads), encoded.sha256
+	return encoded.payloads, err
 }
 
 // codesOf returns the codes of a dimension, sorted.
@@ -354,13 +351,6 @@ func publishedAlready(ctx context.Context, tx Tx, p Publication) (PublicationID,
 	if err != nil {
 		return "", false, err
 	}
-	before, err := json.Marshal(last.Scope)
-	if err != nil {
-		return "", false, err
-	}
-	scope, err := json.Marshal(p.Scope)
-	if err != nil {
-		return "", false, err
-	}
-	return last.ID, bytes.Equal(last.SHA256, p.SHA256) && bytes.Equal(before, scope), nil
+	same, err := last.Scope.equal(p.Scope)
+	return last.ID, same && bytes.Equal(last.SHA256, p.SHA256), err
 }

@@ -47,8 +47,14 @@ type draft struct {
 	release  Release
 	decision Decision
 	content  table
+	batches
+}
+
+// batches are rows as they travel.
+type batches struct {
 	payloads [][]byte
-	cells    []int // of each payload
+	cells    []int  // of each payload
+	sha256   []byte // over the SHA-256s of the payloads
 }
 
 // Releases returns a page of releases, the newest first, and the token of the next page; "" on the last.
@@ -159,16 +165,9 @@ func (s *Service) sentAlready(ctx context.Context, tx Tx, d draft) (bool, error)
 	if err := json.Unmarshal(document, &last); err != nil {
 		return false, fmt.Errorf("reading the last release: %w", err)
 	}
-	before, err := json.Marshal(last.Scope)
-	if err != nil {
-		return false, err
-	}
-	scope, err := json.Marshal(d.release.Scope)
-	if err != nil {
-		return false, err
-	}
-	return last.Epoch == d.release.Epoch && last.AgreementVersion == d.release.AgreementVersion &&
-		bytes.Equal(last.SHA256, d.release.SHA256) && bytes.Equal(before, scope), nil
+	same, err := last.Scope.equal(d.release.Scope)
+	return same && last.Epoch == d.release.Epoch && last.AgreementVersion == d.release.AgreementVersion &&
+		bytes.Equal(last.SHA256, d.release.SHA256), err
 }
 
 // draftRelease decides and makes the tables of an agreement. Without an id, policy allows nothing.
@@ -223,7 +222,10 @@ func (s *Service) finish(d *draft, structures *Structures) error {
 	r, all := &d.release, &d.content
 	r.Candidates, r.Released, r.Withheld, r.Suppressed = all.candidates, all.released, all.withheld, all.suppressed
 	r.Rules, r.Coarsened, r.Notes, r.ValueKept = all.rules, all.coarsened, all.notes, all.valueKept()
-	return s.encodeBatches(d, structures, all.sorted())
+	var err error
+	d.batches, err = s.encodeBatches(structures, all.sorted())
+	r.Batches, r.SHA256 = len(d.payloads), d.sha256
+	return err
 }
 
 // scopeOf returns the filter for what a release replaces: its areas and indicators, at every frequency. Months left from
@@ -241,7 +243,8 @@ func scopeOf(structures *Structures, areas, indicators []string) filter.Filter {
 
 // encodeBatches writes the rows as payloads of at most [MaxBatch] rows and [MaxPayload] bytes. There is at least one,
 // if without rows.
-func (s *Service) encodeBatches(d *draft, structures *Structures, rows []row) error {
+func (s *Service) encodeBatches(structures *Structures, rows []row) (batches, error) {
+	var done batches
 	total := sha256.New()
 	for first := true; first || len(rows) > 0; first = false {
 		size := min(len(rows), MaxBatch)
@@ -251,19 +254,19 @@ func (s *Service) encodeBatches(d *draft, structures *Structures, rows []row) er
 			payload, err = s.Codec.EncodePayload(toBlock(structures, rows[:size]))
 		}
 		if err != nil {
-			return fmt.Errorf("encoding a batch: %w", err)
+			return batches{}, fmt.Errorf("encoding a batch: %w", err)
 		}
 		if len(payload) > MaxPayload {
-			return fmt.Errorf("one row has %d bytes", len(payload))
+			return batches{}, fmt.Errorf("one row has %d bytes", len(payload))
 		}
 		sum := sha256.Sum256(payload)
 		total.Write(sum[:])
-		d.payloads = append(d.payloads, payload)
-		d.cells = append(d.cells, size)
+		done.payloads = append(done.payloads, payload)
+		done.cells = append(done.cells, size)
 		rows = rows[size:]
 	}
-	d.release.Batches, d.release.SHA256 = len(d.payloads), total.Sum(nil)
-	return nil
+	done.sha256 = total.Sum(nil)
+	return done, nil
 }
 
 // toBlock returns rows as a block. Comments stay at home: nobody has looked at them with a partner in mind.

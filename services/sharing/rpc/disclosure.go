@@ -61,13 +61,26 @@ func (d *Disclosure) work(ctx context.Context, f func(context.Context) error) er
 	return err
 }
 
-// Audit says what a reader of the table can find out.
-func (d *Disclosure) Audit(ctx context.Context, req *sharingpb.AuditRequest) (*sharingpb.AuditResponse, error) {
+// question is what requests about a table have.
+type question interface {
+	GetDimensions() []*sharingpb.DisclosureDimension
+	GetCells() []*sharingpb.DisclosureCell
+	GetRules() *sharingpb.DisclosureRules
+}
+
+// questionFromProto reads the table of a request and its rules.
+func questionFromProto(req question, relativeWidth *float64) (*disclosure.Table, disclosure.Rules, error) {
 	table, err := tableFromProto(req.GetDimensions(), req.GetCells())
 	if err != nil {
-		return nil, err
+		return nil, disclosure.Rules{}, err
 	}
-	rules, err := rulesFromProto(req.GetRules(), req.RelativeWidth)
+	rules, err := rulesFromProto(req.GetRules(), relativeWidth)
+	return table, rules, err
+}
+
+// Audit says what a reader of the table can find out.
+func (d *Disclosure) Audit(ctx context.Context, req *sharingpb.AuditRequest) (*sharingpb.AuditResponse, error) {
+	table, rules, err := questionFromProto(req, req.RelativeWidth)
 	if err != nil {
 		return nil, err
 	}

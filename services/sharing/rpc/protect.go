@@ -11,11 +11,7 @@ import (
 // Protect withholds what the rules say, and what protects that. The answer is an audit's, which checks what proved the
 // pattern, and knows nothing else of how it was found.
 func (d *Disclosure) Protect(ctx context.Context, req *sharingpb.ProtectRequest) (*sharingpb.ProtectResponse, error) {
-	table, err := tableFromProto(req.GetDimensions(), req.GetCells())
-	if err != nil {
-		return nil, err
-	}
-	rules, err := rulesFromProto(req.GetRules(), req.RelativeWidth)
+	table, rules, err := questionFromProto(req, req.RelativeWidth)
 	if err != nil {
 		return nil, err
 	}
