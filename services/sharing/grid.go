@@ -115,7 +115,7 @@ func (m *maker) newGrid(s *sheet, axes []axis, restricted map[string]bool) (*gri
 		used[d] = map[string]bool{}
 	}
 	for i, f := range s.figures {
-		if !g.goes(f.key) {
+		if !goes(axes, f.key) {
 			continue
 		}
 		for d, code := range f.key {
@@ -156,8 +156,8 @@ func (m *maker) newGrid(s *sheet, axes []axis, restricted map[string]bool) (*gri
 }
 
 // goes reports whether a cell is no finer than the axes.
-func (g *grid) goes(key []string) bool {
-	for d, a := range g.axes {
+func goes(axes []axis, key []string) bool {
+	for d, a := range axes {
 		if !a.has(key[d]) {
 			return false
 		}

@@ -96,7 +96,7 @@ func (m *maker) protectAt(ctx context.Context, to *made, restricted map[string]b
 	s := to.sheet
 	size := 0
 	for _, f := range s.figures {
-		if (&grid{axes: to.axes}).goes(f.key) {
+		if goes(to.axes, f.key) {
 			size++
 		}
 	}
@@ -179,14 +179,14 @@ func (m *maker) take(t *table, p *protected) {
 		}
 		t.note(note)
 	}
-	for _, f := range p.sheet.figures {
-		if math.IsNaN(f.value) && (p.left || (&grid{axes: p.axes}).goes(f.key)) {
-			m.hole(t, p, f)
-		}
-	}
 	if p.left {
 		m.leaveOut(t, p)
 		return
+	}
+	for _, f := range p.sheet.figures {
+		if math.IsNaN(f.value) && goes(p.axes, f.key) {
+			m.hole(t, p.sheet, f)
+		}
 	}
 	for i, c := range p.cells {
 		if p.table.Cells[i].Absent {
@@ -232,12 +232,9 @@ func said(err error) string {
 	return err.Error()
 }
 
-// hole adds a cell that has no value here either. Where nothing goes, it does not go.
-func (m *maker) hole(t *table, p *protected, f figure) {
-	r := m.row(p.sheet, f)
-	if p.left {
-		return
-	}
+// hole adds a cell that has no value here either.
+func (m *maker) hole(t *table, s *sheet, f figure) {
+	r := m.row(s, f)
 	if f.conf != free || !m.passes(r) {
 		r = r.hidden()
 	}
