@@ -26,7 +26,7 @@ import data.comity.law
 #      "reasons": [{"code": "INDICATOR_NOT_COVERED", "text": "…", "agreement": "us-gb-1a"}…],   why not
 #      "agreement": {"id": "us-gb-1a", "version": 1},             null where not allowed, as is obligations
 #      "detail": {"FREQ": "M", "SECTION": "_T", …},               the detail that goes, for every dimension that has one
-#      "obligations": {"tier": "PARTNERS", "minimumFrequency": 3, "relativeWidth": 0.2, "minimumKept": 0,
+#      "obligations": {"tier": "PARTNERS", "minimumFrequency": 3, "relativeWidth": 0.2, "minimumKept": 0, "decimals": 0,
 #                      "dominance": null, "pPercent": null,      as law.obligations has them
 #                      "purposes": […], "retentionDays": 0, "onward": false}}
 #

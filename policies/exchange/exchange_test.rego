@@ -80,6 +80,7 @@ test_it_allows_what_is_agreed if {
 			"minimumFrequency": 5,
 			"relativeWidth": 0.2,
 			"minimumKept": 0,
+			"decimals": 0,
 			"dominance": null,
 			"pPercent": null,
 			"purposes": ["risk analysis"],
@@ -184,6 +185,7 @@ test_what_an_agreement_does_not_say_is_the_least if {
 		"minimumFrequency": 3, # the law's
 		"relativeWidth": 0.2,
 		"minimumKept": 0,
+		"decimals": 0,
 		"dominance": null,
 		"pPercent": null,
 		"purposes": ["risk analysis"],

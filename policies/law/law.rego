@@ -15,7 +15,7 @@
 #   4. by how well figures are protected: data.law.minimum_frequency, relative_width and minimum_kept are numbers for
 #      all of them. data.law.protection is a list of
 #      {"partners": […], "indicators": […], "tiers": […],
-#       "minimum_frequency": 5, "relative_width": 0.5, "minimum_kept": 0.1,
+#       "minimum_frequency": 5, "relative_width": 0.5, "minimum_kept": 0.1, "decimals": 2,
 #       "dominance": {"n": 1, "k": 75, "by": "SECTION"}, "p_percent": {"p": 10, "by": "SECTION"}},
 #      and a rule `protection contains {"minimum_frequency": 10} if …` adds to it. What an entry does not give, it does
 #      not ask for.
@@ -51,6 +51,7 @@ protection contains rule if {
 #      "minimumFrequency": 5,                          no cell goes that counts fewer
 #      "relativeWidth": 0.2,                           an interval of a withheld cell is at least that part of it wide
 #      "minimumKept": 0,                               a table keeps this share of its value, or is left out
+#      "decimals": 0,                                  figures will have that many decimal places, if not now
 #      "dominance": {"n": 1, "k": 75, "by": "SECTION"},     null: no such rule; by whose codes contributions are told
 #      "pPercent": {"p": 10, "by": "SECTION"}}
 #
@@ -68,6 +69,10 @@ obligations(tier, own) := {
 	"minimumKept": max(array.concat(
 		[data.law.minimum_kept, object.get(own, "minimumKept", 0)],
 		[rule.minimum_kept | some rule in rules],
+	)),
+	"decimals": max(array.concat(
+		[0, object.get(own, "decimals", 0)],
+		[rule.decimals | some rule in rules],
 	)),
 	"dominance": strictest_dominance(given(own, "dominance") | {rule.dominance | some rule in rules}),
 	"pPercent": strictest_p_percent(given(own, "pPercent") | {rule.p_percent | some rule in rules}),

@@ -57,6 +57,7 @@ test_without_entries_its_numbers_hold if {
 		"minimumFrequency": 3,
 		"relativeWidth": 0.2,
 		"minimumKept": 0,
+		"decimals": 0,
 		"dominance": null,
 		"pPercent": null,
 	}
@@ -85,14 +86,15 @@ test_an_entry_does_not_hold_for_what_it_does_not_name[name] if {
 test_the_strictest_counts_for_each if {
 	entries := [
 		{"minimum_frequency": 10, "relative_width": 0.1, "dominance": {"n": 1, "k": 75, "by": "SECTION"}},
-		{"minimum_frequency": 4, "minimum_kept": 0.3, "p_percent": {"p": 10, "by": "SECTION"}},
-		{"relative_width": 0.5, "dominance": {"n": 2, "k": 90, "by": "SECTION"}, "p_percent": {"p": 20, "by": "SECTION"}},
+		{"minimum_frequency": 4, "minimum_kept": 0.3, "decimals": 2, "p_percent": {"p": 10, "by": "SECTION"}},
+		{"relative_width": 0.5, "decimals": 1, "dominance": {"n": 2, "k": 90, "by": "SECTION"}, "p_percent": {"p": 20, "by": "SECTION"}},
 	]
 	protect(entries, "PUBLIC", {}) == {
 		"tier": "PUBLIC",
 		"minimumFrequency": 10,
 		"relativeWidth": 0.5,
 		"minimumKept": 0.3,
+		"decimals": 2,
 		"dominance": {"n": 2, "k": 75, "by": "SECTION"},
 		"pPercent": {"p": 20, "by": "SECTION"},
 	}
@@ -103,6 +105,7 @@ test_what_was_agreed_counts_where_it_is_stricter if {
 		"minimumFrequency": 7,
 		"relativeWidth": 1,
 		"minimumKept": 0.5,
+		"decimals": 1,
 		"dominance": {"n": 1, "k": 60, "by": "SECTION"},
 		"pPercent": {"p": 15, "by": "SECTION"},
 	}
@@ -111,6 +114,7 @@ test_what_was_agreed_counts_where_it_is_stricter if {
 		"minimum_frequency": 8,
 		"relative_width": 2,
 		"minimum_kept": 0.6,
+		"decimals": 3,
 		"dominance": {"n": 1, "k": 50, "by": "SECTION"},
 		"p_percent": {"p": 25, "by": "SECTION"},
 	}
@@ -119,13 +123,14 @@ test_what_was_agreed_counts_where_it_is_stricter if {
 		"minimumFrequency": 8,
 		"relativeWidth": 2,
 		"minimumKept": 0.6,
+		"decimals": 3,
 		"dominance": {"n": 1, "k": 50, "by": "SECTION"},
 		"pPercent": {"p": 25, "by": "SECTION"},
 	}
 }
 
 test_what_was_agreed_as_null_is_not_agreed if {
-	protect([], "PUBLIC", {"dominance": null, "pPercent": null, "minimumFrequency": null}) == protect([], "PUBLIC", {})
+	protect([], "PUBLIC", {"dominance": null, "pPercent": null, "minimumFrequency": null, "decimals": null}) == protect([], "PUBLIC", {})
 }
 
 test_rules_that_cannot_be_kept_are_undefined[name] if {

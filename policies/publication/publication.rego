@@ -7,7 +7,7 @@
 #     indicators:
 #       1A: {detail: {FREQ: M, CITIZENSHIP: region}, minimumFrequency: 10}
 #
-#   with relativeWidth, minimumKept, dominance and pPercent beside minimumFrequency where it asks for more than the law
+#   with relativeWidth, minimumKept, decimals, dominance and pPercent beside minimumFrequency where it asks for more than the law
 #   (see law.obligations), and with dataflow where that is not data.publication.dataflow. What is published is of the tier
 #   PUBLIC.
 #

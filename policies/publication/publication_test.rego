@@ -47,6 +47,7 @@ test_it_allows_what_is_published if {
 			"minimumFrequency": 10,
 			"relativeWidth": 0.2,
 			"minimumKept": 0,
+			"decimals": 0,
 			"dominance": null,
 			"pPercent": null,
 		},
@@ -109,6 +110,7 @@ test_a_publication_can_ask_for_more_than_the_law if {
 	more := {
 		"relativeWidth": 0.3,
 		"minimumKept": 0.5,
+		"decimals": 0,
 		"dominance": {"n": 1, "k": 75, "by": "SECTION"},
 		"pPercent": {"p": 10, "by": "SECTION"},
 	}

@@ -26,20 +26,22 @@ var errToldSince = errors.New("the audiences were told more in the meantime")
 const maxAdmitted = 20_000
 
 // ledgerKey names a cell of this state in all releases, whatever they tell apart and whoever gets them: a dimension that
-// is taken in total is not named, nor is the version of the dataflow. Figures that count in parts of one are others.
-func (s *Structures) ledgerKey(codes []string, period string, scale int64) string {
+// is taken in total is not named, nor is the version of the dataflow.
+func (s *Structures) ledgerKey(codes []string, period string) string {
 	var key strings.Builder
-	flow, _, _ := strings.Cut(s.Dataflow, "(")
-	key.WriteString(flow + " " + period)
+	key.WriteString(s.flow() + " " + period)
 	for i, dimension := range s.Dimensions {
 		if codes[i] != Total {
 			key.WriteString(" " + dimension.ID + "=" + codes[i])
 		}
 	}
-	if scale != 1 {
-		fmt.Fprintf(&key, " /%d", scale)
-	}
 	return key.String()
+}
+
+// flow names the dataflow, of whatever version.
+func (s *Structures) flow() string {
+	flow, _, _ := strings.Cut(s.Dataflow, "(")
+	return flow
 }
 
 // recall tells what the audiences know of the cells of a table. Those that they have are pinned, those that members of
@@ -113,6 +115,9 @@ func (t *table) admit(ctx context.Context, stacks []ledger.Stack, id string) err
 	}
 	if told, err := amount(ctx, stacks); err != nil || told != t.told {
 		return cmp.Or(err, errToldSince)
+	}
+	if err := t.keepUnits(ctx, stacks, id); err != nil {
+		return err
 	}
 	if err := t.remember(ctx, stacks, id); err != nil {
 		return err

@@ -23,6 +23,7 @@ import (
 type months struct {
 	archive
 	counts map[[3]string]float64
+	least  int                             // how many decimal places policy asks for
 	at     int64                           // the revision
 	before map[int64]map[[3]string]float64 // counts by revision, as far as anybody asked for them
 }
@@ -77,7 +78,7 @@ func (f *months) give(t *testing.T, detail map[string]string, stacks ...ledger.S
 	t.Helper()
 	decided := DecidedRequest{
 		Question: Question{Indicator: "1A"}, Include: Condition{filter.True()},
-		Ruling: Ruling{Detail: detail, Obligations: Obligations{MinimumFrequency: 3, RelativeWidth: 0.2}},
+		Ruling: Ruling{Detail: detail, Obligations: Obligations{MinimumFrequency: 3, RelativeWidth: 0.2, Decimals: f.least}},
 	}
 	var readers []audience
 	for _, s := range stacks {
@@ -113,8 +114,8 @@ func (f *months) readSums(reader *ledgertest.Reader, told map[string]int64) {
 	for key, n := range f.counts {
 		for _, section := range f.above(3, key[1]) {
 			for _, country := range f.above(4, key[2]) {
-				year := f.structures.ledgerKey([]string{"A", "AA", "1A", section, country, Total}, key[0][:4], 1)
-				month := f.structures.ledgerKey([]string{"M", "AA", "1A", section, country, Total}, key[0], 1)
+				year := f.structures.ledgerKey([]string{"A", "AA", "1A", section, country, Total}, key[0][:4])
+				month := f.structures.ledgerKey([]string{"M", "AA", "1A", section, country, Total}, key[0])
 				cells[year] += int64(n)
 				cells[month] += int64(n)
 				if parts[year] == nil {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/comity-federation/comity/services/disclosure"
 	"github.com/comity-federation/comity/services/disclosure/ledger"
+	"github.com/comity-federation/comity/services/fault"
 )
 
 // beside adds to t what the tables of an area and indicator say together with other details in which audiences were told
@@ -48,9 +49,16 @@ func (m *maker) beside(ctx context.Context, t *table, tables []*made, relatives 
 				continue
 			}
 			finer := &made{sheet: now[s.frequency][at], axes: other.told}
-			release, err := other.held(finer)
-			if err != nil || finer.scale != one.scale {
+			if finer.sheet.problem != nil {
 				continue // then it is no table, so that nobody is told of it
+			}
+			release, err := other.held(finer)
+			if fault.Is(err, fault.Precondition) {
+				one.refuse(err)
+				continue
+			}
+			if err != nil {
+				return err
 			}
 			other.addSums(finer, now)
 			if len(p.tables) > 0 && len(p.release.Cells)+len(release.Cells) > maxAdmitted {

@@ -20,7 +20,6 @@ type grid struct {
 	cells []cell
 	index map[string]int  // of each cell, by key
 	holes map[string]bool // cells without a value, by key
-	scale int64
 }
 
 // tree has the codes of an axis that a sheet uses, and those above them.
@@ -103,13 +102,9 @@ func (t *tree) parents(a axis, code string) []string {
 // rest names what the parts of a code leave of it, where the codelist has no word for it.
 func rest(code string) string { return "~" + code }
 
-// newGrid lays out a sheet. It is a fault of reason CANNOT_PROTECT where its figures are none that can be protected.
-func (m *maker) newGrid(s *sheet, axes []axis, restricted map[string]bool) (*grid, error) {
+// newGrid lays out a sheet whose figures fit the unit.
+func (m *maker) newGrid(s *sheet, axes []axis, restricted map[string]bool) *grid {
 	g := &grid{axes: axes, table: &disclosure.Table{}, index: map[string]int{}, holes: map[string]bool{}}
-	var err error
-	if g.scale, err = s.scale(); err != nil {
-		return nil, err
-	}
 	used := make([]map[string]bool, len(axes))
 	for d := range axes {
 		used[d] = map[string]bool{}
@@ -125,7 +120,7 @@ func (m *maker) newGrid(s *sheet, axes []axis, restricted map[string]bool) (*gri
 			g.holes[name(f.key)] = true
 			continue
 		}
-		g.add(f.key, int64(math.Round(f.value*float64(g.scale))), cell{figure: i, conf: f.conf})
+		g.add(f.key, m.unit.count(f.value), cell{figure: i, conf: f.conf})
 	}
 	for d, a := range axes {
 		g.trees = append(g.trees, newTree(a, used[d]))
@@ -138,7 +133,10 @@ func (m *maker) newGrid(s *sheet, axes []axis, restricted map[string]bool) (*gri
 			g.complete(d)
 		}
 	}
-	for i := range g.cells {
+	for i, one := 0, m.unit.count(1); i < len(g.cells); i++ {
+		if c := &g.table.Cells[i]; c.Value == one {
+			c.Contributions = []float64{float64(one)} // in whatever unit, who is counted as one is alone
+		}
 		if c := &g.cells[i]; c.figure < 0 && !g.table.Cells[i].Absent && !m.passes(m.rowOf(s, g.table.Cells[i].Key)) {
 			c.refused, g.table.Cells[i].Status = true, disclosure.Primary
 		}
@@ -152,7 +150,7 @@ func (m *maker) newGrid(s *sheet, axes []axis, restricted map[string]bool) (*gri
 			g.table.Cells[i].Key = []string{Total}
 		}
 	}
-	return g, nil
+	return g
 }
 
 // goes reports whether a cell is no finer than the axes.

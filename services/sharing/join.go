@@ -1,6 +1,7 @@
 package sharing
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"slices"
@@ -42,6 +43,7 @@ func (m *maker) join(ctx context.Context, t *table, tables []*made, mine []*shee
 			return err
 		}
 	}
+	m.compare(tables, relatives)
 	for _, t := range tables {
 		m.addSums(t, relatives)
 	}
@@ -49,6 +51,27 @@ func (m *maker) join(ctx context.Context, t *table, tables []*made, mine []*shee
 		return err
 	}
 	return m.lookBack(ctx, t, tables, relatives)
+}
+
+// compare keeps tables back whose relatives cannot be counted in the same unit, so that nobody can say what they tell of them.
+func (m *maker) compare(tables []*made, relatives map[string][]*sheet) {
+	problems := map[string]error{}
+	for _, one := range tables {
+		key := group(one.sheet.period, relatives)
+		if _, done := problems[key]; !done {
+			problems[key] = nil
+			for _, sheets := range relatives {
+				for _, s := range inside(sheets, key) {
+					if s.problem == nil {
+						problems[key] = cmp.Or(problems[key], m.fits(s))
+					}
+				}
+			}
+		}
+		if problems[key] != nil {
+			one.refuse(problems[key])
+		}
+	}
 }
 
 // addSums adds to a table what it is a sum of, or a summand, of sheets of other frequencies.
@@ -78,7 +101,7 @@ func (m *maker) totals(tables []*made, other string) []string {
 		for _, p := range related(t.sheet.period, other) {
 			sheet := *t.sheet
 			sheet.frequency = other
-			keys = append(keys, m.structures.ledgerKey(m.codes(&sheet, total), p, t.scale))
+			keys = append(keys, m.structures.ledgerKey(m.codes(&sheet, total), p))
 		}
 	}
 	slices.Sort(keys)
@@ -176,11 +199,11 @@ func (m *maker) sums(t *made, whole *sheet, parts []*sheet) {
 
 // named returns a figure of a sheet in the units of a table, as a cell that is not shown; false where it has no value.
 func (m *maker) named(t *made, s *sheet, f figure) (ledger.Cell, bool) {
-	if math.IsNaN(f.value) || f.value < 0 {
+	if math.IsNaN(f.value) || s.problem != nil {
 		return ledger.Cell{}, false
 	}
 	c := ledger.Cell{
-		Key: m.structures.ledgerKey(m.codes(s, f.key), s.period, t.scale), Value: int64(math.Round(f.value * float64(t.scale))),
+		Key: m.structures.ledgerKey(m.codes(s, f.key), s.period), Value: m.unit.count(f.value),
 		Status: disclosure.Secondary, Single: f.value == 1,
 	}
 	if t.rules.Broken(disclosure.Cell{Value: c.Value}) != "" {

@@ -3,13 +3,11 @@ package sharing
 import (
 	"cmp"
 	"context"
-	"math"
 	"slices"
 	"strings"
 
 	"github.com/comity-federation/comity/proto/block"
 	"github.com/comity-federation/comity/proto/filter"
-	"github.com/comity-federation/comity/services/disclosure"
 	"github.com/comity-federation/comity/services/disclosure/ledger"
 	"github.com/comity-federation/comity/services/fault"
 )
@@ -32,6 +30,7 @@ type maker struct {
 	patterns   *patterns
 	audiences  []ledger.Reader // what those have seen whom the tables are for
 	members    [][]StateCode   // of each of the audiences
+	unit       unit            // of the indicator
 	mirrored   mirrored        // of the area
 
 	contributed map[string]contributions // to the cells of the area, by the dimension that tells contributors
@@ -100,6 +99,10 @@ type figure struct {
 type sheet struct {
 	frequency, area, indicator, period string
 	figures                            []figure
+
+	decimals int     // places that the figures need
+	largest  float64 // of the figures
+	problem  error   // why they cannot be protected, in whatever unit; nil: they can
 }
 
 // tables makes the tables of an indicator for each of the areas that has any, and protects them. The revision is that of
@@ -127,8 +130,22 @@ func (s *Service) tables(ctx context.Context, structures *Structures, decided De
 		// A condition on whole areas is applied before anything is rolled up.
 		areas = slices.DeleteFunc(slices.Clone(areas), func(area string) bool { return !slices.Contains(fixed, area) })
 	}
+	var every []*sheet
+	var byArea [][]*sheet
 	for _, area := range areas {
-		if err := m.area(ctx, &all, area, decided.Question.Indicator); err != nil {
+		sheets, err := m.find(ctx, area, decided.Question.Indicator)
+		if err != nil {
+			return table{}, err
+		}
+		if len(sheets) > 0 {
+			every, byArea = append(every, sheets...), append(byArea, sheets)
+		}
+	}
+	if err := m.decideUnit(ctx, &all, decided.Question.Indicator, every); err != nil {
+		return table{}, err
+	}
+	for _, sheets := range byArea {
+		if err := m.area(ctx, &all, sheets); err != nil {
 			return table{}, err
 		}
 	}
@@ -182,47 +199,52 @@ func (m *maker) detail(dimension string) string {
 	return detail
 }
 
-// area adds the tables of one area: one for each period.
-func (m *maker) area(ctx context.Context, t *table, area, code string) error {
+// find asks for the sheets of an area, one for each period, none where nothing is stored. Where nothing is stored as fine as
+// agreed, they are of the next coarser frequency.
+func (m *maker) find(ctx context.Context, area, code string) ([]*sheet, error) {
 	agreed := slices.Index(frequencies, m.detail(freq))
 	if agreed < 0 {
-		return fault.New(fault.Precondition, "DETAIL_NOT_COVERED", "the agreement names no frequency that is known")
+		return nil, fault.New(fault.Precondition, "DETAIL_NOT_COVERED", "the agreement names no frequency that is known")
 	}
 	if !m.knows(refArea, area) || !m.knows(indicator, code) {
-		return nil // then there are no figures of it
+		return nil, nil // then there are no figures of it
 	}
-	// Where nothing is stored as fine as agreed, the next coarser is sent.
 	for i := agreed; i >= 0; i-- {
 		if !m.knows(freq, frequencies[i]) {
 			continue
 		}
 		sheets, err := m.sheets(ctx, area, code, frequencies[i])
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if m.revision == 0 {
-			return nil // the statistics hold nothing yet; what comes in the meantime is of another revision
+			return nil, nil // the statistics hold nothing yet; what comes in the meantime is of another revision
 		}
-		if len(sheets) == 0 {
-			continue
+		if len(sheets) > 0 {
+			return sheets, nil
 		}
-		restricted, err := m.stored(ctx, t, area, code, frequencies[i])
-		if err != nil {
-			return err
-		}
-		if err := m.contribute(ctx, sheets); err != nil {
-			return err
-		}
-		if err := m.mirror(ctx, area, code, frequencies[i]); err != nil {
-			return err
-		}
-		before := len(t.made)
-		if err := m.protect(ctx, t, sheets, restricted); err != nil {
-			return err
-		}
-		return m.join(ctx, t, t.made[before:], sheets)
 	}
-	return nil
+	return nil, nil
+}
+
+// area adds the tables of the sheets of one area.
+func (m *maker) area(ctx context.Context, t *table, sheets []*sheet) error {
+	area, code, frequency := sheets[0].area, sheets[0].indicator, sheets[0].frequency
+	restricted, err := m.stored(ctx, t, area, code, frequency)
+	if err != nil {
+		return err
+	}
+	if err := m.contribute(ctx, sheets); err != nil {
+		return err
+	}
+	if err := m.mirror(ctx, area, code, frequency); err != nil {
+		return err
+	}
+	before := len(t.made)
+	if err := m.protect(ctx, t, sheets, restricted); err != nil {
+		return err
+	}
+	return m.join(ctx, t, t.made[before:], sheets)
 }
 
 // cells returns the query for all cells of an indicator that may go, totals and all.
@@ -265,6 +287,7 @@ func (m *maker) sheets(ctx context.Context, area, code, frequency string) ([]*sh
 	sheets := make([]*sheet, 0, len(byPeriod))
 	for _, one := range byPeriod {
 		slices.SortFunc(one.figures, func(a, b figure) int { return slices.Compare(a.key, b.key) })
+		one.measure()
 		sheets = append(sheets, one)
 	}
 	slices.SortFunc(sheets, func(a, b *sheet) int { return cmp.Compare(a.period, b.period) })
@@ -401,45 +424,4 @@ func finer(dimension Dimension, code, detail string) bool {
 		return code != Total && code != ""
 	}
 	return slices.Index(dimension.Levels, dimension.Codes[code].Level) > slices.Index(dimension.Levels, detail)
-}
-
-// maxDecimals is how many decimal places the figures of a table may have.
-const maxDecimals = 6
-
-// errValues says why the figures of a table cannot be protected.
-func errValues(format string, args ...any) error {
-	return fault.New(fault.Precondition, "CANNOT_PROTECT", format, args...)
-}
-
-// scale returns the power of ten that makes whole numbers of the figures, which disclosure control counts in. It is a
-// fault of reason CANNOT_PROTECT where there is none.
-func (s *sheet) scale() (int64, error) {
-	scale := int64(1)
-	for _, f := range s.figures {
-		if math.IsNaN(f.value) {
-			continue
-		}
-		if f.value < 0 {
-			return 0, errValues("a figure is negative, so that it is no count")
-		}
-		for {
-			units := f.value * float64(scale)
-			if units > disclosure.MaxValue {
-				return 0, errValues("a figure is above %d", int64(disclosure.MaxValue)/scale)
-			}
-			if math.Abs(units-math.Round(units)) <= 1e-9*max(1, units) {
-				break
-			}
-			if scale == int64(math.Pow10(maxDecimals)) {
-				return 0, errValues("a figure has more than %d decimal places", maxDecimals)
-			}
-			scale *= 10
-		}
-	}
-	for _, f := range s.figures {
-		if f.value*float64(scale) > disclosure.MaxValue {
-			return 0, errValues("a figure is above %d", int64(disclosure.MaxValue)/scale)
-		}
-	}
-	return scale, nil
 }

@@ -9,7 +9,6 @@ import (
 	"math"
 	mathrand "math/rand/v2"
 	"slices"
-	"strings"
 
 	"github.com/comity-federation/comity/proto/block"
 	"github.com/comity-federation/comity/services/disclosure"
@@ -76,7 +75,7 @@ func (s *Service) everybody(ctx context.Context) ([]audience, error) {
 
 // mirrored is what members of audiences have counted themselves of the figures of an area and indicator.
 type mirrored struct {
-	known       []map[string]bool // of each audience, the names of the cells in ledgers, of figures in whole units
+	known       []map[string]bool // of each audience, the names of the cells in ledgers
 	frequencies map[string]bool   // at which such figures came
 }
 
@@ -291,7 +290,7 @@ func (c *corridors) over(row counted, codes []string) []string {
 		codes[c.often] = often
 		for _, whole := range related(row.period, often) {
 			if within(row.period, whole) {
-				names = append(names, c.structures.ledgerKey(codes, whole, 1))
+				names = append(names, c.structures.ledgerKey(codes, whole))
 			}
 		}
 	}
@@ -327,12 +326,8 @@ func (m *made) mirrors(audience int, key string) bool {
 	if m.mirrored.known == nil {
 		return false
 	}
-	whole := key
-	if m.scale != 1 {
-		whole = strings.TrimSuffix(key, fmt.Sprintf(" /%d", m.scale))
-	}
 	for a, known := range m.mirrored.known {
-		if (a == audience || audience < 0) && (known[whole] || m.deduced != nil && m.deduced[a][key]) {
+		if (a == audience || audience < 0) && (known[key] || m.deduced != nil && m.deduced[a][key]) {
 			return true
 		}
 	}

@@ -12,6 +12,7 @@ type Obligations struct {
 	MinimumKept      float64    `json:"minimumKept"`      // the least share of the value of a table that has to go, from 0 to 1
 	Dominance        *Dominance `json:"dominance"`        // nil: no such rule
 	PPercent         *PPercent  `json:"pPercent"`         // nil: no such rule
+	Decimals         int        `json:"decimals"`         // how many places the figures have at least, whatever they have now
 	Purposes         []string   `json:"purposes"`
 	RetentionDays    int        `json:"retentionDays"`
 	Onward           bool       `json:"onward"`

@@ -11,6 +11,7 @@ import (
 
 	"github.com/comity-federation/comity/services/disclosure"
 	"github.com/comity-federation/comity/services/disclosure/ledger"
+	"github.com/comity-federation/comity/services/fault"
 )
 
 // past is what held in an earlier revision between figures that audiences were told of then, and others that they are told
@@ -125,7 +126,16 @@ func (m *maker) lookBack(ctx context.Context, t *table, tables []*made, relative
 					return err
 				}
 			}
-			p := m.at(r).past(key, news[0].scale, then[r])
+			p, err := m.at(r).past(key, then[r])
+			if fault.Is(err, fault.Precondition) {
+				for _, one := range news {
+					one.refuse(err)
+				}
+				continue
+			}
+			if err != nil {
+				return err
+			}
 			p.tables = news
 			p.release.Cells = append(p.release.Cells, ledger.Cell{Key: marks[i].Key, Status: disclosure.Published})
 			t.past = append(t.past, p)
@@ -196,16 +206,20 @@ func (m *maker) others(ctx context.Context, group []*made, key string, relatives
 	return slices.Sorted(maps.Keys(revisions)), whole, nil
 }
 
-// past returns what held between the figures of a group's periods, in units of which scale make one.
-func (m *maker) past(key string, scale int64, relatives map[string][]*sheet) past {
+// past returns what held between the figures of a group's periods. It is a fault of kind Precondition where these cannot be
+// counted in the unit.
+func (m *maker) past(key string, relatives map[string][]*sheet) (past, error) {
 	p := past{release: ledger.Release{Revision: m.revision}}
 	var sums []sum
 	for _, frequency := range slices.Sorted(maps.Keys(relatives)) {
 		for _, s := range inside(relatives[frequency], key) {
-			one := &made{sheet: s, axes: m.told, scale: scale}
+			if s.problem != nil {
+				continue // then it was no table, so that nobody was told of it
+			}
+			one := &made{sheet: s, axes: m.told}
 			release, err := m.held(one)
 			if err != nil {
-				continue // then it was no table, so that nobody was told of it
+				return past{}, err
 			}
 			m.addSums(one, relatives)
 			sums = append(sums, one.sums...)
@@ -213,19 +227,20 @@ func (m *maker) past(key string, scale int64, relatives map[string][]*sheet) pas
 		}
 	}
 	addSums(&p.release, sums)
-	return p
+	return p, nil
 }
 
 // held lays out a sheet, and returns what it says when nothing of it is told.
 func (m *maker) held(one *made) (ledger.Release, error) {
-	g, err := m.newGrid(one.sheet, one.axes, nil)
+	err := m.fits(one.sheet)
 	if err != nil {
 		return ledger.Release{}, err
 	}
-	if one.rules, err = m.rules(g.scale); err != nil {
+	if one.rules, err = m.rules(); err != nil {
 		return ledger.Release{}, err
 	}
-	one.table, one.scale, one.cells = g.table, g.scale, g.cells
+	g := m.newGrid(one.sheet, one.axes, nil)
+	one.table, one.cells = g.table, g.cells
 	one.rules.Apply(one.table)
 	for i := range one.table.Cells {
 		if c := &one.table.Cells[i]; c.Status == disclosure.Published || c.Status == disclosure.Undecided {

@@ -72,6 +72,10 @@ func (m *maker) protectSheet(ctx context.Context, s *sheet, restricted map[strin
 			p.whole++
 		}
 	}
+	if p.reason = m.fits(s); p.reason != nil {
+		p.left = true
+		return p, nil
+	}
 	for {
 		err := m.protectAt(ctx, &p.made, restricted)
 		if err == nil {
@@ -103,16 +107,13 @@ func (m *maker) protectAt(ctx context.Context, to *made, restricted map[string]b
 	if size > maxTableCells {
 		return fault.New(fault.Exhausted, "LIMIT_EXCEEDED", "it has more than %d cells", maxTableCells)
 	}
-	g, err := m.newGrid(s, to.axes, restricted)
+	rules, err := m.rules()
 	if err != nil {
 		return err
 	}
-	rules, err := m.rules(g.scale)
-	if err != nil {
-		return err
-	}
+	g := m.newGrid(s, to.axes, restricted)
 	m.dominate(g, s)
-	to.table, to.rules, to.scale, to.points, to.cells = g.table, rules, g.scale, nil, g.cells
+	to.table, to.rules, to.points, to.cells = g.table, rules, nil, g.cells
 	to.mirrored = m.mirrored
 	m.name(to)
 	if err := to.deduce(); err != nil {
@@ -144,18 +145,18 @@ func (m *maker) protectAt(ctx context.Context, to *made, restricted map[string]b
 func (m *maker) name(to *made) {
 	to.names = make([]string, len(to.table.Cells))
 	for i := range to.names {
-		to.names[i] = m.structures.ledgerKey(m.codes(to.sheet, to.key(i)), to.sheet.period, to.scale)
+		to.names[i] = m.structures.ledgerKey(m.codes(to.sheet, to.key(i)), to.sheet.period)
 	}
 }
 
-// rules returns what the ruling asks of a table whose figures count in parts of one, but for the rules about contributors,
-// which [maker.dominate] applies.
-func (m *maker) rules(scale int64) (disclosure.Rules, error) {
+// rules returns what the ruling asks of a table, in units, but for the rules about contributors, which [maker.dominate]
+// applies.
+func (m *maker) rules() (disclosure.Rules, error) {
 	rules := m.ruling.Obligations.rules()
 	if err := rules.Check(); err != nil {
 		return rules, errValues("what policy asks for cannot be kept: %v", err)
 	}
-	rules.MinimumFrequency *= scale
+	rules.MinimumFrequency *= m.unit.scale()
 	rules.Dominance, rules.PPercent = nil, nil
 	if err := rules.Check(); err != nil {
 		return rules, errValues("its figures have more decimal places than the minimum allows for")
@@ -192,7 +193,7 @@ func (m *maker) take(t *table, p *protected) {
 		if p.table.Cells[i].Absent {
 			continue
 		}
-		value := float64(p.table.Cells[i].Value) / float64(p.scale)
+		value := float64(p.table.Cells[i].Value) / float64(m.unit.scale())
 		r := m.rowOf(p.sheet, p.key(i))
 		if c.figure >= 0 {
 			r = m.row(p.sheet, p.sheet.figures[c.figure])

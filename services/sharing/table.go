@@ -33,11 +33,12 @@ const (
 
 // table is what of indicators goes out, and what is withheld.
 type table struct {
-	rows       []row     // what goes, cells without a value among them
-	made       []*made   // the tables that the rows are from, one for each area, indicator and period
-	told       ledger.ID // how much the audiences were told before the tables were made
-	past       []past    // what the ledgers need of earlier revisions
-	closing    []closing // that they need nothing of this one later, where all of it goes
+	rows       []row         // what goes, cells without a value among them
+	made       []*made       // the tables that the rows are from, one for each area, indicator and period
+	units      []ledger.Cell // what the ledgers do not say yet of the units that the tables are counted in
+	told       ledger.ID     // how much the audiences were told before the tables were made
+	past       []past        // what the ledgers need of earlier revisions
+	closing    []closing     // that they need nothing of this one later, where all of it goes
 	notes      []Note
 	revision   int64 // of the statistics
 	candidates int   // cells with a value, before anything is withheld
@@ -115,6 +116,7 @@ func (t *table) add(other table) {
 	t.rows = append(t.rows, other.rows...)
 	t.made = append(t.made, other.made...)
 	t.told = cmp.Or(t.told, other.told)
+	t.units = append(t.units, other.units...)
 	t.past = append(t.past, other.past...)
 	t.closing = append(t.closing, other.closing...)
 	t.notes = append(t.notes, other.notes...)
@@ -158,10 +160,9 @@ func (n Note) about(o Note) bool {
 // made is the table of an area, an indicator and a period, with what was decided about each cell.
 type made struct {
 	sheet  *sheet
-	axes   []axis            // as fine as it goes
-	table  *disclosure.Table // in whole units, of which scale make one; cells that are Absent do not go
-	rules  disclosure.Rules  // in the same units
-	scale  int64
+	axes   []axis             // as fine as it goes
+	table  *disclosure.Table  // in units; cells that are Absent do not go
+	rules  disclosure.Rules   // in units
 	points []disclosure.Point // that prove its intervals
 	cells  []cell             // what each cell of the table is
 	names  []string           // of each cell, in ledgers

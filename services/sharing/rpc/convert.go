@@ -114,7 +114,7 @@ func obligations(o sharing.Obligations, detail map[string]string) *sharingpb.Obl
 	p := &sharingpb.Obligations{
 		MinimumFrequency: count(o.MinimumFrequency), Purposes: o.Purposes,
 		RetentionDays: count(o.RetentionDays), Onward: o.Onward, Detail: detail,
-		Tier: string(o.Tier), RelativeWidth: o.RelativeWidth, MinimumKept: o.MinimumKept,
+		Tier: string(o.Tier), RelativeWidth: o.RelativeWidth, MinimumKept: o.MinimumKept, Decimals: count(o.Decimals),
 	}
 	if d := o.Dominance; d != nil {
 		p.Dominance = &sharingpb.Obligations_Dominance{N: count(d.N), K: d.K, By: d.By}

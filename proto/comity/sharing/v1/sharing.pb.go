@@ -1438,7 +1438,9 @@ type Obligations struct {
 	// Whose contributions may not dominate a cell; absent: no such rule.
 	Dominance *Obligations_Dominance `protobuf:"bytes,9,opt,name=dominance,proto3" json:"dominance,omitempty"`
 	// How well contributors may know each other; absent: no such rule.
-	PPercent      *Obligations_PPercent `protobuf:"bytes,10,opt,name=p_percent,json=pPercent,proto3" json:"p_percent,omitempty"`
+	PPercent *Obligations_PPercent `protobuf:"bytes,10,opt,name=p_percent,json=pPercent,proto3" json:"p_percent,omitempty"`
+	// How many decimal places figures are taken to have at least, from 0 to 6, even where they are whole now.
+	Decimals      int32 `protobuf:"varint,11,opt,name=decimals,proto3" json:"decimals,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1541,6 +1543,13 @@ func (x *Obligations) GetPPercent() *Obligations_PPercent {
 		return x.PPercent
 	}
 	return nil
+}
+
+func (x *Obligations) GetDecimals() int32 {
+	if x != nil {
+		return x.Decimals
+	}
+	return 0
 }
 
 // ExplainPolicyRequest is the request of ExplainPolicy.
@@ -3628,7 +3637,7 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\x06Reason\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x1c\n" +
-	"\tagreement\x18\x03 \x01(\tR\tagreement\"\xe3\x04\n" +
+	"\tagreement\x18\x03 \x01(\tR\tagreement\"\xff\x04\n" +
 	"\vObligations\x12+\n" +
 	"\x11minimum_frequency\x18\x01 \x01(\x05R\x10minimumFrequency\x12\x1a\n" +
 	"\bpurposes\x18\x02 \x03(\tR\bpurposes\x12%\n" +
@@ -3640,7 +3649,8 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\fminimum_kept\x18\b \x01(\x01R\vminimumKept\x12F\n" +
 	"\tdominance\x18\t \x01(\v2(.comity.sharing.v1.Obligations.DominanceR\tdominance\x12D\n" +
 	"\tp_percent\x18\n" +
-	" \x01(\v2'.comity.sharing.v1.Obligations.PPercentR\bpPercent\x1a7\n" +
+	" \x01(\v2'.comity.sharing.v1.Obligations.PPercentR\bpPercent\x12\x1a\n" +
+	"\bdecimals\x18\v \x01(\x05R\bdecimals\x1a7\n" +
 	"\tDominance\x12\f\n" +
 	"\x01n\x18\x01 \x01(\x05R\x01n\x12\f\n" +
 	"\x01k\x18\x02 \x01(\x01R\x01k\x12\x0e\n" +
