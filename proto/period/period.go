@@ -82,20 +82,19 @@ var dayOne = time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC) // a Monday
 // Parse reads an SDMX time period of whole days: "2023", "2023-A1", "2023-S2", "2023-T3", "2023-Q4", "2023-12",
 // "2023-M12", "2023-W52", "2023-D365", "2023-12-31". Years are from 1000 to 2999.
 func Parse(text string) (Period, error) {
-	bad := fmt.Errorf("%q is no time period such as 2023, 2023-Q4, 2023-12, 2023-W52 or 2023-12-31", text)
 	yearText, rest, _ := strings.Cut(text, "-")
 	year, ok := number(yearText, 4, 0, 9999)
 	switch {
 	case ok && (year < firstYear || year > lastYear):
 		return Period{}, fmt.Errorf("%q is no time period that is known: its year is not from %d to %d", text, firstYear, lastYear)
 	case !ok || text != yearText && rest == "":
-		return Period{}, bad
+		return Period{}, errNone(text)
 	case text == yearText:
 		return of(Annual, year), nil
 	case len(rest) == len("12-31"):
 		day, err := time.Parse(time.DateOnly, text)
 		if err != nil {
-			return Period{}, bad
+			return Period{}, errNone(text)
 		}
 		return of(Daily, daysSinceOne(day)), nil
 	case len(rest) == len("12") && rest[0] <= '9':
@@ -105,23 +104,27 @@ func Parse(text string) (Period, error) {
 	most, digits := frequency.numbers()
 	n, ok := number(rest[1:], digits, 1, most)
 	if !ok {
-		return Period{}, bad
+		return Period{}, errNone(text)
 	}
 	switch frequency {
 	case Weekly:
 		monday := isoWeek(year, n)
 		if y, _ := monday.ISOWeek(); y != year {
-			return Period{}, bad
+			return Period{}, errNone(text)
 		}
 		return of(Weekly, daysSinceOne(monday)/7), nil
 	case Daily:
 		day := time.Date(year, 1, n, 0, 0, 0, 0, time.UTC)
 		if day.Year() != year {
-			return Period{}, bad
+			return Period{}, errNone(text)
 		}
 		return of(Daily, daysSinceOne(day)), nil
 	}
 	return of(frequency, year*most+n-1), nil
+}
+
+func errNone(text string) error {
+	return fmt.Errorf("%q is no time period such as 2023, 2023-Q4, 2023-12, 2023-W52 or 2023-12-31", text)
 }
 
 // number reads exactly width digits.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"math"
 	"slices"
+	"time"
 
 	"github.com/comity-federation/comity/proto/period"
 	"github.com/comity-federation/comity/services/disclosure"
@@ -79,10 +80,8 @@ func (m *maker) addSums(t *made, relatives map[string][]*sheet) {
 	for i, other := range frequencies {
 		switch own := slices.Index(frequencies, t.sheet.frequency); {
 		case i < own:
-			for _, whole := range relatives[other] {
-				if within(t.sheet.period, whole.period) {
-					m.sums(t, whole, inside(relatives[t.sheet.frequency], whole.period))
-				}
+			if whole := around(relatives[other], t.sheet); whole != nil {
+				m.sums(t, whole, inside(relatives[t.sheet.frequency], whole.period))
 			}
 		case i > own:
 			m.sums(t, t.sheet, inside(relatives[other], t.sheet.period))
@@ -153,9 +152,31 @@ func within(inner, outer string) bool {
 	return err == nil && !p.Start().Before(q.Start()) && !p.End().After(q.End())
 }
 
-// inside returns the sheets whose periods lie in one.
+// inside returns the sheets of a frequency whose periods lie in one.
 func inside(sheets []*sheet, whole string) []*sheet {
-	return slices.DeleteFunc(slices.Clone(sheets), func(s *sheet) bool { return !within(s.period, whole) })
+	p, err := period.Parse(whole)
+	if err != nil {
+		return nil
+	}
+	first, last := p.Start(), p.End()
+	from, _ := slices.BinarySearchFunc(sheets, first, func(s *sheet, day time.Time) int { return s.first.Compare(day) })
+	to := from
+	for to < len(sheets) && !sheets[to].last.After(last) {
+		to++
+	}
+	return sheets[from:to]
+}
+
+// around returns the sheet of a frequency whose period holds that of another one; nil where there is none.
+func around(sheets []*sheet, part *sheet) *sheet {
+	i, found := slices.BinarySearchFunc(sheets, part.first, func(s *sheet, day time.Time) int { return s.first.Compare(day) })
+	if !found {
+		i--
+	}
+	if i < 0 || part.first.IsZero() || part.last.After(sheets[i].last) {
+		return nil
+	}
+	return sheets[i]
 }
 
 // sums adds to a table, for each of its cells, that the cell of the whole is the sum of those of the parts, where it is.

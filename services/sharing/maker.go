@@ -5,9 +5,11 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/comity-federation/comity/proto/block"
 	"github.com/comity-federation/comity/proto/filter"
+	"github.com/comity-federation/comity/proto/period"
 	"github.com/comity-federation/comity/services/disclosure/ledger"
 	"github.com/comity-federation/comity/services/fault"
 )
@@ -99,6 +101,8 @@ type figure struct {
 type sheet struct {
 	frequency, area, indicator, period string
 	figures                            []figure
+
+	first, last time.Time // days of the period; zero where it is not known
 
 	decimals int     // places that the figures need
 	largest  float64 // of the figures
@@ -288,9 +292,12 @@ func (m *maker) sheets(ctx context.Context, area, code, frequency string) ([]*sh
 	for _, one := range byPeriod {
 		slices.SortFunc(one.figures, func(a, b figure) int { return slices.Compare(a.key, b.key) })
 		one.measure()
+		if p, err := period.Parse(one.period); err == nil {
+			one.first, one.last = p.Start(), p.End()
+		}
 		sheets = append(sheets, one)
 	}
-	slices.SortFunc(sheets, func(a, b *sheet) int { return cmp.Compare(a.period, b.period) })
+	slices.SortFunc(sheets, func(a, b *sheet) int { return cmp.Or(a.first.Compare(b.first), cmp.Compare(a.period, b.period)) })
 	return sheets, nil
 }
 
