@@ -13,7 +13,7 @@ import (
 // beside adds to t what the tables of an area and indicator say together with other details in which audiences were told
 // of it: who was told of parts, and that they have changed, learns about them from a total. Details that the ledgers have
 // of this revision already need nothing.
-func (m *maker) beside(ctx context.Context, t *table, tables []*made, relatives map[string][]*sheet) error {
+func (m *maker) beside(ctx context.Context, t *table, tables []*made, relatives map[strand][]*sheet) error {
 	s := tables[0].sheet
 	others, err := m.details(ctx, s)
 	if err != nil {
@@ -28,7 +28,7 @@ func (m *maker) beside(ctx context.Context, t *table, tables []*made, relatives 
 		if err != nil {
 			return err
 		}
-		var now map[string][]*sheet
+		var now map[strand][]*sheet
 		p, sums := past{release: ledger.Release{Revision: m.revision}}, []sum(nil)
 		flush := func() {
 			addSums(&p.release, sums)
@@ -40,15 +40,15 @@ func (m *maker) beside(ctx context.Context, t *table, tables []*made, relatives 
 				continue
 			}
 			if now == nil {
-				if now, err = other.relatives(ctx, s, relatives); err != nil {
+				if now, err = other.relatives(ctx, relatives); err != nil {
 					return err
 				}
 			}
-			at := slices.IndexFunc(now[s.frequency], func(o *sheet) bool { return o.period == one.sheet.period })
+			at := slices.IndexFunc(now[s.strand()], func(o *sheet) bool { return o.period == one.sheet.period })
 			if at < 0 {
 				continue
 			}
-			finer := &made{sheet: now[s.frequency][at], axes: other.told}
+			finer := &made{sheet: now[s.strand()][at], axes: other.told}
 			if finer.sheet.problem != nil {
 				continue // then it is no table, so that nobody is told of it
 			}
@@ -60,7 +60,7 @@ func (m *maker) beside(ctx context.Context, t *table, tables []*made, relatives 
 			if err != nil {
 				return err
 			}
-			other.addSums(finer, now)
+			other.addSums(finer, finer.sheet.around(now), now)
 			if len(p.tables) > 0 && len(p.release.Cells)+len(release.Cells) > maxAdmitted {
 				flush()
 			}
@@ -72,14 +72,6 @@ func (m *maker) beside(ctx context.Context, t *table, tables []*made, relatives 
 		}
 	}
 	return nil
-}
-
-// group names the tables that have to do with each other: those of a year, where there are relatives at other frequencies.
-func group(period string, relatives map[string][]*sheet) string {
-	if len(relatives) > 1 {
-		return related(period, frequencies[0])[0]
-	}
-	return period
 }
 
 // details returns a maker for each detail in which an audience was told of what a sheet is about, unless it is within the
@@ -159,14 +151,16 @@ func levels(axes []axis) []string {
 	return names
 }
 
-// details returns the names of the details in which the tables tell of what they are about.
+// details returns the names of what the tables tell of, and of the details in which they do.
 func (t *table) details() []ledger.Cell {
 	var cells []ledger.Cell
 	seen := map[string]bool{}
 	for _, m := range t.made {
-		if key := detailTold(m.sheet, m.axes); m.news && m.refusal == nil && !seen[key] {
-			seen[key] = true
-			cells = append(cells, ledger.Cell{Key: key, Status: disclosure.Published})
+		for _, key := range []string{m.sheet.strand().told(), detailTold(m.sheet, m.axes)} {
+			if m.news && m.refusal == nil && !seen[key] {
+				seen[key] = true
+				cells = append(cells, ledger.Cell{Key: key, Status: disclosure.Published})
+			}
 		}
 	}
 	return cells

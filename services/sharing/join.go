@@ -3,6 +3,7 @@ package sharing
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"math"
 	"slices"
 	"time"
@@ -12,7 +13,7 @@ import (
 	"github.com/comity-federation/comity/services/disclosure/ledger"
 )
 
-// sum says that a cell of a period is the sum of those of shorter periods.
+// sum says that a cell is the sum of those of shorter periods, of parts of its area, or of its indicator.
 type sum struct {
 	total ledger.Cell
 	parts []ledger.Cell
@@ -21,32 +22,30 @@ type sum struct {
 // cells returns the total and the parts.
 func (s sum) cells() []ledger.Cell { return append([]ledger.Cell{s.total}, s.parts...) }
 
-// join adds to the tables of an area and indicator what they are sums of, or summands, at other frequencies of which the
-// audiences have seen anything. Whether it holds is looked up: stocks do not add up.
+// join adds to the tables of an area and indicator what they are sums of, or summands, together with whatever the audiences
+// have seen at other frequencies, of other areas and of other indicators, or are to see with them. Whether it holds is looked
+// up: stocks do not add up.
 func (m *maker) join(ctx context.Context, t *table, tables []*made, mine []*sheet) error {
 	if len(tables) == 0 || len(m.audiences) == 0 {
 		return nil
 	}
 	own := tables[0].sheet
-	relatives := map[string][]*sheet{own.frequency: mine}
-	for _, other := range frequencies {
-		if other == own.frequency || !m.knows(freq, other) {
+	relatives := map[strand][]*sheet{own.strand(): mine}
+	family, err := m.family(ctx, own)
+	if err != nil {
+		return err
+	}
+	for _, other := range family {
+		if relatives[other] != nil {
 			continue
 		}
-		seen, err := toldAny(ctx, m.audiences, m.totals(tables, other))
-		if err != nil {
-			return err
-		}
-		if !seen && !m.mirrored.coarser(other, own.frequency) {
-			continue
-		}
-		if relatives[other], err = m.sheets(ctx, own.area, own.indicator, other); err != nil {
+		if relatives[other], err = m.sheets(ctx, other.area, other.indicator, other.frequency); err != nil {
 			return err
 		}
 	}
 	m.compare(tables, relatives)
 	for _, t := range tables {
-		m.addSums(t, relatives)
+		m.addSums(t, t.sheet.around(relatives), relatives)
 	}
 	if err := m.beside(ctx, t, tables, relatives); err != nil {
 		return err
@@ -55,7 +54,7 @@ func (m *maker) join(ctx context.Context, t *table, tables []*made, mine []*shee
 }
 
 // compare keeps tables back whose relatives cannot be counted in the same unit, so that nobody can say what they tell of them.
-func (m *maker) compare(tables []*made, relatives map[string][]*sheet) {
+func (m *maker) compare(tables []*made, relatives map[strand][]*sheet) {
 	problems := map[string]error{}
 	for _, one := range tables {
 		key := group(one.sheet.period, relatives)
@@ -75,53 +74,30 @@ func (m *maker) compare(tables []*made, relatives map[string][]*sheet) {
 	}
 }
 
-// addSums adds to a table what it is a sum of, or a summand, of sheets of other frequencies.
-func (m *maker) addSums(t *made, relatives map[string][]*sheet) {
-	for i, other := range frequencies {
-		switch own := slices.Index(frequencies, t.sheet.frequency); {
-		case i < own:
-			if whole := around(relatives[other], t.sheet); whole != nil {
-				m.sums(t, whole, inside(relatives[t.sheet.frequency], whole.period))
+// addSums adds to a table what the wholes are sums of among their relatives, for each of its cells.
+func (m *maker) addSums(t *made, wholes []*sheet, relatives map[strand][]*sheet) {
+	var lonely []remainder
+	for _, whole := range wholes {
+		for i, frequency := range frequencies {
+			if i > slices.Index(frequencies, whole.frequency) {
+				m.sums(t, whole, inside(relatives[strand{frequency, whole.area, whole.indicator}], whole.period), "")
 			}
-		case i > own:
-			m.sums(t, t.sheet, inside(relatives[other], t.sheet.period))
+		}
+		for _, dimension := range []string{refArea, indicator} {
+			var parts []*sheet
+			for _, part := range m.nested[dimension].parts[whole.strand().code(dimension)] {
+				parts = append(parts, inside(relatives[whole.strand().with(dimension, part)], whole.period)...)
+			}
+			lonely = append(lonely, m.sums(t, whole, parts, dimension)...)
 		}
 	}
-}
-
-// totals names the totals of the periods of another frequency that hold the period of a table, or lie in it.
-func (m *maker) totals(tables []*made, other string) []string {
-	total := make([]string, len(m.told))
-	for d := range total {
-		total[d] = Total
-	}
-	var keys []string
-	for _, t := range tables {
-		for _, p := range related(t.sheet.period, other) {
-			sheet := *t.sheet
-			sheet.frequency = other
-			keys = append(keys, m.structures.ledgerKey(m.codes(&sheet, total), p))
+	for _, a := range lonely {
+		for _, b := range lonely {
+			if a.cell.Key != b.cell.Key && m.holds(a, b) {
+				t.sums = append(t.sums, sum{total: a.cell, parts: []ledger.Cell{b.cell}})
+			}
 		}
 	}
-	slices.Sort(keys)
-	return slices.Compact(keys)
-}
-
-// toldAny reports whether an audience was told of any of the cells.
-func toldAny(ctx context.Context, audiences []ledger.Reader, keys []string) (bool, error) {
-	if len(keys) == 0 {
-		return false, nil
-	}
-	for _, audience := range audiences {
-		found, err := audience.Cells(ctx, keys)
-		if err != nil {
-			return false, err
-		}
-		if slices.ContainsFunc(found, func(u ledger.Unknown) bool { return !u.Untold }) {
-			return true, nil
-		}
-	}
-	return false, nil
 }
 
 // related returns the periods of a frequency that hold a period, or lie in it.
@@ -167,20 +143,12 @@ func inside(sheets []*sheet, whole string) []*sheet {
 	return sheets[from:to]
 }
 
-// around returns the sheet of a frequency whose period holds that of another one; nil where there is none.
-func around(sheets []*sheet, part *sheet) *sheet {
-	i, found := slices.BinarySearchFunc(sheets, part.first, func(s *sheet, day time.Time) int { return s.first.Compare(day) })
-	if !found {
-		i--
-	}
-	if i < 0 || part.first.IsZero() || part.last.After(sheets[i].last) {
+// sums adds to a table, for each of its cells, that the cell of the whole is the sum of those of the parts, where it is.
+// Parts along a dimension may leave something of the whole that nobody is told of; where that is one person, it is returned.
+func (m *maker) sums(t *made, whole *sheet, parts []*sheet, dimension string) (lonely []remainder) {
+	if len(parts) == 0 {
 		return nil
 	}
-	return sheets[i]
-}
-
-// sums adds to a table, for each of its cells, that the cell of the whole is the sum of those of the parts, where it is.
-func (m *maker) sums(t *made, whole *sheet, parts []*sheet) {
 	figures := make([]map[string]figure, len(parts))
 	for k, part := range parts {
 		figures[k] = part.byKey()
@@ -190,32 +158,71 @@ func (m *maker) sums(t *made, whole *sheet, parts []*sheet) {
 		if c.Absent {
 			continue
 		}
-		key := t.key(i)
-		f, ok := totals[name(key)]
+		key := name(t.key(i))
+		f, ok := totals[key]
 		if !ok {
 			continue
 		}
-		if total, ok := m.named(t, whole, f); ok {
-			s := sum{total: total}
-			left := total.Value
-			for k, part := range parts {
-				f, stored := figures[k][name(key)]
-				if !stored {
-					continue
-				}
-				p, ok := m.named(t, part, f)
-				if !ok {
-					left = -1
-					break
-				}
-				s.parts = append(s.parts, p)
-				left -= p.Value
+		total, ok := m.named(t, whole, f)
+		if !ok {
+			continue
+		}
+		s := sum{total: total}
+		left := total.Value
+		for k, part := range parts {
+			f, stored := figures[k][key]
+			if !stored || dimension != "" && math.IsNaN(f.value) {
+				continue
 			}
-			if left == 0 && len(s.parts) > 0 {
-				t.sums = append(t.sums, s)
+			p, ok := m.named(t, part, f)
+			if !ok {
+				left = -1
+				break
 			}
+			s.parts = append(s.parts, p)
+			left -= p.Value
+		}
+		if dimension != "" && left > 0 && left < total.Value {
+			rest := t.ruled(ledger.Cell{
+				Key: fmt.Sprintf("%s less its parts by %s, %d", total.Key, dimension, left), Value: left, Single: left == m.unit.count(1),
+			})
+			if s.parts = append(s.parts, rest); rest.Single {
+				lonely = append(lonely, remainder{rest, whole, t.key(i), dimension})
+			}
+			left = 0
+		}
+		if left == 0 && len(s.parts) > 0 {
+			t.sums = append(t.sums, s)
 		}
 	}
+	return lonely
+}
+
+// remainder is what the parts of a cell of a sheet along a dimension leave of it.
+type remainder struct {
+	cell      ledger.Cell
+	whole     *sheet
+	key       []string
+	dimension string
+}
+
+// holds reports whether a remainder holds another one. Where each is one person, both are the same.
+func (m *maker) holds(a, b remainder) bool {
+	if a.dimension != b.dimension || !within(b.whole.period, a.whole.period) {
+		return false
+	}
+	for _, dimension := range []string{refArea, indicator} {
+		outer, inner := a.whole.strand().code(dimension), b.whole.strand().code(dimension)
+		if inner != outer && (dimension == a.dimension || !m.nested[dimension].above[inner][outer]) {
+			return false
+		}
+	}
+	for d, axis := range m.told {
+		if !axis.dimension.within(b.key[d], a.key[d]) {
+			return false
+		}
+	}
+	return true
 }
 
 // named returns a figure of a sheet in the units of a table, as a cell that is not shown; false where it has no value.
@@ -223,14 +230,19 @@ func (m *maker) named(t *made, s *sheet, f figure) (ledger.Cell, bool) {
 	if math.IsNaN(f.value) || s.problem != nil {
 		return ledger.Cell{}, false
 	}
-	c := ledger.Cell{
+	return t.ruled(ledger.Cell{
 		Key: m.structures.ledgerKey(m.codes(s, f.key), s.period), Value: m.unit.count(f.value),
-		Status: disclosure.Secondary, Single: f.value == 1,
+		Single: f.value == 1,
+	}), true
+}
+
+// ruled returns a cell that is not shown, protected as if it were one of the table.
+func (m *made) ruled(c ledger.Cell) ledger.Cell {
+	c.Status = disclosure.Secondary
+	if m.rules.Broken(disclosure.Cell{Value: c.Value}) != "" {
+		c.Status, c.Width = disclosure.Primary, m.rules.Width(c.Value)
 	}
-	if t.rules.Broken(disclosure.Cell{Value: c.Value}) != "" {
-		c.Status, c.Width = disclosure.Primary, t.rules.Width(c.Value)
-	}
-	return c, true
+	return c
 }
 
 // byKey returns the figures by their keys.

@@ -36,6 +36,9 @@ type maker struct {
 	mirrored   mirrored        // of the area
 
 	contributed map[string]contributions // to the cells of the area, by the dimension that tells contributors
+
+	areas, indicators []string        // that tables are made of to go together
+	nested            map[string]tree // the codes of REF_AREA and INDICATOR
 }
 
 // axis is a dimension that is told apart: its total, the agreed level, and all levels between.
@@ -109,13 +112,15 @@ type sheet struct {
 	problem  error   // why they cannot be protected, in whatever unit; nil: they can
 }
 
-// tables makes the tables of an indicator for each of the areas that has any, and protects them. The revision is that of
-// the first answer where it is 0. Audiences are those whom the tables are for.
-func (s *Service) tables(ctx context.Context, structures *Structures, decided DecidedRequest, areas []string, audiences []audience, revision int64) (table, error) {
+// tables makes the tables of an indicator for each of the areas that has any, and protects them. They go together with those
+// of other indicators. The revision is that of the first answer where it is 0. Audiences are those whom the tables are for.
+func (s *Service) tables(ctx context.Context, structures *Structures, decided DecidedRequest, areas, indicators []string, audiences []audience, revision int64) (table, error) {
 	m := maker{
 		statistics: s.Statistics, state: s.State, structures: structures,
 		ruling: decided.Ruling, include: decided.Include.Filter, revision: revision, patterns: &s.patterns,
+		areas: areas, indicators: append([]string{decided.Question.Indicator}, indicators...),
 	}
+	m.nest()
 	for _, a := range audiences {
 		m.audiences, m.members = append(m.audiences, a.Reader), append(m.members, a.members)
 	}
@@ -137,12 +142,18 @@ func (s *Service) tables(ctx context.Context, structures *Structures, decided De
 	var every []*sheet
 	var byArea [][]*sheet
 	for _, area := range areas {
-		sheets, err := m.find(ctx, area, decided.Question.Indicator)
-		if err != nil {
-			return table{}, err
-		}
-		if len(sheets) > 0 {
-			every, byArea = append(every, sheets...), append(byArea, sheets)
+		for _, code := range m.nested[indicator].kin(decided.Question.Indicator) {
+			if !slices.Contains(m.indicators, code) {
+				continue
+			}
+			sheets, err := m.find(ctx, area, code)
+			if err != nil {
+				return table{}, err
+			}
+			every = append(every, sheets...)
+			if code == decided.Question.Indicator && len(sheets) > 0 {
+				byArea = append(byArea, sheets)
+			}
 		}
 	}
 	if err := m.decideUnit(ctx, &all, decided.Question.Indicator, every); err != nil {

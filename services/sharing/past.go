@@ -87,15 +87,15 @@ func (t *table) close(ctx context.Context, stacks []ledger.Stack, id string) err
 }
 
 // lookBack finds out in which revisions the audiences were told other figures of what the tables, or their relatives, are
-// about, and adds what held then to t, where the tables have figures that they were not told of. Relatives are by frequency,
-// that of the tables included.
-func (m *maker) lookBack(ctx context.Context, t *table, tables []*made, relatives map[string][]*sheet) error {
+// about, and adds what held then to t, where the tables have figures that they were not told of. Relatives include the
+// sheets of the tables.
+func (m *maker) lookBack(ctx context.Context, t *table, tables []*made, relatives map[strand][]*sheet) error {
 	groups := map[string][]*made{} // by what the tables of a group have to do with each other
 	for _, one := range tables {
 		key := group(one.sheet.period, relatives)
 		groups[key] = append(groups[key], one)
 	}
-	then := map[int64]map[string][]*sheet{}
+	then := map[int64]map[strand][]*sheet{}
 	for _, key := range slices.Sorted(maps.Keys(groups)) {
 		tables := groups[key]
 		news := slices.DeleteFunc(slices.Clone(tables), func(one *made) bool { return !one.news })
@@ -122,7 +122,7 @@ func (m *maker) lookBack(ctx context.Context, t *table, tables []*made, relative
 				continue
 			}
 			if then[r] == nil {
-				if then[r], err = m.at(r).relatives(ctx, news[0].sheet, relatives); err != nil {
+				if then[r], err = m.at(r).relatives(ctx, relatives); err != nil {
 					return err
 				}
 			}
@@ -145,9 +145,11 @@ func (m *maker) lookBack(ctx context.Context, t *table, tables []*made, relative
 }
 
 // lookedBack names that all that held in a revision is in a ledger.
-func (m *maker) lookedBack(s *sheet, key string, relatives map[string][]*sheet, revision int64) string {
+func (m *maker) lookedBack(s *sheet, key string, relatives map[strand][]*sheet, revision int64) string {
 	name := []string{"what held", s.area, s.indicator, key, fmt.Sprint("in ", revision), "by"}
-	name = append(name, slices.Sorted(maps.Keys(relatives))...)
+	for _, relative := range sortedStrands(relatives) {
+		name = append(name, relative.String())
+	}
 	return strings.Join(append(name, levels(m.told)...), " ")
 }
 
@@ -158,12 +160,12 @@ func (m *maker) at(revision int64) *maker {
 	return &then
 }
 
-// relatives asks for the sheets at the same frequencies.
-func (m *maker) relatives(ctx context.Context, s *sheet, now map[string][]*sheet) (map[string][]*sheet, error) {
-	then := map[string][]*sheet{}
-	for frequency := range now {
+// relatives asks for the sheets of the same strands.
+func (m *maker) relatives(ctx context.Context, now map[strand][]*sheet) (map[strand][]*sheet, error) {
+	then := map[strand][]*sheet{}
+	for s := range now {
 		var err error
-		if then[frequency], err = m.sheets(ctx, s.area, s.indicator, frequency); err != nil {
+		if then[s], err = m.sheets(ctx, s.area, s.indicator, s.frequency); err != nil {
 			return nil, fmt.Errorf("looking at revision %d: %w", m.revision, err)
 		}
 	}
@@ -172,17 +174,17 @@ func (m *maker) relatives(ctx context.Context, s *sheet, now map[string][]*sheet
 
 // others returns the revisions in which the audiences were told other figures of a group of tables or their relatives. It
 // reports whether they are told all that these are now, if the group goes.
-func (m *maker) others(ctx context.Context, group []*made, key string, relatives map[string][]*sheet) (in []int64, whole bool, err error) {
+func (m *maker) others(ctx context.Context, group []*made, key string, relatives map[strand][]*sheet) (in []int64, whole bool, err error) {
 	revisions := map[int64]bool{}
-	own := group[0].sheet
-	whole = len(group) == len(inside(relatives[own.frequency], key))
+	own := group[0].sheet.strand()
+	whole = len(group) == len(inside(relatives[own], key))
 	for _, one := range group {
 		maps.Copy(revisions, one.others)
 		whole = whole && slices.EqualFunc(one.axes, m.told, func(a, b axis) bool { return a.finest == b.finest })
 	}
 	var cells []ledger.Cell
-	for frequency, sheets := range relatives {
-		if frequency == group[0].sheet.frequency {
+	for other, sheets := range relatives {
+		if other == own {
 			continue
 		}
 		for _, s := range inside(sheets, key) {
@@ -208,11 +210,11 @@ func (m *maker) others(ctx context.Context, group []*made, key string, relatives
 
 // past returns what held between the figures of a group's periods. It is a fault of kind Precondition where these cannot be
 // counted in the unit.
-func (m *maker) past(key string, relatives map[string][]*sheet) (past, error) {
+func (m *maker) past(key string, relatives map[strand][]*sheet) (past, error) {
 	p := past{release: ledger.Release{Revision: m.revision}}
 	var sums []sum
-	for _, frequency := range slices.Sorted(maps.Keys(relatives)) {
-		for _, s := range inside(relatives[frequency], key) {
+	for _, strand := range sortedStrands(relatives) {
+		for _, s := range inside(relatives[strand], key) {
 			if s.problem != nil {
 				continue // then it was no table, so that nobody was told of it
 			}
@@ -221,7 +223,7 @@ func (m *maker) past(key string, relatives map[string][]*sheet) (past, error) {
 			if err != nil {
 				return past{}, err
 			}
-			m.addSums(one, relatives)
+			m.addSums(one, []*sheet{s}, relatives)
 			sums = append(sums, one.sums...)
 			p.add(release)
 		}

@@ -188,12 +188,16 @@ func (s *Service) draftPublication(ctx context.Context, structures *Structures, 
 		return Publication{}, table{}, err
 	}
 	all := newTable()
+	var codes []string
+	for _, decided := range decision.Indicators {
+		codes = append(codes, decided.Question.Indicator)
+	}
 	for _, decided := range decision.Indicators {
 		if !decided.Ruling.Allow {
 			p.Reasons = append(p.Reasons, decided.Ruling.Reasons...)
 			continue
 		}
-		one, err := s.tables(ctx, structures, decided, own.RefAreas, audiences, all.revision)
+		one, err := s.tables(ctx, structures, decided, own.RefAreas, codes, audiences, all.revision)
 		if err != nil {
 			return Publication{}, table{}, err
 		}

@@ -198,7 +198,7 @@ func (s *Service) draftRelease(ctx context.Context, a Agreement) (draft, error) 
 		}
 		// The agreement bounds what policy says.
 		decided.Ruling.Obligations.MinimumFrequency = max(decided.Ruling.Obligations.MinimumFrequency, a.Terms.MinimumFrequency)
-		one, err := s.tables(ctx, structures, decided, own.RefAreas, []audience{readers}, all.revision)
+		one, err := s.tables(ctx, structures, decided, own.RefAreas, a.Terms.Indicators, []audience{readers}, all.revision)
 		if err != nil {
 			return draft{}, err
 		}

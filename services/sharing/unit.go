@@ -23,7 +23,8 @@ func errValues(format string, args ...any) error {
 }
 
 // unit is what figures of an indicator are counted in, since disclosure control counts in whole numbers: the same one in
-// all areas, periods and details, and for good, so that what was told at different times can be compared.
+// all areas, periods and details, for all indicators that it is a part of or that have a whole in common with it, and for
+// good, so that what was told at different times can be compared.
 type unit struct {
 	decimals int
 	problem  error // why there is none; nil: there is
@@ -101,7 +102,7 @@ func (m *maker) decideUnit(ctx context.Context, t *table, code string, sheets []
 			m.unit.decimals = max(m.unit.decimals, s.decimals)
 		}
 	}
-	key := m.unitKey(code)
+	key := m.unitKey(m.nested[indicator].top(code))
 	var told []int64
 	missing := false
 	for _, audience := range m.audiences {

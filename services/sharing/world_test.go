@@ -41,8 +41,10 @@ func structures() *sharing.Structures {
 		Dataflow: dataflow, Codelists: []string{"TEST:CL_SECTION(1.0.0)"},
 		Dimensions: []sharing.Dimension{
 			{ID: "FREQ", Levels: []string{"frequency"}, Codes: map[string]sharing.Code{"A": {Level: "frequency"}, "M": {Level: "frequency"}}},
-			{ID: "REF_AREA", Levels: []string{"area"}, Codes: map[string]sharing.Code{"AA": {Level: "area"}, "BB": {Level: "area"}}},
-			{ID: "INDICATOR", Codes: map[string]sharing.Code{"1A": {}, "5": {}}},
+			{ID: "REF_AREA", Levels: []string{"area"}, Codes: map[string]sharing.Code{
+				"AA": {Level: "area"}, "AA1": {Parent: "AA", Level: "area"}, "AA2": {Parent: "AA", Level: "area"}, "BB": {Level: "area"},
+			}},
+			{ID: "INDICATOR", Codes: map[string]sharing.Code{"1A": {}, "5": {}, "5A": {Parent: "5"}, "5B": {Parent: "5"}}},
 			{ID: "SECTION", Levels: []string{"total", "section"}, Codes: map[string]sharing.Code{
 				"_T": {Level: "total"}, "NORTH": code("section"), "SOUTH": code("section"), "EAST": code("section"), "_O": code("section"),
 			}},

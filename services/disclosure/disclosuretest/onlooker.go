@@ -112,7 +112,7 @@ func (o *Onlooker) sum(index map[string]int, parts map[string][]string, r Row, d
 		return
 	}
 	if left > 0 {
-		u := o.unknown(fmt.Sprintf("%s less what it has in dimension %d", o.names[equation[0].Unknown], d), left)
+		u := o.unknown(fmt.Sprintf("%s less what it has in dimension %d = %d", o.names[equation[0].Unknown], d, left), left)
 		equation = append(equation, linear.Term{Unknown: u, Coefficient: -1})
 	}
 	o.equations[fmt.Sprint(equation)] = equation
