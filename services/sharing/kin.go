@@ -114,8 +114,9 @@ func (t tree) top(code string) string {
 	return top
 }
 
-// between returns a code, and of those that are wanted and the parts that they have in common with it whatever stands
-// between: each code that has one of them above it, and one below it, with all of its parts.
+// between returns a code, and what it takes to add up those that are wanted, itself among them: each that one of them is or
+// contains and that contains another one, with all its parts. Where none of them contains the code or is a part of it,
+// there is nothing to add up.
 func (t tree) between(code string, wanted map[string]bool) []string {
 	found := map[string]bool{code: true}
 	alone := true

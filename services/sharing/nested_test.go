@@ -24,20 +24,18 @@ type nesting struct {
 // Who is told of a whole and of its parts can subtract them from each other.
 func TestNestedAreasAndIndicators(t *testing.T) {
 	t.Parallel()
-	seeds := []uint64{1, 2}
+	seeds := []uint64{1}
 	if os.Getenv("COMITY_LONG") != "" {
-		for seed := range uint64(100) {
-			seeds = append(seeds, 100+seed)
+		for seed := range uint64(20) {
+			seeds = append(seeds, 2+seed)
 		}
 	}
 	months := [2]string{"M", "M"}
 	for name, told := range map[string]nesting{
 		"areas":                         {[]string{"AA", "AA1", "AA2"}, []string{"5A"}, []string{"5A"}, months},
-		"areas, the parts first":        {[]string{"AA1", "AA2", "AA"}, []string{"5A"}, nil, months},
+		"areas, the whole last":         {[]string{"AA1", "AA2", "AA"}, []string{"5A"}, nil, months},
 		"indicators":                    {[]string{"AA1"}, []string{"5A", "5B"}, []string{"5"}, months},
-		"indicators in one release":     {[]string{"AA1"}, []string{"5", "5A", "5B"}, nil, months},
 		"indicators, the whole last":    {[]string{"AA1"}, []string{"5A", "5B", "5"}, nil, months},
-		"areas and indicators":          {[]string{"AA2", "AA", "AA1"}, []string{"5A", "5B"}, []string{"5"}, months},
 		"areas and indicators by years": {[]string{"AA2", "AA", "AA1"}, []string{"5A", "5B"}, []string{"5"}, [2]string{"M", "A"}},
 	} {
 		for _, seed := range seeds {
