@@ -102,7 +102,9 @@ func stored(s *state) map[string]int {
 }
 
 func TestExchange(t *testing.T) {
+	t.Parallel()
 	t.Run("carries a release to its receiver, and a receipt back", func(t *testing.T) {
+		t.Parallel()
 		states := newWorld(t, "aa", "bb")
 		aa, bb := states[0], states[1]
 		aa.start()
@@ -156,6 +158,7 @@ func TestExchange(t *testing.T) {
 	})
 
 	t.Run("goes on where a connection was cut", func(t *testing.T) {
+		t.Parallel()
 		states := newWorld(t, "aa", "bb")
 		aa, bb := states[0], states[1]
 		aa.start()
@@ -178,6 +181,7 @@ func TestExchange(t *testing.T) {
 	})
 
 	t.Run("loses nothing and does nothing twice where services end at any moment", func(t *testing.T) {
+		t.Parallel()
 		states := newWorld(t, "aa", "bb")
 		aa, bb := states[0], states[1]
 		aa.start()
@@ -207,6 +211,7 @@ func TestExchange(t *testing.T) {
 	})
 
 	t.Run("does not wait for a partner that hangs", func(t *testing.T) {
+		t.Parallel()
 		states := newWorld(t, "aa", "bb", "cc")
 		aa, bb, cc := states[0], states[1], states[2]
 		for _, s := range states {
@@ -232,6 +237,7 @@ func TestExchange(t *testing.T) {
 }
 
 func TestConnections(t *testing.T) {
+	t.Parallel()
 	states := newWorld(t, "aa", "bb", "cc")
 	aa, bb, cc := states[0], states[1], states[2]
 	aa.start()
