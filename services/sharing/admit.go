@@ -48,16 +48,7 @@ func (s *Structures) flow() string {
 // them counted themselves too, and what they were refused is withheld again. It reports whether they know the whole
 // table: then it goes as they know it.
 func (m *maker) recall(ctx context.Context, to *made) (pinned []bool, known bool, err error) {
-	cells := make([]ledger.Cell, len(to.table.Cells))
-	for i, c := range to.table.Cells {
-		cells[i] = ledger.Cell{Key: to.names[i], Value: c.Value}
-	}
-	cells = append(cells, ledger.Cell{Key: to.mark()})
-	kept := map[int]int{} // where cells stand that say that others are kept back
-	for i, c := range to.kept() {
-		kept[i] = len(cells)
-		cells = append(cells, c)
-	}
+	cells, kept := to.recalled()
 	past, err := ledger.Recall(ctx, m.audiences, m.revision, cells)
 	if err != nil {
 		return nil, false, err
@@ -104,6 +95,32 @@ func (m *maker) recall(ctx context.Context, to *made) (pinned []bool, known bool
 		to.rules.Apply(to.table)
 	}
 	return pinned, known, nil
+}
+
+// recalled returns the cells that ledgers are asked for: those of the table, its mark, and those that say that others are
+// kept back, with the places of the latter by those of the others.
+func (m *made) recalled() (cells []ledger.Cell, kept map[int]int) {
+	cells = make([]ledger.Cell, len(m.table.Cells))
+	for i, c := range m.table.Cells {
+		cells[i] = ledger.Cell{Key: m.names[i], Value: c.Value}
+	}
+	cells = append(cells, ledger.Cell{Key: m.mark()})
+	kept = map[int]int{}
+	for i, c := range m.kept() {
+		kept[i] = len(cells)
+		cells = append(cells, c)
+	}
+	return cells, kept
+}
+
+// keys returns the keys of the cells that ledgers are asked for.
+func (m *made) keys() []string {
+	cells, _ := m.recalled()
+	keys := make([]string, len(cells))
+	for i, c := range cells {
+		keys[i] = c.Key
+	}
+	return keys
 }
 
 // admit decides about the tables of t on what the audiences have seen, and notes in their ledgers what they see now. It

@@ -23,22 +23,68 @@ const thoroughCells = 100
 
 // protect adds the sheets to t as they may be seen. As many are protected at a time as there are processors.
 func (m *maker) protect(ctx context.Context, t *table, sheets []*sheet, restricted map[string]bool) error {
+	for len(sheets) > 0 {
+		some, size := 1, len(sheets[0].figures)
+		for some < len(sheets) && size+len(sheets[some].figures) <= maxAhead {
+			size += len(sheets[some].figures)
+			some++
+		}
+		if err := m.protectSome(ctx, t, sheets[:some], restricted); err != nil {
+			return err
+		}
+		sheets = sheets[some:]
+	}
+	return nil
+}
+
+// protectSome asks once what the audiences know of all the sheets, and then protects these.
+func (m *maker) protectSome(ctx context.Context, t *table, sheets []*sheet, restricted map[string]bool) error {
+	done := make([]protected, len(sheets))
+	err := sideBySide(ctx, len(sheets), func(_ context.Context, i int) error {
+		done[i] = m.layOut(sheets[i], restricted)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	var keys []string
+	for i := range done {
+		if done[i].reason == nil {
+			keys = append(keys, done[i].keys()...)
+		}
+	}
+	informed := *m
+	if informed.audiences, err = readAhead(ctx, m.audiences, keys); err != nil {
+		return err
+	}
+	err = sideBySide(ctx, len(done), func(ctx context.Context, i int) error {
+		return informed.protectSheet(ctx, &done[i], restricted)
+	})
+	if err != nil {
+		return err
+	}
+	for i := range done {
+		m.take(t, &done[i])
+	}
+	return nil
+}
+
+// sideBySide calls work for each number below n, as many at a time as there are processors, until one fails.
+func sideBySide(ctx context.Context, n int, work func(ctx context.Context, i int) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	done := make([]protected, len(sheets))
 	next := make(chan int)
 	var workers sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), len(sheets)) {
+	for range min(runtime.GOMAXPROCS(0), n) {
 		workers.Go(func() {
 			for i := range next {
-				var err error
-				if done[i], err = m.protectSheet(ctx, sheets[i], restricted); err != nil {
+				if err := work(ctx, i); err != nil {
 					cancel(err)
 				}
 			}
 		})
 	}
-	for i := range sheets {
+	for i := range n {
 		select {
 		case next <- i:
 		case <-ctx.Done():
@@ -46,13 +92,7 @@ func (m *maker) protect(ctx context.Context, t *table, sheets []*sheet, restrict
 	}
 	close(next)
 	workers.Wait()
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	for i := range done {
-		m.take(t, &done[i])
-	}
-	return nil
+	return context.Cause(ctx)
 }
 
 // protected is what became of a sheet.
@@ -63,9 +103,8 @@ type protected struct {
 	left   bool  // it does not go at all
 }
 
-// protectSheet withholds of a sheet what must not be seen, and what would give it away. Where that cannot be done, or the
-// sheet is too large, it is rolled up, level by level.
-func (m *maker) protectSheet(ctx context.Context, s *sheet, restricted map[string]bool) (protected, error) {
+// layOut lays a sheet out as fine as agreed; why that cannot be, is the reason.
+func (m *maker) layOut(s *sheet, restricted map[string]bool) protected {
 	p := protected{made: made{sheet: s, axes: m.told}}
 	for _, f := range s.figures {
 		if !math.IsNaN(f.value) {
@@ -74,29 +113,37 @@ func (m *maker) protectSheet(ctx context.Context, s *sheet, restricted map[strin
 	}
 	if p.reason = m.fits(s); p.reason != nil {
 		p.left = true
-		return p, nil
+		return p
 	}
-	for {
-		err := m.protectAt(ctx, &p.made, restricted)
+	p.reason = m.lay(&p.made, restricted)
+	return p
+}
+
+// protectSheet withholds of a sheet that is laid out what must not be seen, and what would give it away. Where that cannot
+// be done, or the sheet is too large, it is rolled up, level by level.
+func (m *maker) protectSheet(ctx context.Context, p *protected, restricted map[string]bool) error {
+	for err := p.reason; !p.left; err = m.lay(&p.made, restricted) {
 		if err == nil {
-			return p, nil
+			err = m.hide(ctx, &p.made)
+		}
+		if err == nil {
+			return nil
 		}
 		if !fault.Is(err, fault.Precondition) && !fault.Is(err, fault.Exhausted) {
-			return p, err
+			return err
 		}
 		if p.reason == nil {
 			p.reason = err
 		}
 		var ok bool
-		if p.axes, ok = coarser(p.axes); !ok {
-			p.left = true
-			return p, nil
-		}
+		p.axes, ok = coarser(p.axes)
+		p.left = !ok
 	}
+	return nil
 }
 
-// protectAt protects a sheet as fine as the axes say.
-func (m *maker) protectAt(ctx context.Context, to *made, restricted map[string]bool) error {
+// lay lays a sheet out as fine as the axes say.
+func (m *maker) lay(to *made, restricted map[string]bool) error {
 	s := to.sheet
 	size := 0
 	for _, f := range s.figures {
@@ -116,9 +163,11 @@ func (m *maker) protectAt(ctx context.Context, to *made, restricted map[string]b
 	to.table, to.rules, to.points, to.cells = g.table, rules, nil, g.cells
 	to.mirrored = m.mirrored
 	m.name(to)
-	if err := to.deduce(); err != nil {
-		return err
-	}
+	return to.deduce()
+}
+
+// hide protects what is laid out.
+func (m *maker) hide(ctx context.Context, to *made) error {
 	pinned, known, err := m.recall(ctx, to)
 	if err != nil {
 		return err
@@ -126,16 +175,16 @@ func (m *maker) protectAt(ctx context.Context, to *made, restricted map[string]b
 	if to.known = known; known {
 		return nil
 	}
-	result, err := m.patterns.protect(ctx, g.table, rules, pinned, m.ruling.Obligations.MinimumKept)
+	result, err := m.patterns.protect(ctx, to.table, to.rules, pinned, m.ruling.Obligations.MinimumKept)
 	if fault.Is(err, fault.Precondition) && slices.Contains(pinned, true) {
 		// What the audience was shown cannot protect anything; whether it has to, the ledger tells.
-		result, err = m.patterns.protect(ctx, g.table, rules, to.spared(pinned), m.ruling.Obligations.MinimumKept)
+		result, err = m.patterns.protect(ctx, to.table, to.rules, to.spared(pinned), m.ruling.Obligations.MinimumKept)
 	}
 	if err != nil {
 		return err
 	}
-	for i := range g.table.Cells {
-		g.table.Cells[i].Status, g.table.Cells[i].Rule = result.Table.Cells[i].Status, result.Table.Cells[i].Rule
+	for i := range to.table.Cells {
+		to.table.Cells[i].Status, to.table.Cells[i].Rule = result.Table.Cells[i].Status, result.Table.Cells[i].Rule
 	}
 	to.points = result.Points
 	return nil

@@ -36,6 +36,9 @@ func Recall(ctx context.Context, audiences []Reader, revision int64, cells []Cel
 		keys[i] = c.Key
 	}
 	past := make([]Past, len(cells))
+	if len(cells) == 0 {
+		return past, nil
+	}
 	for _, audience := range audiences {
 		found, err := audience.Cells(ctx, keys)
 		if err != nil {
