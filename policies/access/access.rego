@@ -35,7 +35,7 @@ anonymous := {
 # description: What the services of a node need of each other.
 workloads := {
 	"risk": {statistics: {"GetStructures", "ListDataflows", "Query", "WatchRevisions"}},
-	"sharing": {statistics: {"CountCells", "GetStructures", "ListDataflows", "Query", "Submit", "WatchRevisions"}},
+	"sharing": {statistics: {"CountCells", "GetStructures", "ListDataflows", "ListStructures", "Query", "Submit", "WatchRevisions"}},
 }
 
 # METADATA

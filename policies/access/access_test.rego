@@ -154,7 +154,7 @@ test_a_missing_person_is_not_an_anonymous_one if {
 
 test_a_service_may_call_what_it_needs[sprintf("%s %s", [workload, method])] if {
 	some workload, granted in {
-		"sharing": {"CountCells", "GetStructures", "ListDataflows", "Query", "Submit", "WatchRevisions"},
+		"sharing": {"CountCells", "GetStructures", "ListDataflows", "ListStructures", "Query", "Submit", "WatchRevisions"},
 		"risk": {"GetStructures", "ListDataflows", "Query", "WatchRevisions"},
 	}
 	some method in granted
@@ -164,7 +164,7 @@ test_a_service_may_call_what_it_needs[sprintf("%s %s", [workload, method])] if {
 test_a_service_may_call_nothing_else[sprintf("%s %s/%s", [workload, service, method])] if {
 	some workload, granted in {
 		"statistics": set(),
-		"sharing": {"CountCells", "GetStructures", "ListDataflows", "Query", "Submit", "WatchRevisions"},
+		"sharing": {"CountCells", "GetStructures", "ListDataflows", "ListStructures", "Query", "Submit", "WatchRevisions"},
 		"risk": {"GetStructures", "ListDataflows", "Query", "WatchRevisions"},
 	}
 	some [service, method] in (every_method - {[access.statistics, name] | some name in granted})

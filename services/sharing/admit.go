@@ -38,12 +38,6 @@ func (s *Structures) ledgerKey(codes []string, period string) string {
 	return key.String()
 }
 
-// flow names the dataflow, of whatever version.
-func (s *Structures) flow() string {
-	flow, _, _ := strings.Cut(s.Dataflow, "(")
-	return flow
-}
-
 // recall tells what the audiences know of the cells of a table. Those that they have are pinned, those that members of
 // them counted themselves too, and what they were refused is withheld again. It reports whether they know the whole
 // table: then it goes as they know it.
@@ -267,7 +261,7 @@ func (m *made) mark() string {
 
 // String names the sheet.
 func (s *sheet) String() string {
-	return strings.Join([]string{s.frequency, s.area, s.indicator, s.period}, " ")
+	return s.strand().String() + " " + s.period
 }
 
 // settle takes out of the rows what was withheld since they were made.

@@ -327,7 +327,7 @@ func (s *Service) Draft(ctx context.Context, terms Terms) (Agreement, error) {
 	if err := s.check(terms); err != nil {
 		return Agreement{}, err
 	}
-	if err := s.keepsTier(ctx, terms); err != nil {
+	if err := s.keepsClear(ctx, terms); err != nil {
 		return Agreement{}, err
 	}
 	document, err := terms.Document()
@@ -399,7 +399,7 @@ func (s *Service) Sign(ctx context.Context, id AgreementID) (Agreement, error) {
 		if err := s.understands(ctx, a.Terms); err != nil {
 			return Agreement{}, err
 		}
-		if err := s.keepsTier(ctx, a.Terms); err != nil {
+		if err := s.keepsClear(ctx, a.Terms); err != nil {
 			return Agreement{}, err
 		}
 		if err := s.addSignature(ctx, a.Terms, s.State, s.Keys.sign(AgreementType, a.Document)); err != nil {
@@ -439,6 +439,14 @@ func (s *Service) understands(ctx context.Context, terms Terms) error {
 		}
 	}
 	return nil
+}
+
+// keepsClear returns a fault where the terms cannot stand beside what was agreed, or told, otherwise.
+func (s *Service) keepsClear(ctx context.Context, terms Terms) error {
+	if err := s.keepsTier(ctx, terms); err != nil {
+		return err
+	}
+	return s.keepsDataflow(ctx, terms)
 }
 
 // keepsTier returns a fault where the receiver is in another tier already: what it has seen there it would read beside what
@@ -536,7 +544,7 @@ func (s *Service) ReceiveProposal(ctx context.Context, from StateCode, agreement
 	if err := s.check(terms); err != nil {
 		return err
 	}
-	if err := s.keepsTier(ctx, terms); err != nil {
+	if err := s.keepsClear(ctx, terms); err != nil {
 		return err
 	}
 	if err := s.keepDocument(ctx, agreement.Payload, terms); err != nil {

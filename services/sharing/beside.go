@@ -139,7 +139,7 @@ func covers(fine, coarse []axis) bool {
 
 // detailTold names in ledgers that somebody was told of what a sheet is about in some detail.
 func detailTold(s *sheet, axes []axis) string {
-	return strings.Join(append([]string{"told", s.area, s.indicator, s.frequency, "by"}, levels(axes)...), " ")
+	return strings.Join(append([]string{s.strand().told(), "by"}, levels(axes)...), " ")
 }
 
 // levels names the levels of a detail.
@@ -151,13 +151,16 @@ func levels(axes []axis) []string {
 	return names
 }
 
-// details returns the names of what the tables tell of, and of the details in which they do.
+// details returns the names of what the tables tell of, by which dataflow, and in which details.
 func (t *table) details() []ledger.Cell {
 	var cells []ledger.Cell
 	seen := map[string]bool{}
 	for _, m := range t.made {
-		for _, key := range []string{m.sheet.strand().told(), detailTold(m.sheet, m.axes)} {
-			if m.news && m.refusal == nil && !seen[key] {
+		if !m.news || m.refusal != nil {
+			continue
+		}
+		for _, key := range slices.Concat(m.sheet.marks, []string{m.sheet.strand().told(), detailTold(m.sheet, m.axes)}) {
+			if !seen[key] {
 				seen[key] = true
 				cells = append(cells, ledger.Cell{Key: key, Status: disclosure.Published})
 			}

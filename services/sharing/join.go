@@ -80,7 +80,7 @@ func (m *maker) addSums(t *made, wholes []*sheet, relatives map[strand][]*sheet)
 	for _, whole := range wholes {
 		for i, frequency := range frequencies {
 			if i > slices.Index(frequencies, whole.frequency) {
-				m.sums(t, whole, inside(relatives[strand{frequency, whole.area, whole.indicator}], whole.period), "")
+				m.sums(t, whole, inside(relatives[strand{whole.flow, frequency, whole.area, whole.indicator}], whole.period), "")
 			}
 		}
 		for _, dimension := range []string{refArea, indicator} {

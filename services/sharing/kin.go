@@ -8,12 +8,17 @@ import (
 )
 
 // strand is what sheets of all periods have in common.
-type strand struct{ frequency, area, indicator string }
+type strand struct {
+	flow                       string // "AGENCY:ID" of the dataflow
+	frequency, area, indicator string
+}
 
-func (s *sheet) strand() strand { return strand{s.frequency, s.area, s.indicator} }
+func (s *sheet) strand() strand { return strand{s.flow, s.frequency, s.area, s.indicator} }
 
 // String names the strand.
-func (s strand) String() string { return strings.Join([]string{s.frequency, s.area, s.indicator}, " ") }
+func (s strand) String() string {
+	return strings.Join([]string{s.flow, s.frequency, s.area, s.indicator}, " ")
+}
 
 // code returns the code of one of the dimensions REF_AREA and INDICATOR.
 func (s strand) code(dimension string) string {
@@ -152,7 +157,7 @@ func (m *maker) family(ctx context.Context, own *sheet) ([]strand, error) {
 		}
 		for _, area := range m.nested[refArea].kin(own.area) {
 			for _, code := range m.nested[indicator].kin(own.indicator) {
-				kin = append(kin, strand{frequency, area, code})
+				kin = append(kin, strand{own.flow, frequency, area, code})
 			}
 		}
 	}
@@ -183,7 +188,7 @@ func (m *maker) family(ctx context.Context, own *sheet) ([]strand, error) {
 	for _, frequency := range slices.Sorted(maps.Keys(often)) {
 		for _, area := range m.nested[refArea].between(own.area, areas) {
 			for _, code := range m.nested[indicator].between(own.indicator, codes) {
-				family = append(family, strand{frequency, area, code})
+				family = append(family, strand{own.flow, frequency, area, code})
 			}
 		}
 	}

@@ -102,14 +102,16 @@ type figure struct {
 
 // sheet is what the statistics have of an area, an indicator and a period.
 type sheet struct {
+	flow                               string // "AGENCY:ID" of the dataflow
 	frequency, area, indicator, period string
+	marks                              []string // that somebody was told of any of it, as ledgers name that
 	figures                            []figure
 
 	first, last time.Time // days of the period; zero where it is not known
 
 	decimals int     // places that the figures need
 	largest  float64 // of the figures
-	problem  error   // why they cannot be protected, in whatever unit; nil: they can
+	problem  error   // why they cannot go in whatever unit; nil: they can
 }
 
 // tables makes the tables of an indicator for each of the areas that has any, and protects them. They go together with those
@@ -125,6 +127,10 @@ func (s *Service) tables(ctx context.Context, structures *Structures, decided De
 		m.audiences, m.members = append(m.audiences, a.Reader), append(m.members, a.members)
 	}
 	told, err := amount(ctx, audiences)
+	if err != nil {
+		return table{}, err
+	}
+	lineage, err := s.lineage(ctx, structures)
 	if err != nil {
 		return table{}, err
 	}
@@ -156,6 +162,19 @@ func (s *Service) tables(ctx context.Context, structures *Structures, decided De
 			}
 		}
 	}
+	for _, sheets := range byArea {
+		about := []string{sheets[0].area}
+		if !m.has(refArea) {
+			about = m.areas
+		}
+		problem, err := lineage.elsewhere(ctx, m.audiences, about, decided.Question.Indicator)
+		if err != nil {
+			return table{}, err
+		}
+		for _, one := range sheets {
+			one.problem = cmp.Or(problem, one.problem)
+		}
+	}
 	if err := m.decideUnit(ctx, &all, decided.Question.Indicator, every); err != nil {
 		return table{}, err
 	}
@@ -184,9 +203,7 @@ func (m *maker) tell() error {
 	return nil
 }
 
-func (m *maker) has(dimension string) bool {
-	return slices.ContainsFunc(m.structures.Dimensions, func(d Dimension) bool { return d.ID == dimension })
-}
+func (m *maker) has(dimension string) bool { return m.structures.has(dimension) }
 
 // knows reports whether a code can stand in a dimension; in one that the structure lacks, any can.
 func (m *maker) knows(dimension, code string) bool {
@@ -289,7 +306,7 @@ func (m *maker) sheets(ctx context.Context, area, code, frequency string) ([]*sh
 		return m.read(b, func(codes []string, period string, f figure) {
 			one := byPeriod[period]
 			if one == nil {
-				one = &sheet{frequency: frequency, area: area, indicator: code, period: period}
+				one = &sheet{flow: m.structures.flow(), frequency: frequency, area: area, indicator: code, period: period, marks: m.structures.marks(area, code)}
 				byPeriod[period] = one
 			}
 			f.key = m.key(codes)

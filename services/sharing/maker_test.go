@@ -48,10 +48,11 @@ func coast() *Structures {
 
 // archive is statistics that hold figures in memory, by "W1,R1,_T,2024".
 type archive struct {
-	structures *Structures
-	stored     map[string]figure
-	frequency  string
-	queries    []Query
+	structures  *Structures
+	derivations []Derivation
+	stored      map[string]figure
+	frequency   string
+	queries     []Query
 }
 
 func newArchive(figures map[string]float64) *archive {
@@ -106,6 +107,8 @@ func (a *archive) at(key []string) (figure, bool) {
 }
 
 func (a *archive) Structures(context.Context, string) (*Structures, error) { return a.structures, nil }
+
+func (a *archive) Derivations(context.Context) ([]Derivation, error) { return a.derivations, nil }
 
 func (a *archive) Query(_ context.Context, query Query, each func(*block.Block) error) (int64, error) {
 	a.queries = append(a.queries, query)

@@ -88,6 +88,8 @@ type Service struct {
 type Statistics interface {
 	// Structures returns the structure of a dataflow; a fault of kind NotFound where there is none.
 	Structures(ctx context.Context, dataflow string) (*Structures, error)
+	// Derivations returns which dataflows are made of which, whether or not they have any figures.
+	Derivations(ctx context.Context) ([]Derivation, error)
 	// Query calls each with the blocks of the answer, in order, and returns the revision that the answer is of.
 	Query(ctx context.Context, query Query, each func(*block.Block) error) (revision int64, err error)
 	// Watch calls each with the revisions after the cursor in the order of their commits, and goes on with those to

@@ -70,6 +70,10 @@ type figures struct {
 	down      error  // what every submission fails with
 	reject    string // why every submission is rejected
 
+	others      []string // dataflows of the same figures
+	derivations []sharing.Derivation
+	unsure      error // what every question for them fails with
+
 	mirror   *sharing.Mirror
 	partners map[sharing.StateCode]map[string]float64 // what partners sent, as own
 	lost     error                                    // what every question for it fails with
@@ -94,12 +98,17 @@ func (f *figures) set(key string, value float64) {
 }
 
 func (f *figures) Structures(_ context.Context, name string) (*sharing.Structures, error) {
-	if name != dataflow {
+	if name != dataflow && !slices.Contains(f.others, name) {
 		return nil, fault.Missing("there is no dataflow %s", name)
 	}
 	s := structures()
+	s.Dataflow = name
 	s.Mirror = f.mirror
 	return s, nil
+}
+
+func (f *figures) Derivations(context.Context) ([]sharing.Derivation, error) {
+	return f.derivations, f.unsure
 }
 
 func (f *figures) Query(_ context.Context, query sharing.Query, each func(*block.Block) error) (int64, error) {

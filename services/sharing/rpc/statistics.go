@@ -41,6 +41,19 @@ func (s *Statistics) Structures(ctx context.Context, dataflow string) (*sharing.
 	return structures, err
 }
 
+// Derivations returns what the structure maps make of what.
+func (s *Statistics) Derivations(ctx context.Context) ([]sharing.Derivation, error) {
+	answer, err := s.client.ListStructures(ctx, &statisticspb.ListStructuresRequest{Kinds: []statisticspb.Artefact_Kind{statisticspb.Artefact_STRUCTURE_MAP}})
+	if err != nil {
+		return nil, fmt.Errorf("asking for the structure maps: %w", err)
+	}
+	var derivations []sharing.Derivation
+	for _, m := range answer.GetStructures().GetStructureMaps() {
+		derivations = append(derivations, sharing.Derivation{Source: m.GetSource(), Target: m.GetTarget()})
+	}
+	return derivations, nil
+}
+
 func mirrorFromProto(p *statisticspb.MirrorDesign) *sharing.Mirror {
 	if p == nil {
 		return nil

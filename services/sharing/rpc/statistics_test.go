@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"reflect"
+	"slices"
 	"testing"
 
 	"google.golang.org/grpc"
@@ -21,6 +22,25 @@ func (m *mirroring) GetStructures(ctx context.Context, request *statisticspb.Get
 	answer, err := m.tablesOf.GetStructures(ctx, request)
 	answer.Mirror = m.design
 	return answer, err
+}
+
+// ListStructures answers the maps where nothing but maps is asked for.
+func (m *mirroring) ListStructures(_ context.Context, request *statisticspb.ListStructuresRequest, _ ...grpc.CallOption) (*statisticspb.ListStructuresResponse, error) {
+	if !slices.Equal(request.GetKinds(), []statisticspb.Artefact_Kind{statisticspb.Artefact_STRUCTURE_MAP}) {
+		return &statisticspb.ListStructuresResponse{}, nil
+	}
+	return &statisticspb.ListStructuresResponse{Structures: &statisticspb.Structures{StructureMaps: []*statisticspb.StructureMap{
+		{Agency: "X", Id: "M", Version: "1.0.0", Source: "X:A(1.0.0)", Target: "X:B(2.0.0)"}, {Agency: "X", Id: "N", Source: "X:C", Target: "X:B"},
+	}}}, nil
+}
+
+func TestDerivations(t *testing.T) {
+	t.Parallel()
+	got, err := (&Statistics{client: &mirroring{}}).Derivations(t.Context())
+	want := []sharing.Derivation{{Source: "X:A(1.0.0)", Target: "X:B(2.0.0)"}, {Source: "X:C", Target: "X:B"}}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("%v, %v", got, err)
+	}
 }
 
 func TestStructures(t *testing.T) {

@@ -1,0 +1,209 @@
+package sharing
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/comity-federation/comity/services/disclosure/ledger"
+	"github.com/comity-federation/comity/services/fault"
+)
+
+// Derivation says that figures of one dataflow are made of those of another one. Both are "AGENCY:ID(VERSION)", or without
+// the version where any is meant.
+type Derivation struct{ Source, Target string }
+
+// lineage is a dataflow beside others that may tell of the same figures. Ledgers know figures by their dataflow, so that
+// they cannot hold against each other what two of them tell. Hence who was told of something by one is not told of it by
+// another: of an indicator of an area, and of nothing at all by one that has its figures from the same source. Versions of a
+// dataflow are one and the same.
+type lineage struct {
+	*Structures
+	kindred []string // "AGENCY:ID" of the dataflows that it is made of, that are made of it, and that are made of the same
+}
+
+// lineage asks the statistics where the figures of a dataflow come from.
+func (s *Service) lineage(ctx context.Context, structures *Structures) (lineage, error) {
+	derivations, err := s.Statistics.Derivations(ctx)
+	if err != nil {
+		return lineage{}, fmt.Errorf("asking what %s is made of: %w", structures.Dataflow, err)
+	}
+	return lineage{structures, kindred(derivations, structures.flow())}, nil
+}
+
+// kindred returns the other dataflows that have a source in common with one, itself included, sorted.
+func kindred(derivations []Derivation, flow string) []string {
+	sources, all := map[string][]string{}, map[string]bool{}
+	for _, d := range derivations {
+		source, target := flowOf(d.Source), flowOf(d.Target)
+		sources[target] = append(sources[target], source)
+		all[source], all[target] = true, true
+	}
+	var origins func(flow string, found map[string]bool) map[string]bool
+	origins = func(flow string, found map[string]bool) map[string]bool {
+		if !found[flow] {
+			found[flow] = true
+			for _, source := range sources[flow] {
+				origins(source, found)
+			}
+		}
+		return found
+	}
+	own := origins(flow, map[string]bool{})
+	var others []string
+	for other := range all {
+		for origin := range origins(other, map[string]bool{}) {
+			if other != flow && own[origin] && !slices.Contains(others, other) {
+				others = append(others, other)
+			}
+		}
+	}
+	slices.Sort(others)
+	return others
+}
+
+// flowOf names a dataflow, of whatever version.
+func flowOf(dataflow string) string {
+	flow, _, _ := strings.Cut(dataflow, "(")
+	return flow
+}
+
+// flow names the dataflow, of whatever version.
+func (s *Structures) flow() string { return flowOf(s.Dataflow) }
+
+// The names in ledgers of what somebody was told.
+func toldBy(flow string) string               { return "told by " + flow }
+func toldOf(area, code string) string         { return "told of " + code + " in " + area }
+func toldOfBy(area, code, flow string) string { return toldOf(area, code) + " by " + flow }
+
+// marks names in ledgers that somebody was told of an indicator of an area by the dataflow.
+func (s *Structures) marks(area, code string) []string {
+	marks := []string{toldBy(s.flow())}
+	if s.has(indicator) {
+		marks = append(marks, toldOf(area, code), toldOfBy(area, code, s.flow()))
+	}
+	return marks
+}
+
+// elsewhere returns why audiences may not be told of an indicator of an area by the dataflow: one of them was told of it, or
+// of what it is a part of, or of a part, by another one. The problem is nil where none was. Figures of a dataflow without
+// areas are taken to be of any that this state reports about.
+func (l lineage) elsewhere(ctx context.Context, audiences []ledger.Reader, areas []string, code string) (problem, err error) {
+	keys := make([]string, 0, len(l.kindred))
+	for _, flow := range l.kindred {
+		keys = append(keys, toldBy(flow))
+	}
+	var of, by []string // name the same, place by place
+	if l.has(indicator) {
+		near := []string{""}
+		for _, area := range areas {
+			near = append(near, l.dimension(refArea).near(area)...)
+		}
+		for _, code := range l.dimension(indicator).near(code) {
+			for _, area := range near {
+				of, by = append(of, toldOf(area, code)), append(by, toldOfBy(area, code, l.flow()))
+			}
+		}
+	}
+	keys = slices.Concat(keys, of, by)
+	for _, audience := range audiences {
+		found, err := audience.Cells(ctx, keys)
+		if err != nil {
+			return nil, fmt.Errorf("reading a ledger: %w", err)
+		}
+		told := map[string]bool{}
+		for _, u := range found {
+			told[u.Cell] = true
+		}
+		for _, flow := range l.kindred {
+			if told[toldBy(flow)] {
+				return fault.New(fault.Precondition, "DISCLOSED_TOGETHER",
+					"who gets it was told of %s before, which has figures in common with %s", flow, l.flow()), nil
+			}
+		}
+		for i := range of {
+			if told[of[i]] && !told[by[i]] {
+				return fault.New(fault.Precondition, "DISCLOSED_TOGETHER",
+					"who gets it was told of %s by another dataflow than %s before", code, l.flow()), nil
+			}
+		}
+	}
+	return nil, nil
+}
+
+// dimension returns a dimension; one without codes where the structure lacks it.
+func (s *Structures) dimension(id string) Dimension {
+	if i := slices.IndexFunc(s.Dimensions, func(d Dimension) bool { return d.ID == id }); i >= 0 {
+		return s.Dimensions[i]
+	}
+	return Dimension{ID: id}
+}
+
+func (s *Structures) has(dimension string) bool {
+	return slices.ContainsFunc(s.Dimensions, func(d Dimension) bool { return d.ID == dimension })
+}
+
+// near returns a code, those that it is a part of, and its parts.
+func (d Dimension) near(code string) []string {
+	codes := []string{code}
+	for other := range d.Codes {
+		if other != code && (d.within(other, code) || d.within(code, other)) {
+			codes = append(codes, other)
+		}
+	}
+	return codes
+}
+
+// keepsDataflow returns a fault where the receiver, or others of its tier, are told of the same by another dataflow, or would
+// be by an agreement that binds this state. Only the provider can know that.
+func (s *Service) keepsDataflow(ctx context.Context, terms Terms) error {
+	if terms.Provider != s.State {
+		return nil
+	}
+	structures, err := s.structuresOf(ctx, terms.Dataflow)
+	if fault.Is(err, fault.NotFound) {
+		return nil // nothing goes, and nobody can sign
+	}
+	if err != nil {
+		return err
+	}
+	l, err := s.lineage(ctx, structures)
+	if err != nil {
+		return err
+	}
+	own, _ := s.Trust.State(s.State)
+	seen := []ledger.Reader{s.Store.Seen(string(terms.tier()))}
+	for _, code := range terms.Indicators {
+		if problem, err := l.elsewhere(ctx, seen, own.RefAreas, code); problem != nil || err != nil {
+			return cmp.Or(err, problem)
+		}
+	}
+	all, err := s.agreements(ctx, "")
+	if err != nil {
+		return err
+	}
+	for _, a := range all {
+		binding := a.State == Active || a.State == Proposed && a.signedBy(s.State)
+		if !binding || a.Terms.ID == terms.ID || a.Terms.Provider != s.State || a.Terms.tier() != terms.tier() || flowOf(a.Terms.Dataflow) == l.flow() {
+			continue
+		}
+		other, err := s.structuresOf(ctx, a.Terms.Dataflow)
+		if err != nil {
+			return err
+		}
+		if slices.Contains(l.kindred, other.flow()) {
+			return fault.New(fault.Precondition, "DISCLOSED_TOGETHER",
+				"the tier %s is told of %s by agreement %s, which has figures in common with %s", terms.tier(), other.flow(), a.Terms.ID, l.flow())
+		}
+		for _, code := range terms.Indicators {
+			near := l.dimension(indicator).near(code)
+			if l.has(indicator) && other.has(indicator) && slices.ContainsFunc(a.Terms.Indicators, func(c string) bool { return slices.Contains(near, c) }) {
+				return fault.New(fault.Precondition, "DISCLOSED_TOGETHER",
+					"the tier %s is told of %s by %s under agreement %s, and cannot be by %s", terms.tier(), code, other.flow(), a.Terms.ID, l.flow())
+			}
+		}
+	}
+	return nil
+}
