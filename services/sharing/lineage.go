@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -21,7 +22,8 @@ type Derivation struct{ Source, Target string }
 // dataflow are one and the same.
 type lineage struct {
 	*Structures
-	kindred []string // "AGENCY:ID" of the dataflows that it is made of, that are made of it, and that are made of the same
+	origins []string // "AGENCY:ID" of the dataflows that it is made of, itself first
+	others  []string // of those that share an origin with it
 }
 
 // lineage asks the statistics where the figures of a dataflow come from.
@@ -30,38 +32,34 @@ func (s *Service) lineage(ctx context.Context, structures *Structures) (lineage,
 	if err != nil {
 		return lineage{}, fmt.Errorf("asking what %s is made of: %w", structures.Dataflow, err)
 	}
-	return lineage{structures, kindred(derivations, structures.flow())}, nil
+	return newLineage(structures, derivations), nil
 }
 
-// kindred returns the other dataflows that have a source in common with one, itself included, sorted.
-func kindred(derivations []Derivation, flow string) []string {
+func newLineage(structures *Structures, derivations []Derivation) lineage {
 	sources, all := map[string][]string{}, map[string]bool{}
 	for _, d := range derivations {
 		source, target := flowOf(d.Source), flowOf(d.Target)
 		sources[target] = append(sources[target], source)
 		all[source], all[target] = true, true
 	}
-	var origins func(flow string, found map[string]bool) map[string]bool
-	origins = func(flow string, found map[string]bool) map[string]bool {
-		if !found[flow] {
-			found[flow] = true
-			for _, source := range sources[flow] {
-				origins(source, found)
+	origins := func(flow string) []string {
+		found := []string{flow}
+		for i := 0; i < len(found); i++ {
+			for _, source := range sources[found[i]] {
+				if !slices.Contains(found, source) {
+					found = append(found, source)
+				}
 			}
 		}
 		return found
 	}
-	own := origins(flow, map[string]bool{})
-	var others []string
-	for other := range all {
-		for origin := range origins(other, map[string]bool{}) {
-			if other != flow && own[origin] && !slices.Contains(others, other) {
-				others = append(others, other)
-			}
+	l := lineage{Structures: structures, origins: origins(structures.flow())}
+	for _, flow := range slices.Sorted(maps.Keys(all)) {
+		if flow != l.flow() && slices.ContainsFunc(origins(flow), func(o string) bool { return slices.Contains(l.origins, o) }) {
+			l.others = append(l.others, flow)
 		}
 	}
-	slices.Sort(others)
-	return others
+	return l
 }
 
 // flowOf names a dataflow, of whatever version.
@@ -73,16 +71,20 @@ func flowOf(dataflow string) string {
 // flow names the dataflow, of whatever version.
 func (s *Structures) flow() string { return flowOf(s.Dataflow) }
 
-// The names in ledgers of what somebody was told.
-func toldBy(flow string) string               { return "told by " + flow }
-func toldOf(area, code string) string         { return "told of " + code + " in " + area }
-func toldOfBy(area, code, flow string) string { return toldOf(area, code) + " by " + flow }
+// The names in ledgers of what somebody was told of: of figures that are made of those of a dataflow, or are these, of an
+// indicator of an area, and by which dataflow that was.
+func toldFrom(flow string) string     { return "told from " + flow }
+func toldOf(area, code string) string { return "told of " + code + " in " + area }
+func told(of, by string) string       { return of + " by " + by }
 
 // marks names in ledgers that somebody was told of an indicator of an area by the dataflow.
-func (s *Structures) marks(area, code string) []string {
-	marks := []string{toldBy(s.flow())}
-	if s.has(indicator) {
-		marks = append(marks, toldOf(area, code), toldOfBy(area, code, s.flow()))
+func (l lineage) marks(area, code string) []string {
+	var marks []string
+	for _, origin := range l.origins {
+		marks = append(marks, toldFrom(origin), told(toldFrom(origin), l.flow()))
+	}
+	if l.has(indicator) {
+		marks = append(marks, toldOf(area, code), told(toldOf(area, code), l.flow()))
 	}
 	return marks
 }
@@ -91,11 +93,13 @@ func (s *Structures) marks(area, code string) []string {
 // of what it is a part of, or of a part, by another one. The problem is nil where none was. Figures of a dataflow without
 // areas are taken to be of any that this state reports about.
 func (l lineage) elsewhere(ctx context.Context, audiences []ledger.Reader, areas []string, code string) (problem, err error) {
-	keys := make([]string, 0, len(l.kindred))
-	for _, flow := range l.kindred {
-		keys = append(keys, toldBy(flow))
+	var keys, things []string
+	for _, flow := range l.others {
+		keys = append(keys, told(toldFrom(flow), flow))
 	}
-	var of, by []string // name the same, place by place
+	for _, origin := range l.origins {
+		things = append(things, toldFrom(origin))
+	}
 	if l.has(indicator) {
 		near := []string{""}
 		for _, area := range areas {
@@ -103,28 +107,30 @@ func (l lineage) elsewhere(ctx context.Context, audiences []ledger.Reader, areas
 		}
 		for _, code := range l.dimension(indicator).near(code) {
 			for _, area := range near {
-				of, by = append(of, toldOf(area, code)), append(by, toldOfBy(area, code, l.flow()))
+				things = append(things, toldOf(area, code))
 			}
 		}
 	}
-	keys = slices.Concat(keys, of, by)
+	for _, thing := range things {
+		keys = append(keys, thing, told(thing, l.flow()))
+	}
 	for _, audience := range audiences {
 		found, err := audience.Cells(ctx, keys)
 		if err != nil {
 			return nil, fmt.Errorf("reading a ledger: %w", err)
 		}
-		told := map[string]bool{}
+		known := map[string]bool{}
 		for _, u := range found {
-			told[u.Cell] = true
+			known[u.Cell] = true
 		}
-		for _, flow := range l.kindred {
-			if told[toldBy(flow)] {
+		for _, flow := range l.others {
+			if known[told(toldFrom(flow), flow)] {
 				return fault.New(fault.Precondition, "DISCLOSED_TOGETHER",
 					"who gets it was told of %s before, which has figures in common with %s", flow, l.flow()), nil
 			}
 		}
-		for i := range of {
-			if told[of[i]] && !told[by[i]] {
+		for _, thing := range things {
+			if known[thing] && !known[told(thing, l.flow())] {
 				return fault.New(fault.Precondition, "DISCLOSED_TOGETHER",
 					"who gets it was told of %s by another dataflow than %s before", code, l.flow()), nil
 			}
@@ -193,7 +199,7 @@ func (s *Service) keepsDataflow(ctx context.Context, terms Terms) error {
 		if err != nil {
 			return err
 		}
-		if slices.Contains(l.kindred, other.flow()) {
+		if slices.Contains(l.others, other.flow()) {
 			return fault.New(fault.Precondition, "DISCLOSED_TOGETHER",
 				"the tier %s is told of %s by agreement %s, which has figures in common with %s", terms.tier(), other.flow(), a.Terms.ID, l.flow())
 		}

@@ -10,7 +10,7 @@ import (
 	"github.com/comity-federation/comity/services/disclosure/ledger"
 )
 
-func TestKindred(t *testing.T) {
+func TestLineageOthers(t *testing.T) {
 	t.Parallel()
 	derivations := []Derivation{
 		{"N:LAND(1.0.0)", "C:ALL(1.0.0)"},
@@ -31,7 +31,7 @@ func TestKindred(t *testing.T) {
 		"Y:A":     "Y:B",
 		"Z:A":     "",
 	} {
-		if got := strings.Join(kindred(derivations, flow), " "); got != want {
+		if got := strings.Join(newLineage(named(flow), derivations).others, " "); got != want {
 			t.Errorf("%s: %s", flow, got)
 		}
 	}
@@ -84,7 +84,7 @@ func TestElsewhere(t *testing.T) {
 			t.Parallel()
 			ctx, stack := t.Context(), ledger.NewMemory()
 			release := ledger.Release{ID: "told", Revision: 1}
-			for _, mark := range c.told.marks(c.area, c.code) {
+			for _, mark := range newLineage(c.told, c.derivations).marks(c.area, c.code) {
 				release.Cells = append(release.Cells, ledger.Cell{Key: mark, Status: disclosure.Published})
 			}
 			verdict, err := ledger.Remember(ctx, []ledger.Stack{stack}, release, ledger.Options{Random: rand.Reader})
@@ -95,7 +95,7 @@ func TestElsewhere(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, audiences := range [][]ledger.Reader{{stack}, {ledger.NewMemory(), stack}, {stack, ledger.NewMemory()}} {
-				l := lineage{c.asked, kindred(c.derivations, c.asked.flow())}
+				l := newLineage(c.asked, c.derivations)
 				problem, err := l.elsewhere(ctx, audiences, strings.Fields(c.areas), c.indicator)
 				if err != nil || (problem != nil) != c.refused {
 					t.Errorf("%v, %v", problem, err)
@@ -126,6 +126,9 @@ func TestLineage(t *testing.T) {
 		},
 		"has nobody told by a dataflow who was told by what is made of it": {
 			figures(named("T:T(1.0.0)")), figures(named("N:N(1.0.0)", indicator), derived), "2024-01 who gets it was told of T:T before, which has figures in common with N:N",
+		},
+		"has nobody told by the source of what was told, also when nothing is made of it any more": {
+			figures(named("T:T(1.0.0)"), derived), figures(named("N:N(1.0.0)", indicator)), "2024-01 who gets it was told of 1A by another dataflow than N:N before",
 		},
 		"lets versions of a dataflow go": {figures(named("T:T(1.0.0)")), figures(named("T:T(2.0.0)")), ""},
 		"lets unrelated dataflows go":    {figures(named("N:N(1.0.0)", indicator)), figures(named("T:T(1.0.0)")), ""},

@@ -25,6 +25,7 @@ type maker struct {
 	statistics Statistics
 	state      StateCode
 	structures *Structures
+	lineage    lineage
 	ruling     Ruling
 	include    filter.Filter
 	revision   int64  // 0 until the first answer says which it is
@@ -130,8 +131,7 @@ func (s *Service) tables(ctx context.Context, structures *Structures, decided De
 	if err != nil {
 		return table{}, err
 	}
-	lineage, err := s.lineage(ctx, structures)
-	if err != nil {
+	if m.lineage, err = s.lineage(ctx, structures); err != nil {
 		return table{}, err
 	}
 	if err := m.tell(); err != nil {
@@ -167,7 +167,7 @@ func (s *Service) tables(ctx context.Context, structures *Structures, decided De
 		if !m.has(refArea) {
 			about = m.areas
 		}
-		problem, err := lineage.elsewhere(ctx, m.audiences, about, decided.Question.Indicator)
+		problem, err := m.lineage.elsewhere(ctx, m.audiences, about, decided.Question.Indicator)
 		if err != nil {
 			return table{}, err
 		}
@@ -182,6 +182,9 @@ func (s *Service) tables(ctx context.Context, structures *Structures, decided De
 		if err := m.area(ctx, &all, sheets); err != nil {
 			return table{}, err
 		}
+	}
+	if len(all.made) == 0 {
+		all.units = nil // it stays open until something goes
 	}
 	all.revision = m.revision
 	return all, nil
@@ -306,7 +309,7 @@ func (m *maker) sheets(ctx context.Context, area, code, frequency string) ([]*sh
 		return m.read(b, func(codes []string, period string, f figure) {
 			one := byPeriod[period]
 			if one == nil {
-				one = &sheet{flow: m.structures.flow(), frequency: frequency, area: area, indicator: code, period: period, marks: m.structures.marks(area, code)}
+				one = &sheet{flow: m.structures.flow(), frequency: frequency, area: area, indicator: code, period: period, marks: m.lineage.marks(area, code)}
 				byPeriod[period] = one
 			}
 			f.key = m.key(codes)

@@ -116,11 +116,7 @@ func (t *table) add(other table) {
 	t.rows = append(t.rows, other.rows...)
 	t.made = append(t.made, other.made...)
 	t.told = cmp.Or(t.told, other.told)
-	for _, u := range other.units {
-		if !slices.ContainsFunc(t.units, func(mine ledger.Cell) bool { return mine.Key == u.Key }) {
-			t.units = append(t.units, u)
-		}
-	}
+	t.addUnits(other)
 	t.past = append(t.past, other.past...)
 	t.closing = append(t.closing, other.closing...)
 	t.notes = append(t.notes, other.notes...)

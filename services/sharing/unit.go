@@ -122,7 +122,7 @@ func (m *maker) decideUnit(ctx context.Context, t *table, code string, sheets []
 				"some were told of %s in units of %v and others in units of %v, which cannot be compared", code, unit{decimals: int(least)}, m.unit)
 		}
 	}
-	if missing {
+	if missing && m.unit.problem == nil {
 		t.units = append(t.units, ledger.Cell{Key: key, Value: int64(m.unit.decimals), Status: disclosure.Published, Ceiling: maxDecimals})
 	}
 	return nil
@@ -134,6 +134,22 @@ func (m *maker) unitKey(code string) string {
 		code = ""
 	}
 	return strings.Join([]string{"decimals of", m.structures.flow(), code}, " ")
+}
+
+// addUnits adds what other tables are counted in. These are kept back where the same is to be told in another unit with them.
+func (t *table) addUnits(other table) {
+	for _, u := range other.units {
+		i := slices.IndexFunc(t.units, func(mine ledger.Cell) bool { return mine.Key == u.Key })
+		if i < 0 {
+			t.units = append(t.units, u)
+			continue
+		}
+		if t.units[i] != u {
+			for _, m := range other.made {
+				m.refuse(fault.New(fault.Precondition, "DISCLOSED_TOGETHER", "policy asks for other decimal places of %s than of what it is told with", m.sheet.indicator))
+			}
+		}
+	}
 }
 
 // keepUnits notes in the ledgers what the tables are counted in, before the first of them is told.

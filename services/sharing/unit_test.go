@@ -133,6 +133,19 @@ func TestUnit(t *testing.T) {
 			t.Errorf("%d tables, %q", len(none.made), refusals)
 		}
 	})
+	t.Run("is the same for indicators that go together, if they share it", func(t *testing.T) {
+		all, other := newTable(), newTable()
+		all.units = []ledger.Cell{{Key: "decimals of 1", Value: 0}, {Key: "decimals of 2", Value: 1}}
+		other.units = []ledger.Cell{{Key: "decimals of 2", Value: 1}}
+		other.made = []*made{{sheet: &sheet{indicator: "2A"}}}
+		if all.add(other); len(all.units) != 2 || all.made[0].refusal != nil {
+			t.Errorf("%+v", all.made[0].refusal)
+		}
+		other.units[0].Value = 2
+		if all.add(other); len(all.units) != 2 || all.made[1].refusal == nil {
+			t.Error("both units go")
+		}
+	})
 	t.Run("has at most six decimal places, and room for the largest figure", func(t *testing.T) {
 		for name, test := range map[string]struct {
 			figure float64
