@@ -12,13 +12,14 @@ import (
 	"github.com/comity-federation/comity/proto/filter"
 	"github.com/comity-federation/comity/services/fault"
 	"github.com/comity-federation/comity/services/internal/policy"
+	"github.com/comity-federation/comity/services/internal/policy/policytest"
 	"github.com/comity-federation/comity/services/sharing"
 )
 
 // withPolicies gives both states the policies of the project, with a law of aa's own.
 func (w *world) withPolicies(t *testing.T, law string) {
 	t.Helper()
-	directories := []string{filepath.Join("..", "..", "policies")}
+	directories := []string{policytest.Untested(t, filepath.Join("..", "..", "policies"))}
 	if law != "" {
 		own := t.TempDir()
 		if err := os.MkdirAll(filepath.Join(own, "law"), 0o700); err != nil {

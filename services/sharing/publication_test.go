@@ -12,6 +12,7 @@ import (
 
 	"github.com/comity-federation/comity/services/fault"
 	"github.com/comity-federation/comity/services/internal/policy"
+	"github.com/comity-federation/comity/services/internal/policy/policytest"
 	"github.com/comity-federation/comity/services/sharing"
 )
 
@@ -26,7 +27,7 @@ func (w *world) publish(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(own, "publication", "data.yaml"), []byte(data), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	engine, err := policy.Open(t.Context(), []string{filepath.Join("..", "..", "policies"), own}, slog.New(slog.DiscardHandler))
+	engine, err := policy.Open(t.Context(), []string{policytest.Untested(t, filepath.Join("..", "..", "policies")), own}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

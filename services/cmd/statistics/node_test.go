@@ -23,6 +23,7 @@ import (
 	"github.com/comity-federation/comity/proto/mtls"
 	"github.com/comity-federation/comity/services/internal/authority"
 	"github.com/comity-federation/comity/services/internal/pgcluster"
+	"github.com/comity-federation/comity/services/internal/policy/policytest"
 )
 
 // asService tells the test program that it is the service itself.
@@ -121,7 +122,7 @@ func (n *node) configure() {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	policies := n.untested("../../../policies/access")
+	policies := policytest.Untested(n.t, "../../../policies/access")
 	issuer, audience := n.certificate.Issuer()
 	n.environment = []string{
 		asService + "=1", "TZ=UTC", "PATH=" + os.Getenv("PATH"),
@@ -130,32 +131,6 @@ func (n *node) configure() {
 		"COMITY_POLICIES=" + policies, "COMITY_JWKS=" + keySet, "COMITY_ISSUER=" + issuer, "COMITY_AUDIENCE=" + audience,
 		"COMITY_DATABASE_URL=" + n.database, "COMITY_EVENTS_CLOSE_EVERY=0",
 	}
-}
-
-// untested copies policies without their tests, which a process would run at each of its many starts.
-func (n *node) untested(source string) string {
-	n.t.Helper()
-	files, err := filepath.Glob(filepath.Join(source, "*.rego"))
-	if err != nil || len(files) == 0 {
-		n.t.Fatalf("%s has no policies: %v", source, err)
-	}
-	target := filepath.Join(n.directory, "policies")
-	if err := os.Mkdir(target, 0o700); err != nil {
-		n.t.Fatal(err)
-	}
-	for _, file := range files {
-		if strings.HasSuffix(file, "_test.rego") {
-			continue
-		}
-		text, err := os.ReadFile(file)
-		if err != nil {
-			n.t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(target, filepath.Base(file)), text, 0o600); err != nil {
-			n.t.Fatal(err)
-		}
-	}
-	return target
 }
 
 // startPostgres starts the server, or waits until it answers again; one that crashed recovers.

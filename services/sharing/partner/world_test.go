@@ -29,6 +29,7 @@ import (
 	"github.com/comity-federation/comity/proto/mtls"
 	"github.com/comity-federation/comity/proto/mtls/mtlstest"
 	"github.com/comity-federation/comity/services/internal/policy"
+	"github.com/comity-federation/comity/services/internal/policy/policytest"
 	"github.com/comity-federation/comity/services/internal/postgrestest"
 	"github.com/comity-federation/comity/services/internal/region"
 	"github.com/comity-federation/comity/services/internal/rpc"
@@ -96,7 +97,7 @@ func newWorld(t *testing.T, codes ...sharing.StateCode) []*state {
 		`{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"k","alg":"EdDSA","use":"sig","x":%q}]}`,
 		base64.RawURLEncoding.EncodeToString(states[0].keys.Signing.Public().(ed25519.PublicKey)),
 	), 0o600))
-	policies := untested(t, filepath.Join("..", "..", "..", "policies"))
+	policies := policytest.Untested(t, filepath.Join("..", "..", "..", "policies"))
 	for _, s := range states {
 		var err error
 		s.trust, err = partner.ReadTrustList(trustList, s.code)
@@ -120,19 +121,6 @@ func must(t testing.TB, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-// untested returns a copy of the policies without their tests, which would run each time that the policies are opened.
-func untested(t *testing.T, policies string) string {
-	t.Helper()
-	copied := filepath.Join(t.TempDir(), "policies")
-	must(t, os.CopyFS(copied, os.DirFS(policies)))
-	tests, err := filepath.Glob(filepath.Join(copied, "*", "*_test.rego"))
-	must(t, err)
-	for _, test := range tests {
-		must(t, os.Remove(test))
-	}
-	return copied
 }
 
 // config returns the configuration of one of the state's services, with a fresh certificate.
