@@ -49,93 +49,112 @@ func (c choice) members() iter.Seq[int] {
 // cut in the same way. A choice that is not the cheapest finds cuts as well, and is a pattern too where it protects.
 type cutting struct {
 	*solver
-	free  []int32     // the class of each member of a choice, the cheapest first
-	place []int       // of each class: its member; −1: it is in no choice
-	cuts  []choice    // the smallest first; none has another one in it
-	whole *dictionary // of the whole table
-	asked int         // of the dictionary, since it was built
+	order []int32  // the classes to protect
+	free  []int32  // the class of each member of a choice, the cheapest first
+	place []int    // of each class: its member; −1: it is in no choice
+	cuts  []choice // the smallest first; none has another one in it
+	taken choice   // what is withheld
+	moved []choice // by each point, of what may be withheld or shown
+	asked [3]asked // by direction
+
+	known  int64  // the cost of the cheapest pattern that is known
+	best   choice // what it withholds, where the search found it
+	found  bool
+	last   choice // that was looked at
+	spares []*packing
+}
+
+// The directions in which a class is moved; apart is either one, while another class stands still.
+const (
+	upward = iota
+	downward
+	apart
+)
+
+// asked is a dictionary of the whole table, and what it was asked last.
+type asked struct {
+	*dictionary
+	times  int // since it was built
+	target int32
+	taken  choice
 }
 
 // fresh is how often a dictionary is asked until it is built anew, as errors of rounding add up.
 const fresh = 100
 
-// cut replaces the pattern by the cheapest one, and reports whether it is found with so much work. Otherwise it takes the
-// cheapest of those that it came across, if that is cheaper than the pattern.
-func (s *solver) cut(ctx context.Context, order []int32, work int) (found bool, err error) {
-	c := cutting{
-		solver: &solver{pattern: newPattern(s.problem, s.guard), random: s.random, most: work},
-		place:  make([]int, len(s.members)),
+// newCutting returns what looks for the cheapest pattern; nil: the table is too large for that.
+func (s *solver) newCutting(order []int32) *cutting {
+	c := &cutting{
+		solver: &solver{pattern: newPattern(s.problem, s.guard), random: s.random},
+		order:  order, place: make([]int, len(s.members)),
 	}
 	for v := range s.members {
 		if c.place[v] = -1; !s.hidden[v] && !s.shown[v] {
 			c.free = append(c.free, int32(v))
 		}
 	}
-	if work <= 0 || len(c.free) > 64*len(choice{}) {
-		return false, nil
+	if len(s.members) > smallTable || len(c.free) > 64*len(choice{}) {
+		return nil
 	}
 	slices.SortStableFunc(c.free, func(a, b int32) int { return cmp.Compare(s.cost[a], s.cost[b]) })
 	for k, v := range c.free {
 		c.place[v] = k
 	}
-	known := int64(math.MaxInt64)
-	if s.safe(order) {
-		known = s.spent
-	}
-	var next, best choice
-	cheaper := false
-	for c.work < c.most {
-		if err := ctx.Err(); err != nil {
-			return false, err
-		}
-		var ok bool
-		if next, ok = c.cheap(); !ok || c.price(next) >= known {
-			if next, ok = c.cheapest(known); !ok {
-				found = c.work < c.most && known < math.MaxInt64 // and otherwise nothing protects everything
-				break
-			}
-		}
-		if c.separate(next, order) && c.work < c.most {
-			best, known, cheaper = next, c.price(next), true
-		}
-	}
-	s.work += c.work / cutRate
-	if cheaper {
-		c.choose(best)
-		s.pattern = c.pattern
-		s.commit()
-	}
-	if found || s.work >= s.most {
-		return found, nil
-	}
-	return false, s.complete(ctx, order, c, next)
+	return c
 }
 
-// complete protects what a choice leaves open, which meets all cuts that are known and so protects most, and takes the
-// pattern if it is cheaper.
-func (s *solver) complete(ctx context.Context, order []int32, c cutting, chosen choice) error {
+// cut replaces the pattern by the cheapest one, and reports whether it is found with so much work. Otherwise it takes the
+// cheapest of those that it came across, if that is cheaper than the pattern. What was found out is kept for the next time.
+func (s *solver) cut(ctx context.Context, c *cutting, work int) (found bool, err error) {
+	if work <= 0 {
+		return false, nil
+	}
+	c.work, c.most = 0, work
+	c.known, c.found = math.MaxInt64, false
+	if s.safe(c.order) {
+		c.known = s.spent
+	}
+	costs := make([]float64, len(c.free))
+	for k, v := range c.free {
+		costs[k] = float64(s.cost[v])
+	}
+	if err := c.search(ctx, newPacking(costs), choice{}, choice{}); err != nil {
+		return false, err
+	}
+	found = c.work < c.most && c.known < math.MaxInt64 // and otherwise nothing protects everything
+	s.work += c.work / cutRate
+	if c.found {
+		s.pattern = c.settled(c.best)
+	}
+	return found, nil
+}
+
+// complete protects what the last choice leaves open, which meets all cuts that were known and so protects most, and takes
+// the pattern if it is cheaper.
+func (s *solver) complete(ctx context.Context, c *cutting) error {
 	trial := &solver{pattern: newPattern(s.problem, s.guard), random: s.random, most: min(fillWork, s.most-s.work)}
-	for k := range chosen.members() {
+	for k := range c.last.members() {
 		trial.withhold(c.free[k])
 	}
-	if err := trial.cover(ctx, order); err != nil {
+	if err := trial.cover(ctx, c.order); err != nil {
 		return err
 	}
 	if err := trial.show(ctx); err != nil {
 		return err
 	}
 	s.work += trial.work
-	if trial.safe(order) && (trial.spent < s.spent || !s.safe(order)) {
+	if trial.safe(c.order) && (trial.spent < s.spent || !s.safe(c.order)) {
 		s.pattern = trial.pattern
 	}
 	return nil
 }
 
 // separate reports whether a choice protects everything. Where it does not it adds the cuts that say so.
-func (c *cutting) separate(chosen choice, order []int32) bool {
+func (c *cutting) separate(chosen choice) bool {
 	safe := true
+	c.last = chosen
 	c.choose(chosen)
-	for _, v := range order {
+	for _, v := range c.order {
 		if c.work > c.most {
 			break
 		}
@@ -159,40 +178,60 @@ func (c *cutting) price(some choice) int64 {
 
 // choose withholds the classes of a choice and no others.
 func (c *cutting) choose(chosen choice) {
+	c.taken = chosen
 	for k, v := range c.free {
-		switch {
-		case c.in[v] && !chosen.has(k):
-			c.release(v)
-		case !c.in[v] && chosen.has(k):
-			c.admit(v)
-		}
+		c.in[v] = chosen.has(k)
 	}
-	c.journal = c.journal[:0]
 }
 
-// admit withholds a class, and takes up again the points that moved it.
-func (c *cutting) admit(v int32) {
-	c.withhold(v)
+// admit withholds one more.
+func (c *cutting) admit(k int) {
+	c.taken = c.taken.with(k)
+	c.in[c.free[k]] = true
+}
+
+// remove shows one again.
+func (c *cutting) remove(k int) {
+	c.taken = c.taken.without(choice{}.with(k))
+	c.in[c.free[k]] = false
+}
+
+// look finds out which of the points that move v need nothing but what is withheld.
+func (c *cutting) look(v int32) {
 	for _, f := range c.of[v] {
-		if !c.alive[f.point] && !slices.ContainsFunc(c.points[f.point].class, c.outside) {
-			c.alive[f.point] = true
-			c.forget(f.point)
-		}
-		c.work += 20
+		c.alive[f.point] = c.moved[f.point].without(c.taken).empty()
 	}
+	c.seen[v] = outlook{}
+	c.work += len(c.of[v])
+}
+
+// settled returns the pattern that withholds the choice, with the points that need no more.
+func (c *cutting) settled(chosen choice) *pattern {
+	p := newPattern(c.problem, c.guard)
+	for k := range chosen.members() {
+		p.withhold(c.free[k])
+	}
+	for n := range c.points {
+		if c.moved[n].without(chosen).empty() {
+			p.add(c.points[n])
+		}
+	}
+	p.commit()
+	return p
 }
 
 // holds reports whether what is withheld protects v. Where it does not, it returns classes of which one at least has to
 // be withheld besides for that: those that the duals of the moves of v ask for.
 func (c *cutting) holds(v int32) (needed choice, ok bool) {
+	c.look(v)
 	if !c.wide(v) {
-		for _, up := range [2]bool{true, false} {
+		for direction := range apart {
 			low, high := c.extremes(v)
 			goal := c.need[v] - high/scale
-			if up {
+			if direction == upward {
 				goal = c.need[v] + low/scale
 			}
-			needed = needed.join(c.move(quest{target: v, up: up, goal: goal, barred: c.outside}))
+			needed = needed.join(c.move(quest{target: v, up: direction == upward, goal: goal, barred: c.outside}, direction))
 			if c.wide(v) {
 				break
 			}
@@ -207,13 +246,15 @@ func (c *cutting) holds(v int32) (needed choice, ok bool) {
 			break
 		}
 		u := suspects[0]
+		c.look(u)
 		if c.blend(u, v) {
+			c.note()
 			continue
 		}
 		needed = choice{}
 		before := len(c.points)
 		for _, up := range [2]bool{true, false} {
-			needed = needed.join(c.move(quest{target: v, up: up, goal: 1, barred: func(class int32) bool { return class == u || c.outside(class) }}))
+			needed = needed.join(c.move(quest{target: v, up: up, goal: 1, barred: func(class int32) bool { return class == u || c.outside(class) }}, apart))
 			if len(c.points) > before {
 				break
 			}
@@ -227,14 +268,27 @@ func (c *cutting) holds(v int32) (needed choice, ok bool) {
 
 // move adds the point that answers a quest, if there is one. It returns the classes that are not withheld and yet would
 // let the target move further, if they were.
-func (c *cutting) move(q quest) choice {
-	if c.asked++; c.whole == nil || c.asked > fresh {
-		c.whole, c.asked = newDictionary(c.problem, c.movable(c.classes(), -1), c.random), 0
+func (c *cutting) move(q quest, direction int) choice {
+	d := &c.asked[direction]
+	if d.times++; d.dictionary == nil || d.times > fresh {
+		*d = asked{dictionary: newDictionary(c.problem, c.movable(c.classes(), -1), c.random).keep(), target: -1}
 	}
-	d, before := c.whole, c.whole.work
+	before := d.work
 	q.free, q.limit = func(int32) bool { return true }, steps
-	if f, _, ok := d.find(q); ok {
-		c.add(f)
+	var f point
+	var ok bool
+	if direction != apart && d.target == q.target && d.taken.without(c.taken).empty() {
+		f, ok = d.resume(q)
+	} else {
+		f, _, ok = d.find(q)
+	}
+	d.target, d.taken = q.target, c.taken
+	if ok {
+		low, high := c.extremes(q.target)
+		if at := f.at(q.target); direction == apart || at < low || at > high {
+			c.add(f)
+			c.note()
+		}
 	}
 	var needed choice
 	for j, k := range d.free {
@@ -245,6 +299,17 @@ func (c *cutting) move(q quest) choice {
 	}
 	c.work += d.work - before + 100*len(d.classes)
 	return needed
+}
+
+// note notes what the newest point moves.
+func (c *cutting) note() {
+	var moved choice
+	for _, v := range c.points[len(c.points)-1].class {
+		if k := c.place[v]; k >= 0 {
+			moved = moved.with(k)
+		}
+	}
+	c.moved = append(c.moved, moved)
 }
 
 // classes returns all classes.
@@ -267,17 +332,17 @@ func (c *cutting) narrow(v int32, needed choice) {
 	}
 	for !rest.empty() {
 		for k := range rest.without(needed).members() {
-			c.admit(c.free[k])
+			c.admit(k)
 		}
 		if rest = rest.both(needed); rest.empty() {
 			break
 		}
 		k := rest.first()
 		rest = rest.without(choice{}.with(k))
-		c.admit(c.free[k])
+		c.admit(k)
 		fewer, ok := c.holds(v)
 		if ok {
-			c.release(c.free[k])
+			c.remove(k)
 			cut = cut.with(k)
 			continue
 		}
@@ -289,94 +354,4 @@ func (c *cutting) narrow(v int32, needed choice) {
 	c.cuts = slices.DeleteFunc(c.cuts, func(other choice) bool { return cut.without(other).empty() })
 	at, _ := slices.BinarySearchFunc(c.cuts, cut.size(), func(other choice, size int) int { return cmp.Compare(other.size(), size) })
 	c.cuts = slices.Insert(c.cuts, at, cut)
-}
-
-// ascent raises the prices of cuts that are not met, one after the other, as far as what the classes cost covers them. No
-// choice of the others that meets them costs less than the sum of the prices. It returns what is left of the costs.
-func (c *cutting) ascent(chosen, barred choice, left *[64 * len(choice{})]int64) (bound int64, narrowest choice, ok bool) {
-	for k, v := range c.free {
-		left[k] = c.cost[v]
-	}
-	fewest := math.MaxInt
-	for _, cut := range c.cuts {
-		c.work++
-		if cut.meets(chosen) {
-			continue
-		}
-		cut = cut.without(barred)
-		least, size := int64(math.MaxInt64), 0
-		for k := range cut.members() {
-			least = min(least, left[k])
-			size++
-		}
-		if size == 0 {
-			return 0, cut, false
-		}
-		if size < fewest {
-			narrowest, fewest = cut, size
-		}
-		if bound += least; least > 0 {
-			for k := range cut.members() {
-				left[k] -= least
-			}
-		}
-		c.work += 2 * size
-	}
-	return bound, narrowest, true
-}
-
-// cheap returns a choice that meets all cuts and is not dear; false: there is none.
-func (c *cutting) cheap() (choice, bool) {
-	var left [64 * len(choice{})]int64
-	_, _, ok := c.ascent(choice{}, choice{}, &left)
-	if !ok {
-		return choice{}, false
-	}
-	var chosen choice
-	for k := range c.free {
-		if left[k] == 0 {
-			chosen = chosen.with(k)
-		}
-	}
-	for k := len(c.free) - 1; k >= 0; k-- {
-		if !chosen.has(k) {
-			continue
-		}
-		less := chosen.without(choice{}.with(k))
-		if !slices.ContainsFunc(c.cuts, func(cut choice) bool { return !cut.meets(less) }) {
-			chosen = less
-		}
-		c.work += len(c.cuts)
-	}
-	return chosen, true
-}
-
-// cheapest returns the cheapest choice that meets all cuts, and false where it costs as much as another pattern does.
-func (c *cutting) cheapest(most int64) (best choice, ok bool) {
-	var meet func(chosen, barred choice, spent int64)
-	meet = func(chosen, barred choice, spent int64) {
-		if c.work > c.most {
-			return
-		}
-		var left [64 * len(choice{})]int64
-		bound, narrowest, possible := c.ascent(chosen, barred, &left)
-		if bound += spent; !possible || bound >= most {
-			return
-		}
-		if narrowest.empty() {
-			best, most, ok = chosen, spent, true
-			return
-		}
-		for k := range c.free {
-			if bound+left[k] >= most {
-				barred = barred.with(k) // whatever has it costs so much
-			}
-		}
-		for k := range narrowest.without(barred).members() {
-			meet(chosen.with(k), barred, spent+c.cost[c.free[k]])
-			barred = barred.with(k)
-		}
-	}
-	meet(choice{}, choice{}, 0)
-	return best, ok && c.work <= c.most
 }

@@ -56,7 +56,7 @@ const (
 )
 
 // newDictionary returns the dictionary of classes that [problem.movable] found; all others stand still. The one before it
-// can no longer be used.
+// can no longer be used, unless it was kept.
 func newDictionary(p *problem, classes []int32, random *rand.Rand) *dictionary {
 	n := len(classes)
 	d := &dictionary{problem: p, classes: classes, place: make([]int32, n)}
@@ -103,11 +103,21 @@ func newDictionary(p *problem, classes []int32, random *rand.Rand) *dictionary {
 	return d
 }
 
-// scratch is room for building dictionaries, all 0 in between but for the numbers, which are those of the last one.
+// keep lets a dictionary be used after the next one is built.
+func (d *dictionary) keep() *dictionary {
+	for i, r := range d.rows {
+		d.rows[i] = slices.Clone(r)
+	}
+	return d
+}
+
+// scratch is room for building dictionaries, all 0 in between but for the numbers and rows, which are those of the last one.
 type scratch struct {
 	local   []int32 // of each class
 	left    []int32 // of each row
 	inside  []bool  // of each class
+	sums    []int64 // of each row
+	touched []int32 // rows
 	numbers []float64
 }
 
@@ -425,6 +435,8 @@ func (d *dictionary) start(q quest, target int) {
 			}
 		case q.barred != nil && q.barred(v):
 			d.curves[k] = newCurve(0, 0, math.Inf(1), math.Inf(1), 0, 0, 0)
+		case d.rate[k] == 0:
+			d.curves[k] = newCurve(low, high, math.Inf(1), math.Inf(1), 0, 0, 0)
 		default:
 			d.curves[k] = newCurve(low, high, -d.jitter[k], d.jitter[k], -d.rate[k], 0, d.rate[k])
 		}
@@ -466,6 +478,20 @@ func (c *curve) rest() position {
 		}
 	}
 	return position{piece: c.last - 1, knot: -1}
+}
+
+// resume goes on from the answer to a quest, where fewer classes are barred now than were then and the others are free.
+func (d *dictionary) resume(q quest) (point, bool) {
+	for k, v := range d.classes {
+		if c := &d.curves[k]; c.knot[0] == c.knot[c.last] && !q.barred(v) {
+			value := d.problem.value[v]
+			*c = newCurve(-float64(value), float64(d.problem.grand-value), math.Inf(1), math.Inf(1), 0, 0, 0)
+			d.state[k] = c.rest()
+		}
+	}
+	d.run(q.limit)
+	f, ok := d.point()
+	return f, ok && d.problem.valid(&f)
 }
 
 // reprice charges what each paid class costs whole over how far it moves now. It reports false where nothing is paid for.

@@ -25,22 +25,24 @@ func (f *point) at(class int32) int64 {
 
 // valid checks a point exactly against every equation that it touches and against the bounds.
 func (p *problem) valid(f *point) bool {
+	sums, touched := p.scratch.sums, p.scratch.touched[:0]
+	ok := true
 	for k, v := range f.class {
 		value := p.value[v] * scale
-		if f.move[k] == 0 || f.move[k] < -value || f.move[k] > p.grand*scale-value {
-			return false
-		}
-		for _, r := range p.in[v] {
-			sum := int64(0)
-			for _, t := range p.rows[r] {
-				sum += t.sign * f.at(t.class)
-			}
-			if sum != 0 {
-				return false
-			}
+		ok = ok && f.move[k] != 0 && f.move[k] >= -value && f.move[k] <= p.grand*scale-value
+		for n, r := range p.in[v] {
+			sums[r] += p.sign[v][n] * f.move[k]
+			touched = append(touched, r)
 		}
 	}
-	return true
+	for _, r := range touched {
+		ok = ok && sums[r] == 0
+	}
+	for _, r := range touched {
+		sums[r] = 0
+	}
+	p.scratch.touched = touched
+	return ok
 }
 
 // pattern is what is withheld, with the points that prove what that protects. Every change is journalled, so that an

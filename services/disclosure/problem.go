@@ -18,6 +18,7 @@ type problem struct {
 	hidden  []bool  // withheld from the beginning
 	rows    []row
 	in      [][]int32 // of each class: the rows that have it
+	sign    [][]int64 // of each class: its signs in these
 	grand   int64     // no value is larger
 	scratch scratch
 }
@@ -60,7 +61,10 @@ func newProblem(t *Table, rules *Rules, pinned []bool) (*problem, error) {
 	}
 	p.take(Merge(t, equations))
 	p.weigh(rules, pinned)
-	p.scratch = scratch{local: make([]int32, len(p.members)), left: make([]int32, len(p.rows)), inside: make([]bool, len(p.members))}
+	p.scratch = scratch{
+		local: make([]int32, len(p.members)), left: make([]int32, len(p.rows)), inside: make([]bool, len(p.members)),
+		sums: make([]int64, len(p.rows)),
+	}
 	return p, nil
 }
 
@@ -73,12 +77,13 @@ func (p *problem) take(c *Classes) {
 			p.members[class] = append(p.members[class], int32(i))
 		}
 	}
-	p.in = make([][]int32, len(c.Members))
+	p.in, p.sign = make([][]int32, len(c.Members)), make([][]int64, len(c.Members))
 	for number, e := range c.System().Equations {
 		r := make(row, len(e))
 		for k, t := range e {
 			r[k] = term{int32(t.Unknown), t.Coefficient} //nolint:gosec // far fewer than 2³¹
 			p.in[t.Unknown] = append(p.in[t.Unknown], int32(number))
+			p.sign[t.Unknown] = append(p.sign[t.Unknown], t.Coefficient)
 		}
 		p.rows = append(p.rows, r)
 	}

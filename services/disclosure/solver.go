@@ -39,9 +39,9 @@ const (
 	ruinWork   = 1_500_000_000  // of a round of ruins
 	ruinUnit   = 40             // of a round of ruins, times the square of the number of cells
 	smallTable = 128            // classes of a table of which the cheapest of all patterns is looked for
-	smallWork  = 5_000_000      // of all, in such a table, for an effort of 1
+	smallWork  = 8_000_000      // of all, in such a table, for an effort of 1
 	smallRuin  = 300_000        // of a round of ruins
-	cutWork    = 2_500_000      // of looking for the cheapest pattern
+	cutWork    = 4_000_000      // of looking for the cheapest pattern
 	cutRate    = 4              // so much work of that takes as long as 1 of other
 	fillWork   = 1_500_000      // of making a pattern of one that leaves something open
 )
@@ -127,15 +127,27 @@ func (s *solver) show(ctx context.Context) error {
 // improve looks for cheaper patterns: in small tables for the cheapest of all, and otherwise, or where that takes too
 // long, by ruining and recreating what there is.
 func (s *solver) improve(ctx context.Context, order []int32, effort int) error {
-	n := len(s.class)
-	most := min(ruinWork, ruinUnit*n*n) // of a round
-	if len(s.members) <= smallTable {
-		most = smallRuin
-		s.most = smallWork * effort
-		if found, err := s.cut(ctx, order, cutRate*min(cutWork*effort, s.most-s.work)); found || err != nil {
-			return err
-		}
+	c := s.newCutting(order)
+	if c == nil {
+		n := len(s.class)
+		return s.ruins(ctx, effort, min(ruinWork, ruinUnit*n*n))
 	}
+	s.most = smallWork * effort
+	if found, err := s.cut(ctx, c, cutRate*min(cutWork*effort, s.most-s.work)); found || err != nil {
+		return err
+	}
+	if err := s.complete(ctx, c); err != nil {
+		return err
+	}
+	if err := s.ruins(ctx, effort, smallRuin); err != nil {
+		return err
+	}
+	_, err := s.cut(ctx, c, cutRate*(s.most-s.work)) // now that a cheaper one is known
+	return err
+}
+
+// ruins ruins and recreates, in rounds of so much work at most.
+func (s *solver) ruins(ctx context.Context, effort, most int) error {
 	for round := range len(ruinParts) * effort {
 		from, won := s.work, false
 		for _, v := range s.secondaries() {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/comity-federation/comity/services/disclosure"
 	"github.com/comity-federation/comity/services/disclosure/linear"
+	"github.com/comity-federation/comity/services/disclosure/specimen"
 )
 
 // optimum finds the cheapest pattern of all patterns of a small table with all totals.
@@ -176,4 +177,69 @@ func TestProtectFindsTheOptimumOfSmallTables(t *testing.T) {
 		}
 	})
 	t.Logf("%d of %d tables that need secondary cells have the optimum; the worst cost is %.3f times as much", equal, tables, worst)
+}
+
+// The optima are those that the search for cuts proves when it may take as long as it likes.
+func TestProtectComesNearTheOptimumOfTablesOfUpToAHundredCells(t *testing.T) {
+	equal, most, worst := 0, 8, 1.0
+	tables := []struct {
+		sizes   []int
+		leaves  int
+		median  float64
+		seed    uint64
+		minimum int64
+		width   float64
+		cost    int64
+	}{
+		{[]int{2, 2, 2, 2}, 12, 4, 2, 3, 0.2, 533},
+		{[]int{2, 2, 2, 2}, 12, 4, 5, 5, 0.2, 870},
+		{[]int{2, 2, 2, 2}, 12, 4, 3, 3, 0.2, 1315},
+		{[]int{2, 2, 2, 2}, 9, 4, 0, 10, 0.3, 1644},
+		{[]int{2, 2, 2, 2}, 12, 12, 3, 5, 0.2, 2404},
+		{[]int{3, 3, 5}, 18, 4, 4, 3, 0.2, 237},
+		{[]int{3, 3, 5}, 18, 4, 1, 5, 0.2, 265},
+		{[]int{3, 3, 5}, 34, 4, 5, 5, 0.2, 273},
+		{[]int{3, 3, 5}, 34, 12, 2, 3, 0.2, 287},
+		{[]int{3, 3, 5}, 34, 4, 4, 5, 0.2, 318},
+		{[]int{3, 3, 5}, 34, 12, 2, 5, 0.2, 336},
+		{[]int{3, 3, 5}, 34, 4, 3, 5, 0.2, 369},
+		{[]int{3, 3, 5}, 18, 4, 2, 10, 0.3, 465},
+		{[]int{3, 3, 5}, 34, 4, 0, 10, 0.3, 494},
+		{[]int{3, 3, 5}, 34, 4, 1, 10, 0.3, 509},
+		{[]int{3, 3, 5}, 18, 12, 4, 10, 0.3, 581},
+		{[]int{3, 3, 5}, 34, 12, 5, 10, 0.3, 697},
+		{[]int{3, 3, 5}, 27, 12, 3, 10, 0.3, 850},
+		{[]int{3, 3, 5}, 18, 12, 5, 5, 0.2, 960},
+		{[]int{3, 3, 5}, 34, 40, 0, 5, 0.2, 1079},
+		{[]int{3, 3, 5}, 27, 40, 2, 10, 0.3, 1830},
+		{[]int{4, 3, 3}, 27, 4, 5, 3, 0.2, 150},
+		{[]int{4, 3, 3}, 21, 4, 4, 5, 0.2, 234},
+		{[]int{4, 3, 3}, 27, 4, 1, 3, 0.2, 344},
+		{[]int{4, 3, 3}, 27, 12, 1, 3, 0.2, 429},
+		{[]int{4, 3, 3}, 21, 4, 0, 10, 0.3, 565},
+		{[]int{4, 3, 3}, 21, 4, 2, 10, 0.3, 603},
+		{[]int{4, 3, 3}, 27, 12, 2, 10, 0.3, 1257},
+		{[]int{5, 4, 2}, 30, 4, 4, 3, 0.2, 163},
+		{[]int{5, 4, 2}, 24, 4, 4, 10, 0.3, 268},
+		{[]int{5, 4, 2}, 30, 4, 2, 3, 0.2, 282},
+		{[]int{5, 4, 2}, 24, 12, 4, 5, 0.2, 310},
+	}
+	if long() {
+		most = len(tables)
+	}
+	for _, c := range tables[:most] {
+		table := specimen.Shape{Sizes: c.sizes, Leaves: c.leaves, Median: c.median, Spread: 1.5}.MakeUp(specimen.All, c.seed)
+		r, err := disclosure.Protect(t.Context(), table, disclosure.Rules{MinimumFrequency: c.minimum, RelativeWidth: c.width}, disclosure.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.SecondaryValue == c.cost {
+			equal++
+		}
+		ratio := float64(r.SecondaryValue) / float64(c.cost)
+		if worst = max(worst, ratio); ratio > 1.1 {
+			t.Errorf("%v: the secondary cells of %d cost %d, the optimum is %d", c.sizes, len(table.Cells), r.SecondaryValue, c.cost)
+		}
+	}
+	t.Logf("%d of %d tables have the optimum; the worst cost is %.3f times as much", equal, most, worst)
 }
