@@ -19,6 +19,7 @@ type nesting struct {
 	areas           []string
 	sent, published []string // indicators
 	frequencies     [2]string
+	vanishing       bool // some figures are deleted, and some of these come back
 }
 
 // Who is told of a whole and of its parts can subtract them from each other.
@@ -32,11 +33,14 @@ func TestNestedAreasAndIndicators(t *testing.T) {
 	}
 	months := [2]string{"M", "M"}
 	for name, told := range map[string]nesting{
-		"areas":                         {[]string{"AA", "AA1", "AA2"}, []string{"5A"}, []string{"5A"}, months},
-		"areas, the whole last":         {[]string{"AA1", "AA2", "AA"}, []string{"5A"}, nil, months},
-		"indicators":                    {[]string{"AA1"}, []string{"5A", "5B"}, []string{"5"}, months},
-		"indicators, the whole last":    {[]string{"AA1"}, []string{"5A", "5B", "5"}, nil, months},
-		"areas and indicators by years": {[]string{"AA2", "AA", "AA1"}, []string{"5A", "5B"}, []string{"5"}, [2]string{"M", "A"}},
+		"areas":                         {[]string{"AA", "AA1", "AA2"}, []string{"5A"}, []string{"5A"}, months, false},
+		"areas, the whole last":         {[]string{"AA1", "AA2", "AA"}, []string{"5A"}, nil, months, false},
+		"indicators":                    {[]string{"AA1"}, []string{"5A", "5B"}, []string{"5"}, months, false},
+		"indicators, the whole last":    {[]string{"AA1"}, []string{"5A", "5B", "5"}, nil, months, false},
+		"areas and indicators by years": {[]string{"AA2", "AA", "AA1"}, []string{"5A", "5B"}, []string{"5"}, [2]string{"M", "A"}, false},
+		"vanishing figures":             {[]string{"AA1"}, []string{"5A"}, []string{"5A"}, months, true},
+		"vanishing figures by years":    {[]string{"AA1"}, []string{"5A"}, []string{"5A"}, [2]string{"M", "A"}, true},
+		"vanishing figures of areas":    {[]string{"AA1", "AA2", "AA"}, []string{"5A"}, []string{"5A"}, months, true},
 	} {
 		for _, seed := range seeds {
 			t.Run(fmt.Sprint(name, " ", seed), func(t *testing.T) {
@@ -61,6 +65,7 @@ func (n nesting) tell(t *testing.T, seed uint64) {
 	}
 	random := rand.New(rand.NewPCG(5, seed))
 	figure := func() float64 { return []float64{0, 1, 2, 3, 6, 9, 20, 50}[random.IntN(8)] }
+	counts := map[string]float64{} // with those that are deleted
 	revise := func(share float64) {
 		for _, month := range []string{"2023-01", "2023-02"} {
 			for _, area := range []string{"AA", "AA1", "AA2"} {
@@ -70,7 +75,12 @@ func (n nesting) tell(t *testing.T, seed uint64) {
 							// Little is of an area, but of none of its parts.
 							if random.Float64() < share && (area != "AA" || random.IntN(4) == 0) {
 								cell := fmt.Sprintf("M,%s,%s,%s,%s,_T,%s", area, code, section, citizenship, month)
-								w.aa.figures.set(cell, w.aa.figures.own[cell]+figure())
+								if n.vanishing && share < 1 && random.IntN(2) == 0 {
+									w.aa.figures.remove(cell)
+									continue
+								}
+								counts[cell] += figure()
+								w.aa.figures.set(cell, counts[cell])
 							}
 						}
 					}

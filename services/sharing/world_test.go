@@ -87,13 +87,26 @@ func (f *figures) fall(err error) {
 }
 
 func (f *figures) set(key string, value float64) {
+	f.revise(func(own map[string]float64) { own[key] = value })
+}
+
+// remove deletes figures.
+func (f *figures) remove(keys ...string) {
+	f.revise(func(own map[string]float64) {
+		for _, key := range keys {
+			delete(own, key)
+		}
+	})
+}
+
+func (f *figures) revise(change func(own map[string]float64)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.before == nil {
 		f.before = map[int64]map[string]float64{}
 	}
 	f.before[f.revision] = maps.Clone(f.own)
-	f.own[key] = value
+	change(f.own)
 	f.revision++
 }
 
