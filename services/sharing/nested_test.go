@@ -19,30 +19,31 @@ type nesting struct {
 	areas           []string
 	sent, published []string // indicators
 	frequencies     [2]string
-	vanishing       bool // some figures are deleted, and some of these come back
+	vanishing       bool   // some figures are deleted, and some of these come back
+	seed            uint64 // one that has told how something leaks
 }
 
 // Who is told of a whole and of its parts can subtract them from each other.
 func TestNestedAreasAndIndicators(t *testing.T) {
 	t.Parallel()
-	seeds := []uint64{1}
+	var seeds []uint64
 	if os.Getenv("COMITY_LONG") != "" {
 		for seed := range uint64(20) {
-			seeds = append(seeds, 2+seed)
+			seeds = append(seeds, 100+seed)
 		}
 	}
 	months := [2]string{"M", "M"}
 	for name, told := range map[string]nesting{
-		"areas":                         {[]string{"AA", "AA1", "AA2"}, []string{"5A"}, []string{"5A"}, months, false},
-		"areas, the whole last":         {[]string{"AA1", "AA2", "AA"}, []string{"5A"}, nil, months, false},
-		"indicators":                    {[]string{"AA1"}, []string{"5A", "5B"}, []string{"5"}, months, false},
-		"indicators, the whole last":    {[]string{"AA1"}, []string{"5A", "5B", "5"}, nil, months, false},
-		"areas and indicators by years": {[]string{"AA2", "AA", "AA1"}, []string{"5A", "5B"}, []string{"5"}, [2]string{"M", "A"}, false},
-		"vanishing figures":             {[]string{"AA1"}, []string{"5A"}, []string{"5A"}, months, true},
-		"vanishing figures by years":    {[]string{"AA1"}, []string{"5A"}, []string{"5A"}, [2]string{"M", "A"}, true},
-		"vanishing figures of areas":    {[]string{"AA1", "AA2", "AA"}, []string{"5A"}, []string{"5A"}, months, true},
+		"areas":                         {[]string{"AA", "AA1", "AA2"}, []string{"5A"}, []string{"5A"}, months, false, 1},
+		"areas, the whole last":         {[]string{"AA1", "AA2", "AA"}, []string{"5A"}, nil, months, false, 1},
+		"indicators":                    {[]string{"AA1"}, []string{"5A", "5B"}, []string{"5"}, months, false, 1},
+		"indicators, the whole last":    {[]string{"AA1"}, []string{"5A", "5B", "5"}, nil, months, false, 1},
+		"areas and indicators by years": {[]string{"AA2", "AA", "AA1"}, []string{"5A", "5B"}, []string{"5"}, [2]string{"M", "A"}, false, 1},
+		"vanishing figures":             {[]string{"AA1"}, []string{"5A"}, []string{"5A"}, months, true, 9},
+		"vanishing figures by years":    {[]string{"AA1"}, []string{"5A"}, []string{"5A"}, [2]string{"M", "A"}, true, 9},
+		"vanishing figures of areas":    {[]string{"AA1", "AA2", "AA"}, []string{"5A"}, []string{"5A"}, months, true, 9},
 	} {
-		for _, seed := range seeds {
+		for _, seed := range append([]uint64{told.seed}, seeds...) {
 			t.Run(fmt.Sprint(name, " ", seed), func(t *testing.T) {
 				t.Parallel()
 				told.tell(t, seed)

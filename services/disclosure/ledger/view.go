@@ -164,6 +164,10 @@ func (v *view) change(u *Unknown, c Cell, ceiling int64) {
 		u.Untold = false
 		v.changed[u.ID], v.told[u.ID] = true, true
 	}
+	if ceiling < u.Ceiling {
+		u.Ceiling = ceiling
+		v.changed[u.ID], v.weaker[u.ID] = true, true
+	}
 	switch {
 	case !c.open(): // known from elsewhere, or a structural zero
 		u.Open, u.Width = false, 0
@@ -176,10 +180,6 @@ func (v *view) change(u *Unknown, c Cell, ceiling int64) {
 	if c.Single && !u.Single {
 		u.Single = true
 		v.changed[u.ID], v.lonelier[u.ID] = true, true
-	}
-	if ceiling < u.Ceiling {
-		u.Ceiling = ceiling
-		v.changed[u.ID], v.weaker[u.ID] = true, true
 	}
 }
 
