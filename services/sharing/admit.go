@@ -47,7 +47,7 @@ func (m *maker) recall(ctx context.Context, to *made) (pinned []bool, known bool
 	if err != nil {
 		return nil, false, err
 	}
-	to.news, to.others = false, map[int64]bool{}
+	to.news = false
 	ruled := to.table.Clone()
 	to.rules.Apply(ruled)
 	known = len(m.audiences) > 0 && past[len(to.table.Cells)].Told == len(m.audiences)
@@ -63,9 +63,6 @@ func (m *maker) recall(ctx context.Context, to *made) (pinned []bool, known bool
 		}
 		back, mirrored := kept[i]
 		to.news = to.news || p.Told < len(m.audiences)
-		for _, r := range p.Others {
-			to.others[r] = true
-		}
 		switch {
 		case p.Told < len(m.audiences):
 			known = false
@@ -166,7 +163,6 @@ func (t *table) admitSome(ctx context.Context, stacks []ledger.Stack, id string,
 	}
 	release := ledger.Release{ID: id, Revision: t.revision}
 	at := map[string]*disclosure.Cell{}
-	var sums []sum
 	for _, m := range some {
 		one, err := m.release(t.revision)
 		if err != nil {
@@ -186,9 +182,7 @@ func (t *table) admitSome(ctx context.Context, stacks []ledger.Stack, id string,
 		}
 		release.Cells, release.Equations = append(release.Cells, one.Cells...), append(release.Equations, one.Equations...)
 		release.Ceiling = max(release.Ceiling, one.Ceiling)
-		sums = append(sums, m.sums...)
 	}
-	addSums(&release, sums)
 	verdict, err := ledger.Admit(ctx, stacks, release, ledger.Options{Random: rand.Reader})
 	if err != nil {
 		return t.part(ctx, stacks, id, some, err)
@@ -241,6 +235,9 @@ func (m *made) release(revision int64) (ledger.Release, error) {
 		if c, ok := kept[i]; ok && m.table.Cells[i].Status == disclosure.Secondary {
 			release.Cells = append(release.Cells, c)
 		}
+	}
+	if i := m.total(); i < 0 || m.table.Cells[i].Status.Suppressed() {
+		release.Ceiling = disclosure.MaxValue // nobody is told how large figures can be
 	}
 	for i := range release.Cells {
 		release.Cells[i].Ceiling = release.Ceiling
@@ -309,5 +306,5 @@ func (t *table) leave(r row) (total bool) {
 	if !math.IsNaN(r.value) {
 		t.unkeep(r)
 	}
-	return !slices.ContainsFunc(r.from.key(r.cell), func(code string) bool { return code != Total })
+	return r.cell == r.from.total()
 }

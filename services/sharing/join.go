@@ -44,11 +44,10 @@ func (m *maker) join(ctx context.Context, t *table, tables []*made, mine []*shee
 		}
 	}
 	m.compare(tables, relatives)
-	for _, t := range tables {
-		m.addSums(t, t.sheet.around(relatives), relatives)
-	}
-	if err := m.beside(ctx, t, tables, relatives); err != nil {
-		return err
+	if len(m.mirrored.known) > 0 {
+		for _, t := range tables {
+			m.addSums(t, t.sheet.holders(relatives), relatives)
+		}
 	}
 	return m.lookBack(ctx, t, tables, relatives)
 }
@@ -74,9 +73,9 @@ func (m *maker) compare(tables []*made, relatives map[strand][]*sheet) {
 	}
 }
 
-// addSums adds to a table what the wholes are sums of among their relatives, for each of its cells.
-func (m *maker) addSums(t *made, wholes []*sheet, relatives map[strand][]*sheet) {
-	var lonely []remainder
+// addSums adds to a table what the wholes are sums of among their relatives, for each of its cells. It returns what parts
+// leave of them where that is one person.
+func (m *maker) addSums(t *made, wholes []*sheet, relatives map[strand][]*sheet) (lonely []remainder) {
 	for _, whole := range wholes {
 		for i, frequency := range frequencies {
 			if i > slices.Index(frequencies, whole.frequency) {
@@ -91,13 +90,20 @@ func (m *maker) addSums(t *made, wholes []*sheet, relatives map[strand][]*sheet)
 			lonely = append(lonely, m.sums(t, whole, parts, dimension)...)
 		}
 	}
+	return lonely
+}
+
+// persons returns which of the remainders are the same person: those that hold each other.
+func (m *maker) persons(lonely []remainder) []sum {
+	var sums []sum
 	for _, a := range lonely {
 		for _, b := range lonely {
 			if a.cell.Key != b.cell.Key && m.holds(a, b) {
-				t.sums = append(t.sums, sum{total: a.cell, parts: []ledger.Cell{b.cell}})
+				sums = append(sums, sum{total: a.cell, parts: []ledger.Cell{b.cell}})
 			}
 		}
 	}
+	return sums
 }
 
 // related returns the periods of a frequency that hold a period, or lie in it.

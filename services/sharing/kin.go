@@ -60,17 +60,12 @@ func group(period string, relatives map[strand][]*sheet) string {
 	return period
 }
 
-// around returns the sheets whose sums may have to do with a sheet: those that hold it, or where areas or indicators are
-// nested, all of its group.
-func (s *sheet) around(relatives map[strand][]*sheet) []*sheet {
-	nested := false
-	for other := range relatives {
-		nested = nested || other.with(refArea, s.area).with(indicator, s.indicator) != other
-	}
+// holders returns the sheets whose periods hold that of a sheet.
+func (s *sheet) holders(relatives map[strand][]*sheet) []*sheet {
 	var sheets []*sheet
 	for _, other := range sortedStrands(relatives) {
 		for _, one := range inside(relatives[other], group(s.period, relatives)) {
-			if nested || !one.first.After(s.first) && !one.last.Before(s.last) {
+			if !one.first.After(s.first) && !one.last.Before(s.last) {
 				sheets = append(sheets, one)
 			}
 		}

@@ -14,10 +14,11 @@ import (
 	"github.com/comity-federation/comity/services/fault"
 )
 
-// past is what held in an earlier revision between figures that audiences were told of then, and others that they are told
-// of now. Where these have not changed since, they tell of the former.
+// past is what held in a revision, of which audiences were told anything or are told now, between figures in all detail that
+// they were ever told of. Where these have not changed since, they tell of each other.
 type past struct {
 	release ledger.Release
+	sums    []sum
 	tables  []*made // that may not go without it
 }
 
@@ -27,10 +28,10 @@ func (p *past) add(release ledger.Release) {
 	p.release.Ceiling = max(p.release.Ceiling, release.Ceiling)
 }
 
-// closing says that ledgers have all that holds in a revision between the figures of a group of tables, where these go.
+// closing says that ledgers have all that holds in a revision between the figures of a table, where it goes.
 type closing struct {
-	key    string
-	tables []*made
+	key   string
+	table *made
 }
 
 // amount returns how much audiences were told, as a number that grows with it.
@@ -48,7 +49,7 @@ func amount[R ledger.Reader](ctx context.Context, audiences []R) (ledger.ID, err
 
 // remember notes in the ledgers what held in earlier revisions. A table whose past cannot be told does not go.
 func (t *table) remember(ctx context.Context, stacks []ledger.Stack, id string) error {
-	slices.SortStableFunc(t.past, func(a, b past) int { return int(a.release.Revision - b.release.Revision) })
+	slices.SortStableFunc(t.past, func(a, b *past) int { return int(a.release.Revision - b.release.Revision) })
 	for _, p := range t.past {
 		p.release.ID = id
 		verdict, err := ledger.Remember(ctx, stacks, p.release, ledger.Options{Random: rand.Reader})
@@ -68,11 +69,19 @@ func (t *table) remember(ctx context.Context, stacks []ledger.Stack, id string) 
 	return nil
 }
 
-// close notes in the ledgers in which details the tables tell, and of which groups they have all that holds now.
+// close notes in the ledgers of what, in which detail and of which revision the tables tell, and of which they have all that
+// holds now.
 func (t *table) close(ctx context.Context, stacks []ledger.Stack, id string) error {
 	release := ledger.Release{ID: id, Revision: t.revision, Cells: t.details()}
+	for _, m := range t.made {
+		if m.news && m.refusal == nil {
+			release.Cells = append(release.Cells, ledger.Cell{
+				Key: m.sheet.strand().toldIn(m.sheet.period), Value: t.revision, Ceiling: t.revision, Status: disclosure.Published,
+			})
+		}
+	}
 	for _, c := range t.closing {
-		if !slices.ContainsFunc(c.tables, func(m *made) bool { return m.refusal != nil }) {
+		if c.table.refusal == nil {
 			release.Cells = append(release.Cells, ledger.Cell{Key: c.key, Status: disclosure.Published})
 		}
 	}
@@ -86,49 +95,100 @@ func (t *table) close(ctx context.Context, stacks []ledger.Stack, id string) err
 	return verdict.Record(ctx, stacks)
 }
 
-// lookBack finds out in which revisions the audiences were told other figures of what the tables, or their relatives, are
-// about, and adds what held then to t, where the tables have figures that they were not told of. Relatives include the
-// sheets of the tables.
+// toldIn names in ledgers the revisions in which anything was told of a period.
+func (s strand) toldIn(period string) string { return s.told() + " in " + period }
+
+// lookBack adds to t what holds between the figures of the tables, those of their relatives, and those in other details in
+// which the audiences were told of them: now, and in the revisions in which they were told of them. Who was told of parts,
+// and that they have changed, learns about them from a total. What the ledgers have already needs nothing. Relatives include
+// the sheets of the tables.
 func (m *maker) lookBack(ctx context.Context, t *table, tables []*made, relatives map[strand][]*sheet) error {
+	details, err := m.details(ctx, relatives)
+	if err != nil {
+		return err
+	}
+	histories := make([]history, len(details))
+	for i, d := range details {
+		histories[i] = history{maker: d, strands: sortedStrands(relatives), then: map[int64]map[strand][]*sheet{}, open: map[int64]*past{}}
+	}
 	groups := map[string][]*made{} // by what the tables of a group have to do with each other
 	for _, one := range tables {
-		key := group(one.sheet.period, relatives)
-		groups[key] = append(groups[key], one)
+		if one.news {
+			key := group(one.sheet.period, relatives)
+			groups[key] = append(groups[key], one)
+		}
 	}
-	then := map[int64]map[strand][]*sheet{}
 	for _, key := range slices.Sorted(maps.Keys(groups)) {
-		tables := groups[key]
-		news := slices.DeleteFunc(slices.Clone(tables), func(one *made) bool { return !one.news })
-		if len(news) == 0 {
+		news := groups[key]
+		revisions, err := m.toldAt(ctx, key, relatives)
+		if err != nil {
+			return err
+		}
+		for i := range histories {
+			if err := histories[i].look(ctx, t, news, key, append(revisions, m.revision)); err != nil {
+				return err
+			}
+		}
+	}
+	for _, p := range t.past {
+		addSums(&p.release, p.sums)
+		p.sums = nil
+	}
+	return nil
+}
+
+// toldAt returns the earlier revisions in which the audiences were told of what a group is about.
+func (m *maker) toldAt(ctx context.Context, key string, relatives map[strand][]*sheet) ([]int64, error) {
+	var keys []string
+	for s := range relatives {
+		for _, period := range related(key, s.frequency) {
+			keys = append(keys, s.toldIn(period))
+		}
+	}
+	revisions := map[int64]bool{}
+	for _, audience := range m.audiences {
+		found, err := audience.Cells(ctx, keys)
+		if err != nil {
+			return nil, fmt.Errorf("reading a ledger: %w", err)
+		}
+		for _, u := range found {
+			revisions[u.Value] = true
+		}
+	}
+	delete(revisions, m.revision)
+	return slices.Sorted(maps.Keys(revisions)), nil
+}
+
+// history is what was, in a detail in which audiences were told of it, or are told now.
+type history struct {
+	*maker
+	strands []strand                      // of the tables and their relatives
+	then    map[int64]map[strand][]*sheet // by revision, as far as it was asked for
+	open    map[int64]*past               // what there is to remember of each, and has room
+}
+
+// look adds to t what held in the revisions, for the sake of a group's tables.
+func (h *history) look(ctx context.Context, t *table, group []*made, key string, revisions []int64) error {
+	missing, err := h.missing(ctx, key, revisions)
+	if err != nil {
+		return err
+	}
+	for _, r := range missing {
+		mark := h.name(key, r)
+		if r == h.revision && len(h.strands) == 1 && h.tells(group[0]) {
+			t.closing = append(t.closing, closing{mark, group[0]})
 			continue
 		}
-		revisions, whole, err := m.others(ctx, tables, key, relatives)
-		if err != nil {
-			return err
-		}
-		if whole {
-			t.closing = append(t.closing, closing{m.lookedBack(news[0].sheet, key, relatives, m.revision), tables})
-		}
-		marks := make([]ledger.Cell, len(revisions))
-		for i, r := range revisions {
-			marks[i].Key = m.lookedBack(news[0].sheet, key, relatives, r)
-		}
-		done, err := ledger.Recall(ctx, m.audiences, m.revision, marks)
-		if err != nil {
-			return err
-		}
-		for i, r := range revisions {
-			if done[i].Told == len(m.audiences) {
-				continue
+		p := t.held[mark]
+		if p == nil {
+			if p = h.open[r]; p == nil || len(p.release.Cells) > maxAdmitted {
+				p = &past{release: ledger.Release{Revision: r}}
+				h.open[r] = p
+				t.past = append(t.past, p)
 			}
-			if then[r] == nil {
-				if then[r], err = m.at(r).relatives(ctx, relatives); err != nil {
-					return err
-				}
-			}
-			p, err := m.at(r).past(key, then[r])
+			err := h.add(ctx, p, key)
 			if fault.Is(err, fault.Precondition) {
-				for _, one := range news {
+				for _, one := range group {
 					one.refuse(err)
 				}
 				continue
@@ -136,100 +196,87 @@ func (m *maker) lookBack(ctx context.Context, t *table, tables []*made, relative
 			if err != nil {
 				return err
 			}
-			p.tables = news
-			p.release.Cells = append(p.release.Cells, ledger.Cell{Key: marks[i].Key, Status: disclosure.Published})
-			t.past = append(t.past, p)
+			p.release.Cells = append(p.release.Cells, ledger.Cell{Key: mark, Status: disclosure.Published})
+			t.held[mark] = p
 		}
+		p.tables = append(p.tables, group...)
 	}
 	return nil
 }
 
-// lookedBack names that all that held in a revision is in a ledger.
-func (m *maker) lookedBack(s *sheet, key string, relatives map[strand][]*sheet, revision int64) string {
-	name := []string{"what held", s.area, s.indicator, key, fmt.Sprint("in ", revision), "by"}
-	for _, relative := range sortedStrands(relatives) {
-		name = append(name, relative.String())
+// name names that all that held in a revision is in a ledger.
+func (h *history) name(key string, revision int64) string {
+	name := []string{"what held in", key, fmt.Sprint("in ", revision), "of"}
+	for _, s := range h.strands {
+		name = append(name, s.String())
 	}
-	return strings.Join(append(name, levels(m.told)...), " ")
+	return strings.Join(append(append(name, "by"), levels(h.told)...), " ")
 }
 
-// at returns a maker of what was in an earlier revision.
-func (m *maker) at(revision int64) *maker {
-	then := *m
-	then.revision = revision
-	return &then
-}
-
-// relatives asks for the sheets of the same strands.
-func (m *maker) relatives(ctx context.Context, now map[strand][]*sheet) (map[strand][]*sheet, error) {
-	then := map[strand][]*sheet{}
-	for s := range now {
-		var err error
-		if then[s], err = m.sheets(ctx, s.area, s.indicator, s.frequency); err != nil {
-			return nil, fmt.Errorf("looking at revision %d: %w", m.revision, err)
-		}
+// missing returns those of the revisions of which the ledgers lack what held.
+func (h *history) missing(ctx context.Context, key string, revisions []int64) ([]int64, error) {
+	marks := make([]ledger.Cell, len(revisions))
+	for i, r := range revisions {
+		marks[i].Key = h.name(key, r)
 	}
-	return then, nil
-}
-
-// others returns the revisions in which the audiences were told other figures of a group of tables or their relatives. It
-// reports whether they are told all that these are now, if the group goes.
-func (m *maker) others(ctx context.Context, group []*made, key string, relatives map[strand][]*sheet) (in []int64, whole bool, err error) {
-	revisions := map[int64]bool{}
-	own := group[0].sheet.strand()
-	whole = len(group) == len(inside(relatives[own], key))
-	for _, one := range group {
-		maps.Copy(revisions, one.others)
-		whole = whole && slices.EqualFunc(one.axes, m.told, func(a, b axis) bool { return a.finest == b.finest })
-	}
-	var cells []ledger.Cell
-	for other, sheets := range relatives {
-		if other == own {
-			continue
-		}
-		for _, s := range inside(sheets, key) {
-			for _, f := range s.figures {
-				if c, ok := m.named(group[0], s, f); ok {
-					cells = append(cells, c)
-				}
-			}
-		}
-	}
-	past, err := ledger.Recall(ctx, m.audiences, m.revision, cells)
+	done, err := ledger.Recall(ctx, h.audiences, h.revision, marks)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
-	for _, p := range past {
-		whole = whole && p.Told == len(m.audiences)
-		for _, r := range p.Others {
-			revisions[r] = true
+	var missing []int64
+	for i, r := range revisions {
+		if done[i].Told < len(h.audiences) {
+			missing = append(missing, r)
 		}
 	}
-	return slices.Sorted(maps.Keys(revisions)), whole, nil
+	return missing, nil
 }
 
-// past returns what held between the figures of a group's periods. It is a fault of kind Precondition where these cannot be
-// counted in the unit.
-func (m *maker) past(key string, relatives map[strand][]*sheet) (past, error) {
-	p := past{release: ledger.Release{Revision: m.revision}}
-	var sums []sum
-	for _, strand := range sortedStrands(relatives) {
+// tells reports whether a table goes in all of the detail.
+func (h *history) tells(one *made) bool {
+	return slices.EqualFunc(one.axes, h.told, func(a, b axis) bool { return a.place == b.place && a.finest == b.agreed })
+}
+
+// add adds what held in p's revision between the figures of a group's periods. It is a fault of kind Precondition where these
+// cannot be counted in the unit.
+func (h *history) add(ctx context.Context, p *past, key string) error {
+	then, relatives := h.at(p.release.Revision), h.then[p.release.Revision]
+	if relatives == nil {
+		relatives = map[strand][]*sheet{}
+		for _, s := range h.strands {
+			sheets, err := then.sheets(ctx, s.area, s.indicator, s.frequency)
+			if err != nil {
+				return fmt.Errorf("looking at revision %d: %w", then.revision, err)
+			}
+			relatives[s] = sheets
+		}
+		h.then[p.release.Revision] = relatives
+	}
+	var lonely []remainder
+	for _, strand := range h.strands {
 		for _, s := range inside(relatives[strand], key) {
 			if s.problem != nil {
 				continue // then it was no table, so that nobody was told of it
 			}
-			one := &made{sheet: s, axes: m.told}
-			release, err := m.held(one)
+			one := &made{sheet: s, axes: then.told}
+			release, err := then.held(one)
 			if err != nil {
-				return past{}, err
+				return err
 			}
-			m.addSums(one, []*sheet{s}, relatives)
-			sums = append(sums, one.sums...)
+			lonely = append(lonely, then.addSums(one, []*sheet{s}, relatives)...)
+			p.sums = append(p.sums, one.sums...)
 			p.add(release)
 		}
 	}
-	addSums(&p.release, sums)
-	return p, nil
+	p.sums = append(p.sums, then.persons(lonely)...)
+	return nil
+}
+
+// at returns a maker of what was in a revision.
+func (m *maker) at(revision int64) *maker {
+	then := *m
+	then.revision = revision
+	return &then
 }
 
 // held lays out a sheet, and returns what it says when nothing of it is told.

@@ -357,6 +357,13 @@ func (m *made) key(i int) []string {
 	return m.table.Cells[i].Key
 }
 
+// total returns the place of the cell that all others are parts of; -1 where it has no value.
+func (m *made) total() int {
+	return slices.IndexFunc(m.table.Cells, func(c disclosure.Cell) bool {
+		return len(m.axes) == 0 || !slices.ContainsFunc(c.Key, func(code string) bool { return code != Total })
+	})
+}
+
 // patterns keeps how tables were protected. What has not changed is not protected anew.
 type patterns struct {
 	mu           sync.Mutex

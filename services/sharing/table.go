@@ -33,12 +33,13 @@ const (
 
 // table is what of indicators goes out, and what is withheld.
 type table struct {
-	rows       []row         // what goes, cells without a value among them
-	made       []*made       // the tables that the rows are from, one for each area, indicator and period
-	units      []ledger.Cell // what the ledgers do not say yet of the units that the tables are counted in
-	told       ledger.ID     // how much the audiences were told before the tables were made
-	past       []past        // what the ledgers need of earlier revisions
-	closing    []closing     // that they need nothing of this one later, where all of it goes
+	rows       []row            // what goes, cells without a value among them
+	made       []*made          // the tables that the rows are from, one for each area, indicator and period
+	units      []ledger.Cell    // what the ledgers do not say yet of the units that the tables are counted in
+	told       ledger.ID        // how much the audiences were told before the tables were made
+	past       []*past          // what the ledgers need of earlier revisions
+	held       map[string]*past // of it, by the mark that ledgers have it
+	closing    []closing        // that they need nothing of this one later, where all of it goes
 	notes      []Note
 	revision   int64 // of the statistics
 	candidates int   // cells with a value, before anything is withheld
@@ -67,7 +68,9 @@ func (t *table) valueKept() float64 {
 	return t.kept / t.sum
 }
 
-func newTable() table { return table{rules: map[string]int{}, coarsened: map[string]string{}} }
+func newTable() table {
+	return table{rules: map[string]int{}, coarsened: map[string]string{}, held: map[string]*past{}}
+}
 
 // row is a cell as it goes.
 type row struct {
@@ -171,8 +174,7 @@ type made struct {
 	// mirrored is what members of the audiences counted themselves, and deduced what each audience can compute from that.
 	mirrored mirrored
 	deduced  []map[string]bool
-	news     bool           // they were not told of some of its figures
-	others   map[int64]bool // the revisions in which they were told other figures of it
+	news     bool // they were not told of some of its figures
 	// refusal says why it does not go, with what the audiences have seen; nil: it may, as far as it was asked.
 	refusal *ledger.Refusal
 }

@@ -20,8 +20,6 @@ type Past struct {
 	Seen  Seen
 	Told  int   // how many were told of it, by its value or without
 	Width int64 // of one that was refused: how wide its interval was promised to stay, by the audience with the least
-
-	Others []int64 // the revisions in which an audience was told other figures of it
 }
 
 // Recall returns for each cell of a table that is about to be protected what the audiences know of this very figure. One
@@ -45,18 +43,7 @@ func Recall(ctx context.Context, audiences []Reader, revision int64, cells []Cel
 			return nil, fmt.Errorf("reading cells of a ledger: %w", err)
 		}
 		now := present(found, revision)
-		told := map[string][]Unknown{}
-		for _, u := range found {
-			if !u.Untold {
-				told[u.Cell] = append(told[u.Cell], u)
-			}
-		}
 		for i, c := range cells {
-			for _, u := range told[c.Key] {
-				if u.ID != now[c.Key].ID {
-					past[i].Others = append(past[i].Others, u.Revision)
-				}
-			}
 			u, ok := now[c.Key]
 			if !ok || u.Untold || u.Value != c.Value {
 				continue
