@@ -14,6 +14,7 @@ import (
 
 	"github.com/comity-federation/comity/services/disclosure"
 	"github.com/comity-federation/comity/services/disclosure/ledger"
+	"github.com/comity-federation/comity/services/fault"
 )
 
 // errSaidAlready ends a transaction that would keep what is there already.
@@ -21,6 +22,20 @@ var errSaidAlready = errors.New("it says what was said last")
 
 // errToldSince ends a transaction where audiences were told of anything after the tables were made.
 var errToldSince = errors.New("the audiences were told more in the meantime")
+
+// maxRemade is how often tables are made while audiences are told more all the time.
+const maxRemade = 5
+
+// remade makes tables until nobody is told more in the meantime. Where that does not come to an end, it is a fault of kind
+// Unavailable: nothing was told, and it is left to the next time.
+func remade(try func() error) error {
+	for range maxRemade {
+		if err := try(); !errors.Is(err, errToldSince) {
+			return err
+		}
+	}
+	return fault.New(fault.Unavailable, "UNAVAILABLE", "the tables were made %d times, and each time the audiences were told more in the meantime: try again", maxRemade)
+}
 
 // maxAdmitted is about how many cells are decided at once on what audiences have seen.
 const maxAdmitted = 20_000

@@ -75,7 +75,11 @@ func (s *Service) Publish(ctx context.Context, request PublicationRequest) (Publ
 	for ran := false; !ran; {
 		var err error
 		ran, err = s.Store.Exclusively(ctx, publishingName, func(ctx context.Context) (err error) {
-			if id, err = s.publish(ctx, request); err != nil {
+			err = remade(func() (err error) {
+				id, err = s.publish(ctx, request)
+				return err
+			})
+			if err != nil {
 				return err
 			}
 			if err := s.publishAll(ctx); err != nil {
@@ -93,7 +97,8 @@ func (s *Service) Publish(ctx context.Context, request PublicationRequest) (Publ
 	return s.Publication(ctx, id)
 }
 
-// publish keeps a publication, or returns the one that says the same.
+// publish keeps a publication, or returns the one that says the same. It fails with errToldSince where an audience is told
+// more in the meantime.
 func (s *Service) publish(ctx context.Context, request PublicationRequest) (PublicationID, error) {
 	structures, err := s.structuresOf(ctx, cmp.Or(request.Dataflow, s.Dataflow))
 	if err != nil {
@@ -154,9 +159,6 @@ func (s *Service) publish(ctx context.Context, request PublicationRequest) (Publ
 		}
 		return tx.AddPublication(ctx, p, document, payloads, newLeaf(EntryPublication, string(p.ID), p.Created, document))
 	})
-	if errors.Is(err, errToldSince) {
-		return s.publish(ctx, request)
-	}
 	if errors.Is(err, errSaidAlready) {
 		err = s.Store.Write(ctx, func(tx Tx) error { return s.keepDecision(ctx, tx, decision) })
 	}

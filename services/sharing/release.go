@@ -95,6 +95,11 @@ func (s *Service) releaseAll(ctx context.Context, done map[AgreementID]bool) err
 
 // releaseUnder makes the release of an agreement, unless it is what went last.
 func (s *Service) releaseUnder(ctx context.Context, a Agreement) error {
+	return remade(func() error { return s.tryRelease(ctx, a) })
+}
+
+// tryRelease makes the release of an agreement, unless the audience is told more in the meantime: errToldSince.
+func (s *Service) tryRelease(ctx context.Context, a Agreement) error {
 	d, err := s.draftRelease(ctx, a)
 	if err != nil {
 		return err
@@ -137,9 +142,6 @@ func (s *Service) releaseUnder(ctx context.Context, a Agreement) error {
 			return s.put(ctx, tx, d, place)
 		}
 	})
-	if errors.Is(err, errToldSince) {
-		return s.releaseUnder(ctx, a)
-	}
 	if errors.Is(err, errSaidAlready) {
 		return s.Store.Write(ctx, func(tx Tx) error { return s.keepDecision(ctx, tx, d.decision) })
 	}

@@ -66,6 +66,7 @@ type figures struct {
 	received  map[string]float64
 	statuses  map[string]string // of what was received, OBS_STATUS and CONF_STATUS
 	submitted map[string]int    // by idempotency key, how often it had an effect
+	asked     func()            // is called before each answer; nil: nothing is
 	failing   error
 	down      error  // what every submission fails with
 	reject    string // why every submission is rejected
@@ -125,6 +126,11 @@ func (f *figures) Derivations(context.Context) ([]sharing.Derivation, error) {
 }
 
 func (f *figures) Query(_ context.Context, query sharing.Query, each func(*block.Block) error) (int64, error) {
+	if asked := f.asked; asked != nil {
+		f.asked = nil // whoever is called asks as well
+		asked()
+		f.asked = asked
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.failing != nil {
@@ -332,6 +338,7 @@ type state struct {
 // world is two states that trust each other. Their network is a direct call.
 type world struct {
 	aa, bb *state
+	others []*state
 	now    func() time.Time
 	mu     sync.Mutex
 	ahead  time.Duration
@@ -385,7 +392,8 @@ func (c *crash) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQue
 
 func (c *crash) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
 
-func newWorld(t *testing.T) *world {
+// newWorld returns a world of aa and bb, and of more states that they trust.
+func newWorld(t *testing.T, more ...sharing.StateCode) *world {
 	t.Helper()
 	w := &world{}
 	w.now = func() time.Time {
@@ -395,7 +403,7 @@ func newWorld(t *testing.T) *world {
 	}
 	trust := &sharing.TrustList{}
 	keys := map[sharing.StateCode]sharing.Keys{}
-	for _, code := range []sharing.StateCode{"aa", "bb"} {
+	for _, code := range append([]sharing.StateCode{"aa", "bb"}, more...) {
 		public, private, err := ed25519.GenerateKey(rand.Reader)
 		if err != nil {
 			t.Fatal(err)
@@ -416,7 +424,16 @@ func newWorld(t *testing.T) *world {
 	}
 	w.aa, w.bb = w.newState(t, "aa", trust, keys["aa"]), w.newState(t, "bb", trust, keys["bb"])
 	w.aa.letters.to, w.bb.letters.to = w.bb, w.aa
+	for _, code := range more {
+		w.others = append(w.others, w.newState(t, code, trust, keys[code]))
+	}
 	return w
+}
+
+// beside returns a world in which another state stands for bb.
+func (w *world) beside(other *state) *world {
+	w.aa.letters.to, other.letters.to = other, w.aa
+	return &world{aa: w.aa, bb: other, now: w.now}
 }
 
 func (w *world) newState(t *testing.T, code sharing.StateCode, trust *sharing.TrustList, keys sharing.Keys) *state {
