@@ -54,7 +54,7 @@ func (s *runningSandbox) onlook(receiver, provider string) (withheld int) {
 				s.t.Errorf("%v %v was received with %v", name, key, value)
 			}
 			at := strings.Join(name, " ")
-			tables[at] = append(tables[at], disclosuretest.Row{Key: key, Value: value, Truth: truth[at+" "+strings.Join(key, ".")]})
+			tables[at] = append(tables[at], disclosuretest.Row{Key: key, Value: value, Truth: truth[at][strings.Join(key, ".")]})
 		}
 	}
 	if len(tables) == 0 {
@@ -128,10 +128,48 @@ func (s *runningSandbox) parts() []map[string][]string {
 	return parts
 }
 
-// truth returns what a state counts in every cell, summed up here from what it has stored: by "period FREQ AREA INDICATOR
-// key". What it has stored in parts and as a whole is taken as a whole.
-func (s *runningSandbox) truth(provider string) map[string]int64 {
+// truth returns what a state counts in every cell, summed up here from what it has stored: by "period FREQ AREA INDICATOR",
+// then by key. What it has stored in parts and as a whole is taken as a whole.
+func (s *runningSandbox) truth(provider string) map[string]map[string]int64 {
 	s.t.Helper()
+	stored := map[string]map[string]int64{}
+	for _, o := range s.observations(provider, "*") {
+		n, err := strconv.ParseFloat(o["OBS_VALUE"], 64)
+		if err != nil {
+			continue
+		}
+		at := strings.Join([]string{o["TIME_PERIOD"], o["FREQ"], o["REF_AREA"], o["INDICATOR"]}, " ")
+		if stored[at] == nil {
+			stored[at] = map[string]int64{}
+		}
+		key := []string{o["SECTION"], o["BORDER_TYPE"], o["CITIZENSHIP"], o["SEX"], o["AGE"], o["DETAIL"]}
+		stored[at][strings.Join(key, ".")] = int64(n)
+	}
+	wholes := s.wholes()
+	truth := map[string]map[string]int64{}
+	for at, cells := range stored {
+		truth[at] = map[string]int64{}
+		for key, n := range cells {
+			counted := map[string]bool{} // where a whole that is stored already counts
+			for _, whole := range wholes(key)[1:] {
+				if _, ok := cells[whole]; ok {
+					for _, k := range wholes(whole) {
+						counted[k] = true
+					}
+				}
+			}
+			for _, whole := range wholes(key) {
+				if !counted[whole] {
+					truth[at][whole] += n
+				}
+			}
+		}
+	}
+	return truth
+}
+
+// wholes returns what returns the key of a cell, and those of all that it counts to. Each key is looked at once.
+func (s *runningSandbox) wholes() func(key string) []string {
 	parts := s.parts()
 	above := make([]map[string]string, len(parts))
 	for d := range parts {
@@ -142,9 +180,13 @@ func (s *runningSandbox) truth(provider string) map[string]int64 {
 			}
 		}
 	}
-	wholes := func(key []string) [][]string { // a cell and all that it counts to
+	known := map[string][]string{}
+	return func(key string) []string {
+		if keys, ok := known[key]; ok {
+			return keys
+		}
 		keys := [][]string{nil}
-		for d, code := range key {
+		for d, code := range strings.Split(key, ".") {
 			var next [][]string
 			for _, k := range keys {
 				for c := code; c != ""; c = above[d][c] {
@@ -153,34 +195,9 @@ func (s *runningSandbox) truth(provider string) map[string]int64 {
 			}
 			keys = next
 		}
-		return keys
-	}
-	stored, cells := map[string]int64{}, map[string][]string{}
-	for _, o := range s.observations(provider, "*") {
-		n, err := strconv.ParseFloat(o["OBS_VALUE"], 64)
-		if err != nil {
-			continue
+		for _, k := range keys {
+			known[key] = append(known[key], strings.Join(k, "."))
 		}
-		key := []string{o["SECTION"], o["BORDER_TYPE"], o["CITIZENSHIP"], o["SEX"], o["AGE"], o["DETAIL"]}
-		at := strings.Join([]string{o["TIME_PERIOD"], o["FREQ"], o["REF_AREA"], o["INDICATOR"]}, " ") + " "
-		stored[at+strings.Join(key, ".")], cells[at+strings.Join(key, ".")] = int64(n), key
+		return known[key]
 	}
-	truth := map[string]int64{}
-	for at, key := range cells {
-		name := strings.TrimSuffix(at, strings.Join(key, "."))
-		counted := map[string]bool{} // where a whole that is stored already counts
-		for _, whole := range wholes(key)[1:] {
-			if _, ok := stored[name+strings.Join(whole, ".")]; ok {
-				for _, k := range wholes(whole) {
-					counted[strings.Join(k, ".")] = true
-				}
-			}
-		}
-		for _, whole := range wholes(key) {
-			if k := strings.Join(whole, "."); !counted[k] {
-				truth[name+k] += stored[at]
-			}
-		}
-	}
-	return truth
 }

@@ -24,6 +24,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	sharingpb "github.com/comity-federation/comity/proto/comity/sharing/v1"
+	"github.com/comity-federation/comity/services/internal/policy/policytest"
 )
 
 // refusals is what nordhav provides: in its own terms refusals of entry by quarter.
@@ -36,6 +37,7 @@ type runningSandbox struct {
 	directory string
 	port      int
 	region    string
+	policies  string
 }
 
 // build builds the five programs, once for all tests of a run.
@@ -65,7 +67,10 @@ func newSandbox(t *testing.T, program string) *runningSandbox {
 			t.Fatal(err)
 		}
 	}
-	s := &runningSandbox{t: t, program: program, directory: filepath.Join(t.TempDir(), "sandbox"), port: freePorts(t), region: region}
+	s := &runningSandbox{
+		t: t, program: program, directory: filepath.Join(t.TempDir(), "sandbox"), port: freePorts(t), region: region,
+		policies: policytest.Untested(t, "../../../policies"),
+	}
 	t.Cleanup(func() {
 		if t.Failed() {
 			s.showLogs()
@@ -116,7 +121,7 @@ func (s *runningSandbox) must(arguments ...string) string {
 
 func (s *runningSandbox) up() {
 	s.t.Helper()
-	s.must("sandbox", "up", "--region", s.region, "--policies", "../../../policies", "--base-port", strconv.Itoa(s.port))
+	s.must("sandbox", "up", "--region", s.region, "--policies", s.policies, "--base-port", strconv.Itoa(s.port))
 }
 
 func (s *runningSandbox) showLogs() {
@@ -458,7 +463,7 @@ func TestSandbox(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer func() { _ = listener.Close() }()
-		text, err := s.run("sandbox", "up", "--region", s.region, "--policies", "../../../policies", "--base-port", strconv.Itoa(s.port))
+		text, err := s.run("sandbox", "up", "--region", s.region, "--policies", s.policies, "--base-port", strconv.Itoa(s.port))
 		if want := fmt.Sprintf("port %d, wanted for the gateway of sydkyst, is used by another program", s.port+11); err == nil || !strings.Contains(text, want) {
 			t.Errorf("%v: %s", err, text)
 		}
