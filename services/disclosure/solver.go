@@ -23,7 +23,7 @@ var (
 	proofParts  = []reach{{3, false, 300}, {5, false, 800}, {5, true, 800}, {15, false, 1500}, {30, true, 800}, {0, false, 400}}
 	quickParts  = proofParts[:3]
 	choiceParts = []reach{{7, false, 500}, {7, true, 800}, {3, false, 1500}, {15, false, 1500}, {15, true, 800}, {30, true, 800}}
-	lastParts   = []reach{{5, false, 1500}, {10, false, 1500}, {2, true, 1500}, {20, false, 2000}, {0, false, 500}, {0, false, 3000}}
+	lastParts   = []reach{{5, false, 1500}, {10, false, 1500}, {2, true, 1500}, {20, false, 2000}, {0, false, 500}, {0, false, 3000}, {3, true, 4000}, {30, false, 4000}}
 	wholeTable  = []reach{{0, false, math.MaxInt32}}
 	ruinParts   = [][]reach{
 		{{7, false, 800}, {7, true, 800}},
@@ -36,6 +36,8 @@ var (
 const (
 	steps      = 400            // of the simplex method, for a move
 	tableWork  = 30_000_000_000 // of all, for an effort of 1
+	quickWork  = 20_000_000_000 // of all, where any pattern will do
+	coverUnit  = 20_000_000     // of protecting everything in a large table, times the number of classes
 	ruinWork   = 1_500_000_000  // of a round of ruins
 	ruinUnit   = 40             // of a round of ruins, times the square of the number of cells
 	smallTable = 128            // classes of a table of which the cheapest of all patterns is looked for
@@ -55,10 +57,12 @@ func (s *solver) solve(ctx context.Context, effort int) error {
 		}
 	}
 	descending(order, s.value)
-	s.most = tableWork * max(effort, 1)
+	enough := max(tableWork*effort, quickWork)
+	s.most = max(enough, coverUnit*len(s.members))
 	if err := s.cover(ctx, order); err != nil {
 		return err
 	}
+	s.most = max(enough, s.work+quickWork/2)
 	if err := s.show(ctx); err != nil {
 		return err
 	}

@@ -101,7 +101,7 @@ func TestProtectCoarsensAPublishedTableThatWouldKeepTooLittle(t *testing.T) {
 	}
 	p := specimen.Tables()[4]
 	r, err := disclosure.Protect(t.Context(), published(t, p), p.Rules, disclosure.Options{
-		Quick: true, MinimumKept: 0.8, Coarsenings: []disclosure.Coarsening{{Dimension: "citizenship"}, {Dimension: "exploitation"}},
+		Quick: true, MinimumKept: 0.8, Coarsenings: []disclosure.Coarsening{{Dimension: "Nationality"}, {Dimension: "Exploitation type"}},
 	})
 	if err != nil {
 		t.Fatal(err)
