@@ -82,7 +82,7 @@ func (a *audit) suspects(ctx context.Context) ([]ID, error) {
 		}
 	}
 	for _, u := range a.cells {
-		if a.fresh(u) {
+		if a.own(u) {
 			set[u] = true
 		}
 	}
@@ -186,6 +186,9 @@ func (a *audit) prove(ctx context.Context, suspects []ID) error {
 		case ok:
 		case a.mode == recalling && a.spent():
 			return refuse(Exhausted, a.unknowns[u].Cell, "the budget was used up before all was remembered")
+		case a.mode == recalling && a.unknowns[u].Untold:
+			a.unknowns[u].Width = 0 // whoever wants to tell of it has to protect it
+			a.changed[u] = true
 		case a.mode != refusing:
 			a.exposed = append(a.exposed, a.unknowns[u].Cell)
 			a.unknowns[u].Exposed = true

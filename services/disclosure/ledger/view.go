@@ -173,8 +173,11 @@ func (v *view) change(u *Unknown, c Cell, ceiling int64) {
 		u.Open, u.Width = false, 0
 		v.changed[u.ID], v.weaker[u.ID] = true, true
 		return
-	case c.Width > u.Width:
-		v.changed[u.ID], v.needier[u.ID] = true, u.Width
+	case c.Width > u.Width && !u.Untold:
+		if !v.told[u.ID] {
+			v.needier[u.ID] = u.Width
+		}
+		v.changed[u.ID] = true
 		u.Width = c.Width
 	}
 	if c.Single && !u.Single {
