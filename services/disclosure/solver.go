@@ -85,7 +85,8 @@ func (s *solver) safe(order []int32) bool {
 	return !slices.ContainsFunc(order, func(v int32) bool { return !s.protected(v) })
 }
 
-// cover protects the classes in their order: by what is withheld, where that is enough, else by withholding more.
+// cover protects the classes in their order: by what is withheld, where that is enough, else by withholding more, at last
+// by whatever protects them.
 func (s *solver) cover(ctx context.Context, order []int32) error {
 	for _, v := range order {
 		if !s.protected(v) {
@@ -100,6 +101,14 @@ func (s *solver) cover(ctx context.Context, order []int32) error {
 			if s.work < s.most && !s.protected(v) {
 				s.choose(v, parts)
 			}
+		}
+	}
+	for _, v := range order {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if !s.protected(v) {
+			s.trade(v)
 		}
 	}
 	s.commit()
