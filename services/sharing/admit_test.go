@@ -17,6 +17,7 @@ import (
 	"github.com/comity-federation/comity/services/disclosure"
 	"github.com/comity-federation/comity/services/disclosure/ledger"
 	"github.com/comity-federation/comity/services/disclosure/ledger/ledgertest"
+	"github.com/comity-federation/comity/services/fault"
 )
 
 // months is statistics of counts by month, section and country, of which everything else is a sum.
@@ -26,6 +27,7 @@ type months struct {
 	least  int                             // how many decimal places policy asks for
 	at     int64                           // the revision
 	before map[int64]map[[3]string]float64 // counts by revision, as far as anybody asked for them
+	gone   map[int64]bool                  // revisions that there are no more
 }
 
 func newMonths(counts map[[3]string]float64) *months {
@@ -37,6 +39,9 @@ func newMonths(counts map[[3]string]float64) *months {
 func (f *months) Query(_ context.Context, query Query, each func(*block.Block) error) (int64, error) {
 	f.before[f.at] = maps.Clone(f.counts)
 	revision := cmp.Or(query.Revision, f.at)
+	if f.gone[revision] {
+		return 0, fault.Missing("there is no revision %d", revision)
+	}
 	asked := map[string][]string{}
 	for _, s := range query.Selections {
 		asked[s.Dimension] = s.Codes

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 
@@ -238,19 +239,25 @@ func (h *history) tells(one *made) bool {
 }
 
 // add adds what held in p's revision between the figures of a group's periods. It is a fault of kind Precondition where these
-// cannot be counted in the unit.
+// cannot be counted in the unit, and where the statistics no longer hold them.
 func (h *history) add(ctx context.Context, p *past, key string) error {
 	then, relatives := h.at(p.release.Revision), h.then[p.release.Revision]
 	if relatives == nil {
 		relatives = map[strand][]*sheet{}
 		for _, s := range h.strands {
 			sheets, err := then.sheets(ctx, s.area, s.indicator, s.frequency)
+			if fault.Is(err, fault.NotFound) {
+				return errGone(key, then.revision).Because(err)
+			}
 			if err != nil {
 				return fmt.Errorf("looking at revision %d: %w", then.revision, err)
 			}
 			relatives[s] = sheets
 		}
 		h.then[p.release.Revision] = relatives
+	}
+	if err := then.whole(ctx, key, relatives); err != nil {
+		return err
 	}
 	var lonely []remainder
 	for _, strand := range h.strands {
@@ -270,6 +277,44 @@ func (h *history) add(ctx context.Context, p *past, key string) error {
 	}
 	p.sums = append(p.sums, then.persons(lonely)...)
 	return nil
+}
+
+// whole returns a fault of kind Precondition where the totals of a group are not those that audiences were told in the
+// revision: what statistics remove for its age is gone from all revisions, without a trace.
+func (m *maker) whole(ctx context.Context, key string, relatives map[strand][]*sheet) error {
+	var cells []ledger.Cell // in turn, that something was told of a period, and the total
+	for _, s := range sortedStrands(relatives) {
+		for _, period := range related(key, s.frequency) {
+			total := ledger.Cell{Key: m.structures.ledgerKey(m.codes(&sheet{frequency: s.frequency, area: s.area, indicator: s.indicator}, m.totals()), period), Value: -1}
+			if i := slices.IndexFunc(relatives[s], func(one *sheet) bool { return one.period == period }); i >= 0 {
+				one := relatives[s][i]
+				f, ok := one.byKey()[name(m.totals())]
+				if !ok || math.IsNaN(f.value) || m.fits(one) != nil {
+					continue
+				}
+				total.Value = m.unit.count(f.value)
+			}
+			cells = append(cells, ledger.Cell{Key: s.toldIn(period), Value: m.revision}, total)
+		}
+	}
+	for _, audience := range m.audiences {
+		past, err := ledger.Recall(ctx, []ledger.Reader{audience}, m.revision, cells)
+		if err != nil {
+			return err
+		}
+		for i := 0; i < len(past); i += 2 {
+			if past[i].Told > past[i+1].Told {
+				return errGone(key, m.revision)
+			}
+		}
+	}
+	return nil
+}
+
+// errGone says that statistics lack a revision of which audiences were told.
+func errGone(period string, revision int64) *fault.Error {
+	return fault.New(fault.Precondition, "DISCLOSED_TOGETHER",
+		"the statistics no longer hold %s as it was told in revision %d: it can only go in a detail in which it went before", period, revision)
 }
 
 // at returns a maker of what was in a revision.

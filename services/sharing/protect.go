@@ -293,11 +293,7 @@ func (m *maker) hole(t *table, s *sheet, f figure) {
 
 // leaveOut adds the total of a sheet of which nothing goes, without a value: sums over it shall not look whole.
 func (m *maker) leaveOut(t *table, p *protected) {
-	key := make([]string, len(m.told))
-	for d := range key {
-		key[d] = Total
-	}
-	t.rows = append(t.rows, m.rowOf(p.sheet, key).hidden())
+	t.rows = append(t.rows, m.rowOf(p.sheet, m.totals()).hidden())
 	whole := p.sheet.wholes(m.told)
 	for _, f := range p.sheet.figures {
 		if math.IsNaN(f.value) {
@@ -309,6 +305,9 @@ func (m *maker) leaveOut(t *table, p *protected) {
 		}
 	}
 }
+
+// totals returns the key of the cell that all others are parts of.
+func (m *maker) totals() []string { return slices.Repeat([]string{Total}, len(m.told)) }
 
 // wholes returns the keys that figures of the sheet are parts of.
 func (s *sheet) wholes(axes []axis) map[string]bool {
