@@ -20,7 +20,7 @@ import (
 type past struct {
 	release ledger.Release
 	sums    []sum
-	tables  []*made // that may not go without it
+	tables  []*made // that may not go where it cannot be remembered
 }
 
 // add adds what held between the figures of a table.
@@ -29,7 +29,7 @@ func (p *past) add(release ledger.Release) {
 	p.release.Ceiling = max(p.release.Ceiling, release.Ceiling)
 }
 
-// closing says that ledgers have all that holds in a revision between the figures of a table, where it goes.
+// closing is a mark that ledgers get where a table goes: that they have all that holds between its figures in this revision.
 type closing struct {
 	key   string
 	table *made
@@ -70,8 +70,8 @@ func (t *table) remember(ctx context.Context, stacks []ledger.Stack, id string) 
 	return nil
 }
 
-// close notes in the ledgers of what, in which detail and of which revision the tables tell, and of which they have all that
-// holds now.
+// close notes in the ledgers of what, in which detail and in which revision the tables tell, and of which tables they have
+// all that holds in it.
 func (t *table) close(ctx context.Context, stacks []ledger.Stack, id string) error {
 	release := ledger.Release{ID: id, Revision: t.revision, Cells: t.details()}
 	for _, m := range t.made {
@@ -110,7 +110,7 @@ func (m *maker) lookBack(ctx context.Context, t *table, tables []*made, relative
 	}
 	histories := make([]history, len(details))
 	for i, d := range details {
-		histories[i] = history{maker: d, strands: sortedStrands(relatives), then: map[int64]map[strand][]*sheet{}, open: map[int64]*past{}}
+		histories[i] = history{maker: d, strands: sortedStrands(relatives), read: map[int64]map[strand][]*sheet{}, open: map[int64]*past{}}
 	}
 	groups := map[string][]*made{} // by what the tables of a group have to do with each other
 	for _, one := range tables {
@@ -164,8 +164,8 @@ func (m *maker) toldAt(ctx context.Context, key string, relatives map[strand][]*
 type history struct {
 	*maker
 	strands []strand                      // of the tables and their relatives
-	then    map[int64]map[strand][]*sheet // by revision, as far as it was asked for
-	open    map[int64]*past               // what there is to remember of each, and has room
+	read    map[int64]map[strand][]*sheet // by revision, as far as it was asked for
+	open    map[int64]*past               // by revision, the last of what is to be remembered, which may have room for more
 }
 
 // look adds to t what held in the revisions, for the sake of a group's tables.
@@ -205,7 +205,7 @@ func (h *history) look(ctx context.Context, t *table, group []*made, key string,
 	return nil
 }
 
-// name names that all that held in a revision is in a ledger.
+// name names the mark that a ledger has all that held in a revision between the figures of a group.
 func (h *history) name(key string, revision int64) string {
 	name := []string{"what held in", key, fmt.Sprint("in ", revision), "of"}
 	for _, s := range h.strands {
@@ -241,7 +241,7 @@ func (h *history) tells(one *made) bool {
 // add adds what held in p's revision between the figures of a group's periods. It is a fault of kind Precondition where these
 // cannot be counted in the unit, and where the statistics no longer hold them.
 func (h *history) add(ctx context.Context, p *past, key string) error {
-	then, relatives := h.at(p.release.Revision), h.then[p.release.Revision]
+	then, relatives := h.at(p.release.Revision), h.read[p.release.Revision]
 	if relatives == nil {
 		relatives = map[strand][]*sheet{}
 		for _, s := range h.strands {
@@ -254,7 +254,7 @@ func (h *history) add(ctx context.Context, p *past, key string) error {
 			}
 			relatives[s] = sheets
 		}
-		h.then[p.release.Revision] = relatives
+		h.read[p.release.Revision] = relatives
 	}
 	if err := then.whole(ctx, key, relatives); err != nil {
 		return err
@@ -266,7 +266,7 @@ func (h *history) add(ctx context.Context, p *past, key string) error {
 				continue // then it was no table, so that nobody was told of it
 			}
 			one := &made{sheet: s, axes: then.told}
-			release, err := then.held(one)
+			release, err := then.untold(one)
 			if err != nil {
 				return err
 			}
@@ -324,8 +324,8 @@ func (m *maker) at(revision int64) *maker {
 	return &then
 }
 
-// held lays out a sheet, and returns what it says when nothing of it is told.
-func (m *maker) held(one *made) (ledger.Release, error) {
+// untold lays out a sheet, and returns what holds between its figures, of which nothing is told.
+func (m *maker) untold(one *made) (ledger.Release, error) {
 	err := m.fits(one.sheet)
 	if err != nil {
 		return ledger.Release{}, err

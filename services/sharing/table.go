@@ -38,8 +38,8 @@ type table struct {
 	units      []ledger.Cell    // what the ledgers do not say yet of the units that the tables are counted in
 	told       ledger.ID        // how much the audiences were told before the tables were made
 	past       []*past          // what the ledgers need of earlier revisions
-	held       map[string]*past // of it, by the mark that ledgers have it
-	closing    []closing        // that they need nothing of this one later, where all of it goes
+	held       map[string]*past // of it, by the mark that ledgers get with it
+	closing    []closing        // marks of the present revision, of tables that tell all that holds in it
 	notes      []Note
 	revision   int64 // of the statistics
 	candidates int   // cells with a value, before anything is withheld
@@ -169,7 +169,7 @@ type made struct {
 	points []disclosure.Point // that prove its intervals
 	cells  []cell             // what each cell of the table is
 	names  []string           // of each cell, in ledgers
-	sums   []sum              // that join it with other periods
+	sums   []sum              // that join it with other periods, areas and indicators
 	known  bool               // the audiences know all of it already
 	// mirrored is what members of the audiences counted themselves, and deduced what each audience can compute from that.
 	mirrored mirrored

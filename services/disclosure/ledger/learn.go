@@ -23,9 +23,10 @@ func Learn(ctx context.Context, stack Stack, facts Release, o Options) (verdict 
 
 // Remember notes what held in a revision between figures that an audience was told of, and others that it was not: what
 // it is told of these later, where they have not changed since, tells of the former too. Nothing goes out by it. All cells
-// are taken for Untold but for those that the stack knows. A figure that the equations give away is exposed, since they held
-// all along, and one of which they tell much is protected as far as it is. No ceiling is known of what nobody is told of: it
-// would expose figures that are not given away, and so leave them unprotected.
+// are taken for Untold but for those that the stack knows. Of these, one that the equations give away is exposed, since they
+// held all along, and one of which they tell much is protected as far as it is. One that nobody was told of asks for no
+// protection yet: the release that tells of it has to. No ceiling is known of what nobody is told of: it would expose figures
+// that are not given away, and so leave them unprotected.
 //
 // The verdict's increments are to be recorded as those of a release. Errors are those of [Admit].
 func Remember(ctx context.Context, stacks []Stack, past Release, o Options) (*Verdict, error) {

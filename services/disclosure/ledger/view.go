@@ -257,7 +257,7 @@ func (v *view) renew(ctx context.Context, r *draft) ([]Line, error) {
 	if err := v.loadHistory(ctx, slices.Sorted(maps.Keys(missing))); err != nil {
 		return nil, err
 	}
-	present := func(u ID) ID {
+	now := func(u ID) ID {
 		key := v.unknowns[u].Cell
 		if i, ok := r.index[key]; ok {
 			return v.cells[i]
@@ -266,9 +266,9 @@ func (v *view) renew(ctx context.Context, r *draft) ([]Line, error) {
 	}
 	var lines []Line
 	for _, l := range old {
-		renewed := Line{Total: present(l.Total)}
+		renewed := Line{Total: now(l.Total)}
 		for _, p := range l.Parts {
-			renewed.Parts = append(renewed.Parts, present(p))
+			renewed.Parts = append(renewed.Parts, now(p))
 		}
 		slices.Sort(renewed.Parts)
 		if !slices.Contains(renewed.Parts, 0) && renewed.Total != 0 && v.holds(renewed) {
