@@ -8,7 +8,7 @@ export PATH := $(patsubst %/,%,$(dir $(GO))):$(PATH)
 
 PACKAGES := ./proto/... ./services/... ./gateway/...
 # The packages with tests that run only under COMITY_LONG.
-LONG := ./services/statistics/... ./services/cmd/statistics ./services/disclosure/...
+LONG := ./services/statistics/... ./services/cmd/statistics ./services/disclosure/... ./services/sharing ./services/sharing/postgres
 SOAK := 1h
 
 .PHONY: help

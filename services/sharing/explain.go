@@ -123,6 +123,7 @@ func (s *Service) Explain(ctx context.Context, request ExplainRequest) (Explanat
 	if err != nil {
 		return Explanation{}, err
 	}
+	made.settle()
 	explanation.Coarsened, explanation.Notes = made.coarsened, made.notes
 	return explanation, explanation.count(structures, decided.Ruling.Obligations, made, request.Filter)
 }
@@ -138,7 +139,7 @@ func (e *Explanation) count(structures *Structures, obligations Obligations, mad
 		case r.conf == free && !math.IsNaN(r.value):
 			e.Released++
 			continue
-		case r.from == nil:
+		case r.from == nil || r.from.refusal != nil:
 			if r.conf != free {
 				e.Suppressed++
 			}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -324,6 +325,38 @@ func TestAgreement(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestExplain_knows_what_was_told_before(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, month := range []string{"2023-01", "2023-02"} {
+		for i, cell := range []string{"NORTH,SYR", "NORTH,AFG", "SOUTH,SYR", "SOUTH,AFG"} {
+			w.aa.figures.set("M,AA,1A,"+cell+",_T,"+month, float64(20+i))
+		}
+	}
+	terms := w.terms()
+	delete(terms.Detail, "CITIZENSHIP")
+	w.agree(t, terms)
+	told := w.aa.figures.revision
+	w.aa.figures.set("M,AA,1A,NORTH,SYR,_T,2023-02", 40)
+	maps.DeleteFunc(w.aa.figures.before[told], func(key string, _ float64) bool { return strings.HasSuffix(key, "2023-01") })
+	terms = w.terms()
+	terms.Version = 2
+	w.agree(t, terms)
+	shown := 0
+	for _, value := range w.bb.figures.received {
+		if !math.IsNaN(value) {
+			shown++
+		}
+	}
+	got, err := w.aa.Explain(t.Context(), sharing.ExplainRequest{Partner: "bb", Indicator: "1A"})
+	if err != nil || got.Released != shown || got.Suppressed != 1 || len(got.Cells) != 0 || shown != 9 {
+		t.Errorf("%d figures went; %+v, %v", shown, got, err)
+	}
+	if len(got.Notes) != 1 || !slices.Equal(got.Notes[0].Periods, []string{"2023-01"}) {
+		t.Errorf("%+v", got.Notes)
+	}
 }
 
 func TestExplain(t *testing.T) {

@@ -146,7 +146,7 @@ func (t *table) addUnits(other table) {
 		}
 		if t.units[i] != u {
 			for _, m := range other.made {
-				m.refuse(fault.New(fault.Precondition, "DISCLOSED_TOGETHER", "policy asks for other decimal places of %s than of what it is told with", m.sheet.indicator))
+				m.refuse(fault.New(fault.Precondition, "DISCLOSED_TOGETHER", "policy asks for other decimal places of %s than of the indicators that it is nested with: ask for the same", m.sheet.indicator))
 			}
 		}
 	}
