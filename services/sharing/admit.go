@@ -71,6 +71,7 @@ func (m *maker) recall(ctx context.Context, to *made) (pinned []bool, known bool
 			return nil, false, err
 		}
 	}
+	var before []int // structural zeros that were withheld before they were known to be that
 	for i := range to.table.Cells {
 		c, p, primary := &to.table.Cells[i], past[i], ruled.Cells[i].Status == disclosure.Primary
 		if c.Absent {
@@ -86,6 +87,10 @@ func (m *maker) recall(ctx context.Context, to *made) (pinned []bool, known bool
 		}
 		switch {
 		case primary:
+		case c.Status == disclosure.Empty:
+			if p.Seen == ledger.Refused {
+				before = append(before, i)
+			}
 		case mirrored && past[back].Told > 0:
 			c.Status = disclosure.Secondary
 		case p.Seen == ledger.Shown || p.Seen == ledger.New && mirrored:
@@ -98,6 +103,9 @@ func (m *maker) recall(ctx context.Context, to *made) (pinned []bool, known bool
 		}
 	}
 	if known {
+		for _, i := range before {
+			to.table.Cells[i].Status = disclosure.Secondary
+		}
 		to.rules.Apply(to.table)
 	}
 	return pinned, known, nil

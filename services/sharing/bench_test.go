@@ -56,6 +56,10 @@ func (s *stored) Structures(context.Context, string) (*Structures, error) {
 	return benchStructures(), nil
 }
 
+func (s *stored) Constraints(context.Context, string, StateCode) ([]Constraint, error) {
+	return nil, nil
+}
+
 func (s *stored) Derivations(context.Context) ([]Derivation, error) { return nil, nil }
 
 func (s *stored) Query(_ context.Context, _ Query, each func(*block.Block) error) (int64, error) {

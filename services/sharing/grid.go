@@ -126,6 +126,7 @@ func (m *maker) newGrid(s *sheet, axes []axis, restricted map[string]bool) *grid
 		g.trees = append(g.trees, newTree(a, used[d]))
 	}
 	m.mark(g, s, restricted)
+	m.empty(g, s)
 	// What the parts along one dimension leave has parts along others.
 	for before := -1; before < len(g.cells); {
 		before = len(g.cells)

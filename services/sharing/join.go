@@ -236,10 +236,14 @@ func (m *maker) named(t *made, s *sheet, f figure) (ledger.Cell, bool) {
 	if math.IsNaN(f.value) || s.problem != nil {
 		return ledger.Cell{}, false
 	}
-	return t.ruled(ledger.Cell{
+	c := t.ruled(ledger.Cell{
 		Key: m.structures.ledgerKey(m.codes(s, f.key), s.period), Value: m.unit.count(f.value),
 		Single: f.value == 1,
-	}), true
+	})
+	if c.Value == 0 && m.impossible(s, f.key) {
+		c.Status = disclosure.Empty
+	}
+	return c, true
 }
 
 // ruled returns a cell that is not shown, protected as if it were one of the table.

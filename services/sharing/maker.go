@@ -3,6 +3,7 @@ package sharing
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -22,19 +23,20 @@ const (
 
 // maker makes tables of one dataflow under one ruling.
 type maker struct {
-	statistics Statistics
-	state      StateCode
-	structures *Structures
-	lineage    lineage
-	ruling     Ruling
-	include    filter.Filter
-	revision   int64  // 0 until the first answer says which it is
-	told       []axis // the dimensions that are told apart, in key order
-	patterns   *patterns
-	audiences  []ledger.Reader // what those have seen whom the tables are for
-	members    [][]StateCode   // of each of the audiences
-	unit       unit            // of the indicator
-	mirrored   mirrored        // of the area
+	statistics  Statistics
+	state       StateCode
+	structures  *Structures
+	lineage     lineage
+	constraints []Constraint // of the state's figures
+	ruling      Ruling
+	include     filter.Filter
+	revision    int64  // 0 until the first answer says which it is
+	told        []axis // the dimensions that are told apart, in key order
+	patterns    *patterns
+	audiences   []ledger.Reader // what those have seen whom the tables are for
+	members     [][]StateCode   // of each of the audiences
+	unit        unit            // of the indicator
+	mirrored    mirrored        // of the area
 
 	contributed map[string]contributions // to the cells of the area, by the dimension that tells contributors
 
@@ -133,6 +135,9 @@ func (s *Service) tables(ctx context.Context, structures *Structures, decided De
 	}
 	if m.lineage, err = s.lineage(ctx, structures); err != nil {
 		return table{}, err
+	}
+	if m.constraints, err = s.Statistics.Constraints(ctx, structures.Dataflow, s.State); err != nil {
+		return table{}, fmt.Errorf("asking where %s has no figures: %w", structures.Dataflow, err)
 	}
 	if err := m.tell(); err != nil {
 		return table{}, err

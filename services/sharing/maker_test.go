@@ -50,8 +50,10 @@ func coast() *Structures {
 type archive struct {
 	structures  *Structures
 	derivations []Derivation
+	constraints []Constraint
 	stored      map[string]figure
 	frequency   string
+	before      map[string]figure // in the first revision, where this is the second
 	queries     []Query
 }
 
@@ -108,10 +110,21 @@ func (a *archive) at(key []string) (figure, bool) {
 
 func (a *archive) Structures(context.Context, string) (*Structures, error) { return a.structures, nil }
 
+func (a *archive) Constraints(context.Context, string, StateCode) ([]Constraint, error) {
+	return a.constraints, nil
+}
+
 func (a *archive) Derivations(context.Context) ([]Derivation, error) { return a.derivations, nil }
 
-func (a *archive) Query(_ context.Context, query Query, each func(*block.Block) error) (int64, error) {
+func (a *archive) Query(ctx context.Context, query Query, each func(*block.Block) error) (int64, error) {
 	a.queries = append(a.queries, query)
+	revision := int64(1)
+	if a.before != nil {
+		if query.Revision == revision {
+			return (&archive{structures: a.structures, stored: a.before, frequency: a.frequency}).Query(ctx, query, each)
+		}
+		revision = 2
+	}
 	names := make([]string, len(a.structures.Dimensions))
 	asked := make([][]string, len(names))
 	for i, d := range a.structures.Dimensions {
@@ -149,7 +162,7 @@ func (a *archive) Query(_ context.Context, query Query, each func(*block.Block) 
 			}
 		}
 	}
-	return 1, each(rows.Block())
+	return revision, each(rows.Block())
 }
 
 func sorted[V any](m map[string]V) []string {

@@ -239,6 +239,10 @@ func (m *maker) take(t *table, p *protected) {
 		}
 	}
 	for i, c := range p.cells {
+		if c.silent {
+			t.withheld++
+			t.rows = append(t.rows, m.row(p.sheet, p.sheet.figures[c.figure]).hidden())
+		}
 		if p.table.Cells[i].Absent {
 			continue
 		}

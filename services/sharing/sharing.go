@@ -90,6 +90,8 @@ type Statistics interface {
 	Structures(ctx context.Context, dataflow string) (*Structures, error)
 	// Derivations returns which dataflows are made of which, whether or not they have any figures.
 	Derivations(ctx context.Context) ([]Derivation, error)
+	// Constraints returns the constraints that figures of a provider have to fit in a dataflow, as they are now.
+	Constraints(ctx context.Context, dataflow string, provider StateCode) ([]Constraint, error)
 	// Query calls each with the blocks of the answer, in order, and returns the revision that the answer is of.
 	Query(ctx context.Context, query Query, each func(*block.Block) error) (revision int64, err error)
 	// Watch calls each with the revisions after the cursor in the order of their commits, and goes on with those to

@@ -185,6 +185,7 @@ type cell struct {
 	refused bool   // by policy's condition
 	conf    string // CONF_STATUS
 	finest  bool   // it has no parts
+	silent  bool   // it is a structural zero that goes as if it were withheld
 }
 
 // toProtect is the code of CL_CONF_STATUS for what is withheld to protect other cells, as it is kept inside.

@@ -74,6 +74,7 @@ type figures struct {
 	others      []string // dataflows of the same figures
 	derivations []sharing.Derivation
 	unsure      error // what every question for them fails with
+	constraints []sharing.Constraint
 
 	mirror   *sharing.Mirror
 	partners map[sharing.StateCode]map[string]float64 // what partners sent, as own
@@ -119,6 +120,10 @@ func (f *figures) Structures(_ context.Context, name string) (*sharing.Structure
 	s.Dataflow = name
 	s.Mirror = f.mirror
 	return s, nil
+}
+
+func (f *figures) Constraints(context.Context, string, sharing.StateCode) ([]sharing.Constraint, error) {
+	return f.constraints, nil
 }
 
 func (f *figures) Derivations(context.Context) ([]sharing.Derivation, error) {

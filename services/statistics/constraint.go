@@ -87,8 +87,9 @@ func (c *ContentConstraint) attachments() []ArtefactID {
 // restriction is a constraint made ready to check the rows of a dataflow by.
 type restriction struct {
 	ref     Ref
-	include []bounds // a row is in one of them, where there are any
-	exclude []bounds // and in none of these
+	made    *ContentConstraint // the constraint itself
+	include []bounds           // a row is in one of them, where there are any
+	exclude []bounds           // and in none of these
 }
 
 // bounds are what a row has to fulfil in each of some components.
@@ -110,7 +111,7 @@ func (b bound) holdsPeriod(p Period) bool { return b.span.holds(p) != b.negated 
 // restrict checks a constraint against a dataflow that it bounds, and makes it ready. What is wrong is added to the
 // violations.
 func restrict(c *ContentConstraint, flow *Flow, violations *violations) *restriction {
-	r := &restriction{ref: c.Ref}
+	r := &restriction{ref: c.Ref, made: c}
 	add := func(exclude bool, made bounds) {
 		if exclude {
 			r.exclude = append(r.exclude, made)
@@ -201,6 +202,27 @@ func restrictKey(field string, key map[string]string, flow *Flow, violations *vi
 // restrictions returns the constraints that bound what a provider reports to the dataflow.
 func (f *Flow) restrictions(provider string) []*restriction {
 	return slices.Concat(f.allowed, f.allowedTo[provider])
+}
+
+// BindingConstraint is a constraint of role AllowedContent that is in force, with the provider whom alone it binds; "": it
+// binds all.
+type BindingConstraint struct {
+	*ContentConstraint
+	Provider string
+}
+
+// Constraints returns what bounds the dataflow: first what bounds all providers, then what bounds one, by provider.
+func (f *Flow) Constraints() []BindingConstraint {
+	var all []BindingConstraint
+	for _, r := range f.allowed {
+		all = append(all, BindingConstraint{ContentConstraint: r.made})
+	}
+	for _, provider := range slices.Sorted(maps.Keys(f.allowedTo)) {
+		for _, r := range f.allowedTo[provider] {
+			all = append(all, BindingConstraint{r.made, provider})
+		}
+	}
+	return all
 }
 
 // guard checks the rows of one block against constraints. Each distinct value is looked at once.

@@ -100,6 +100,19 @@ func (s *Service) Structures(ctx context.Context, dataflow Ref) (Structures, err
 	return catalogue.Structures(flow), nil
 }
 
+// Constraints returns the constraints that bound what providers report to a dataflow.
+func (s *Service) Constraints(ctx context.Context, dataflow Ref) ([]BindingConstraint, error) {
+	catalogue, err := s.Catalogue(ctx)
+	if err != nil {
+		return nil, err
+	}
+	flow, err := catalogue.Flow(dataflow)
+	if err != nil {
+		return nil, err
+	}
+	return flow.Constraints(), nil
+}
+
 // Dataflows returns every dataflow, by agency, id and version.
 func (s *Service) Dataflows(ctx context.Context) ([]Dataflow, error) {
 	catalogue, err := s.Catalogue(ctx)

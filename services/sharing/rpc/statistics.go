@@ -54,6 +54,30 @@ func (s *Statistics) Derivations(ctx context.Context) ([]sharing.Derivation, err
 	return derivations, nil
 }
 
+// Constraints returns the constraints that figures of a provider have to fit.
+func (s *Statistics) Constraints(ctx context.Context, dataflow string, provider sharing.StateCode) ([]sharing.Constraint, error) {
+	answer, err := s.client.GetStructures(ctx, &statisticspb.GetStructuresRequest{Dataflow: dataflow})
+	if err != nil {
+		return nil, fmt.Errorf("asking for the constraints of %s: %w", dataflow, err)
+	}
+	structures, err := structuresFromProto(answer.GetStructures())
+	if err != nil {
+		return nil, err
+	}
+	var constraints []sharing.Constraint
+	for _, binding := range answer.GetConstraints() {
+		if whom := binding.GetProvider(); whom != "" && whom != string(provider) {
+			continue
+		}
+		constraint, err := constraintFromProto(binding.GetConstraint(), structures)
+		if err != nil {
+			return nil, fmt.Errorf("reading the constraint %s: %w", ref(binding.GetConstraint()), err)
+		}
+		constraints = append(constraints, constraint)
+	}
+	return constraints, nil
+}
+
 func mirrorFromProto(p *statisticspb.MirrorDesign) *sharing.Mirror {
 	if p == nil {
 		return nil

@@ -128,3 +128,22 @@ func TestConstraintsLeaveDerivedFiguresThatStay(t *testing.T) {
 		t.Error("what is new is not")
 	}
 }
+
+func TestGetStructures_tells_the_constraints(t *testing.T) {
+	t.Parallel()
+	n := newMadeUp(t)
+	n.create(t, governed())
+	for dataflow, want := range map[string]string{gates: `CC_GATES for "", CC_X for "x"`, harmonic: ""} {
+		answer, err := n.GetStructures(t.Context(), &statisticspb.GetStructuresRequest{Dataflow: dataflow})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, c := range answer.GetConstraints() {
+			got = append(got, fmt.Sprintf("%s for %q", c.GetConstraint().GetId(), c.GetProvider()))
+		}
+		if strings.Join(got, ", ") != want {
+			t.Errorf("%s has %v, want %s", dataflow, got, want)
+		}
+	}
+}

@@ -34,7 +34,13 @@ func (s *Server) GetStructures(ctx context.Context, request *statisticspb.GetStr
 	if err != nil {
 		return nil, err
 	}
-	answer := &statisticspb.GetStructuresResponse{Structures: structuresToProto(&structures)}
+	constraints, err := s.service.Constraints(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	answer := &statisticspb.GetStructuresResponse{
+		Structures: structuresToProto(&structures), Constraints: convert(constraints, bindingConstraintToProto),
+	}
 	design, ok, err := statistics.DefaultMirror(ref)
 	if err != nil {
 		return nil, err
@@ -419,6 +425,10 @@ func contentConstraintToProto(c statistics.ContentConstraint) *statisticspb.Cont
 			}
 		}),
 	}
+}
+
+func bindingConstraintToProto(c statistics.BindingConstraint) *statisticspb.BindingConstraint {
+	return &statisticspb.BindingConstraint{Constraint: contentConstraintToProto(*c.ContentConstraint), Provider: c.Provider}
 }
 
 func cubeRegionKeyToProto(k statistics.CubeRegionKey) *statisticspb.CubeRegionKey {

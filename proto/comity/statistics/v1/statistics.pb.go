@@ -195,7 +195,9 @@ type GetStructuresResponse struct {
 	// versions, and components have the names and codelists of their concepts.
 	Structures *Structures `protobuf:"bytes,1,opt,name=structures,proto3" json:"structures,omitempty"`
 	// Which figures of the dataflow mirror each other by default; absent: none do.
-	Mirror        *MirrorDesign `protobuf:"bytes,2,opt,name=mirror,proto3" json:"mirror,omitempty"`
+	Mirror *MirrorDesign `protobuf:"bytes,2,opt,name=mirror,proto3" json:"mirror,omitempty"`
+	// The constraints of role ALLOWED that figures of the dataflow have to fit: of each the latest version that is no draft.
+	Constraints   []*BindingConstraint `protobuf:"bytes,3,rep,name=constraints,proto3" json:"constraints,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -244,6 +246,68 @@ func (x *GetStructuresResponse) GetMirror() *MirrorDesign {
 	return nil
 }
 
+func (x *GetStructuresResponse) GetConstraints() []*BindingConstraint {
+	if x != nil {
+		return x.Constraints
+	}
+	return nil
+}
+
+// BindingConstraint is a constraint with whom it binds.
+type BindingConstraint struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The constraint, as it is stored.
+	Constraint *ContentConstraint `protobuf:"bytes,1,opt,name=constraint,proto3" json:"constraint,omitempty"`
+	// The provider whose figures alone it binds; empty: it binds all.
+	Provider      string `protobuf:"bytes,2,opt,name=provider,proto3" json:"provider,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BindingConstraint) Reset() {
+	*x = BindingConstraint{}
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BindingConstraint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BindingConstraint) ProtoMessage() {}
+
+func (x *BindingConstraint) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BindingConstraint.ProtoReflect.Descriptor instead.
+func (*BindingConstraint) Descriptor() ([]byte, []int) {
+	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *BindingConstraint) GetConstraint() *ContentConstraint {
+	if x != nil {
+		return x.Constraint
+	}
+	return nil
+}
+
+func (x *BindingConstraint) GetProvider() string {
+	if x != nil {
+		return x.Provider
+	}
+	return ""
+}
+
 // ListDataflowsRequest is the request of ListDataflows.
 type ListDataflowsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -253,7 +317,7 @@ type ListDataflowsRequest struct {
 
 func (x *ListDataflowsRequest) Reset() {
 	*x = ListDataflowsRequest{}
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[4]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -265,7 +329,7 @@ func (x *ListDataflowsRequest) String() string {
 func (*ListDataflowsRequest) ProtoMessage() {}
 
 func (x *ListDataflowsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[4]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -278,7 +342,7 @@ func (x *ListDataflowsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDataflowsRequest.ProtoReflect.Descriptor instead.
 func (*ListDataflowsRequest) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{4}
+	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{5}
 }
 
 // ListDataflowsResponse is the answer of ListDataflows.
@@ -292,7 +356,7 @@ type ListDataflowsResponse struct {
 
 func (x *ListDataflowsResponse) Reset() {
 	*x = ListDataflowsResponse{}
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[5]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -304,7 +368,7 @@ func (x *ListDataflowsResponse) String() string {
 func (*ListDataflowsResponse) ProtoMessage() {}
 
 func (x *ListDataflowsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[5]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -317,7 +381,7 @@ func (x *ListDataflowsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDataflowsResponse.ProtoReflect.Descriptor instead.
 func (*ListDataflowsResponse) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{5}
+	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ListDataflowsResponse) GetDataflows() []*Dataflow {
@@ -338,7 +402,7 @@ type CreateLayoutRequest struct {
 
 func (x *CreateLayoutRequest) Reset() {
 	*x = CreateLayoutRequest{}
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[6]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -350,7 +414,7 @@ func (x *CreateLayoutRequest) String() string {
 func (*CreateLayoutRequest) ProtoMessage() {}
 
 func (x *CreateLayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[6]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -363,7 +427,7 @@ func (x *CreateLayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateLayoutRequest.ProtoReflect.Descriptor instead.
 func (*CreateLayoutRequest) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{6}
+	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *CreateLayoutRequest) GetLayout() *Layout {
@@ -384,7 +448,7 @@ type CreateLayoutResponse struct {
 
 func (x *CreateLayoutResponse) Reset() {
 	*x = CreateLayoutResponse{}
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[7]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -396,7 +460,7 @@ func (x *CreateLayoutResponse) String() string {
 func (*CreateLayoutResponse) ProtoMessage() {}
 
 func (x *CreateLayoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[7]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -409,7 +473,7 @@ func (x *CreateLayoutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateLayoutResponse.ProtoReflect.Descriptor instead.
 func (*CreateLayoutResponse) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{7}
+	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *CreateLayoutResponse) GetLayout() *Layout {
@@ -428,7 +492,7 @@ type ListLayoutsRequest struct {
 
 func (x *ListLayoutsRequest) Reset() {
 	*x = ListLayoutsRequest{}
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[8]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -440,7 +504,7 @@ func (x *ListLayoutsRequest) String() string {
 func (*ListLayoutsRequest) ProtoMessage() {}
 
 func (x *ListLayoutsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[8]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -453,7 +517,7 @@ func (x *ListLayoutsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLayoutsRequest.ProtoReflect.Descriptor instead.
 func (*ListLayoutsRequest) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{8}
+	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{9}
 }
 
 // ListLayoutsResponse is the answer of ListLayouts.
@@ -467,7 +531,7 @@ type ListLayoutsResponse struct {
 
 func (x *ListLayoutsResponse) Reset() {
 	*x = ListLayoutsResponse{}
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[9]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -479,7 +543,7 @@ func (x *ListLayoutsResponse) String() string {
 func (*ListLayoutsResponse) ProtoMessage() {}
 
 func (x *ListLayoutsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[9]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -492,7 +556,7 @@ func (x *ListLayoutsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLayoutsResponse.ProtoReflect.Descriptor instead.
 func (*ListLayoutsResponse) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{9}
+	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListLayoutsResponse) GetLayouts() []*Layout {
@@ -519,7 +583,7 @@ type SubmitRequest struct {
 
 func (x *SubmitRequest) Reset() {
 	*x = SubmitRequest{}
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[10]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -531,7 +595,7 @@ func (x *SubmitRequest) String() string {
 func (*SubmitRequest) ProtoMessage() {}
 
 func (x *SubmitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[10]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -544,7 +608,7 @@ func (x *SubmitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitRequest.ProtoReflect.Descriptor instead.
 func (*SubmitRequest) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{10}
+	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SubmitRequest) GetPart() isSubmitRequest_Part {
@@ -617,7 +681,7 @@ type SubmitResponse struct {
 
 func (x *SubmitResponse) Reset() {
 	*x = SubmitResponse{}
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[11]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -629,7 +693,7 @@ func (x *SubmitResponse) String() string {
 func (*SubmitResponse) ProtoMessage() {}
 
 func (x *SubmitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[11]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -642,7 +706,7 @@ func (x *SubmitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitResponse.ProtoReflect.Descriptor instead.
 func (*SubmitResponse) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{11}
+	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *SubmitResponse) GetSubmission() *Submission {
@@ -667,7 +731,7 @@ type CommentFindingRequest struct {
 
 func (x *CommentFindingRequest) Reset() {
 	*x = CommentFindingRequest{}
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[12]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -679,7 +743,7 @@ func (x *CommentFindingRequest) String() string {
 func (*CommentFindingRequest) ProtoMessage() {}
 
 func (x *CommentFindingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[12]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -692,7 +756,7 @@ func (x *CommentFindingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommentFindingRequest.ProtoReflect.Descriptor instead.
 func (*CommentFindingRequest) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{12}
+	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *CommentFindingRequest) GetName() string {
@@ -727,7 +791,7 @@ type CommentFindingResponse struct {
 
 func (x *CommentFindingResponse) Reset() {
 	*x = CommentFindingResponse{}
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[13]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -739,7 +803,7 @@ func (x *CommentFindingResponse) String() string {
 func (*CommentFindingResponse) ProtoMessage() {}
 
 func (x *CommentFindingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[13]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -752,7 +816,7 @@ func (x *CommentFindingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommentFindingResponse.ProtoReflect.Descriptor instead.
 func (*CommentFindingResponse) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{13}
+	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CommentFindingResponse) GetSubmission() *Submission {
@@ -777,7 +841,7 @@ type OverrideSubmissionRequest struct {
 
 func (x *OverrideSubmissionRequest) Reset() {
 	*x = OverrideSubmissionRequest{}
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[14]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -789,7 +853,7 @@ func (x *OverrideSubmissionRequest) String() string {
 func (*OverrideSubmissionRequest) ProtoMessage() {}
 
 func (x *OverrideSubmissionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[14]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -802,7 +866,7 @@ func (x *OverrideSubmissionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OverrideSubmissionRequest.ProtoReflect.Descriptor instead.
 func (*OverrideSubmissionRequest) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{14}
+	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *OverrideSubmissionRequest) GetName() string {
@@ -837,7 +901,7 @@ type OverrideSubmissionResponse struct {
 
 func (x *OverrideSubmissionResponse) Reset() {
 	*x = OverrideSubmissionResponse{}
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[15]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -849,7 +913,7 @@ func (x *OverrideSubmissionResponse) String() string {
 func (*OverrideSubmissionResponse) ProtoMessage() {}
 
 func (x *OverrideSubmissionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[15]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -862,7 +926,7 @@ func (x *OverrideSubmissionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OverrideSubmissionResponse.ProtoReflect.Descriptor instead.
 func (*OverrideSubmissionResponse) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{15}
+	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *OverrideSubmissionResponse) GetSubmission() *Submission {
@@ -883,7 +947,7 @@ type GetSubmissionRequest struct {
 
 func (x *GetSubmissionRequest) Reset() {
 	*x = GetSubmissionRequest{}
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[16]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -895,7 +959,7 @@ func (x *GetSubmissionRequest) String() string {
 func (*GetSubmissionRequest) ProtoMessage() {}
 
 func (x *GetSubmissionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[16]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -908,7 +972,7 @@ func (x *GetSubmissionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSubmissionRequest.ProtoReflect.Descriptor instead.
 func (*GetSubmissionRequest) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{16}
+	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetSubmissionRequest) GetName() string {
@@ -929,7 +993,7 @@ type GetSubmissionResponse struct {
 
 func (x *GetSubmissionResponse) Reset() {
 	*x = GetSubmissionResponse{}
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[17]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -941,7 +1005,7 @@ func (x *GetSubmissionResponse) String() string {
 func (*GetSubmissionResponse) ProtoMessage() {}
 
 func (x *GetSubmissionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[17]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -954,7 +1018,7 @@ func (x *GetSubmissionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSubmissionResponse.ProtoReflect.Descriptor instead.
 func (*GetSubmissionResponse) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{17}
+	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GetSubmissionResponse) GetSubmission() *Submission {
@@ -977,7 +1041,7 @@ type ListSubmissionsRequest struct {
 
 func (x *ListSubmissionsRequest) Reset() {
 	*x = ListSubmissionsRequest{}
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[18]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -989,7 +1053,7 @@ func (x *ListSubmissionsRequest) String() string {
 func (*ListSubmissionsRequest) ProtoMessage() {}
 
 func (x *ListSubmissionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[18]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1002,7 +1066,7 @@ func (x *ListSubmissionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSubmissionsRequest.ProtoReflect.Descriptor instead.
 func (*ListSubmissionsRequest) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{18}
+	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListSubmissionsRequest) GetPageSize() int32 {
@@ -1032,7 +1096,7 @@ type ListSubmissionsResponse struct {
 
 func (x *ListSubmissionsResponse) Reset() {
 	*x = ListSubmissionsResponse{}
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[19]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1044,7 +1108,7 @@ func (x *ListSubmissionsResponse) String() string {
 func (*ListSubmissionsResponse) ProtoMessage() {}
 
 func (x *ListSubmissionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[19]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1057,7 +1121,7 @@ func (x *ListSubmissionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSubmissionsResponse.ProtoReflect.Descriptor instead.
 func (*ListSubmissionsResponse) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{19}
+	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListSubmissionsResponse) GetSubmissions() []*Submission {
@@ -1119,7 +1183,7 @@ type QueryRequest struct {
 
 func (x *QueryRequest) Reset() {
 	*x = QueryRequest{}
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[20]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1131,7 +1195,7 @@ func (x *QueryRequest) String() string {
 func (*QueryRequest) ProtoMessage() {}
 
 func (x *QueryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[20]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1144,7 +1208,7 @@ func (x *QueryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryRequest.ProtoReflect.Descriptor instead.
 func (*QueryRequest) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{20}
+	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *QueryRequest) GetDataflow() string {
@@ -1275,7 +1339,7 @@ type Selection struct {
 
 func (x *Selection) Reset() {
 	*x = Selection{}
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[21]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1287,7 +1351,7 @@ func (x *Selection) String() string {
 func (*Selection) ProtoMessage() {}
 
 func (x *Selection) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[21]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1300,7 +1364,7 @@ func (x *Selection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Selection.ProtoReflect.Descriptor instead.
 func (*Selection) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{21}
+	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Selection) GetDimension() string {
@@ -1341,7 +1405,7 @@ type QueryResponse struct {
 
 func (x *QueryResponse) Reset() {
 	*x = QueryResponse{}
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[22]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1353,7 +1417,7 @@ func (x *QueryResponse) String() string {
 func (*QueryResponse) ProtoMessage() {}
 
 func (x *QueryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[22]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1366,7 +1430,7 @@ func (x *QueryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryResponse.ProtoReflect.Descriptor instead.
 func (*QueryResponse) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{22}
+	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *QueryResponse) GetBlock() *v1.Block {
@@ -1411,7 +1475,7 @@ type GetAvailabilityRequest struct {
 
 func (x *GetAvailabilityRequest) Reset() {
 	*x = GetAvailabilityRequest{}
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[23]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1423,7 +1487,7 @@ func (x *GetAvailabilityRequest) String() string {
 func (*GetAvailabilityRequest) ProtoMessage() {}
 
 func (x *GetAvailabilityRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[23]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1436,7 +1500,7 @@ func (x *GetAvailabilityRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAvailabilityRequest.ProtoReflect.Descriptor instead.
 func (*GetAvailabilityRequest) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{23}
+	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *GetAvailabilityRequest) GetDataflow() string {
@@ -1502,7 +1566,7 @@ type GetAvailabilityResponse struct {
 
 func (x *GetAvailabilityResponse) Reset() {
 	*x = GetAvailabilityResponse{}
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[24]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1514,7 +1578,7 @@ func (x *GetAvailabilityResponse) String() string {
 func (*GetAvailabilityResponse) ProtoMessage() {}
 
 func (x *GetAvailabilityResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[24]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1527,7 +1591,7 @@ func (x *GetAvailabilityResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAvailabilityResponse.ProtoReflect.Descriptor instead.
 func (*GetAvailabilityResponse) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{24}
+	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *GetAvailabilityResponse) GetDimensions() []*AvailableDimension {
@@ -1585,7 +1649,7 @@ type AvailableDimension struct {
 
 func (x *AvailableDimension) Reset() {
 	*x = AvailableDimension{}
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[25]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1597,7 +1661,7 @@ func (x *AvailableDimension) String() string {
 func (*AvailableDimension) ProtoMessage() {}
 
 func (x *AvailableDimension) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[25]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1610,7 +1674,7 @@ func (x *AvailableDimension) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AvailableDimension.ProtoReflect.Descriptor instead.
 func (*AvailableDimension) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{25}
+	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *AvailableDimension) GetId() string {
@@ -1642,7 +1706,7 @@ type AvailableCode struct {
 
 func (x *AvailableCode) Reset() {
 	*x = AvailableCode{}
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[26]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1654,7 +1718,7 @@ func (x *AvailableCode) String() string {
 func (*AvailableCode) ProtoMessage() {}
 
 func (x *AvailableCode) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[26]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1667,7 +1731,7 @@ func (x *AvailableCode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AvailableCode.ProtoReflect.Descriptor instead.
 func (*AvailableCode) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{26}
+	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *AvailableCode) GetCode() string {
@@ -1710,7 +1774,7 @@ type CompareRevisionsRequest struct {
 
 func (x *CompareRevisionsRequest) Reset() {
 	*x = CompareRevisionsRequest{}
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[27]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1722,7 +1786,7 @@ func (x *CompareRevisionsRequest) String() string {
 func (*CompareRevisionsRequest) ProtoMessage() {}
 
 func (x *CompareRevisionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[27]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1735,7 +1799,7 @@ func (x *CompareRevisionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompareRevisionsRequest.ProtoReflect.Descriptor instead.
 func (*CompareRevisionsRequest) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{27}
+	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *CompareRevisionsRequest) GetDataflow() string {
@@ -1787,7 +1851,7 @@ type CompareRevisionsResponse struct {
 
 func (x *CompareRevisionsResponse) Reset() {
 	*x = CompareRevisionsResponse{}
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[28]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1799,7 +1863,7 @@ func (x *CompareRevisionsResponse) String() string {
 func (*CompareRevisionsResponse) ProtoMessage() {}
 
 func (x *CompareRevisionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[28]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1812,7 +1876,7 @@ func (x *CompareRevisionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompareRevisionsResponse.ProtoReflect.Descriptor instead.
 func (*CompareRevisionsResponse) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{28}
+	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *CompareRevisionsResponse) GetBlock() *v1.Block {
@@ -1852,7 +1916,7 @@ type RevisionSummary struct {
 
 func (x *RevisionSummary) Reset() {
 	*x = RevisionSummary{}
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[29]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1864,7 +1928,7 @@ func (x *RevisionSummary) String() string {
 func (*RevisionSummary) ProtoMessage() {}
 
 func (x *RevisionSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[29]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1877,7 +1941,7 @@ func (x *RevisionSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevisionSummary.ProtoReflect.Descriptor instead.
 func (*RevisionSummary) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{29}
+	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *RevisionSummary) GetAdded() int32 {
@@ -1940,7 +2004,7 @@ type WatchRevisionsRequest struct {
 
 func (x *WatchRevisionsRequest) Reset() {
 	*x = WatchRevisionsRequest{}
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[30]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1952,7 +2016,7 @@ func (x *WatchRevisionsRequest) String() string {
 func (*WatchRevisionsRequest) ProtoMessage() {}
 
 func (x *WatchRevisionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[30]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1965,7 +2029,7 @@ func (x *WatchRevisionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRevisionsRequest.ProtoReflect.Descriptor instead.
 func (*WatchRevisionsRequest) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{30}
+	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *WatchRevisionsRequest) GetCursor() string {
@@ -1996,7 +2060,7 @@ type WatchRevisionsResponse struct {
 
 func (x *WatchRevisionsResponse) Reset() {
 	*x = WatchRevisionsResponse{}
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[31]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2008,7 +2072,7 @@ func (x *WatchRevisionsResponse) String() string {
 func (*WatchRevisionsResponse) ProtoMessage() {}
 
 func (x *WatchRevisionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[31]
+	mi := &file_comity_statistics_v1_statistics_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2021,7 +2085,7 @@ func (x *WatchRevisionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRevisionsResponse.ProtoReflect.Descriptor instead.
 func (*WatchRevisionsResponse) Descriptor() ([]byte, []int) {
-	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{31}
+	return file_comity_statistics_v1_statistics_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *WatchRevisionsResponse) GetCursor() string {
@@ -2081,12 +2145,18 @@ const file_comity_statistics_v1_statistics_proto_rawDesc = "" +
 	"\aupdated\x18\x03 \x01(\x05R\aupdated\x129\n" +
 	"\bfindings\x18\x04 \x03(\v2\x1d.comity.statistics.v1.FindingR\bfindings\"2\n" +
 	"\x14GetStructuresRequest\x12\x1a\n" +
-	"\bdataflow\x18\x01 \x01(\tR\bdataflow\"\x95\x01\n" +
+	"\bdataflow\x18\x01 \x01(\tR\bdataflow\"\xe0\x01\n" +
 	"\x15GetStructuresResponse\x12@\n" +
 	"\n" +
 	"structures\x18\x01 \x01(\v2 .comity.statistics.v1.StructuresR\n" +
 	"structures\x12:\n" +
-	"\x06mirror\x18\x02 \x01(\v2\".comity.statistics.v1.MirrorDesignR\x06mirror\"\x16\n" +
+	"\x06mirror\x18\x02 \x01(\v2\".comity.statistics.v1.MirrorDesignR\x06mirror\x12I\n" +
+	"\vconstraints\x18\x03 \x03(\v2'.comity.statistics.v1.BindingConstraintR\vconstraints\"x\n" +
+	"\x11BindingConstraint\x12G\n" +
+	"\n" +
+	"constraint\x18\x01 \x01(\v2'.comity.statistics.v1.ContentConstraintR\n" +
+	"constraint\x12\x1a\n" +
+	"\bprovider\x18\x02 \x01(\tR\bprovider\"\x16\n" +
 	"\x14ListDataflowsRequest\"U\n" +
 	"\x15ListDataflowsResponse\x12<\n" +
 	"\tdataflows\x18\x01 \x03(\v2\x1e.comity.statistics.v1.DataflowR\tdataflows\"K\n" +
@@ -2265,157 +2335,161 @@ func file_comity_statistics_v1_statistics_proto_rawDescGZIP() []byte {
 	return file_comity_statistics_v1_statistics_proto_rawDescData
 }
 
-var file_comity_statistics_v1_statistics_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_comity_statistics_v1_statistics_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_comity_statistics_v1_statistics_proto_goTypes = []any{
 	(*CreateStructuresRequest)(nil),    // 0: comity.statistics.v1.CreateStructuresRequest
 	(*CreateStructuresResponse)(nil),   // 1: comity.statistics.v1.CreateStructuresResponse
 	(*GetStructuresRequest)(nil),       // 2: comity.statistics.v1.GetStructuresRequest
 	(*GetStructuresResponse)(nil),      // 3: comity.statistics.v1.GetStructuresResponse
-	(*ListDataflowsRequest)(nil),       // 4: comity.statistics.v1.ListDataflowsRequest
-	(*ListDataflowsResponse)(nil),      // 5: comity.statistics.v1.ListDataflowsResponse
-	(*CreateLayoutRequest)(nil),        // 6: comity.statistics.v1.CreateLayoutRequest
-	(*CreateLayoutResponse)(nil),       // 7: comity.statistics.v1.CreateLayoutResponse
-	(*ListLayoutsRequest)(nil),         // 8: comity.statistics.v1.ListLayoutsRequest
-	(*ListLayoutsResponse)(nil),        // 9: comity.statistics.v1.ListLayoutsResponse
-	(*SubmitRequest)(nil),              // 10: comity.statistics.v1.SubmitRequest
-	(*SubmitResponse)(nil),             // 11: comity.statistics.v1.SubmitResponse
-	(*CommentFindingRequest)(nil),      // 12: comity.statistics.v1.CommentFindingRequest
-	(*CommentFindingResponse)(nil),     // 13: comity.statistics.v1.CommentFindingResponse
-	(*OverrideSubmissionRequest)(nil),  // 14: comity.statistics.v1.OverrideSubmissionRequest
-	(*OverrideSubmissionResponse)(nil), // 15: comity.statistics.v1.OverrideSubmissionResponse
-	(*GetSubmissionRequest)(nil),       // 16: comity.statistics.v1.GetSubmissionRequest
-	(*GetSubmissionResponse)(nil),      // 17: comity.statistics.v1.GetSubmissionResponse
-	(*ListSubmissionsRequest)(nil),     // 18: comity.statistics.v1.ListSubmissionsRequest
-	(*ListSubmissionsResponse)(nil),    // 19: comity.statistics.v1.ListSubmissionsResponse
-	(*QueryRequest)(nil),               // 20: comity.statistics.v1.QueryRequest
-	(*Selection)(nil),                  // 21: comity.statistics.v1.Selection
-	(*QueryResponse)(nil),              // 22: comity.statistics.v1.QueryResponse
-	(*GetAvailabilityRequest)(nil),     // 23: comity.statistics.v1.GetAvailabilityRequest
-	(*GetAvailabilityResponse)(nil),    // 24: comity.statistics.v1.GetAvailabilityResponse
-	(*AvailableDimension)(nil),         // 25: comity.statistics.v1.AvailableDimension
-	(*AvailableCode)(nil),              // 26: comity.statistics.v1.AvailableCode
-	(*CompareRevisionsRequest)(nil),    // 27: comity.statistics.v1.CompareRevisionsRequest
-	(*CompareRevisionsResponse)(nil),   // 28: comity.statistics.v1.CompareRevisionsResponse
-	(*RevisionSummary)(nil),            // 29: comity.statistics.v1.RevisionSummary
-	(*WatchRevisionsRequest)(nil),      // 30: comity.statistics.v1.WatchRevisionsRequest
-	(*WatchRevisionsResponse)(nil),     // 31: comity.statistics.v1.WatchRevisionsResponse
-	(*Structures)(nil),                 // 32: comity.statistics.v1.Structures
-	(*Finding)(nil),                    // 33: comity.statistics.v1.Finding
-	(*MirrorDesign)(nil),               // 34: comity.statistics.v1.MirrorDesign
-	(*Dataflow)(nil),                   // 35: comity.statistics.v1.Dataflow
-	(*Layout)(nil),                     // 36: comity.statistics.v1.Layout
-	(*SubmissionHeader)(nil),           // 37: comity.statistics.v1.SubmissionHeader
-	(*v1.Block)(nil),                   // 38: comity.types.v1.Block
-	(*Submission)(nil),                 // 39: comity.statistics.v1.Submission
-	(*v1.Filter)(nil),                  // 40: comity.types.v1.Filter
-	(*timestamppb.Timestamp)(nil),      // 41: google.protobuf.Timestamp
-	(*ListStructuresRequest)(nil),      // 42: comity.statistics.v1.ListStructuresRequest
-	(*DeleteStructuresRequest)(nil),    // 43: comity.statistics.v1.DeleteStructuresRequest
-	(*SetQualityRulesRequest)(nil),     // 44: comity.statistics.v1.SetQualityRulesRequest
-	(*GetQualityRulesRequest)(nil),     // 45: comity.statistics.v1.GetQualityRulesRequest
-	(*RecordEventsRequest)(nil),        // 46: comity.statistics.v1.RecordEventsRequest
-	(*CloseEventsRequest)(nil),         // 47: comity.statistics.v1.CloseEventsRequest
-	(*CountCellsRequest)(nil),          // 48: comity.statistics.v1.CountCellsRequest
-	(*CompareMirrorRequest)(nil),       // 49: comity.statistics.v1.CompareMirrorRequest
-	(*SetRetentionRequest)(nil),        // 50: comity.statistics.v1.SetRetentionRequest
-	(*ListRetentionRequest)(nil),       // 51: comity.statistics.v1.ListRetentionRequest
-	(*ListRemovalsRequest)(nil),        // 52: comity.statistics.v1.ListRemovalsRequest
-	(*ListStructuresResponse)(nil),     // 53: comity.statistics.v1.ListStructuresResponse
-	(*DeleteStructuresResponse)(nil),   // 54: comity.statistics.v1.DeleteStructuresResponse
-	(*SetQualityRulesResponse)(nil),    // 55: comity.statistics.v1.SetQualityRulesResponse
-	(*GetQualityRulesResponse)(nil),    // 56: comity.statistics.v1.GetQualityRulesResponse
-	(*RecordEventsResponse)(nil),       // 57: comity.statistics.v1.RecordEventsResponse
-	(*CloseEventsResponse)(nil),        // 58: comity.statistics.v1.CloseEventsResponse
-	(*CountCellsResponse)(nil),         // 59: comity.statistics.v1.CountCellsResponse
-	(*CompareMirrorResponse)(nil),      // 60: comity.statistics.v1.CompareMirrorResponse
-	(*SetRetentionResponse)(nil),       // 61: comity.statistics.v1.SetRetentionResponse
-	(*ListRetentionResponse)(nil),      // 62: comity.statistics.v1.ListRetentionResponse
-	(*ListRemovalsResponse)(nil),       // 63: comity.statistics.v1.ListRemovalsResponse
+	(*BindingConstraint)(nil),          // 4: comity.statistics.v1.BindingConstraint
+	(*ListDataflowsRequest)(nil),       // 5: comity.statistics.v1.ListDataflowsRequest
+	(*ListDataflowsResponse)(nil),      // 6: comity.statistics.v1.ListDataflowsResponse
+	(*CreateLayoutRequest)(nil),        // 7: comity.statistics.v1.CreateLayoutRequest
+	(*CreateLayoutResponse)(nil),       // 8: comity.statistics.v1.CreateLayoutResponse
+	(*ListLayoutsRequest)(nil),         // 9: comity.statistics.v1.ListLayoutsRequest
+	(*ListLayoutsResponse)(nil),        // 10: comity.statistics.v1.ListLayoutsResponse
+	(*SubmitRequest)(nil),              // 11: comity.statistics.v1.SubmitRequest
+	(*SubmitResponse)(nil),             // 12: comity.statistics.v1.SubmitResponse
+	(*CommentFindingRequest)(nil),      // 13: comity.statistics.v1.CommentFindingRequest
+	(*CommentFindingResponse)(nil),     // 14: comity.statistics.v1.CommentFindingResponse
+	(*OverrideSubmissionRequest)(nil),  // 15: comity.statistics.v1.OverrideSubmissionRequest
+	(*OverrideSubmissionResponse)(nil), // 16: comity.statistics.v1.OverrideSubmissionResponse
+	(*GetSubmissionRequest)(nil),       // 17: comity.statistics.v1.GetSubmissionRequest
+	(*GetSubmissionResponse)(nil),      // 18: comity.statistics.v1.GetSubmissionResponse
+	(*ListSubmissionsRequest)(nil),     // 19: comity.statistics.v1.ListSubmissionsRequest
+	(*ListSubmissionsResponse)(nil),    // 20: comity.statistics.v1.ListSubmissionsResponse
+	(*QueryRequest)(nil),               // 21: comity.statistics.v1.QueryRequest
+	(*Selection)(nil),                  // 22: comity.statistics.v1.Selection
+	(*QueryResponse)(nil),              // 23: comity.statistics.v1.QueryResponse
+	(*GetAvailabilityRequest)(nil),     // 24: comity.statistics.v1.GetAvailabilityRequest
+	(*GetAvailabilityResponse)(nil),    // 25: comity.statistics.v1.GetAvailabilityResponse
+	(*AvailableDimension)(nil),         // 26: comity.statistics.v1.AvailableDimension
+	(*AvailableCode)(nil),              // 27: comity.statistics.v1.AvailableCode
+	(*CompareRevisionsRequest)(nil),    // 28: comity.statistics.v1.CompareRevisionsRequest
+	(*CompareRevisionsResponse)(nil),   // 29: comity.statistics.v1.CompareRevisionsResponse
+	(*RevisionSummary)(nil),            // 30: comity.statistics.v1.RevisionSummary
+	(*WatchRevisionsRequest)(nil),      // 31: comity.statistics.v1.WatchRevisionsRequest
+	(*WatchRevisionsResponse)(nil),     // 32: comity.statistics.v1.WatchRevisionsResponse
+	(*Structures)(nil),                 // 33: comity.statistics.v1.Structures
+	(*Finding)(nil),                    // 34: comity.statistics.v1.Finding
+	(*MirrorDesign)(nil),               // 35: comity.statistics.v1.MirrorDesign
+	(*ContentConstraint)(nil),          // 36: comity.statistics.v1.ContentConstraint
+	(*Dataflow)(nil),                   // 37: comity.statistics.v1.Dataflow
+	(*Layout)(nil),                     // 38: comity.statistics.v1.Layout
+	(*SubmissionHeader)(nil),           // 39: comity.statistics.v1.SubmissionHeader
+	(*v1.Block)(nil),                   // 40: comity.types.v1.Block
+	(*Submission)(nil),                 // 41: comity.statistics.v1.Submission
+	(*v1.Filter)(nil),                  // 42: comity.types.v1.Filter
+	(*timestamppb.Timestamp)(nil),      // 43: google.protobuf.Timestamp
+	(*ListStructuresRequest)(nil),      // 44: comity.statistics.v1.ListStructuresRequest
+	(*DeleteStructuresRequest)(nil),    // 45: comity.statistics.v1.DeleteStructuresRequest
+	(*SetQualityRulesRequest)(nil),     // 46: comity.statistics.v1.SetQualityRulesRequest
+	(*GetQualityRulesRequest)(nil),     // 47: comity.statistics.v1.GetQualityRulesRequest
+	(*RecordEventsRequest)(nil),        // 48: comity.statistics.v1.RecordEventsRequest
+	(*CloseEventsRequest)(nil),         // 49: comity.statistics.v1.CloseEventsRequest
+	(*CountCellsRequest)(nil),          // 50: comity.statistics.v1.CountCellsRequest
+	(*CompareMirrorRequest)(nil),       // 51: comity.statistics.v1.CompareMirrorRequest
+	(*SetRetentionRequest)(nil),        // 52: comity.statistics.v1.SetRetentionRequest
+	(*ListRetentionRequest)(nil),       // 53: comity.statistics.v1.ListRetentionRequest
+	(*ListRemovalsRequest)(nil),        // 54: comity.statistics.v1.ListRemovalsRequest
+	(*ListStructuresResponse)(nil),     // 55: comity.statistics.v1.ListStructuresResponse
+	(*DeleteStructuresResponse)(nil),   // 56: comity.statistics.v1.DeleteStructuresResponse
+	(*SetQualityRulesResponse)(nil),    // 57: comity.statistics.v1.SetQualityRulesResponse
+	(*GetQualityRulesResponse)(nil),    // 58: comity.statistics.v1.GetQualityRulesResponse
+	(*RecordEventsResponse)(nil),       // 59: comity.statistics.v1.RecordEventsResponse
+	(*CloseEventsResponse)(nil),        // 60: comity.statistics.v1.CloseEventsResponse
+	(*CountCellsResponse)(nil),         // 61: comity.statistics.v1.CountCellsResponse
+	(*CompareMirrorResponse)(nil),      // 62: comity.statistics.v1.CompareMirrorResponse
+	(*SetRetentionResponse)(nil),       // 63: comity.statistics.v1.SetRetentionResponse
+	(*ListRetentionResponse)(nil),      // 64: comity.statistics.v1.ListRetentionResponse
+	(*ListRemovalsResponse)(nil),       // 65: comity.statistics.v1.ListRemovalsResponse
 }
 var file_comity_statistics_v1_statistics_proto_depIdxs = []int32{
-	32, // 0: comity.statistics.v1.CreateStructuresRequest.structures:type_name -> comity.statistics.v1.Structures
-	33, // 1: comity.statistics.v1.CreateStructuresResponse.findings:type_name -> comity.statistics.v1.Finding
-	32, // 2: comity.statistics.v1.GetStructuresResponse.structures:type_name -> comity.statistics.v1.Structures
-	34, // 3: comity.statistics.v1.GetStructuresResponse.mirror:type_name -> comity.statistics.v1.MirrorDesign
-	35, // 4: comity.statistics.v1.ListDataflowsResponse.dataflows:type_name -> comity.statistics.v1.Dataflow
-	36, // 5: comity.statistics.v1.CreateLayoutRequest.layout:type_name -> comity.statistics.v1.Layout
-	36, // 6: comity.statistics.v1.CreateLayoutResponse.layout:type_name -> comity.statistics.v1.Layout
-	36, // 7: comity.statistics.v1.ListLayoutsResponse.layouts:type_name -> comity.statistics.v1.Layout
-	37, // 8: comity.statistics.v1.SubmitRequest.header:type_name -> comity.statistics.v1.SubmissionHeader
-	38, // 9: comity.statistics.v1.SubmitRequest.block:type_name -> comity.types.v1.Block
-	39, // 10: comity.statistics.v1.SubmitResponse.submission:type_name -> comity.statistics.v1.Submission
-	39, // 11: comity.statistics.v1.CommentFindingResponse.submission:type_name -> comity.statistics.v1.Submission
-	39, // 12: comity.statistics.v1.OverrideSubmissionResponse.submission:type_name -> comity.statistics.v1.Submission
-	39, // 13: comity.statistics.v1.GetSubmissionResponse.submission:type_name -> comity.statistics.v1.Submission
-	39, // 14: comity.statistics.v1.ListSubmissionsResponse.submissions:type_name -> comity.statistics.v1.Submission
-	21, // 15: comity.statistics.v1.QueryRequest.selections:type_name -> comity.statistics.v1.Selection
-	40, // 16: comity.statistics.v1.QueryRequest.filter:type_name -> comity.types.v1.Filter
-	41, // 17: comity.statistics.v1.QueryRequest.as_of:type_name -> google.protobuf.Timestamp
-	41, // 18: comity.statistics.v1.QueryRequest.updated_after:type_name -> google.protobuf.Timestamp
-	38, // 19: comity.statistics.v1.QueryResponse.block:type_name -> comity.types.v1.Block
-	41, // 20: comity.statistics.v1.QueryResponse.revision_time:type_name -> google.protobuf.Timestamp
-	40, // 21: comity.statistics.v1.GetAvailabilityRequest.filter:type_name -> comity.types.v1.Filter
-	25, // 22: comity.statistics.v1.GetAvailabilityResponse.dimensions:type_name -> comity.statistics.v1.AvailableDimension
-	26, // 23: comity.statistics.v1.AvailableDimension.codes:type_name -> comity.statistics.v1.AvailableCode
-	40, // 24: comity.statistics.v1.CompareRevisionsRequest.filter:type_name -> comity.types.v1.Filter
-	38, // 25: comity.statistics.v1.CompareRevisionsResponse.block:type_name -> comity.types.v1.Block
-	29, // 26: comity.statistics.v1.CompareRevisionsResponse.summary:type_name -> comity.statistics.v1.RevisionSummary
-	41, // 27: comity.statistics.v1.WatchRevisionsResponse.commit_time:type_name -> google.protobuf.Timestamp
-	0,  // 28: comity.statistics.v1.StatisticsService.CreateStructures:input_type -> comity.statistics.v1.CreateStructuresRequest
-	2,  // 29: comity.statistics.v1.StatisticsService.GetStructures:input_type -> comity.statistics.v1.GetStructuresRequest
-	4,  // 30: comity.statistics.v1.StatisticsService.ListDataflows:input_type -> comity.statistics.v1.ListDataflowsRequest
-	42, // 31: comity.statistics.v1.StatisticsService.ListStructures:input_type -> comity.statistics.v1.ListStructuresRequest
-	43, // 32: comity.statistics.v1.StatisticsService.DeleteStructures:input_type -> comity.statistics.v1.DeleteStructuresRequest
-	6,  // 33: comity.statistics.v1.StatisticsService.CreateLayout:input_type -> comity.statistics.v1.CreateLayoutRequest
-	8,  // 34: comity.statistics.v1.StatisticsService.ListLayouts:input_type -> comity.statistics.v1.ListLayoutsRequest
-	10, // 35: comity.statistics.v1.StatisticsService.Submit:input_type -> comity.statistics.v1.SubmitRequest
-	16, // 36: comity.statistics.v1.StatisticsService.GetSubmission:input_type -> comity.statistics.v1.GetSubmissionRequest
-	18, // 37: comity.statistics.v1.StatisticsService.ListSubmissions:input_type -> comity.statistics.v1.ListSubmissionsRequest
-	12, // 38: comity.statistics.v1.StatisticsService.CommentFinding:input_type -> comity.statistics.v1.CommentFindingRequest
-	14, // 39: comity.statistics.v1.StatisticsService.OverrideSubmission:input_type -> comity.statistics.v1.OverrideSubmissionRequest
-	44, // 40: comity.statistics.v1.StatisticsService.SetQualityRules:input_type -> comity.statistics.v1.SetQualityRulesRequest
-	45, // 41: comity.statistics.v1.StatisticsService.GetQualityRules:input_type -> comity.statistics.v1.GetQualityRulesRequest
-	46, // 42: comity.statistics.v1.StatisticsService.RecordEvents:input_type -> comity.statistics.v1.RecordEventsRequest
-	47, // 43: comity.statistics.v1.StatisticsService.CloseEvents:input_type -> comity.statistics.v1.CloseEventsRequest
-	20, // 44: comity.statistics.v1.StatisticsService.Query:input_type -> comity.statistics.v1.QueryRequest
-	48, // 45: comity.statistics.v1.StatisticsService.CountCells:input_type -> comity.statistics.v1.CountCellsRequest
-	23, // 46: comity.statistics.v1.StatisticsService.GetAvailability:input_type -> comity.statistics.v1.GetAvailabilityRequest
-	27, // 47: comity.statistics.v1.StatisticsService.CompareRevisions:input_type -> comity.statistics.v1.CompareRevisionsRequest
-	49, // 48: comity.statistics.v1.StatisticsService.CompareMirror:input_type -> comity.statistics.v1.CompareMirrorRequest
-	50, // 49: comity.statistics.v1.StatisticsService.SetRetention:input_type -> comity.statistics.v1.SetRetentionRequest
-	51, // 50: comity.statistics.v1.StatisticsService.ListRetention:input_type -> comity.statistics.v1.ListRetentionRequest
-	52, // 51: comity.statistics.v1.StatisticsService.ListRemovals:input_type -> comity.statistics.v1.ListRemovalsRequest
-	30, // 52: comity.statistics.v1.StatisticsService.WatchRevisions:input_type -> comity.statistics.v1.WatchRevisionsRequest
-	1,  // 53: comity.statistics.v1.StatisticsService.CreateStructures:output_type -> comity.statistics.v1.CreateStructuresResponse
-	3,  // 54: comity.statistics.v1.StatisticsService.GetStructures:output_type -> comity.statistics.v1.GetStructuresResponse
-	5,  // 55: comity.statistics.v1.StatisticsService.ListDataflows:output_type -> comity.statistics.v1.ListDataflowsResponse
-	53, // 56: comity.statistics.v1.StatisticsService.ListStructures:output_type -> comity.statistics.v1.ListStructuresResponse
-	54, // 57: comity.statistics.v1.StatisticsService.DeleteStructures:output_type -> comity.statistics.v1.DeleteStructuresResponse
-	7,  // 58: comity.statistics.v1.StatisticsService.CreateLayout:output_type -> comity.statistics.v1.CreateLayoutResponse
-	9,  // 59: comity.statistics.v1.StatisticsService.ListLayouts:output_type -> comity.statistics.v1.ListLayoutsResponse
-	11, // 60: comity.statistics.v1.StatisticsService.Submit:output_type -> comity.statistics.v1.SubmitResponse
-	17, // 61: comity.statistics.v1.StatisticsService.GetSubmission:output_type -> comity.statistics.v1.GetSubmissionResponse
-	19, // 62: comity.statistics.v1.StatisticsService.ListSubmissions:output_type -> comity.statistics.v1.ListSubmissionsResponse
-	13, // 63: comity.statistics.v1.StatisticsService.CommentFinding:output_type -> comity.statistics.v1.CommentFindingResponse
-	15, // 64: comity.statistics.v1.StatisticsService.OverrideSubmission:output_type -> comity.statistics.v1.OverrideSubmissionResponse
-	55, // 65: comity.statistics.v1.StatisticsService.SetQualityRules:output_type -> comity.statistics.v1.SetQualityRulesResponse
-	56, // 66: comity.statistics.v1.StatisticsService.GetQualityRules:output_type -> comity.statistics.v1.GetQualityRulesResponse
-	57, // 67: comity.statistics.v1.StatisticsService.RecordEvents:output_type -> comity.statistics.v1.RecordEventsResponse
-	58, // 68: comity.statistics.v1.StatisticsService.CloseEvents:output_type -> comity.statistics.v1.CloseEventsResponse
-	22, // 69: comity.statistics.v1.StatisticsService.Query:output_type -> comity.statistics.v1.QueryResponse
-	59, // 70: comity.statistics.v1.StatisticsService.CountCells:output_type -> comity.statistics.v1.CountCellsResponse
-	24, // 71: comity.statistics.v1.StatisticsService.GetAvailability:output_type -> comity.statistics.v1.GetAvailabilityResponse
-	28, // 72: comity.statistics.v1.StatisticsService.CompareRevisions:output_type -> comity.statistics.v1.CompareRevisionsResponse
-	60, // 73: comity.statistics.v1.StatisticsService.CompareMirror:output_type -> comity.statistics.v1.CompareMirrorResponse
-	61, // 74: comity.statistics.v1.StatisticsService.SetRetention:output_type -> comity.statistics.v1.SetRetentionResponse
-	62, // 75: comity.statistics.v1.StatisticsService.ListRetention:output_type -> comity.statistics.v1.ListRetentionResponse
-	63, // 76: comity.statistics.v1.StatisticsService.ListRemovals:output_type -> comity.statistics.v1.ListRemovalsResponse
-	31, // 77: comity.statistics.v1.StatisticsService.WatchRevisions:output_type -> comity.statistics.v1.WatchRevisionsResponse
-	53, // [53:78] is the sub-list for method output_type
-	28, // [28:53] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	33, // 0: comity.statistics.v1.CreateStructuresRequest.structures:type_name -> comity.statistics.v1.Structures
+	34, // 1: comity.statistics.v1.CreateStructuresResponse.findings:type_name -> comity.statistics.v1.Finding
+	33, // 2: comity.statistics.v1.GetStructuresResponse.structures:type_name -> comity.statistics.v1.Structures
+	35, // 3: comity.statistics.v1.GetStructuresResponse.mirror:type_name -> comity.statistics.v1.MirrorDesign
+	4,  // 4: comity.statistics.v1.GetStructuresResponse.constraints:type_name -> comity.statistics.v1.BindingConstraint
+	36, // 5: comity.statistics.v1.BindingConstraint.constraint:type_name -> comity.statistics.v1.ContentConstraint
+	37, // 6: comity.statistics.v1.ListDataflowsResponse.dataflows:type_name -> comity.statistics.v1.Dataflow
+	38, // 7: comity.statistics.v1.CreateLayoutRequest.layout:type_name -> comity.statistics.v1.Layout
+	38, // 8: comity.statistics.v1.CreateLayoutResponse.layout:type_name -> comity.statistics.v1.Layout
+	38, // 9: comity.statistics.v1.ListLayoutsResponse.layouts:type_name -> comity.statistics.v1.Layout
+	39, // 10: comity.statistics.v1.SubmitRequest.header:type_name -> comity.statistics.v1.SubmissionHeader
+	40, // 11: comity.statistics.v1.SubmitRequest.block:type_name -> comity.types.v1.Block
+	41, // 12: comity.statistics.v1.SubmitResponse.submission:type_name -> comity.statistics.v1.Submission
+	41, // 13: comity.statistics.v1.CommentFindingResponse.submission:type_name -> comity.statistics.v1.Submission
+	41, // 14: comity.statistics.v1.OverrideSubmissionResponse.submission:type_name -> comity.statistics.v1.Submission
+	41, // 15: comity.statistics.v1.GetSubmissionResponse.submission:type_name -> comity.statistics.v1.Submission
+	41, // 16: comity.statistics.v1.ListSubmissionsResponse.submissions:type_name -> comity.statistics.v1.Submission
+	22, // 17: comity.statistics.v1.QueryRequest.selections:type_name -> comity.statistics.v1.Selection
+	42, // 18: comity.statistics.v1.QueryRequest.filter:type_name -> comity.types.v1.Filter
+	43, // 19: comity.statistics.v1.QueryRequest.as_of:type_name -> google.protobuf.Timestamp
+	43, // 20: comity.statistics.v1.QueryRequest.updated_after:type_name -> google.protobuf.Timestamp
+	40, // 21: comity.statistics.v1.QueryResponse.block:type_name -> comity.types.v1.Block
+	43, // 22: comity.statistics.v1.QueryResponse.revision_time:type_name -> google.protobuf.Timestamp
+	42, // 23: comity.statistics.v1.GetAvailabilityRequest.filter:type_name -> comity.types.v1.Filter
+	26, // 24: comity.statistics.v1.GetAvailabilityResponse.dimensions:type_name -> comity.statistics.v1.AvailableDimension
+	27, // 25: comity.statistics.v1.AvailableDimension.codes:type_name -> comity.statistics.v1.AvailableCode
+	42, // 26: comity.statistics.v1.CompareRevisionsRequest.filter:type_name -> comity.types.v1.Filter
+	40, // 27: comity.statistics.v1.CompareRevisionsResponse.block:type_name -> comity.types.v1.Block
+	30, // 28: comity.statistics.v1.CompareRevisionsResponse.summary:type_name -> comity.statistics.v1.RevisionSummary
+	43, // 29: comity.statistics.v1.WatchRevisionsResponse.commit_time:type_name -> google.protobuf.Timestamp
+	0,  // 30: comity.statistics.v1.StatisticsService.CreateStructures:input_type -> comity.statistics.v1.CreateStructuresRequest
+	2,  // 31: comity.statistics.v1.StatisticsService.GetStructures:input_type -> comity.statistics.v1.GetStructuresRequest
+	5,  // 32: comity.statistics.v1.StatisticsService.ListDataflows:input_type -> comity.statistics.v1.ListDataflowsRequest
+	44, // 33: comity.statistics.v1.StatisticsService.ListStructures:input_type -> comity.statistics.v1.ListStructuresRequest
+	45, // 34: comity.statistics.v1.StatisticsService.DeleteStructures:input_type -> comity.statistics.v1.DeleteStructuresRequest
+	7,  // 35: comity.statistics.v1.StatisticsService.CreateLayout:input_type -> comity.statistics.v1.CreateLayoutRequest
+	9,  // 36: comity.statistics.v1.StatisticsService.ListLayouts:input_type -> comity.statistics.v1.ListLayoutsRequest
+	11, // 37: comity.statistics.v1.StatisticsService.Submit:input_type -> comity.statistics.v1.SubmitRequest
+	17, // 38: comity.statistics.v1.StatisticsService.GetSubmission:input_type -> comity.statistics.v1.GetSubmissionRequest
+	19, // 39: comity.statistics.v1.StatisticsService.ListSubmissions:input_type -> comity.statistics.v1.ListSubmissionsRequest
+	13, // 40: comity.statistics.v1.StatisticsService.CommentFinding:input_type -> comity.statistics.v1.CommentFindingRequest
+	15, // 41: comity.statistics.v1.StatisticsService.OverrideSubmission:input_type -> comity.statistics.v1.OverrideSubmissionRequest
+	46, // 42: comity.statistics.v1.StatisticsService.SetQualityRules:input_type -> comity.statistics.v1.SetQualityRulesRequest
+	47, // 43: comity.statistics.v1.StatisticsService.GetQualityRules:input_type -> comity.statistics.v1.GetQualityRulesRequest
+	48, // 44: comity.statistics.v1.StatisticsService.RecordEvents:input_type -> comity.statistics.v1.RecordEventsRequest
+	49, // 45: comity.statistics.v1.StatisticsService.CloseEvents:input_type -> comity.statistics.v1.CloseEventsRequest
+	21, // 46: comity.statistics.v1.StatisticsService.Query:input_type -> comity.statistics.v1.QueryRequest
+	50, // 47: comity.statistics.v1.StatisticsService.CountCells:input_type -> comity.statistics.v1.CountCellsRequest
+	24, // 48: comity.statistics.v1.StatisticsService.GetAvailability:input_type -> comity.statistics.v1.GetAvailabilityRequest
+	28, // 49: comity.statistics.v1.StatisticsService.CompareRevisions:input_type -> comity.statistics.v1.CompareRevisionsRequest
+	51, // 50: comity.statistics.v1.StatisticsService.CompareMirror:input_type -> comity.statistics.v1.CompareMirrorRequest
+	52, // 51: comity.statistics.v1.StatisticsService.SetRetention:input_type -> comity.statistics.v1.SetRetentionRequest
+	53, // 52: comity.statistics.v1.StatisticsService.ListRetention:input_type -> comity.statistics.v1.ListRetentionRequest
+	54, // 53: comity.statistics.v1.StatisticsService.ListRemovals:input_type -> comity.statistics.v1.ListRemovalsRequest
+	31, // 54: comity.statistics.v1.StatisticsService.WatchRevisions:input_type -> comity.statistics.v1.WatchRevisionsRequest
+	1,  // 55: comity.statistics.v1.StatisticsService.CreateStructures:output_type -> comity.statistics.v1.CreateStructuresResponse
+	3,  // 56: comity.statistics.v1.StatisticsService.GetStructures:output_type -> comity.statistics.v1.GetStructuresResponse
+	6,  // 57: comity.statistics.v1.StatisticsService.ListDataflows:output_type -> comity.statistics.v1.ListDataflowsResponse
+	55, // 58: comity.statistics.v1.StatisticsService.ListStructures:output_type -> comity.statistics.v1.ListStructuresResponse
+	56, // 59: comity.statistics.v1.StatisticsService.DeleteStructures:output_type -> comity.statistics.v1.DeleteStructuresResponse
+	8,  // 60: comity.statistics.v1.StatisticsService.CreateLayout:output_type -> comity.statistics.v1.CreateLayoutResponse
+	10, // 61: comity.statistics.v1.StatisticsService.ListLayouts:output_type -> comity.statistics.v1.ListLayoutsResponse
+	12, // 62: comity.statistics.v1.StatisticsService.Submit:output_type -> comity.statistics.v1.SubmitResponse
+	18, // 63: comity.statistics.v1.StatisticsService.GetSubmission:output_type -> comity.statistics.v1.GetSubmissionResponse
+	20, // 64: comity.statistics.v1.StatisticsService.ListSubmissions:output_type -> comity.statistics.v1.ListSubmissionsResponse
+	14, // 65: comity.statistics.v1.StatisticsService.CommentFinding:output_type -> comity.statistics.v1.CommentFindingResponse
+	16, // 66: comity.statistics.v1.StatisticsService.OverrideSubmission:output_type -> comity.statistics.v1.OverrideSubmissionResponse
+	57, // 67: comity.statistics.v1.StatisticsService.SetQualityRules:output_type -> comity.statistics.v1.SetQualityRulesResponse
+	58, // 68: comity.statistics.v1.StatisticsService.GetQualityRules:output_type -> comity.statistics.v1.GetQualityRulesResponse
+	59, // 69: comity.statistics.v1.StatisticsService.RecordEvents:output_type -> comity.statistics.v1.RecordEventsResponse
+	60, // 70: comity.statistics.v1.StatisticsService.CloseEvents:output_type -> comity.statistics.v1.CloseEventsResponse
+	23, // 71: comity.statistics.v1.StatisticsService.Query:output_type -> comity.statistics.v1.QueryResponse
+	61, // 72: comity.statistics.v1.StatisticsService.CountCells:output_type -> comity.statistics.v1.CountCellsResponse
+	25, // 73: comity.statistics.v1.StatisticsService.GetAvailability:output_type -> comity.statistics.v1.GetAvailabilityResponse
+	29, // 74: comity.statistics.v1.StatisticsService.CompareRevisions:output_type -> comity.statistics.v1.CompareRevisionsResponse
+	62, // 75: comity.statistics.v1.StatisticsService.CompareMirror:output_type -> comity.statistics.v1.CompareMirrorResponse
+	63, // 76: comity.statistics.v1.StatisticsService.SetRetention:output_type -> comity.statistics.v1.SetRetentionResponse
+	64, // 77: comity.statistics.v1.StatisticsService.ListRetention:output_type -> comity.statistics.v1.ListRetentionResponse
+	65, // 78: comity.statistics.v1.StatisticsService.ListRemovals:output_type -> comity.statistics.v1.ListRemovalsResponse
+	32, // 79: comity.statistics.v1.StatisticsService.WatchRevisions:output_type -> comity.statistics.v1.WatchRevisionsResponse
+	55, // [55:80] is the sub-list for method output_type
+	30, // [30:55] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_comity_statistics_v1_statistics_proto_init() }
@@ -2430,7 +2504,7 @@ func file_comity_statistics_v1_statistics_proto_init() {
 	file_comity_statistics_v1_retention_proto_init()
 	file_comity_statistics_v1_structure_proto_init()
 	file_comity_statistics_v1_submission_proto_init()
-	file_comity_statistics_v1_statistics_proto_msgTypes[10].OneofWrappers = []any{
+	file_comity_statistics_v1_statistics_proto_msgTypes[11].OneofWrappers = []any{
 		(*SubmitRequest_Header)(nil),
 		(*SubmitRequest_Data)(nil),
 		(*SubmitRequest_Block)(nil),
@@ -2441,7 +2515,7 @@ func file_comity_statistics_v1_statistics_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_comity_statistics_v1_statistics_proto_rawDesc), len(file_comity_statistics_v1_statistics_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   32,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
