@@ -387,6 +387,17 @@ func TestSandbox(t *testing.T) {
 		if sections := s.observations("gb", "*.US.*.*.*.*.*.*.*"); slices.ContainsFunc(sections, func(o map[string]string) bool { return o["SECTION"] != "_T" }) {
 			t.Error("us gives figures by section")
 		}
+		t.Log("most of what gb published beside what it sent is there to read")
+		shown := 0
+		published := s.read("gb", "", "*")
+		for _, o := range published {
+			if o["OBS_VALUE"] != "" {
+				shown++
+			}
+		}
+		if 2*shown < len(published) || shown == 0 {
+			t.Errorf("%d of %d published figures have a value", shown, len(published))
+		}
 	})
 
 	t.Run("nothing is lost and nothing comes twice when processes are killed", func(t *testing.T) {

@@ -485,7 +485,7 @@ func (v *view) candidate(r *draft, u ID) bool {
 // open withholds what was withheld of the release since it entered the view.
 func (v *view) open(r *draft) {
 	for i, c := range r.Cells {
-		if u := v.unknowns[v.cells[i]]; v.own(u.ID) && c.open() {
+		if u := v.unknowns[v.cells[i]]; v.own(u.ID) && c.open() && !u.Open {
 			u.Open, u.Width = true, c.Width
 		}
 	}
