@@ -149,7 +149,7 @@ roles := {
 		risk: {"GetAssumption", "ListAssumptions"},
 		methods: on_request[methods],
 		disclosure: on_request[disclosure],
-		sharing: (analyst[sharing] | {"ListLogEntries"}),
+		sharing: (analyst[sharing] | {"GetDeliveryProof", "ListLogEntries"}),
 	},
 	"admin": {
 		statistics: {

@@ -48,6 +48,7 @@ persons := {
 		"ExplainPolicy": {"analyst", "officer", "auditor"},
 		"GetAgreement": {"analyst", "officer", "auditor"},
 		"GetCheckpoint": {"analyst", "officer", "auditor"},
+		"GetDeliveryProof": {"auditor"},
 		"GetPublication": {"statistician", "analyst", "officer", "auditor"},
 		"ListAgreements": {"analyst", "officer", "auditor"},
 		"ListDeliveries": {"analyst", "officer", "auditor"},

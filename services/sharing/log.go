@@ -109,6 +109,12 @@ type LogEntry struct {
 	TreeHashes    []byte // the hashes that the entry added to the tree, 32 bytes each
 }
 
+// EntryName is what an entry is found by: no two have the same.
+type EntryName struct {
+	Kind    EntryKind
+	Subject string // see [Leaf]
+}
+
 // leaf returns what the entry's leaf hash must be the hash of.
 func (e LogEntry) leaf() Leaf {
 	return Leaf{Kind: e.Kind, Subject: e.Subject, Created: e.Created, Salt: e.Salt, ContentSHA256: e.ContentSHA256}
@@ -327,6 +333,21 @@ func (s *Service) checkTree(signed string, size int64, reader treeReader) error 
 func (s *Service) Checkpoint(ctx context.Context) (signedNote, verifierKey string, err error) {
 	signedNote, err = s.Store.Checkpoint(ctx)
 	return signedNote, s.Keys.LogVerifier, err
+}
+
+// CosignedCheckpoints returns the checkpoints of this state's log that partners have co-signed last, by partner.
+func (s *Service) CosignedCheckpoints(ctx context.Context) (map[StateCode]string, error) {
+	cosigned := map[StateCode]string{}
+	for _, partner := range s.Trust.States {
+		seen, err := s.Store.Witnessed(ctx, partner.Code)
+		if err != nil {
+			return nil, fmt.Errorf("reading what %s has seen of the log: %w", partner.Code, err)
+		}
+		if seen.Cosigned != "" {
+			cosigned[partner.Code] = seen.Cosigned
+		}
+	}
+	return cosigned, nil
 }
 
 // LogEntries returns entries in order from an index on, at most limit, and fewer where their content is large. There

@@ -83,6 +83,8 @@ type Reader interface {
 	Checkpoint(ctx context.Context) (signedNote string, err error)
 	// LogEntries returns entries in order from an index on, at most limit, and fewer where their content is large.
 	LogEntries(ctx context.Context, from int64, limit int) ([]LogEntry, error)
+	// NamedEntries returns the entries of these names that are there and have their place, in the order of the log.
+	NamedEntries(ctx context.Context, names []EntryName) ([]LogEntry, error)
 	// TreeHashes returns the hashes of the tree that were stored with each of the entries.
 	TreeHashes(ctx context.Context, indexes []int64) (map[int64][]byte, error)
 	// Witnessed returns what was seen of a partner's log, and what it has seen of ours.

@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
+	"slices"
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
@@ -31,27 +33,37 @@ func (e *BadEntryError) Error() string {
 	return fmt.Sprintf("entry %d (%s %s): %s", e.Index, e.Kind, e.Subject, e.Problem)
 }
 
-// Verify checks the whole log of a state, and returns how many entries it has checked. Entries come in order from index
-// 0 on, as LogEntries answers them. The checkpoint and the verifier key are as Checkpoint answers them, asked for
-// before the entries: those that came since are checked but for the root. The trust list is the state's.
+// Log is a state's log as somebody shows it.
+type Log struct {
+	State       StateCode
+	Checkpoint  string               // a signed note; "": there is none
+	VerifierKey string               // as the log names it itself
+	Cosigned    map[StateCode]string // the checkpoints that partners have co-signed last
+	Entries     iter.Seq2[LogEntry, error]
+}
+
+// Verify checks a whole log, and returns how many entries it has checked. Entries come in order from index 0 on, as
+// LogEntries answers them. The checkpoints are as Checkpoint and CosignedCheckpoints answer them, asked for before the
+// entries: those that came since are checked but for the root. The trust list is the verifier's own.
 //
 // Of each entry it computes anew the hash of the content, the leaf and the hashes of the tree; it reads the content and
 // holds it against the subject; it checks the signatures of agreements, envelopes and receipts, the order and the
 // chain of hashes of each stream, and that each receipt is for an envelope of the log. The first entry that is not as
-// it must be is a [*BadEntryError]; a checkpoint that does not fit is another error.
-func Verify(ctx context.Context, state StateCode, trust *TrustList, codec Codec, signedNote, verifierKey string, entries iter.Seq2[LogEntry, error]) (int64, error) {
-	own, ok := trust.State(state)
+// it must be is a [*BadEntryError]; a checkpoint that does not fit is another error. A log that is whole, but not the one
+// that a partner has seen, is found by the checkpoint that the partner has co-signed.
+func Verify(ctx context.Context, trust *TrustList, codec Codec, log Log) (int64, error) {
+	own, ok := trust.State(log.State)
 	if !ok {
-		return 0, fmt.Errorf("state %q is not on the trust list", state)
+		return 0, fmt.Errorf("state %q is not on the trust list", log.State)
 	}
-	if own.LogKey != verifierKey {
+	if own.LogKey != log.VerifierKey {
 		return 0, errors.New("the log's verifier key is not the one on the trust list")
 	}
 	a := &auditor{
-		state: state, trust: trust, codec: codec, streams: map[string]Place{}, envelopes: map[string][]byte{}, documents: map[string][]byte{},
+		state: log.State, trust: trust, codec: codec, streams: map[string]Place{}, envelopes: map[string][]byte{}, documents: map[string][]byte{},
 		reader: treeReader{added: map[int64][]byte{}, load: func([]int64) (map[int64][]byte, error) { return nil, nil }},
 	}
-	for entry, err := range entries {
+	for entry, err := range log.Entries {
 		if err == nil {
 			err = ctx.Err()
 		}
@@ -66,7 +78,15 @@ func Verify(ctx context.Context, state StateCode, trust *TrustList, codec Codec,
 		}
 		a.next++
 	}
-	return a.next, a.finish(signedNote, verifierKey)
+	if err := a.finish(log.Checkpoint, log.VerifierKey); err != nil {
+		return a.next, err
+	}
+	for _, partner := range slices.Sorted(maps.Keys(log.Cosigned)) {
+		if err := a.witnessed(partner, log.Cosigned[partner]); err != nil {
+			return a.next, err
+		}
+	}
+	return a.next, nil
 }
 
 // auditor goes through a log.
@@ -97,17 +117,39 @@ func (a *auditor) finish(signedNote, verifierKey string) error {
 	if err != nil {
 		return fmt.Errorf("the checkpoint: %w", err)
 	}
+	return a.reach(signed, "the checkpoint")
+}
+
+// reach fails unless the entries are those that a checkpoint was signed over.
+func (a *auditor) reach(signed checkpoint, what string) error {
 	if signed.size > a.next {
-		return &BadEntryError{Index: a.next, Problem: fmt.Sprintf("it is missing: the checkpoint speaks of %d entries", signed.size)}
+		return &BadEntryError{Index: a.next, Problem: fmt.Sprintf("it is missing: %s speaks of %d entries", what, signed.size)}
 	}
 	root, err := tlog.TreeHash(signed.size, a.reader)
 	if err != nil {
 		return fmt.Errorf("computing the root: %w", err)
 	}
 	if root != signed.root {
-		return fmt.Errorf("the checkpoint's root is not that of its %d entries", signed.size)
+		return fmt.Errorf("%s has another root than the %d entries", what, signed.size)
 	}
 	return nil
+}
+
+// witnessed checks the entries against the checkpoint that a partner has co-signed.
+func (a *auditor) witnessed(partner StateCode, cosigned string) error {
+	state, ok := a.trust.State(partner)
+	if !ok {
+		return fmt.Errorf("a checkpoint is co-signed by %q, which is not on the trust list", partner)
+	}
+	verifier, err := note.NewVerifier(state.LogKey)
+	if err != nil {
+		return fmt.Errorf("the log key of %s: %w", partner, err)
+	}
+	signed, _, err := openCheckpoint(cosigned, LogName(a.state), verifier)
+	if err != nil {
+		return fmt.Errorf("the checkpoint that %s has co-signed: %w", partner, err)
+	}
+	return a.reach(signed, fmt.Sprintf("the checkpoint that %s has co-signed", partner))
 }
 
 // check returns what is wrong with an entry; "": nothing.

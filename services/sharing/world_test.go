@@ -600,7 +600,17 @@ func (s *state) verifyFrom(ctx context.Context, store sharing.Reader) (int64, er
 	if err != nil {
 		return 0, err
 	}
-	return sharing.Verify(ctx, s.code, s.Trust, s.Codec, checkpoint, s.Keys.LogVerifier, func(yield func(sharing.LogEntry, error) bool) {
+	log := sharing.Log{State: s.code, Checkpoint: checkpoint, VerifierKey: s.Keys.LogVerifier, Cosigned: map[sharing.StateCode]string{}}
+	for _, partner := range s.Trust.States {
+		seen, err := store.Witnessed(ctx, partner.Code)
+		if err != nil {
+			return 0, err
+		}
+		if seen.Cosigned != "" {
+			log.Cosigned[partner.Code] = seen.Cosigned
+		}
+	}
+	log.Entries = func(yield func(sharing.LogEntry, error) bool) {
 		for from := int64(0); ; {
 			entries, err := store.LogEntries(ctx, from, 100)
 			if err != nil {
@@ -617,7 +627,8 @@ func (s *state) verifyFrom(ctx context.Context, store sharing.Reader) (int64, er
 				return
 			}
 		}
-	})
+	}
+	return sharing.Verify(ctx, s.Trust, s.Codec, log)
 }
 
 // withKeys returns the configuration of aa with the keys and the trust list of another world's.

@@ -29,25 +29,32 @@ func newAuditCommand() *cobra.Command {
 		Short: "Check the transparency logs",
 		Args:  cobra.NoArgs,
 	}
-	cmd.AddCommand(newVerifyCommand())
+	cmd.AddCommand(newVerifyCommand(), newExportCommand())
 	return cmd
 }
 
 func newVerifyCommand() *cobra.Command {
 	var trustList string
 	cmd := &cobra.Command{
-		Use:   "verify [--state CODE]",
-		Short: "Check a state's transparency log from its first entry to its checkpoint",
+		Use:   "verify [--state CODE | FILE...]",
+		Short: "Check a state's transparency log, or what was exported of it",
 		Long: `Check a state's transparency log from its first entry to its checkpoint: each entry's content, leaf and place in the
-tree, the signatures on every agreement, envelope and receipt in it, and the checkpoint over all of it, by the keys of
-the trust list. Without --state, every state of the running region is checked.
+tree, the signatures on every agreement, envelope and receipt in it, the checkpoint over all of it, and those that
+partners have co-signed, by the keys of the trust list. Without --state, every state of the running region is checked.
 
-The command fails where a log is not what it must be, and names the first bad entry.`,
-		Args: cobra.NoArgs,
+With files that ` + "`comity audit export`" + ` has written, no node is asked: --trust FILE is all that is needed besides.
+
+The command fails where a log or a proof is not what it must be, and names the first thing that is wrong.`,
+		Example: `  comity audit verify --state us
+  comity audit verify --trust trust.json us.log gb.log us-gb-4.proof`,
+		Args: cobra.ArbitraryArgs,
 	}
 	node := addTarget(cmd, "auditor")
 	cmd.Flags().StringVar(&trustList, "trust", "", "the `FILE` with the trust list; for a running region, its own")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+	cmd.RunE = func(cmd *cobra.Command, files []string) error {
+		if len(files) > 0 {
+			return verifyFiles(cmd, files, trustList)
+		}
 		clients, err := audited(node)
 		if err != nil {
 			return err
@@ -107,26 +114,47 @@ func verifyLog(ctx context.Context, client *client, trust *sharing.TrustList) (s
 	if err := client.get(ctx, "/v1/log/checkpoint", nil, head); err != nil {
 		return "", fmt.Errorf("asking %s for the checkpoint: %w", client.gateway, err)
 	}
+	verified, err := verifyEntries(ctx, trust, head, logEntries(ctx, client))
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", client.gateway, err)
+	}
+	return verified, nil
+}
+
+// verifyEntries checks a log by its head and its entries, and returns a line that says so.
+func verifyEntries(ctx context.Context, trust *sharing.TrustList, head *sharingpb.GetCheckpointResponse, entries iter.Seq2[sharing.LogEntry, error]) (string, error) {
 	owner := slices.IndexFunc(trust.States, func(s sharing.TrustedState) bool { return s.LogKey == head.GetVerifierKey() })
 	if owner < 0 {
-		return "", fmt.Errorf("%s: no state of the trust list has the log key %q", client.gateway, head.GetVerifierKey())
+		return "", fmt.Errorf("no state of the trust list has the log key %q", head.GetVerifierKey())
 	}
-	state := trust.States[owner].Code
 	kinds := map[sharing.EntryKind]int{}
-	entries := func(yield func(sharing.LogEntry, error) bool) {
-		for entry, err := range logEntries(ctx, client) {
-			kinds[entry.Kind]++
-			if !yield(entry, err) {
-				return
+	log := sharing.Log{
+		State: trust.States[owner].Code, Checkpoint: head.GetCheckpoint(), VerifierKey: head.GetVerifierKey(),
+		Cosigned: map[sharing.StateCode]string{},
+		Entries: func(yield func(sharing.LogEntry, error) bool) {
+			for entry, err := range entries {
+				kinds[entry.Kind]++
+				if !yield(entry, err) {
+					return
+				}
 			}
-		}
+		},
 	}
-	size, err := sharing.Verify(ctx, state, trust, wire.Codec{}, head.GetCheckpoint(), head.GetVerifierKey(), entries)
+	witnesses := []string{}
+	for _, witness := range head.GetWitnesses() {
+		log.Cosigned[sharing.StateCode(witness.GetState())] = witness.GetCosigned()
+		witnesses = append(witnesses, witness.GetState())
+	}
+	size, err := sharing.Verify(ctx, trust, wire.Codec{}, log)
 	if err != nil {
-		return "", fmt.Errorf("%s: %w", state, err)
+		return "", fmt.Errorf("%s: %w", log.State, err)
 	}
-	return fmt.Sprintf("%s: %d entries, root %s, %d envelopes and %d receipts sent, %d envelopes and %d receipts received: verified\n",
-		state, size, root(head.GetCheckpoint()),
+	seen := "nobody"
+	if len(witnesses) > 0 {
+		seen = strings.Join(witnesses, " and ")
+	}
+	return fmt.Sprintf("%s: %d entries, root %s, co-signed by %s, %d envelopes and %d receipts sent, %d envelopes and %d receipts received: verified\n",
+		log.State, size, root(head.GetCheckpoint()), seen,
 		kinds[sharing.EntryEnvelopeSent], kinds[sharing.EntryReceiptSent],
 		kinds[sharing.EntryEnvelopeReceived], kinds[sharing.EntryReceiptReceived]), nil
 }

@@ -461,6 +461,7 @@ func TestSandbox(t *testing.T) {
 			}
 		}
 		s.must("audit", "verify")
+		s.exported("nordhav", "sydkyst")
 
 		t.Log("all that came, of whichever release, tells it no small count")
 		s.onlook("sydkyst", "nordhav")
@@ -522,6 +523,43 @@ func (s *runningSandbox) kill(processes []string) {
 		}
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 			s.t.Fatalf("killing %s: %v", name, err)
+		}
+	}
+}
+
+// exported verifies logs and proofs of a sender and its receiver without the nodes, and finds a byte that was changed.
+func (s *runningSandbox) exported(sender, receiver string) {
+	s.t.Helper()
+	trust := filepath.Join(s.directory, "trust.json")
+	files := []string{}
+	last := s.deliveries(receiver, sender)[0]
+	place := fmt.Sprintf("%s/%s/%.0f", last.GetStream(), last.GetEpoch(), last.GetSequence())
+	for _, code := range []string{sender, receiver} {
+		log, proof := filepath.Join(s.t.TempDir(), code+".log"), filepath.Join(s.t.TempDir(), code+".proof")
+		s.must("audit", "export", "--state", code, "--out", log)
+		s.must("audit", "export", "--state", code, "--delivery", place, "--out", proof)
+		files = append(files, log, proof)
+	}
+	verify := append([]string{"audit", "verify", "--trust", trust}, files...)
+	text := s.must(verify...)
+	if strings.Count(text, "verified") != len(files) || !strings.Contains(text, place) {
+		s.t.Error(text)
+	}
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		at := len(content) / 4
+		for !strings.ContainsRune("abcdefgh", rune(content[at])) {
+			at++
+		}
+		content[at] ^= 16
+		if err := os.WriteFile(file, content, 0o600); err != nil {
+			s.t.Fatal(err)
+		}
+		if text, err := s.run("audit", "verify", "--trust", trust, file); err == nil {
+			s.t.Errorf("%s: byte %d was changed, and is not found: %s", file, at, text)
 		}
 	}
 }

@@ -81,7 +81,8 @@ func proven(s *state) map[sharing.EntryKind]int {
 			from += int64(len(page))
 		}
 	}
-	if _, err := sharing.Verify(s.t.Context(), s.code, s.trust, wire.Codec{}, checkpoint, key, entries); err != nil {
+	log := sharing.Log{State: s.code, Checkpoint: checkpoint, VerifierKey: key, Entries: entries}
+	if _, err := sharing.Verify(s.t.Context(), s.trust, wire.Codec{}, log); err != nil {
 		s.t.Errorf("the log of %s: %v", s.code, err)
 	}
 	return kinds

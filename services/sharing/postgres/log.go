@@ -40,7 +40,42 @@ func (t tx) SaveCheckpoint(ctx context.Context, note string) error {
 // pageBytes bounds the content of a page of entries; one entry may exceed it.
 const pageBytes = 2 << 20
 
-// LogEntries returns entries in order from an index on, each with its content from the row that names it.
+// filled continues a WITH whose page has rows of log_entry: each gets its content from the row that names it, and has
+// the columns that scanEntry reads.
+const filled = `, filled AS (
+		SELECT l.*, coalesce(a.document, g.signed, n.signed, d.document, r.document, o.envelope, p.receipt, i.envelope, q.receipt, v.envelope, u.document) AS content
+		FROM page l
+		LEFT JOIN agreement a ON l.kind = 1 AND a.entry = l.arrival
+			AND l.subject = concat_ws('/', a.id, a.version, 'document')
+		LEFT JOIN agreement_signature g ON l.kind = 1 AND g.entry = l.arrival
+			AND l.subject = concat_ws('/', g.id, g.version, 'signature', g.state)
+		LEFT JOIN agreement_end n ON l.kind = 1 AND n.entry = l.arrival
+			AND l.subject = concat_ws('/', n.id, n.version, 'end', n.state)
+		LEFT JOIN decision d ON l.kind = 2 AND d.entry = l.arrival
+			AND l.subject = d.id::text
+		LEFT JOIN outbox o ON l.kind = 3 AND o.entry = l.arrival
+			AND l.subject = concat_ws('/', o.stream, o.epoch, o.sequence)
+		LEFT JOIN outbox p ON l.kind = 4 AND p.receipt_entry = l.arrival
+			AND l.subject = concat_ws('/', p.stream, p.epoch, p.sequence)
+		LEFT JOIN inbox i ON l.kind = CASE WHEN i.refusal IS NULL THEN 5 ELSE 7 END AND i.entry = l.arrival
+			AND l.subject = concat_ws('/', i.stream, i.epoch, i.sequence)
+		LEFT JOIN inbox q ON l.kind = 6 AND q.receipt_entry = l.arrival
+			AND l.subject = concat_ws('/', q.stream, q.epoch, q.sequence)
+		LEFT JOIN evidence v ON l.kind = 7 AND v.entry = l.arrival
+			AND l.subject = concat_ws('/', v.stream, v.epoch, v.sequence, encode(sha256(v.envelope), 'hex'))
+		LEFT JOIN release r ON l.kind = 8 AND r.entry = l.arrival
+			AND l.subject = concat_ws('/', r.partner, r.agreement, r.version, r.id)
+		LEFT JOIN publication u ON l.kind = 9 AND u.entry = l.arrival
+			AND l.subject = u.id::text
+	)`
+
+func scanEntry(row pgx.CollectableRow) (e sharing.LogEntry, err error) {
+	err = row.Scan(&e.Index, &e.Kind, &e.Subject, &e.Created, &e.Salt, &e.ContentSHA256, &e.LeafHash, &e.Content, &e.TreeHashes)
+	e.Created = e.Created.UTC()
+	return e, err
+}
+
+// LogEntries returns entries in order from an index on.
 func (r reader) LogEntries(ctx context.Context, from int64, limit int) ([]sharing.LogEntry, error) {
 	rows, err := r.db.Query(ctx, `
 		WITH page AS (
@@ -49,32 +84,7 @@ func (r reader) LogEntries(ctx context.Context, from int64, limit int) ([]sharin
 			WHERE index >= @from
 			ORDER BY index
 			LIMIT @limit
-		), filled AS (
-			SELECT l.*, coalesce(a.document, g.signed, n.signed, d.document, r.document, o.envelope, p.receipt, i.envelope, q.receipt, v.envelope, u.document) AS content
-			FROM page l
-			LEFT JOIN agreement a ON l.kind = 1 AND a.entry = l.arrival
-				AND l.subject = concat_ws('/', a.id, a.version, 'document')
-			LEFT JOIN agreement_signature g ON l.kind = 1 AND g.entry = l.arrival
-				AND l.subject = concat_ws('/', g.id, g.version, 'signature', g.state)
-			LEFT JOIN agreement_end n ON l.kind = 1 AND n.entry = l.arrival
-				AND l.subject = concat_ws('/', n.id, n.version, 'end', n.state)
-			LEFT JOIN decision d ON l.kind = 2 AND d.entry = l.arrival
-				AND l.subject = d.id::text
-			LEFT JOIN outbox o ON l.kind = 3 AND o.entry = l.arrival
-				AND l.subject = concat_ws('/', o.stream, o.epoch, o.sequence)
-			LEFT JOIN outbox p ON l.kind = 4 AND p.receipt_entry = l.arrival
-				AND l.subject = concat_ws('/', p.stream, p.epoch, p.sequence)
-			LEFT JOIN inbox i ON l.kind = CASE WHEN i.refusal IS NULL THEN 5 ELSE 7 END AND i.entry = l.arrival
-				AND l.subject = concat_ws('/', i.stream, i.epoch, i.sequence)
-			LEFT JOIN inbox q ON l.kind = 6 AND q.receipt_entry = l.arrival
-				AND l.subject = concat_ws('/', q.stream, q.epoch, q.sequence)
-			LEFT JOIN evidence v ON l.kind = 7 AND v.entry = l.arrival
-				AND l.subject = concat_ws('/', v.stream, v.epoch, v.sequence, encode(sha256(v.envelope), 'hex'))
-			LEFT JOIN release r ON l.kind = 8 AND r.entry = l.arrival
-				AND l.subject = concat_ws('/', r.partner, r.agreement, r.version, r.id)
-			LEFT JOIN publication u ON l.kind = 9 AND u.entry = l.arrival
-				AND l.subject = u.id::text
-		), measured AS (
+		)`+filled+`, measured AS (
 			SELECT *, sum(octet_length(content)) OVER (ORDER BY index) - octet_length(content) AS before
 			FROM filled
 		)
@@ -86,11 +96,30 @@ func (r reader) LogEntries(ctx context.Context, from int64, limit int) ([]sharin
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (e sharing.LogEntry, err error) {
-		err = row.Scan(&e.Index, &e.Kind, &e.Subject, &e.Created, &e.Salt, &e.ContentSHA256, &e.LeafHash, &e.Content, &e.TreeHashes)
-		e.Created = e.Created.UTC()
-		return e, err
-	})
+	return pgx.CollectRows(rows, scanEntry)
+}
+
+// NamedEntries returns the entries of these names that have their place.
+func (r reader) NamedEntries(ctx context.Context, names []sharing.EntryName) ([]sharing.LogEntry, error) {
+	kinds, subjects := make([]int16, len(names)), make([]string, len(names))
+	for i, name := range names {
+		kinds[i], subjects[i] = int16(name.Kind), name.Subject
+	}
+	rows, err := r.db.Query(ctx, `
+		WITH page AS (
+			SELECT l.*
+			FROM log_entry l
+			JOIN unnest(@kinds::smallint[], @subjects::text[]) AS n (kind, subject) USING (kind, subject)
+			WHERE l.index IS NOT NULL
+		)`+filled+`
+		SELECT index, kind, subject, create_time, salt, content_sha256, leaf_hash, content, tree_hashes
+		FROM filled
+		ORDER BY index`,
+		pgx.NamedArgs{"kinds": kinds, "subjects": subjects})
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, scanEntry)
 }
 
 // TreeHashes returns the hashes of the tree that were stored with each of the entries.

@@ -8,6 +8,8 @@ package rpc
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strconv"
 
 	sharingpb "github.com/comity-federation/comity/proto/comity/sharing/v1"
@@ -147,7 +149,15 @@ func (s *Server) GetCheckpoint(ctx context.Context, _ *sharingpb.GetCheckpointRe
 	if err != nil {
 		return nil, err
 	}
-	return &sharingpb.GetCheckpointResponse{Checkpoint: checkpoint, VerifierKey: key}, nil
+	answer := &sharingpb.GetCheckpointResponse{Checkpoint: checkpoint, VerifierKey: key}
+	cosigned, err := s.service.CosignedCheckpoints(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, state := range slices.Sorted(maps.Keys(cosigned)) {
+		answer.Witnesses = append(answer.Witnesses, &sharingpb.Witness{State: string(state), Cosigned: cosigned[state]})
+	}
+	return answer, nil
 }
 
 // ListLogEntries lists entries of the log. A page token is the index of the first entry of the page.

@@ -341,7 +341,7 @@ func (x LogEntry_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LogEntry_Kind.Descriptor instead.
 func (LogEntry_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{38, 0}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{39, 0}
 }
 
 // Partner is a state that this node trusts, and how the exchange with it stands.
@@ -3146,7 +3146,9 @@ type GetCheckpointResponse struct {
 	// The checkpoint as a signed note (C2SP tlog-checkpoint).
 	Checkpoint string `protobuf:"bytes,1,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
 	// The key that verifies it, as a note verifier key.
-	VerifierKey   string `protobuf:"bytes,2,opt,name=verifier_key,json=verifierKey,proto3" json:"verifier_key,omitempty"`
+	VerifierKey string `protobuf:"bytes,2,opt,name=verifier_key,json=verifierKey,proto3" json:"verifier_key,omitempty"`
+	// The checkpoints of this log that partners have co-signed last, by state.
+	Witnesses     []*Witness `protobuf:"bytes,3,rep,name=witnesses,proto3" json:"witnesses,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3195,6 +3197,77 @@ func (x *GetCheckpointResponse) GetVerifierKey() string {
 	return ""
 }
 
+func (x *GetCheckpointResponse) GetWitnesses() []*Witness {
+	if x != nil {
+		return x.Witnesses
+	}
+	return nil
+}
+
+// Witness is what a partner has seen of this state's log.
+type Witness struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The partner, by code.
+	State string `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`
+	// The checkpoint that it has co-signed last, with its signature.
+	Cosigned string `protobuf:"bytes,2,opt,name=cosigned,proto3" json:"cosigned,omitempty"`
+	// In a proof: that the proof's checkpoint extends the co-signed one (RFC 6962, section 2.1.2), 32 bytes each.
+	Consistency   [][]byte `protobuf:"bytes,3,rep,name=consistency,proto3" json:"consistency,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Witness) Reset() {
+	*x = Witness{}
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Witness) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Witness) ProtoMessage() {}
+
+func (x *Witness) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Witness.ProtoReflect.Descriptor instead.
+func (*Witness) Descriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *Witness) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Witness) GetCosigned() string {
+	if x != nil {
+		return x.Cosigned
+	}
+	return ""
+}
+
+func (x *Witness) GetConsistency() [][]byte {
+	if x != nil {
+		return x.Consistency
+	}
+	return nil
+}
+
 // LogEntry is an entry of the transparency log.
 type LogEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3222,7 +3295,7 @@ type LogEntry struct {
 
 func (x *LogEntry) Reset() {
 	*x = LogEntry{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[38]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3234,7 +3307,7 @@ func (x *LogEntry) String() string {
 func (*LogEntry) ProtoMessage() {}
 
 func (x *LogEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[38]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3247,7 +3320,7 @@ func (x *LogEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogEntry.ProtoReflect.Descriptor instead.
 func (*LogEntry) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{38}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *LogEntry) GetIndex() float64 {
@@ -3326,7 +3399,7 @@ type ListLogEntriesRequest struct {
 
 func (x *ListLogEntriesRequest) Reset() {
 	*x = ListLogEntriesRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[39]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3338,7 +3411,7 @@ func (x *ListLogEntriesRequest) String() string {
 func (*ListLogEntriesRequest) ProtoMessage() {}
 
 func (x *ListLogEntriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[39]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3351,7 +3424,7 @@ func (x *ListLogEntriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLogEntriesRequest.ProtoReflect.Descriptor instead.
 func (*ListLogEntriesRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{39}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ListLogEntriesRequest) GetPageSize() int32 {
@@ -3381,7 +3454,7 @@ type ListLogEntriesResponse struct {
 
 func (x *ListLogEntriesResponse) Reset() {
 	*x = ListLogEntriesResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[40]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3393,7 +3466,7 @@ func (x *ListLogEntriesResponse) String() string {
 func (*ListLogEntriesResponse) ProtoMessage() {}
 
 func (x *ListLogEntriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[40]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3406,7 +3479,7 @@ func (x *ListLogEntriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLogEntriesResponse.ProtoReflect.Descriptor instead.
 func (*ListLogEntriesResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{40}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ListLogEntriesResponse) GetEntries() []*LogEntry {
@@ -3421,6 +3494,300 @@ func (x *ListLogEntriesResponse) GetNextPageToken() string {
 		return x.NextPageToken
 	}
 	return ""
+}
+
+// DeliveryProof is everything that proves one delivery to somebody who trusts the keys of its two states.
+type DeliveryProof struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The state whose log it is taken from.
+	State string `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`
+	// The stream, for example "us-gb".
+	Stream string `protobuf:"bytes,2,opt,name=stream,proto3" json:"stream,omitempty"`
+	// The epoch of the stream.
+	Epoch string `protobuf:"bytes,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// The place in the stream, from 1.
+	Sequence float64 `protobuf:"fixed64,4,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// The entries of the log, in this order: the agreement's document and its two signatures; where this state has sent it,
+	// the decision and the release; the envelope; the receipt, where there is one.
+	Entries []*ProvedEntry `protobuf:"bytes,5,rep,name=entries,proto3" json:"entries,omitempty"`
+	// The checkpoint that they are under, as a signed note (C2SP tlog-checkpoint).
+	Checkpoint string `protobuf:"bytes,6,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	// Which partners have co-signed the log.
+	Witnesses []*Witness `protobuf:"bytes,7,rep,name=witnesses,proto3" json:"witnesses,omitempty"`
+	// What the trust list says of these states, as JSON. It is there for comparison: who checks a proof goes by a list of
+	// his own.
+	TrustList     []byte `protobuf:"bytes,8,opt,name=trust_list,json=trustList,proto3" json:"trust_list,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeliveryProof) Reset() {
+	*x = DeliveryProof{}
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeliveryProof) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeliveryProof) ProtoMessage() {}
+
+func (x *DeliveryProof) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeliveryProof.ProtoReflect.Descriptor instead.
+func (*DeliveryProof) Descriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *DeliveryProof) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *DeliveryProof) GetStream() string {
+	if x != nil {
+		return x.Stream
+	}
+	return ""
+}
+
+func (x *DeliveryProof) GetEpoch() string {
+	if x != nil {
+		return x.Epoch
+	}
+	return ""
+}
+
+func (x *DeliveryProof) GetSequence() float64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *DeliveryProof) GetEntries() []*ProvedEntry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+func (x *DeliveryProof) GetCheckpoint() string {
+	if x != nil {
+		return x.Checkpoint
+	}
+	return ""
+}
+
+func (x *DeliveryProof) GetWitnesses() []*Witness {
+	if x != nil {
+		return x.Witnesses
+	}
+	return nil
+}
+
+func (x *DeliveryProof) GetTrustList() []byte {
+	if x != nil {
+		return x.TrustList
+	}
+	return nil
+}
+
+// ProvedEntry is an entry of the log with the proof that it is in it.
+type ProvedEntry struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The entry, without the hashes of the tree.
+	Entry *LogEntry `protobuf:"bytes,1,opt,name=entry,proto3" json:"entry,omitempty"`
+	// The proof that the checkpoint's tree contains it (RFC 6962, section 2.1.1), 32 bytes each.
+	Inclusion [][]byte `protobuf:"bytes,2,rep,name=inclusion,proto3" json:"inclusion,omitempty"`
+	// Of an envelope whose figures are left out: its signed header, a comity.exchange.v1.Signed. The entry has no content then.
+	Header        []byte `protobuf:"bytes,3,opt,name=header,proto3" json:"header,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProvedEntry) Reset() {
+	*x = ProvedEntry{}
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProvedEntry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProvedEntry) ProtoMessage() {}
+
+func (x *ProvedEntry) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProvedEntry.ProtoReflect.Descriptor instead.
+func (*ProvedEntry) Descriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *ProvedEntry) GetEntry() *LogEntry {
+	if x != nil {
+		return x.Entry
+	}
+	return nil
+}
+
+func (x *ProvedEntry) GetInclusion() [][]byte {
+	if x != nil {
+		return x.Inclusion
+	}
+	return nil
+}
+
+func (x *ProvedEntry) GetHeader() []byte {
+	if x != nil {
+		return x.Header
+	}
+	return nil
+}
+
+// GetDeliveryProofRequest is the request of GetDeliveryProof.
+type GetDeliveryProofRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The stream, for example "us-gb".
+	Stream string `protobuf:"bytes,1,opt,name=stream,proto3" json:"stream,omitempty"`
+	// The epoch of the stream.
+	Epoch string `protobuf:"bytes,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// The place in the stream, from 1.
+	Sequence int64 `protobuf:"varint,3,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// Whether the figures come with it. Without them, the payload is proved by its hash.
+	IncludeFigures bool `protobuf:"varint,4,opt,name=include_figures,json=includeFigures,proto3" json:"include_figures,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *GetDeliveryProofRequest) Reset() {
+	*x = GetDeliveryProofRequest{}
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetDeliveryProofRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetDeliveryProofRequest) ProtoMessage() {}
+
+func (x *GetDeliveryProofRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetDeliveryProofRequest.ProtoReflect.Descriptor instead.
+func (*GetDeliveryProofRequest) Descriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *GetDeliveryProofRequest) GetStream() string {
+	if x != nil {
+		return x.Stream
+	}
+	return ""
+}
+
+func (x *GetDeliveryProofRequest) GetEpoch() string {
+	if x != nil {
+		return x.Epoch
+	}
+	return ""
+}
+
+func (x *GetDeliveryProofRequest) GetSequence() int64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *GetDeliveryProofRequest) GetIncludeFigures() bool {
+	if x != nil {
+		return x.IncludeFigures
+	}
+	return false
+}
+
+// GetDeliveryProofResponse is the answer of GetDeliveryProof.
+type GetDeliveryProofResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The proof.
+	Proof         *DeliveryProof `protobuf:"bytes,1,opt,name=proof,proto3" json:"proof,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetDeliveryProofResponse) Reset() {
+	*x = GetDeliveryProofResponse{}
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetDeliveryProofResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetDeliveryProofResponse) ProtoMessage() {}
+
+func (x *GetDeliveryProofResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetDeliveryProofResponse.ProtoReflect.Descriptor instead.
+func (*GetDeliveryProofResponse) Descriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *GetDeliveryProofResponse) GetProof() *DeliveryProof {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
 }
 
 // Dominance is the (n, k) rule: no cell goes whose n largest contributions are more than k % of it.
@@ -3438,7 +3805,7 @@ type Obligations_Dominance struct {
 
 func (x *Obligations_Dominance) Reset() {
 	*x = Obligations_Dominance{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[42]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3450,7 +3817,7 @@ func (x *Obligations_Dominance) String() string {
 func (*Obligations_Dominance) ProtoMessage() {}
 
 func (x *Obligations_Dominance) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[42]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3500,7 +3867,7 @@ type Obligations_PPercent struct {
 
 func (x *Obligations_PPercent) Reset() {
 	*x = Obligations_PPercent{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[43]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3512,7 +3879,7 @@ func (x *Obligations_PPercent) String() string {
 func (*Obligations_PPercent) ProtoMessage() {}
 
 func (x *Obligations_PPercent) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[43]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3859,12 +4226,17 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"deliveries\x18\x01 \x03(\v2\x1b.comity.sharing.v1.DeliveryR\n" +
 	"deliveries\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x16\n" +
-	"\x14GetCheckpointRequest\"Z\n" +
+	"\x14GetCheckpointRequest\"\x94\x01\n" +
 	"\x15GetCheckpointResponse\x12\x1e\n" +
 	"\n" +
 	"checkpoint\x18\x01 \x01(\tR\n" +
 	"checkpoint\x12!\n" +
-	"\fverifier_key\x18\x02 \x01(\tR\vverifierKey\"\xfd\x03\n" +
+	"\fverifier_key\x18\x02 \x01(\tR\vverifierKey\x128\n" +
+	"\twitnesses\x18\x03 \x03(\v2\x1a.comity.sharing.v1.WitnessR\twitnesses\"]\n" +
+	"\aWitness\x12\x14\n" +
+	"\x05state\x18\x01 \x01(\tR\x05state\x12\x1a\n" +
+	"\bcosigned\x18\x02 \x01(\tR\bcosigned\x12 \n" +
+	"\vconsistency\x18\x03 \x03(\fR\vconsistency\"\xfd\x03\n" +
 	"\bLogEntry\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x01R\x05index\x124\n" +
 	"\x04kind\x18\x02 \x01(\x0e2 .comity.sharing.v1.LogEntry.KindR\x04kind\x12\x18\n" +
@@ -3894,7 +4266,30 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"page_token\x18\x02 \x01(\tR\tpageToken\"w\n" +
 	"\x16ListLogEntriesResponse\x125\n" +
 	"\aentries\x18\x01 \x03(\v2\x1b.comity.sharing.v1.LogEntryR\aentries\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\x8a\f\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xa2\x02\n" +
+	"\rDeliveryProof\x12\x14\n" +
+	"\x05state\x18\x01 \x01(\tR\x05state\x12\x16\n" +
+	"\x06stream\x18\x02 \x01(\tR\x06stream\x12\x14\n" +
+	"\x05epoch\x18\x03 \x01(\tR\x05epoch\x12\x1a\n" +
+	"\bsequence\x18\x04 \x01(\x01R\bsequence\x128\n" +
+	"\aentries\x18\x05 \x03(\v2\x1e.comity.sharing.v1.ProvedEntryR\aentries\x12\x1e\n" +
+	"\n" +
+	"checkpoint\x18\x06 \x01(\tR\n" +
+	"checkpoint\x128\n" +
+	"\twitnesses\x18\a \x03(\v2\x1a.comity.sharing.v1.WitnessR\twitnesses\x12\x1d\n" +
+	"\n" +
+	"trust_list\x18\b \x01(\fR\ttrustList\"v\n" +
+	"\vProvedEntry\x121\n" +
+	"\x05entry\x18\x01 \x01(\v2\x1b.comity.sharing.v1.LogEntryR\x05entry\x12\x1c\n" +
+	"\tinclusion\x18\x02 \x03(\fR\tinclusion\x12\x16\n" +
+	"\x06header\x18\x03 \x01(\fR\x06header\"\x8c\x01\n" +
+	"\x17GetDeliveryProofRequest\x12\x16\n" +
+	"\x06stream\x18\x01 \x01(\tR\x06stream\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\tR\x05epoch\x12\x1a\n" +
+	"\bsequence\x18\x03 \x01(\x03R\bsequence\x12'\n" +
+	"\x0finclude_figures\x18\x04 \x01(\bR\x0eincludeFigures\"R\n" +
+	"\x18GetDeliveryProofResponse\x126\n" +
+	"\x05proof\x18\x01 \x01(\v2 .comity.sharing.v1.DeliveryProofR\x05proof2\xf7\f\n" +
 	"\x0eSharingService\x12_\n" +
 	"\fListPartners\x12&.comity.sharing.v1.ListPartnersRequest\x1a'.comity.sharing.v1.ListPartnersResponse\x12h\n" +
 	"\x0fCreateAgreement\x12).comity.sharing.v1.CreateAgreementRequest\x1a*.comity.sharing.v1.CreateAgreementResponse\x12_\n" +
@@ -3910,7 +4305,8 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\bTabulate\x12\".comity.sharing.v1.TabulateRequest\x1a#.comity.sharing.v1.TabulateResponse\x12e\n" +
 	"\x0eListDeliveries\x12(.comity.sharing.v1.ListDeliveriesRequest\x1a).comity.sharing.v1.ListDeliveriesResponse\x12b\n" +
 	"\rGetCheckpoint\x12'.comity.sharing.v1.GetCheckpointRequest\x1a(.comity.sharing.v1.GetCheckpointResponse\x12e\n" +
-	"\x0eListLogEntries\x12(.comity.sharing.v1.ListLogEntriesRequest\x1a).comity.sharing.v1.ListLogEntriesResponseB\xd2\x01\n" +
+	"\x0eListLogEntries\x12(.comity.sharing.v1.ListLogEntriesRequest\x1a).comity.sharing.v1.ListLogEntriesResponse\x12k\n" +
+	"\x10GetDeliveryProof\x12*.comity.sharing.v1.GetDeliveryProofRequest\x1a+.comity.sharing.v1.GetDeliveryProofResponseB\xd2\x01\n" +
 	"\x15com.comity.sharing.v1B\fSharingProtoP\x01ZEgithub.com/comity-federation/comity/proto/comity/sharing/v1;sharingv1\xa2\x02\x03CSX\xaa\x02\x11Comity.Sharing.V1\xca\x02\x11Comity\\Sharing\\V1\xe2\x02\x1dComity\\Sharing\\V1\\GPBMetadata\xea\x02\x13Comity::Sharing::V1b\x06proto3"
 
 var (
@@ -3926,7 +4322,7 @@ func file_comity_sharing_v1_sharing_proto_rawDescGZIP() []byte {
 }
 
 var file_comity_sharing_v1_sharing_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_comity_sharing_v1_sharing_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
+var file_comity_sharing_v1_sharing_proto_msgTypes = make([]protoimpl.MessageInfo, 59)
 var file_comity_sharing_v1_sharing_proto_goTypes = []any{
 	(Agreement_State)(0),               // 0: comity.sharing.v1.Agreement.State
 	(Publication_State)(0),             // 1: comity.sharing.v1.Publication.State
@@ -3971,36 +4367,41 @@ var file_comity_sharing_v1_sharing_proto_goTypes = []any{
 	(*ListDeliveriesResponse)(nil),     // 40: comity.sharing.v1.ListDeliveriesResponse
 	(*GetCheckpointRequest)(nil),       // 41: comity.sharing.v1.GetCheckpointRequest
 	(*GetCheckpointResponse)(nil),      // 42: comity.sharing.v1.GetCheckpointResponse
-	(*LogEntry)(nil),                   // 43: comity.sharing.v1.LogEntry
-	(*ListLogEntriesRequest)(nil),      // 44: comity.sharing.v1.ListLogEntriesRequest
-	(*ListLogEntriesResponse)(nil),     // 45: comity.sharing.v1.ListLogEntriesResponse
-	nil,                                // 46: comity.sharing.v1.Terms.DetailEntry
-	(*Obligations_Dominance)(nil),      // 47: comity.sharing.v1.Obligations.Dominance
-	(*Obligations_PPercent)(nil),       // 48: comity.sharing.v1.Obligations.PPercent
-	nil,                                // 49: comity.sharing.v1.Obligations.DetailEntry
-	nil,                                // 50: comity.sharing.v1.ExplainPolicyResponse.CoarsenedEntry
-	nil,                                // 51: comity.sharing.v1.ExplainPolicyResponse.RulesEntry
-	nil,                                // 52: comity.sharing.v1.WithheldCell.KeyEntry
-	nil,                                // 53: comity.sharing.v1.WithheldCell.ProtectsEntry
-	nil,                                // 54: comity.sharing.v1.Release.CoarsenedEntry
-	nil,                                // 55: comity.sharing.v1.Release.RulesEntry
-	nil,                                // 56: comity.sharing.v1.TableNote.DetailEntry
-	nil,                                // 57: comity.sharing.v1.Publication.CoarsenedEntry
-	nil,                                // 58: comity.sharing.v1.Publication.RulesEntry
-	(*timestamppb.Timestamp)(nil),      // 59: google.protobuf.Timestamp
-	(*v1.Filter)(nil),                  // 60: comity.types.v1.Filter
-	(*TabulateRequest)(nil),            // 61: comity.sharing.v1.TabulateRequest
-	(*TabulateResponse)(nil),           // 62: comity.sharing.v1.TabulateResponse
+	(*Witness)(nil),                    // 43: comity.sharing.v1.Witness
+	(*LogEntry)(nil),                   // 44: comity.sharing.v1.LogEntry
+	(*ListLogEntriesRequest)(nil),      // 45: comity.sharing.v1.ListLogEntriesRequest
+	(*ListLogEntriesResponse)(nil),     // 46: comity.sharing.v1.ListLogEntriesResponse
+	(*DeliveryProof)(nil),              // 47: comity.sharing.v1.DeliveryProof
+	(*ProvedEntry)(nil),                // 48: comity.sharing.v1.ProvedEntry
+	(*GetDeliveryProofRequest)(nil),    // 49: comity.sharing.v1.GetDeliveryProofRequest
+	(*GetDeliveryProofResponse)(nil),   // 50: comity.sharing.v1.GetDeliveryProofResponse
+	nil,                                // 51: comity.sharing.v1.Terms.DetailEntry
+	(*Obligations_Dominance)(nil),      // 52: comity.sharing.v1.Obligations.Dominance
+	(*Obligations_PPercent)(nil),       // 53: comity.sharing.v1.Obligations.PPercent
+	nil,                                // 54: comity.sharing.v1.Obligations.DetailEntry
+	nil,                                // 55: comity.sharing.v1.ExplainPolicyResponse.CoarsenedEntry
+	nil,                                // 56: comity.sharing.v1.ExplainPolicyResponse.RulesEntry
+	nil,                                // 57: comity.sharing.v1.WithheldCell.KeyEntry
+	nil,                                // 58: comity.sharing.v1.WithheldCell.ProtectsEntry
+	nil,                                // 59: comity.sharing.v1.Release.CoarsenedEntry
+	nil,                                // 60: comity.sharing.v1.Release.RulesEntry
+	nil,                                // 61: comity.sharing.v1.TableNote.DetailEntry
+	nil,                                // 62: comity.sharing.v1.Publication.CoarsenedEntry
+	nil,                                // 63: comity.sharing.v1.Publication.RulesEntry
+	(*timestamppb.Timestamp)(nil),      // 64: google.protobuf.Timestamp
+	(*v1.Filter)(nil),                  // 65: comity.types.v1.Filter
+	(*TabulateRequest)(nil),            // 66: comity.sharing.v1.TabulateRequest
+	(*TabulateResponse)(nil),           // 67: comity.sharing.v1.TabulateResponse
 }
 var file_comity_sharing_v1_sharing_proto_depIdxs = []int32{
-	59, // 0: comity.sharing.v1.Partner.last_contact_time:type_name -> google.protobuf.Timestamp
-	46, // 1: comity.sharing.v1.Terms.detail:type_name -> comity.sharing.v1.Terms.DetailEntry
+	64, // 0: comity.sharing.v1.Partner.last_contact_time:type_name -> google.protobuf.Timestamp
+	51, // 1: comity.sharing.v1.Terms.detail:type_name -> comity.sharing.v1.Terms.DetailEntry
 	0,  // 2: comity.sharing.v1.Agreement.state:type_name -> comity.sharing.v1.Agreement.State
 	6,  // 3: comity.sharing.v1.Agreement.terms:type_name -> comity.sharing.v1.Terms
 	8,  // 4: comity.sharing.v1.Agreement.signatures:type_name -> comity.sharing.v1.AgreementSignature
-	59, // 5: comity.sharing.v1.Agreement.create_time:type_name -> google.protobuf.Timestamp
-	59, // 6: comity.sharing.v1.Agreement.update_time:type_name -> google.protobuf.Timestamp
-	59, // 7: comity.sharing.v1.AgreementSignature.create_time:type_name -> google.protobuf.Timestamp
+	64, // 5: comity.sharing.v1.Agreement.create_time:type_name -> google.protobuf.Timestamp
+	64, // 6: comity.sharing.v1.Agreement.update_time:type_name -> google.protobuf.Timestamp
+	64, // 7: comity.sharing.v1.AgreementSignature.create_time:type_name -> google.protobuf.Timestamp
 	5,  // 8: comity.sharing.v1.ListPartnersResponse.partners:type_name -> comity.sharing.v1.Partner
 	6,  // 9: comity.sharing.v1.CreateAgreementRequest.terms:type_name -> comity.sharing.v1.Terms
 	7,  // 10: comity.sharing.v1.CreateAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
@@ -4008,77 +4409,84 @@ var file_comity_sharing_v1_sharing_proto_depIdxs = []int32{
 	7,  // 12: comity.sharing.v1.ListAgreementsResponse.agreements:type_name -> comity.sharing.v1.Agreement
 	7,  // 13: comity.sharing.v1.SignAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
 	7,  // 14: comity.sharing.v1.TerminateAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
-	49, // 15: comity.sharing.v1.Obligations.detail:type_name -> comity.sharing.v1.Obligations.DetailEntry
-	47, // 16: comity.sharing.v1.Obligations.dominance:type_name -> comity.sharing.v1.Obligations.Dominance
-	48, // 17: comity.sharing.v1.Obligations.p_percent:type_name -> comity.sharing.v1.Obligations.PPercent
-	60, // 18: comity.sharing.v1.ExplainPolicyRequest.filter:type_name -> comity.types.v1.Filter
+	54, // 15: comity.sharing.v1.Obligations.detail:type_name -> comity.sharing.v1.Obligations.DetailEntry
+	52, // 16: comity.sharing.v1.Obligations.dominance:type_name -> comity.sharing.v1.Obligations.Dominance
+	53, // 17: comity.sharing.v1.Obligations.p_percent:type_name -> comity.sharing.v1.Obligations.PPercent
+	65, // 18: comity.sharing.v1.ExplainPolicyRequest.filter:type_name -> comity.types.v1.Filter
 	21, // 19: comity.sharing.v1.ExplainPolicyResponse.reasons:type_name -> comity.sharing.v1.Reason
 	22, // 20: comity.sharing.v1.ExplainPolicyResponse.obligations:type_name -> comity.sharing.v1.Obligations
-	50, // 21: comity.sharing.v1.ExplainPolicyResponse.coarsened:type_name -> comity.sharing.v1.ExplainPolicyResponse.CoarsenedEntry
-	51, // 22: comity.sharing.v1.ExplainPolicyResponse.rules:type_name -> comity.sharing.v1.ExplainPolicyResponse.RulesEntry
+	55, // 21: comity.sharing.v1.ExplainPolicyResponse.coarsened:type_name -> comity.sharing.v1.ExplainPolicyResponse.CoarsenedEntry
+	56, // 22: comity.sharing.v1.ExplainPolicyResponse.rules:type_name -> comity.sharing.v1.ExplainPolicyResponse.RulesEntry
 	25, // 23: comity.sharing.v1.ExplainPolicyResponse.cells:type_name -> comity.sharing.v1.WithheldCell
 	27, // 24: comity.sharing.v1.ExplainPolicyResponse.notes:type_name -> comity.sharing.v1.TableNote
-	52, // 25: comity.sharing.v1.WithheldCell.key:type_name -> comity.sharing.v1.WithheldCell.KeyEntry
-	53, // 26: comity.sharing.v1.WithheldCell.protects:type_name -> comity.sharing.v1.WithheldCell.ProtectsEntry
-	54, // 27: comity.sharing.v1.Release.coarsened:type_name -> comity.sharing.v1.Release.CoarsenedEntry
-	59, // 28: comity.sharing.v1.Release.create_time:type_name -> google.protobuf.Timestamp
-	55, // 29: comity.sharing.v1.Release.rules:type_name -> comity.sharing.v1.Release.RulesEntry
+	57, // 25: comity.sharing.v1.WithheldCell.key:type_name -> comity.sharing.v1.WithheldCell.KeyEntry
+	58, // 26: comity.sharing.v1.WithheldCell.protects:type_name -> comity.sharing.v1.WithheldCell.ProtectsEntry
+	59, // 27: comity.sharing.v1.Release.coarsened:type_name -> comity.sharing.v1.Release.CoarsenedEntry
+	64, // 28: comity.sharing.v1.Release.create_time:type_name -> google.protobuf.Timestamp
+	60, // 29: comity.sharing.v1.Release.rules:type_name -> comity.sharing.v1.Release.RulesEntry
 	27, // 30: comity.sharing.v1.Release.notes:type_name -> comity.sharing.v1.TableNote
-	56, // 31: comity.sharing.v1.TableNote.detail:type_name -> comity.sharing.v1.TableNote.DetailEntry
+	61, // 31: comity.sharing.v1.TableNote.detail:type_name -> comity.sharing.v1.TableNote.DetailEntry
 	26, // 32: comity.sharing.v1.ListReleasesResponse.releases:type_name -> comity.sharing.v1.Release
 	1,  // 33: comity.sharing.v1.Publication.state:type_name -> comity.sharing.v1.Publication.State
 	21, // 34: comity.sharing.v1.Publication.reasons:type_name -> comity.sharing.v1.Reason
-	57, // 35: comity.sharing.v1.Publication.coarsened:type_name -> comity.sharing.v1.Publication.CoarsenedEntry
-	59, // 36: comity.sharing.v1.Publication.create_time:type_name -> google.protobuf.Timestamp
-	59, // 37: comity.sharing.v1.Publication.publish_time:type_name -> google.protobuf.Timestamp
-	58, // 38: comity.sharing.v1.Publication.rules:type_name -> comity.sharing.v1.Publication.RulesEntry
+	62, // 35: comity.sharing.v1.Publication.coarsened:type_name -> comity.sharing.v1.Publication.CoarsenedEntry
+	64, // 36: comity.sharing.v1.Publication.create_time:type_name -> google.protobuf.Timestamp
+	64, // 37: comity.sharing.v1.Publication.publish_time:type_name -> google.protobuf.Timestamp
+	63, // 38: comity.sharing.v1.Publication.rules:type_name -> comity.sharing.v1.Publication.RulesEntry
 	27, // 39: comity.sharing.v1.Publication.notes:type_name -> comity.sharing.v1.TableNote
 	30, // 40: comity.sharing.v1.CreatePublicationResponse.publication:type_name -> comity.sharing.v1.Publication
 	30, // 41: comity.sharing.v1.GetPublicationResponse.publication:type_name -> comity.sharing.v1.Publication
 	30, // 42: comity.sharing.v1.ListPublicationsResponse.publications:type_name -> comity.sharing.v1.Publication
 	2,  // 43: comity.sharing.v1.Delivery.direction:type_name -> comity.sharing.v1.Direction.Way
 	3,  // 44: comity.sharing.v1.Delivery.state:type_name -> comity.sharing.v1.Delivery.State
-	59, // 45: comity.sharing.v1.Delivery.create_time:type_name -> google.protobuf.Timestamp
-	59, // 46: comity.sharing.v1.Delivery.receipt_time:type_name -> google.protobuf.Timestamp
+	64, // 45: comity.sharing.v1.Delivery.create_time:type_name -> google.protobuf.Timestamp
+	64, // 46: comity.sharing.v1.Delivery.receipt_time:type_name -> google.protobuf.Timestamp
 	38, // 47: comity.sharing.v1.ListDeliveriesResponse.deliveries:type_name -> comity.sharing.v1.Delivery
-	4,  // 48: comity.sharing.v1.LogEntry.kind:type_name -> comity.sharing.v1.LogEntry.Kind
-	59, // 49: comity.sharing.v1.LogEntry.create_time:type_name -> google.protobuf.Timestamp
-	43, // 50: comity.sharing.v1.ListLogEntriesResponse.entries:type_name -> comity.sharing.v1.LogEntry
-	9,  // 51: comity.sharing.v1.SharingService.ListPartners:input_type -> comity.sharing.v1.ListPartnersRequest
-	11, // 52: comity.sharing.v1.SharingService.CreateAgreement:input_type -> comity.sharing.v1.CreateAgreementRequest
-	13, // 53: comity.sharing.v1.SharingService.GetAgreement:input_type -> comity.sharing.v1.GetAgreementRequest
-	15, // 54: comity.sharing.v1.SharingService.ListAgreements:input_type -> comity.sharing.v1.ListAgreementsRequest
-	17, // 55: comity.sharing.v1.SharingService.SignAgreement:input_type -> comity.sharing.v1.SignAgreementRequest
-	19, // 56: comity.sharing.v1.SharingService.TerminateAgreement:input_type -> comity.sharing.v1.TerminateAgreementRequest
-	23, // 57: comity.sharing.v1.SharingService.ExplainPolicy:input_type -> comity.sharing.v1.ExplainPolicyRequest
-	28, // 58: comity.sharing.v1.SharingService.ListReleases:input_type -> comity.sharing.v1.ListReleasesRequest
-	31, // 59: comity.sharing.v1.SharingService.CreatePublication:input_type -> comity.sharing.v1.CreatePublicationRequest
-	33, // 60: comity.sharing.v1.SharingService.GetPublication:input_type -> comity.sharing.v1.GetPublicationRequest
-	35, // 61: comity.sharing.v1.SharingService.ListPublications:input_type -> comity.sharing.v1.ListPublicationsRequest
-	61, // 62: comity.sharing.v1.SharingService.Tabulate:input_type -> comity.sharing.v1.TabulateRequest
-	39, // 63: comity.sharing.v1.SharingService.ListDeliveries:input_type -> comity.sharing.v1.ListDeliveriesRequest
-	41, // 64: comity.sharing.v1.SharingService.GetCheckpoint:input_type -> comity.sharing.v1.GetCheckpointRequest
-	44, // 65: comity.sharing.v1.SharingService.ListLogEntries:input_type -> comity.sharing.v1.ListLogEntriesRequest
-	10, // 66: comity.sharing.v1.SharingService.ListPartners:output_type -> comity.sharing.v1.ListPartnersResponse
-	12, // 67: comity.sharing.v1.SharingService.CreateAgreement:output_type -> comity.sharing.v1.CreateAgreementResponse
-	14, // 68: comity.sharing.v1.SharingService.GetAgreement:output_type -> comity.sharing.v1.GetAgreementResponse
-	16, // 69: comity.sharing.v1.SharingService.ListAgreements:output_type -> comity.sharing.v1.ListAgreementsResponse
-	18, // 70: comity.sharing.v1.SharingService.SignAgreement:output_type -> comity.sharing.v1.SignAgreementResponse
-	20, // 71: comity.sharing.v1.SharingService.TerminateAgreement:output_type -> comity.sharing.v1.TerminateAgreementResponse
-	24, // 72: comity.sharing.v1.SharingService.ExplainPolicy:output_type -> comity.sharing.v1.ExplainPolicyResponse
-	29, // 73: comity.sharing.v1.SharingService.ListReleases:output_type -> comity.sharing.v1.ListReleasesResponse
-	32, // 74: comity.sharing.v1.SharingService.CreatePublication:output_type -> comity.sharing.v1.CreatePublicationResponse
-	34, // 75: comity.sharing.v1.SharingService.GetPublication:output_type -> comity.sharing.v1.GetPublicationResponse
-	36, // 76: comity.sharing.v1.SharingService.ListPublications:output_type -> comity.sharing.v1.ListPublicationsResponse
-	62, // 77: comity.sharing.v1.SharingService.Tabulate:output_type -> comity.sharing.v1.TabulateResponse
-	40, // 78: comity.sharing.v1.SharingService.ListDeliveries:output_type -> comity.sharing.v1.ListDeliveriesResponse
-	42, // 79: comity.sharing.v1.SharingService.GetCheckpoint:output_type -> comity.sharing.v1.GetCheckpointResponse
-	45, // 80: comity.sharing.v1.SharingService.ListLogEntries:output_type -> comity.sharing.v1.ListLogEntriesResponse
-	66, // [66:81] is the sub-list for method output_type
-	51, // [51:66] is the sub-list for method input_type
-	51, // [51:51] is the sub-list for extension type_name
-	51, // [51:51] is the sub-list for extension extendee
-	0,  // [0:51] is the sub-list for field type_name
+	43, // 48: comity.sharing.v1.GetCheckpointResponse.witnesses:type_name -> comity.sharing.v1.Witness
+	4,  // 49: comity.sharing.v1.LogEntry.kind:type_name -> comity.sharing.v1.LogEntry.Kind
+	64, // 50: comity.sharing.v1.LogEntry.create_time:type_name -> google.protobuf.Timestamp
+	44, // 51: comity.sharing.v1.ListLogEntriesResponse.entries:type_name -> comity.sharing.v1.LogEntry
+	48, // 52: comity.sharing.v1.DeliveryProof.entries:type_name -> comity.sharing.v1.ProvedEntry
+	43, // 53: comity.sharing.v1.DeliveryProof.witnesses:type_name -> comity.sharing.v1.Witness
+	44, // 54: comity.sharing.v1.ProvedEntry.entry:type_name -> comity.sharing.v1.LogEntry
+	47, // 55: comity.sharing.v1.GetDeliveryProofResponse.proof:type_name -> comity.sharing.v1.DeliveryProof
+	9,  // 56: comity.sharing.v1.SharingService.ListPartners:input_type -> comity.sharing.v1.ListPartnersRequest
+	11, // 57: comity.sharing.v1.SharingService.CreateAgreement:input_type -> comity.sharing.v1.CreateAgreementRequest
+	13, // 58: comity.sharing.v1.SharingService.GetAgreement:input_type -> comity.sharing.v1.GetAgreementRequest
+	15, // 59: comity.sharing.v1.SharingService.ListAgreements:input_type -> comity.sharing.v1.ListAgreementsRequest
+	17, // 60: comity.sharing.v1.SharingService.SignAgreement:input_type -> comity.sharing.v1.SignAgreementRequest
+	19, // 61: comity.sharing.v1.SharingService.TerminateAgreement:input_type -> comity.sharing.v1.TerminateAgreementRequest
+	23, // 62: comity.sharing.v1.SharingService.ExplainPolicy:input_type -> comity.sharing.v1.ExplainPolicyRequest
+	28, // 63: comity.sharing.v1.SharingService.ListReleases:input_type -> comity.sharing.v1.ListReleasesRequest
+	31, // 64: comity.sharing.v1.SharingService.CreatePublication:input_type -> comity.sharing.v1.CreatePublicationRequest
+	33, // 65: comity.sharing.v1.SharingService.GetPublication:input_type -> comity.sharing.v1.GetPublicationRequest
+	35, // 66: comity.sharing.v1.SharingService.ListPublications:input_type -> comity.sharing.v1.ListPublicationsRequest
+	66, // 67: comity.sharing.v1.SharingService.Tabulate:input_type -> comity.sharing.v1.TabulateRequest
+	39, // 68: comity.sharing.v1.SharingService.ListDeliveries:input_type -> comity.sharing.v1.ListDeliveriesRequest
+	41, // 69: comity.sharing.v1.SharingService.GetCheckpoint:input_type -> comity.sharing.v1.GetCheckpointRequest
+	45, // 70: comity.sharing.v1.SharingService.ListLogEntries:input_type -> comity.sharing.v1.ListLogEntriesRequest
+	49, // 71: comity.sharing.v1.SharingService.GetDeliveryProof:input_type -> comity.sharing.v1.GetDeliveryProofRequest
+	10, // 72: comity.sharing.v1.SharingService.ListPartners:output_type -> comity.sharing.v1.ListPartnersResponse
+	12, // 73: comity.sharing.v1.SharingService.CreateAgreement:output_type -> comity.sharing.v1.CreateAgreementResponse
+	14, // 74: comity.sharing.v1.SharingService.GetAgreement:output_type -> comity.sharing.v1.GetAgreementResponse
+	16, // 75: comity.sharing.v1.SharingService.ListAgreements:output_type -> comity.sharing.v1.ListAgreementsResponse
+	18, // 76: comity.sharing.v1.SharingService.SignAgreement:output_type -> comity.sharing.v1.SignAgreementResponse
+	20, // 77: comity.sharing.v1.SharingService.TerminateAgreement:output_type -> comity.sharing.v1.TerminateAgreementResponse
+	24, // 78: comity.sharing.v1.SharingService.ExplainPolicy:output_type -> comity.sharing.v1.ExplainPolicyResponse
+	29, // 79: comity.sharing.v1.SharingService.ListReleases:output_type -> comity.sharing.v1.ListReleasesResponse
+	32, // 80: comity.sharing.v1.SharingService.CreatePublication:output_type -> comity.sharing.v1.CreatePublicationResponse
+	34, // 81: comity.sharing.v1.SharingService.GetPublication:output_type -> comity.sharing.v1.GetPublicationResponse
+	36, // 82: comity.sharing.v1.SharingService.ListPublications:output_type -> comity.sharing.v1.ListPublicationsResponse
+	67, // 83: comity.sharing.v1.SharingService.Tabulate:output_type -> comity.sharing.v1.TabulateResponse
+	40, // 84: comity.sharing.v1.SharingService.ListDeliveries:output_type -> comity.sharing.v1.ListDeliveriesResponse
+	42, // 85: comity.sharing.v1.SharingService.GetCheckpoint:output_type -> comity.sharing.v1.GetCheckpointResponse
+	46, // 86: comity.sharing.v1.SharingService.ListLogEntries:output_type -> comity.sharing.v1.ListLogEntriesResponse
+	50, // 87: comity.sharing.v1.SharingService.GetDeliveryProof:output_type -> comity.sharing.v1.GetDeliveryProofResponse
+	72, // [72:88] is the sub-list for method output_type
+	56, // [56:72] is the sub-list for method input_type
+	56, // [56:56] is the sub-list for extension type_name
+	56, // [56:56] is the sub-list for extension extendee
+	0,  // [0:56] is the sub-list for field type_name
 }
 
 func init() { file_comity_sharing_v1_sharing_proto_init() }
@@ -4093,7 +4501,7 @@ func file_comity_sharing_v1_sharing_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_comity_sharing_v1_sharing_proto_rawDesc), len(file_comity_sharing_v1_sharing_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   54,
+			NumMessages:   59,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -34,6 +34,7 @@ const (
 	SharingService_ListDeliveries_FullMethodName     = "/comity.sharing.v1.SharingService/ListDeliveries"
 	SharingService_GetCheckpoint_FullMethodName      = "/comity.sharing.v1.SharingService/GetCheckpoint"
 	SharingService_ListLogEntries_FullMethodName     = "/comity.sharing.v1.SharingService/ListLogEntries"
+	SharingService_GetDeliveryProof_FullMethodName   = "/comity.sharing.v1.SharingService/GetDeliveryProof"
 )
 
 // SharingServiceClient is the client API for SharingService service.
@@ -75,6 +76,8 @@ type SharingServiceClient interface {
 	GetCheckpoint(ctx context.Context, in *GetCheckpointRequest, opts ...grpc.CallOption) (*GetCheckpointResponse, error)
 	// ListLogEntries lists entries of the transparency log in order, with what they are the proof of.
 	ListLogEntries(ctx context.Context, in *ListLogEntriesRequest, opts ...grpc.CallOption) (*ListLogEntriesResponse, error)
+	// GetDeliveryProof returns all that proves one delivery, for somebody who has no access to this node.
+	GetDeliveryProof(ctx context.Context, in *GetDeliveryProofRequest, opts ...grpc.CallOption) (*GetDeliveryProofResponse, error)
 }
 
 type sharingServiceClient struct {
@@ -235,6 +238,16 @@ func (c *sharingServiceClient) ListLogEntries(ctx context.Context, in *ListLogEn
 	return out, nil
 }
 
+func (c *sharingServiceClient) GetDeliveryProof(ctx context.Context, in *GetDeliveryProofRequest, opts ...grpc.CallOption) (*GetDeliveryProofResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetDeliveryProofResponse)
+	err := c.cc.Invoke(ctx, SharingService_GetDeliveryProof_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // SharingServiceServer is the server API for SharingService service.
 // All implementations must embed UnimplementedSharingServiceServer
 // for forward compatibility.
@@ -274,6 +287,8 @@ type SharingServiceServer interface {
 	GetCheckpoint(context.Context, *GetCheckpointRequest) (*GetCheckpointResponse, error)
 	// ListLogEntries lists entries of the transparency log in order, with what they are the proof of.
 	ListLogEntries(context.Context, *ListLogEntriesRequest) (*ListLogEntriesResponse, error)
+	// GetDeliveryProof returns all that proves one delivery, for somebody who has no access to this node.
+	GetDeliveryProof(context.Context, *GetDeliveryProofRequest) (*GetDeliveryProofResponse, error)
 	mustEmbedUnimplementedSharingServiceServer()
 }
 
@@ -328,6 +343,9 @@ func (UnimplementedSharingServiceServer) GetCheckpoint(context.Context, *GetChec
 }
 func (UnimplementedSharingServiceServer) ListLogEntries(context.Context, *ListLogEntriesRequest) (*ListLogEntriesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListLogEntries not implemented")
+}
+func (UnimplementedSharingServiceServer) GetDeliveryProof(context.Context, *GetDeliveryProofRequest) (*GetDeliveryProofResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetDeliveryProof not implemented")
 }
 func (UnimplementedSharingServiceServer) mustEmbedUnimplementedSharingServiceServer() {}
 func (UnimplementedSharingServiceServer) testEmbeddedByValue()                        {}
@@ -620,6 +638,24 @@ func _SharingService_ListLogEntries_Handler(srv interface{}, ctx context.Context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _SharingService_GetDeliveryProof_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetDeliveryProofRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SharingServiceServer).GetDeliveryProof(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SharingService_GetDeliveryProof_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SharingServiceServer).GetDeliveryProof(ctx, req.(*GetDeliveryProofRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // SharingService_ServiceDesc is the grpc.ServiceDesc for SharingService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -686,6 +722,10 @@ var SharingService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListLogEntries",
 			Handler:    _SharingService_ListLogEntries_Handler,
+		},
+		{
+			MethodName: "GetDeliveryProof",
+			Handler:    _SharingService_GetDeliveryProof_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
