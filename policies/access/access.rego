@@ -164,7 +164,7 @@ roles := {
 			"ListStructures",
 			"SetRetention",
 		},
-		sharing: {"ListPartners"},
+		sharing: {"LiftQuarantine", "ListPartners"},
 	},
 }
 

@@ -50,6 +50,7 @@ persons := {
 		"GetCheckpoint": {"analyst", "officer", "auditor"},
 		"GetDeliveryProof": {"auditor"},
 		"GetPublication": {"statistician", "analyst", "officer", "auditor"},
+		"LiftQuarantine": {"admin"},
 		"ListAgreements": {"analyst", "officer", "auditor"},
 		"ListDeliveries": {"analyst", "officer", "auditor"},
 		"ListLogEntries": {"auditor"},

@@ -52,6 +52,7 @@ type Partner struct {
 	ReceivedSequence  uint64    // of the last batch received from it
 	ReceiptedSequence uint64    // of the last batch that it has receipted
 	Waiting           int       // batches that wait for it
+	Quarantined       bool      // it has signed two envelopes for one place: nothing more is taken from it
 }
 
 // Page asks for a part of a list. Token is "" for the first page, else the next token of the page before; the store

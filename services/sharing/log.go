@@ -33,12 +33,13 @@ const (
 	EntryEnvelopeRefused                       // a partner's envelope was refused
 	EntryRelease                               // a table was released
 	EntryPublication                           // a table was published
+	EntryQuarantineLifted                      // a person let a partner's stream go on
 )
 
 // The names of the kinds, which are part of each leaf: they never change.
 var kindNames = [...]string{
 	"", "agreement", "decision", "envelope sent", "receipt received", "envelope received", "receipt sent", "envelope refused", "release",
-	"publication",
+	"publication", "quarantine lifted",
 }
 
 // String returns the kind in words.
@@ -66,11 +67,12 @@ func (k EntryKind) String() string {
 //	<decision>                                                            of a decision
 //	<partner>/<agreement>/<version>/<release>                             of a release
 //	<publication>                                                         of a publication
+//	<stream>/<lift>                                                       of a quarantine that was lifted
 //	<stream>/<epoch>/<sequence>                                           of an envelope and its receipt
 //	<stream>/<epoch>/<sequence>/<the SHA-256 of the envelope>             of an envelope out of its turn
 //
 // The salt keeps a content that can be guessed from being recognised by its leaf once it is deleted. The content is
-// kept where it is used: a document, a Signed, a decision, a release, a publication, an envelope.
+// kept where it is used: a document, a Signed, a decision, a release, a publication, an envelope, a lift.
 type Leaf struct {
 	Kind          EntryKind
 	Subject       string

@@ -128,6 +128,7 @@ func (s *Service) Partners(ctx context.Context) ([]Partner, error) {
 			Code: state.Code, Name: state.Name, Address: state.Address,
 			LastContact: standing.LastContact, LastError: standing.LastError,
 			ReceivedSequence: standing.ReceivedSequence, ReceiptedSequence: standing.ReceiptedSequence, Waiting: standing.Waiting,
+			Quarantined: standing.Quarantined,
 		})
 	}
 	slices.SortFunc(partners, func(a, b Partner) int { return cmp.Compare(a.Code, b.Code) })

@@ -142,6 +142,8 @@ type Tx interface {
 	SupersedeReleases(ctx context.Context, sender StateCode, agreement AgreementID, except ReleaseID) ([]ReleaseID, error)
 	// Quarantine stops a stream of which two envelopes claim one place.
 	Quarantine(ctx context.Context, stream string) error
+	// LiftQuarantine lets a stream go on, and keeps the decision with its JSON. LockInbound comes first.
+	LiftQuarantine(ctx context.Context, lift Lift, document []byte, leaf Leaf) error
 	// AddEvidence keeps an envelope that is refused and has no place in its stream; false where it is kept already.
 	AddEvidence(ctx context.Context, evidence Evidence, leaf Leaf) (bool, error)
 
@@ -248,6 +250,7 @@ type Standing struct {
 	ReceivedSequence  uint64
 	ReceiptedSequence uint64
 	Waiting           int
+	Quarantined       bool
 }
 
 // Witnessed is what two states have seen of each other's logs.

@@ -204,6 +204,12 @@ func (a *auditor) read(entry LogEntry) error {
 			return fmt.Errorf("its publication cannot be read: %w", err)
 		}
 		return same(entry.Subject, string(p.ID))
+	case EntryQuarantineLifted:
+		var lift Lift
+		if err := json.Unmarshal(entry.Content, &lift); err != nil {
+			return fmt.Errorf("its decision cannot be read: %w", err)
+		}
+		return same(entry.Subject, lift.subject())
 	case EntryEnvelopeSent, EntryEnvelopeReceived, EntryEnvelopeRefused:
 		return a.envelope(entry)
 	case EntryReceiptSent, EntryReceiptReceived:

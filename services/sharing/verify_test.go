@@ -33,6 +33,7 @@ func TestVerify(t *testing.T) {
 	_, _ = w.bb.Receive(ctx, "aa", w.forge(t, out[1].Envelope, func(h *sharing.Header) { h.PolicyRevision = "another" }))
 	w.aa.rules.published = map[string]sharing.Ruling{"1A": {Allow: true, Detail: map[string]string{"FREQ": "M"}}}
 	must(t)(w.aa.Publish(ctx, sharing.PublicationRequest{Indicators: []string{"1A"}}))
+	must(t)(w.bb.LiftQuarantine(ctx, "aa", "pat", "they have explained it"))
 	must(t)(w.bb.Terminate(ctx, "aa-bb-1a", "enough"))
 	for range 2 {
 		for _, s := range []*state{w.bb, w.aa} {
@@ -49,7 +50,7 @@ func TestVerify(t *testing.T) {
 		}
 		for _, table := range []string{
 			"log_entry", "checkpoint", "agreement", "agreement_signature", "agreement_end", "decision", "release", "outbox", "inbox", "evidence",
-			"publication",
+			"publication", "quarantine_lift",
 		} {
 			flipEach(t, s, table)
 		}

@@ -97,7 +97,7 @@ func (r reader) Standings(ctx context.Context) (map[sharing.StateCode]sharing.St
 			FROM outbound s
 		)
 		SELECT partner, c.contact_time, coalesce(c.problem, ''), coalesce(i.sequence, 0),
-			coalesce(o.receipted, 0), coalesce(o.sequence - o.receipted, 0)
+			coalesce(o.receipted, 0), coalesce(o.sequence - o.receipted, 0), coalesce(i.quarantined, false)
 		FROM (
 			SELECT partner FROM partner_contact
 			UNION
@@ -119,6 +119,7 @@ func (r reader) Standings(ctx context.Context) (map[sharing.StateCode]sharing.St
 	)
 	_, err = pgx.ForEachRow(rows, []any{
 		&partner, &contact, &standing.LastError, &standing.ReceivedSequence, &standing.ReceiptedSequence, &standing.Waiting,
+		&standing.Quarantined,
 	}, func() error {
 		kept := standing
 		if contact != nil {

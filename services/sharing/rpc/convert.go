@@ -45,6 +45,7 @@ func partner(p sharing.Partner) *sharingpb.Partner {
 		Code: string(p.Code), DisplayName: p.Name, Address: p.Address,
 		LastContactTime: timestamp(p.LastContact), LastError: p.LastError,
 		ReceivedSequence: float64(p.ReceivedSequence), ReceiptedSequence: float64(p.ReceiptedSequence), Waiting: count(p.Waiting),
+		Quarantined: p.Quarantined,
 	}
 }
 

@@ -138,7 +138,7 @@ func (x Publication_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Publication_State.Descriptor instead.
 func (Publication_State) EnumDescriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{25, 0}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{27, 0}
 }
 
 // Way is one of the two.
@@ -191,7 +191,7 @@ func (x Direction_Way) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Direction_Way.Descriptor instead.
 func (Direction_Way) EnumDescriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{32, 0}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{34, 0}
 }
 
 // State says how far it got.
@@ -260,7 +260,7 @@ func (x Delivery_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Delivery_State.Descriptor instead.
 func (Delivery_State) EnumDescriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{33, 0}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{35, 0}
 }
 
 // Kind says what it is the proof of.
@@ -287,21 +287,24 @@ const (
 	LogEntry_RELEASE LogEntry_Kind = 8
 	// A table was published.
 	LogEntry_PUBLICATION LogEntry_Kind = 9
+	// A person let a partner's quarantined stream go on.
+	LogEntry_QUARANTINE_LIFTED LogEntry_Kind = 10
 )
 
 // Enum value maps for LogEntry_Kind.
 var (
 	LogEntry_Kind_name = map[int32]string{
-		0: "UNSPECIFIED",
-		1: "AGREEMENT",
-		2: "DECISION",
-		3: "ENVELOPE_SENT",
-		4: "RECEIPT_RECEIVED",
-		5: "ENVELOPE_RECEIVED",
-		6: "RECEIPT_SENT",
-		7: "ENVELOPE_REFUSED",
-		8: "RELEASE",
-		9: "PUBLICATION",
+		0:  "UNSPECIFIED",
+		1:  "AGREEMENT",
+		2:  "DECISION",
+		3:  "ENVELOPE_SENT",
+		4:  "RECEIPT_RECEIVED",
+		5:  "ENVELOPE_RECEIVED",
+		6:  "RECEIPT_SENT",
+		7:  "ENVELOPE_REFUSED",
+		8:  "RELEASE",
+		9:  "PUBLICATION",
+		10: "QUARANTINE_LIFTED",
 	}
 	LogEntry_Kind_value = map[string]int32{
 		"UNSPECIFIED":       0,
@@ -314,6 +317,7 @@ var (
 		"ENVELOPE_REFUSED":  7,
 		"RELEASE":           8,
 		"PUBLICATION":       9,
+		"QUARANTINE_LIFTED": 10,
 	}
 )
 
@@ -341,7 +345,7 @@ func (x LogEntry_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LogEntry_Kind.Descriptor instead.
 func (LogEntry_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{39, 0}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{41, 0}
 }
 
 // Partner is a state that this node trusts, and how the exchange with it stands.
@@ -362,7 +366,10 @@ type Partner struct {
 	// The sequence number of the last batch sent to it and receipted by it.
 	ReceiptedSequence float64 `protobuf:"fixed64,7,opt,name=receipted_sequence,json=receiptedSequence,proto3" json:"receipted_sequence,omitempty"`
 	// The batches that wait for it.
-	Waiting       int32 `protobuf:"varint,8,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	Waiting int32 `protobuf:"varint,8,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	// Whether its stream is quarantined: it has signed two envelopes for one place, and nothing more is taken from it until
+	// the quarantine is lifted. ListDeliveries has the evidence, with the reason EQUIVOCATION.
+	Quarantined   bool `protobuf:"varint,9,opt,name=quarantined,proto3" json:"quarantined,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -451,6 +458,13 @@ func (x *Partner) GetWaiting() int32 {
 		return x.Waiting
 	}
 	return 0
+}
+
+func (x *Partner) GetQuarantined() bool {
+	if x != nil {
+		return x.Quarantined
+	}
+	return false
 }
 
 // Terms are what two states agree upon, in one direction.
@@ -883,6 +897,125 @@ func (x *ListPartnersResponse) GetPartners() []*Partner {
 	return nil
 }
 
+// LiftQuarantineRequest is the request of LiftQuarantine.
+type LiftQuarantineRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The partner, by code.
+	Partner string `protobuf:"bytes,1,opt,name=partner,proto3" json:"partner,omitempty"`
+	// Why, for those who read the log later: 1 to 2,000 characters.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LiftQuarantineRequest) Reset() {
+	*x = LiftQuarantineRequest{}
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LiftQuarantineRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LiftQuarantineRequest) ProtoMessage() {}
+
+func (x *LiftQuarantineRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LiftQuarantineRequest.ProtoReflect.Descriptor instead.
+func (*LiftQuarantineRequest) Descriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *LiftQuarantineRequest) GetPartner() string {
+	if x != nil {
+		return x.Partner
+	}
+	return ""
+}
+
+func (x *LiftQuarantineRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// LiftQuarantineResponse is the answer of LiftQuarantine.
+type LiftQuarantineResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The entry of the log that has the decision, by its subject: "{stream}/{id}".
+	Entry string `protobuf:"bytes,1,opt,name=entry,proto3" json:"entry,omitempty"`
+	// The epoch of the stream.
+	Epoch string `protobuf:"bytes,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// The last place that was kept: the next envelope has to follow it.
+	Sequence      float64 `protobuf:"fixed64,3,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LiftQuarantineResponse) Reset() {
+	*x = LiftQuarantineResponse{}
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LiftQuarantineResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LiftQuarantineResponse) ProtoMessage() {}
+
+func (x *LiftQuarantineResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LiftQuarantineResponse.ProtoReflect.Descriptor instead.
+func (*LiftQuarantineResponse) Descriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *LiftQuarantineResponse) GetEntry() string {
+	if x != nil {
+		return x.Entry
+	}
+	return ""
+}
+
+func (x *LiftQuarantineResponse) GetEpoch() string {
+	if x != nil {
+		return x.Epoch
+	}
+	return ""
+}
+
+func (x *LiftQuarantineResponse) GetSequence() float64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
 // CreateAgreementRequest is the request of CreateAgreement.
 type CreateAgreementRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -894,7 +1027,7 @@ type CreateAgreementRequest struct {
 
 func (x *CreateAgreementRequest) Reset() {
 	*x = CreateAgreementRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[6]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -906,7 +1039,7 @@ func (x *CreateAgreementRequest) String() string {
 func (*CreateAgreementRequest) ProtoMessage() {}
 
 func (x *CreateAgreementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[6]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -919,7 +1052,7 @@ func (x *CreateAgreementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAgreementRequest.ProtoReflect.Descriptor instead.
 func (*CreateAgreementRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{6}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *CreateAgreementRequest) GetTerms() *Terms {
@@ -940,7 +1073,7 @@ type CreateAgreementResponse struct {
 
 func (x *CreateAgreementResponse) Reset() {
 	*x = CreateAgreementResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[7]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -952,7 +1085,7 @@ func (x *CreateAgreementResponse) String() string {
 func (*CreateAgreementResponse) ProtoMessage() {}
 
 func (x *CreateAgreementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[7]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -965,7 +1098,7 @@ func (x *CreateAgreementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAgreementResponse.ProtoReflect.Descriptor instead.
 func (*CreateAgreementResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{7}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *CreateAgreementResponse) GetAgreement() *Agreement {
@@ -986,7 +1119,7 @@ type GetAgreementRequest struct {
 
 func (x *GetAgreementRequest) Reset() {
 	*x = GetAgreementRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[8]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -998,7 +1131,7 @@ func (x *GetAgreementRequest) String() string {
 func (*GetAgreementRequest) ProtoMessage() {}
 
 func (x *GetAgreementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[8]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1011,7 +1144,7 @@ func (x *GetAgreementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAgreementRequest.ProtoReflect.Descriptor instead.
 func (*GetAgreementRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{8}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetAgreementRequest) GetName() string {
@@ -1032,7 +1165,7 @@ type GetAgreementResponse struct {
 
 func (x *GetAgreementResponse) Reset() {
 	*x = GetAgreementResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[9]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1044,7 +1177,7 @@ func (x *GetAgreementResponse) String() string {
 func (*GetAgreementResponse) ProtoMessage() {}
 
 func (x *GetAgreementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[9]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1057,7 +1190,7 @@ func (x *GetAgreementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAgreementResponse.ProtoReflect.Descriptor instead.
 func (*GetAgreementResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{9}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetAgreementResponse) GetAgreement() *Agreement {
@@ -1078,7 +1211,7 @@ type ListAgreementsRequest struct {
 
 func (x *ListAgreementsRequest) Reset() {
 	*x = ListAgreementsRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[10]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1090,7 +1223,7 @@ func (x *ListAgreementsRequest) String() string {
 func (*ListAgreementsRequest) ProtoMessage() {}
 
 func (x *ListAgreementsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[10]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1103,7 +1236,7 @@ func (x *ListAgreementsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAgreementsRequest.ProtoReflect.Descriptor instead.
 func (*ListAgreementsRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{10}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListAgreementsRequest) GetShowEnded() bool {
@@ -1124,7 +1257,7 @@ type ListAgreementsResponse struct {
 
 func (x *ListAgreementsResponse) Reset() {
 	*x = ListAgreementsResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[11]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1136,7 +1269,7 @@ func (x *ListAgreementsResponse) String() string {
 func (*ListAgreementsResponse) ProtoMessage() {}
 
 func (x *ListAgreementsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[11]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1149,7 +1282,7 @@ func (x *ListAgreementsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAgreementsResponse.ProtoReflect.Descriptor instead.
 func (*ListAgreementsResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{11}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListAgreementsResponse) GetAgreements() []*Agreement {
@@ -1170,7 +1303,7 @@ type SignAgreementRequest struct {
 
 func (x *SignAgreementRequest) Reset() {
 	*x = SignAgreementRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[12]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1182,7 +1315,7 @@ func (x *SignAgreementRequest) String() string {
 func (*SignAgreementRequest) ProtoMessage() {}
 
 func (x *SignAgreementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[12]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1195,7 +1328,7 @@ func (x *SignAgreementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignAgreementRequest.ProtoReflect.Descriptor instead.
 func (*SignAgreementRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{12}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *SignAgreementRequest) GetName() string {
@@ -1216,7 +1349,7 @@ type SignAgreementResponse struct {
 
 func (x *SignAgreementResponse) Reset() {
 	*x = SignAgreementResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[13]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1228,7 +1361,7 @@ func (x *SignAgreementResponse) String() string {
 func (*SignAgreementResponse) ProtoMessage() {}
 
 func (x *SignAgreementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[13]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1241,7 +1374,7 @@ func (x *SignAgreementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignAgreementResponse.ProtoReflect.Descriptor instead.
 func (*SignAgreementResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{13}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SignAgreementResponse) GetAgreement() *Agreement {
@@ -1264,7 +1397,7 @@ type TerminateAgreementRequest struct {
 
 func (x *TerminateAgreementRequest) Reset() {
 	*x = TerminateAgreementRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[14]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1276,7 +1409,7 @@ func (x *TerminateAgreementRequest) String() string {
 func (*TerminateAgreementRequest) ProtoMessage() {}
 
 func (x *TerminateAgreementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[14]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1289,7 +1422,7 @@ func (x *TerminateAgreementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TerminateAgreementRequest.ProtoReflect.Descriptor instead.
 func (*TerminateAgreementRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{14}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *TerminateAgreementRequest) GetName() string {
@@ -1317,7 +1450,7 @@ type TerminateAgreementResponse struct {
 
 func (x *TerminateAgreementResponse) Reset() {
 	*x = TerminateAgreementResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[15]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1329,7 +1462,7 @@ func (x *TerminateAgreementResponse) String() string {
 func (*TerminateAgreementResponse) ProtoMessage() {}
 
 func (x *TerminateAgreementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[15]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1342,7 +1475,7 @@ func (x *TerminateAgreementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TerminateAgreementResponse.ProtoReflect.Descriptor instead.
 func (*TerminateAgreementResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{15}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *TerminateAgreementResponse) GetAgreement() *Agreement {
@@ -1367,7 +1500,7 @@ type Reason struct {
 
 func (x *Reason) Reset() {
 	*x = Reason{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[16]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1379,7 +1512,7 @@ func (x *Reason) String() string {
 func (*Reason) ProtoMessage() {}
 
 func (x *Reason) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[16]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1392,7 +1525,7 @@ func (x *Reason) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reason.ProtoReflect.Descriptor instead.
 func (*Reason) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{16}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Reason) GetCode() string {
@@ -1447,7 +1580,7 @@ type Obligations struct {
 
 func (x *Obligations) Reset() {
 	*x = Obligations{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[17]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1459,7 +1592,7 @@ func (x *Obligations) String() string {
 func (*Obligations) ProtoMessage() {}
 
 func (x *Obligations) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[17]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1472,7 +1605,7 @@ func (x *Obligations) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Obligations.ProtoReflect.Descriptor instead.
 func (*Obligations) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{17}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Obligations) GetMinimumFrequency() int32 {
@@ -1569,7 +1702,7 @@ type ExplainPolicyRequest struct {
 
 func (x *ExplainPolicyRequest) Reset() {
 	*x = ExplainPolicyRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[18]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1581,7 +1714,7 @@ func (x *ExplainPolicyRequest) String() string {
 func (*ExplainPolicyRequest) ProtoMessage() {}
 
 func (x *ExplainPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[18]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1594,7 +1727,7 @@ func (x *ExplainPolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainPolicyRequest.ProtoReflect.Descriptor instead.
 func (*ExplainPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{18}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ExplainPolicyRequest) GetPartner() string {
@@ -1656,7 +1789,7 @@ type ExplainPolicyResponse struct {
 
 func (x *ExplainPolicyResponse) Reset() {
 	*x = ExplainPolicyResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[19]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1668,7 +1801,7 @@ func (x *ExplainPolicyResponse) String() string {
 func (*ExplainPolicyResponse) ProtoMessage() {}
 
 func (x *ExplainPolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[19]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1681,7 +1814,7 @@ func (x *ExplainPolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainPolicyResponse.ProtoReflect.Descriptor instead.
 func (*ExplainPolicyResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{19}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ExplainPolicyResponse) GetAllowed() bool {
@@ -1781,7 +1914,7 @@ type WithheldCell struct {
 
 func (x *WithheldCell) Reset() {
 	*x = WithheldCell{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[20]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1793,7 +1926,7 @@ func (x *WithheldCell) String() string {
 func (*WithheldCell) ProtoMessage() {}
 
 func (x *WithheldCell) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[20]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1806,7 +1939,7 @@ func (x *WithheldCell) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WithheldCell.ProtoReflect.Descriptor instead.
 func (*WithheldCell) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{20}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *WithheldCell) GetKey() map[string]string {
@@ -1894,7 +2027,7 @@ type Release struct {
 
 func (x *Release) Reset() {
 	*x = Release{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[21]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1906,7 +2039,7 @@ func (x *Release) String() string {
 func (*Release) ProtoMessage() {}
 
 func (x *Release) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[21]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1919,7 +2052,7 @@ func (x *Release) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Release.ProtoReflect.Descriptor instead.
 func (*Release) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{21}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Release) GetName() string {
@@ -2081,7 +2214,7 @@ type TableNote struct {
 
 func (x *TableNote) Reset() {
 	*x = TableNote{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[22]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2093,7 +2226,7 @@ func (x *TableNote) String() string {
 func (*TableNote) ProtoMessage() {}
 
 func (x *TableNote) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[22]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2106,7 +2239,7 @@ func (x *TableNote) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableNote.ProtoReflect.Descriptor instead.
 func (*TableNote) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{22}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *TableNote) GetArea() string {
@@ -2159,7 +2292,7 @@ type ListReleasesRequest struct {
 
 func (x *ListReleasesRequest) Reset() {
 	*x = ListReleasesRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[23]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2171,7 +2304,7 @@ func (x *ListReleasesRequest) String() string {
 func (*ListReleasesRequest) ProtoMessage() {}
 
 func (x *ListReleasesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[23]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2184,7 +2317,7 @@ func (x *ListReleasesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListReleasesRequest.ProtoReflect.Descriptor instead.
 func (*ListReleasesRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{23}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListReleasesRequest) GetPartner() string {
@@ -2221,7 +2354,7 @@ type ListReleasesResponse struct {
 
 func (x *ListReleasesResponse) Reset() {
 	*x = ListReleasesResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[24]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2233,7 +2366,7 @@ func (x *ListReleasesResponse) String() string {
 func (*ListReleasesResponse) ProtoMessage() {}
 
 func (x *ListReleasesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[24]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2246,7 +2379,7 @@ func (x *ListReleasesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListReleasesResponse.ProtoReflect.Descriptor instead.
 func (*ListReleasesResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{24}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListReleasesResponse) GetReleases() []*Release {
@@ -2313,7 +2446,7 @@ type Publication struct {
 
 func (x *Publication) Reset() {
 	*x = Publication{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[25]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2325,7 +2458,7 @@ func (x *Publication) String() string {
 func (*Publication) ProtoMessage() {}
 
 func (x *Publication) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[25]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2338,7 +2471,7 @@ func (x *Publication) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Publication.ProtoReflect.Descriptor instead.
 func (*Publication) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{25}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Publication) GetName() string {
@@ -2494,7 +2627,7 @@ type CreatePublicationRequest struct {
 
 func (x *CreatePublicationRequest) Reset() {
 	*x = CreatePublicationRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[26]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2506,7 +2639,7 @@ func (x *CreatePublicationRequest) String() string {
 func (*CreatePublicationRequest) ProtoMessage() {}
 
 func (x *CreatePublicationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[26]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2519,7 +2652,7 @@ func (x *CreatePublicationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreatePublicationRequest.ProtoReflect.Descriptor instead.
 func (*CreatePublicationRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{26}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *CreatePublicationRequest) GetDataflow() string {
@@ -2547,7 +2680,7 @@ type CreatePublicationResponse struct {
 
 func (x *CreatePublicationResponse) Reset() {
 	*x = CreatePublicationResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[27]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2559,7 +2692,7 @@ func (x *CreatePublicationResponse) String() string {
 func (*CreatePublicationResponse) ProtoMessage() {}
 
 func (x *CreatePublicationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[27]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2572,7 +2705,7 @@ func (x *CreatePublicationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreatePublicationResponse.ProtoReflect.Descriptor instead.
 func (*CreatePublicationResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{27}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *CreatePublicationResponse) GetPublication() *Publication {
@@ -2593,7 +2726,7 @@ type GetPublicationRequest struct {
 
 func (x *GetPublicationRequest) Reset() {
 	*x = GetPublicationRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[28]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2605,7 +2738,7 @@ func (x *GetPublicationRequest) String() string {
 func (*GetPublicationRequest) ProtoMessage() {}
 
 func (x *GetPublicationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[28]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2618,7 +2751,7 @@ func (x *GetPublicationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPublicationRequest.ProtoReflect.Descriptor instead.
 func (*GetPublicationRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{28}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *GetPublicationRequest) GetName() string {
@@ -2639,7 +2772,7 @@ type GetPublicationResponse struct {
 
 func (x *GetPublicationResponse) Reset() {
 	*x = GetPublicationResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[29]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2651,7 +2784,7 @@ func (x *GetPublicationResponse) String() string {
 func (*GetPublicationResponse) ProtoMessage() {}
 
 func (x *GetPublicationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[29]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2664,7 +2797,7 @@ func (x *GetPublicationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPublicationResponse.ProtoReflect.Descriptor instead.
 func (*GetPublicationResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{29}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *GetPublicationResponse) GetPublication() *Publication {
@@ -2687,7 +2820,7 @@ type ListPublicationsRequest struct {
 
 func (x *ListPublicationsRequest) Reset() {
 	*x = ListPublicationsRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[30]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2699,7 +2832,7 @@ func (x *ListPublicationsRequest) String() string {
 func (*ListPublicationsRequest) ProtoMessage() {}
 
 func (x *ListPublicationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[30]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2712,7 +2845,7 @@ func (x *ListPublicationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPublicationsRequest.ProtoReflect.Descriptor instead.
 func (*ListPublicationsRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{30}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListPublicationsRequest) GetPageSize() int32 {
@@ -2742,7 +2875,7 @@ type ListPublicationsResponse struct {
 
 func (x *ListPublicationsResponse) Reset() {
 	*x = ListPublicationsResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[31]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2754,7 +2887,7 @@ func (x *ListPublicationsResponse) String() string {
 func (*ListPublicationsResponse) ProtoMessage() {}
 
 func (x *ListPublicationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[31]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2767,7 +2900,7 @@ func (x *ListPublicationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPublicationsResponse.ProtoReflect.Descriptor instead.
 func (*ListPublicationsResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{31}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListPublicationsResponse) GetPublications() []*Publication {
@@ -2793,7 +2926,7 @@ type Direction struct {
 
 func (x *Direction) Reset() {
 	*x = Direction{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[32]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2805,7 +2938,7 @@ func (x *Direction) String() string {
 func (*Direction) ProtoMessage() {}
 
 func (x *Direction) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[32]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2818,7 +2951,7 @@ func (x *Direction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Direction.ProtoReflect.Descriptor instead.
 func (*Direction) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{32}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{34}
 }
 
 // Delivery is a batch on its way to or from a partner.
@@ -2858,7 +2991,7 @@ type Delivery struct {
 
 func (x *Delivery) Reset() {
 	*x = Delivery{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[33]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2870,7 +3003,7 @@ func (x *Delivery) String() string {
 func (*Delivery) ProtoMessage() {}
 
 func (x *Delivery) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[33]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2883,7 +3016,7 @@ func (x *Delivery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delivery.ProtoReflect.Descriptor instead.
 func (*Delivery) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{33}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Delivery) GetDirection() Direction_Way {
@@ -2999,7 +3132,7 @@ type ListDeliveriesRequest struct {
 
 func (x *ListDeliveriesRequest) Reset() {
 	*x = ListDeliveriesRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[34]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3011,7 +3144,7 @@ func (x *ListDeliveriesRequest) String() string {
 func (*ListDeliveriesRequest) ProtoMessage() {}
 
 func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[34]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3024,7 +3157,7 @@ func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeliveriesRequest.ProtoReflect.Descriptor instead.
 func (*ListDeliveriesRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{34}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListDeliveriesRequest) GetPartner() string {
@@ -3061,7 +3194,7 @@ type ListDeliveriesResponse struct {
 
 func (x *ListDeliveriesResponse) Reset() {
 	*x = ListDeliveriesResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[35]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3073,7 +3206,7 @@ func (x *ListDeliveriesResponse) String() string {
 func (*ListDeliveriesResponse) ProtoMessage() {}
 
 func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[35]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3086,7 +3219,7 @@ func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeliveriesResponse.ProtoReflect.Descriptor instead.
 func (*ListDeliveriesResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{35}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ListDeliveriesResponse) GetDeliveries() []*Delivery {
@@ -3112,7 +3245,7 @@ type GetCheckpointRequest struct {
 
 func (x *GetCheckpointRequest) Reset() {
 	*x = GetCheckpointRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[36]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3124,7 +3257,7 @@ func (x *GetCheckpointRequest) String() string {
 func (*GetCheckpointRequest) ProtoMessage() {}
 
 func (x *GetCheckpointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[36]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3137,7 +3270,7 @@ func (x *GetCheckpointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCheckpointRequest.ProtoReflect.Descriptor instead.
 func (*GetCheckpointRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{36}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{38}
 }
 
 // GetCheckpointResponse is the answer of GetCheckpoint.
@@ -3155,7 +3288,7 @@ type GetCheckpointResponse struct {
 
 func (x *GetCheckpointResponse) Reset() {
 	*x = GetCheckpointResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[37]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3167,7 +3300,7 @@ func (x *GetCheckpointResponse) String() string {
 func (*GetCheckpointResponse) ProtoMessage() {}
 
 func (x *GetCheckpointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[37]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3180,7 +3313,7 @@ func (x *GetCheckpointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCheckpointResponse.ProtoReflect.Descriptor instead.
 func (*GetCheckpointResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{37}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *GetCheckpointResponse) GetCheckpoint() string {
@@ -3219,7 +3352,7 @@ type Witness struct {
 
 func (x *Witness) Reset() {
 	*x = Witness{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[38]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3231,7 +3364,7 @@ func (x *Witness) String() string {
 func (*Witness) ProtoMessage() {}
 
 func (x *Witness) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[38]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3244,7 +3377,7 @@ func (x *Witness) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Witness.ProtoReflect.Descriptor instead.
 func (*Witness) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{38}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Witness) GetState() string {
@@ -3295,7 +3428,7 @@ type LogEntry struct {
 
 func (x *LogEntry) Reset() {
 	*x = LogEntry{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[39]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3307,7 +3440,7 @@ func (x *LogEntry) String() string {
 func (*LogEntry) ProtoMessage() {}
 
 func (x *LogEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[39]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3320,7 +3453,7 @@ func (x *LogEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogEntry.ProtoReflect.Descriptor instead.
 func (*LogEntry) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{39}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *LogEntry) GetIndex() float64 {
@@ -3399,7 +3532,7 @@ type ListLogEntriesRequest struct {
 
 func (x *ListLogEntriesRequest) Reset() {
 	*x = ListLogEntriesRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[40]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3411,7 +3544,7 @@ func (x *ListLogEntriesRequest) String() string {
 func (*ListLogEntriesRequest) ProtoMessage() {}
 
 func (x *ListLogEntriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[40]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3424,7 +3557,7 @@ func (x *ListLogEntriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLogEntriesRequest.ProtoReflect.Descriptor instead.
 func (*ListLogEntriesRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{40}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListLogEntriesRequest) GetPageSize() int32 {
@@ -3454,7 +3587,7 @@ type ListLogEntriesResponse struct {
 
 func (x *ListLogEntriesResponse) Reset() {
 	*x = ListLogEntriesResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[41]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3466,7 +3599,7 @@ func (x *ListLogEntriesResponse) String() string {
 func (*ListLogEntriesResponse) ProtoMessage() {}
 
 func (x *ListLogEntriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[41]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3479,7 +3612,7 @@ func (x *ListLogEntriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLogEntriesResponse.ProtoReflect.Descriptor instead.
 func (*ListLogEntriesResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{41}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ListLogEntriesResponse) GetEntries() []*LogEntry {
@@ -3523,7 +3656,7 @@ type DeliveryProof struct {
 
 func (x *DeliveryProof) Reset() {
 	*x = DeliveryProof{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[42]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3535,7 +3668,7 @@ func (x *DeliveryProof) String() string {
 func (*DeliveryProof) ProtoMessage() {}
 
 func (x *DeliveryProof) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[42]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3548,7 +3681,7 @@ func (x *DeliveryProof) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeliveryProof.ProtoReflect.Descriptor instead.
 func (*DeliveryProof) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{42}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *DeliveryProof) GetState() string {
@@ -3622,7 +3755,7 @@ type ProvedEntry struct {
 
 func (x *ProvedEntry) Reset() {
 	*x = ProvedEntry{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[43]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3634,7 +3767,7 @@ func (x *ProvedEntry) String() string {
 func (*ProvedEntry) ProtoMessage() {}
 
 func (x *ProvedEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[43]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3647,7 +3780,7 @@ func (x *ProvedEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProvedEntry.ProtoReflect.Descriptor instead.
 func (*ProvedEntry) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{43}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ProvedEntry) GetEntry() *LogEntry {
@@ -3688,7 +3821,7 @@ type GetDeliveryProofRequest struct {
 
 func (x *GetDeliveryProofRequest) Reset() {
 	*x = GetDeliveryProofRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[44]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3700,7 +3833,7 @@ func (x *GetDeliveryProofRequest) String() string {
 func (*GetDeliveryProofRequest) ProtoMessage() {}
 
 func (x *GetDeliveryProofRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[44]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3713,7 +3846,7 @@ func (x *GetDeliveryProofRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDeliveryProofRequest.ProtoReflect.Descriptor instead.
 func (*GetDeliveryProofRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{44}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *GetDeliveryProofRequest) GetStream() string {
@@ -3755,7 +3888,7 @@ type GetDeliveryProofResponse struct {
 
 func (x *GetDeliveryProofResponse) Reset() {
 	*x = GetDeliveryProofResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[45]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3767,7 +3900,7 @@ func (x *GetDeliveryProofResponse) String() string {
 func (*GetDeliveryProofResponse) ProtoMessage() {}
 
 func (x *GetDeliveryProofResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[45]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3780,7 +3913,7 @@ func (x *GetDeliveryProofResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDeliveryProofResponse.ProtoReflect.Descriptor instead.
 func (*GetDeliveryProofResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{45}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *GetDeliveryProofResponse) GetProof() *DeliveryProof {
@@ -3805,7 +3938,7 @@ type Obligations_Dominance struct {
 
 func (x *Obligations_Dominance) Reset() {
 	*x = Obligations_Dominance{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[47]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3817,7 +3950,7 @@ func (x *Obligations_Dominance) String() string {
 func (*Obligations_Dominance) ProtoMessage() {}
 
 func (x *Obligations_Dominance) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[47]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3830,7 +3963,7 @@ func (x *Obligations_Dominance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Obligations_Dominance.ProtoReflect.Descriptor instead.
 func (*Obligations_Dominance) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{17, 0}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{19, 0}
 }
 
 func (x *Obligations_Dominance) GetN() int32 {
@@ -3867,7 +4000,7 @@ type Obligations_PPercent struct {
 
 func (x *Obligations_PPercent) Reset() {
 	*x = Obligations_PPercent{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[48]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3879,7 +4012,7 @@ func (x *Obligations_PPercent) String() string {
 func (*Obligations_PPercent) ProtoMessage() {}
 
 func (x *Obligations_PPercent) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[48]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3892,7 +4025,7 @@ func (x *Obligations_PPercent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Obligations_PPercent.ProtoReflect.Descriptor instead.
 func (*Obligations_PPercent) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{17, 1}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{19, 1}
 }
 
 func (x *Obligations_PPercent) GetP() float64 {
@@ -3913,7 +4046,7 @@ var File_comity_sharing_v1_sharing_proto protoreflect.FileDescriptor
 
 const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\n" +
-	"\x1fcomity/sharing/v1/sharing.proto\x12\x11comity.sharing.v1\x1a\x1dcomity/sharing/v1/table.proto\x1a\x1ccomity/types/v1/filter.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb7\x02\n" +
+	"\x1fcomity/sharing/v1/sharing.proto\x12\x11comity.sharing.v1\x1a\x1dcomity/sharing/v1/table.proto\x1a\x1ccomity/types/v1/filter.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd9\x02\n" +
 	"\aPartner\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12!\n" +
 	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x12\x18\n" +
@@ -3923,7 +4056,8 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"last_error\x18\x05 \x01(\tR\tlastError\x12+\n" +
 	"\x11received_sequence\x18\x06 \x01(\x01R\x10receivedSequence\x12-\n" +
 	"\x12receipted_sequence\x18\a \x01(\x01R\x11receiptedSequence\x12\x18\n" +
-	"\awaiting\x18\b \x01(\x05R\awaiting\"\x88\x04\n" +
+	"\awaiting\x18\b \x01(\x05R\awaiting\x12 \n" +
+	"\vquarantined\x18\t \x01(\bR\vquarantined\"\x88\x04\n" +
 	"\x05Terms\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x05R\aversion\x12\x1a\n" +
@@ -3976,7 +4110,14 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"createTime\"\x15\n" +
 	"\x13ListPartnersRequest\"N\n" +
 	"\x14ListPartnersResponse\x126\n" +
-	"\bpartners\x18\x01 \x03(\v2\x1a.comity.sharing.v1.PartnerR\bpartners\"H\n" +
+	"\bpartners\x18\x01 \x03(\v2\x1a.comity.sharing.v1.PartnerR\bpartners\"I\n" +
+	"\x15LiftQuarantineRequest\x12\x18\n" +
+	"\apartner\x18\x01 \x01(\tR\apartner\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"`\n" +
+	"\x16LiftQuarantineResponse\x12\x14\n" +
+	"\x05entry\x18\x01 \x01(\tR\x05entry\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\tR\x05epoch\x12\x1a\n" +
+	"\bsequence\x18\x03 \x01(\x01R\bsequence\"H\n" +
 	"\x16CreateAgreementRequest\x12.\n" +
 	"\x05terms\x18\x01 \x01(\v2\x18.comity.sharing.v1.TermsR\x05terms\"U\n" +
 	"\x17CreateAgreementResponse\x12:\n" +
@@ -4236,7 +4377,7 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\aWitness\x12\x14\n" +
 	"\x05state\x18\x01 \x01(\tR\x05state\x12\x1a\n" +
 	"\bcosigned\x18\x02 \x01(\tR\bcosigned\x12 \n" +
-	"\vconsistency\x18\x03 \x03(\fR\vconsistency\"\xfd\x03\n" +
+	"\vconsistency\x18\x03 \x03(\fR\vconsistency\"\x94\x04\n" +
 	"\bLogEntry\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x01R\x05index\x124\n" +
 	"\x04kind\x18\x02 \x01(\x0e2 .comity.sharing.v1.LogEntry.KindR\x04kind\x12\x18\n" +
@@ -4248,7 +4389,7 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\tleaf_hash\x18\a \x01(\fR\bleafHash\x12\x18\n" +
 	"\acontent\x18\b \x01(\fR\acontent\x12\x1f\n" +
 	"\vtree_hashes\x18\t \x01(\fR\n" +
-	"treeHashes\"\xba\x01\n" +
+	"treeHashes\"\xd1\x01\n" +
 	"\x04Kind\x12\x0f\n" +
 	"\vUNSPECIFIED\x10\x00\x12\r\n" +
 	"\tAGREEMENT\x10\x01\x12\f\n" +
@@ -4259,7 +4400,9 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\fRECEIPT_SENT\x10\x06\x12\x14\n" +
 	"\x10ENVELOPE_REFUSED\x10\a\x12\v\n" +
 	"\aRELEASE\x10\b\x12\x0f\n" +
-	"\vPUBLICATION\x10\t\"S\n" +
+	"\vPUBLICATION\x10\t\x12\x15\n" +
+	"\x11QUARANTINE_LIFTED\x10\n" +
+	"\"S\n" +
 	"\x15ListLogEntriesRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -4289,9 +4432,10 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\bsequence\x18\x03 \x01(\x03R\bsequence\x12'\n" +
 	"\x0finclude_figures\x18\x04 \x01(\bR\x0eincludeFigures\"R\n" +
 	"\x18GetDeliveryProofResponse\x126\n" +
-	"\x05proof\x18\x01 \x01(\v2 .comity.sharing.v1.DeliveryProofR\x05proof2\xf7\f\n" +
+	"\x05proof\x18\x01 \x01(\v2 .comity.sharing.v1.DeliveryProofR\x05proof2\xde\r\n" +
 	"\x0eSharingService\x12_\n" +
-	"\fListPartners\x12&.comity.sharing.v1.ListPartnersRequest\x1a'.comity.sharing.v1.ListPartnersResponse\x12h\n" +
+	"\fListPartners\x12&.comity.sharing.v1.ListPartnersRequest\x1a'.comity.sharing.v1.ListPartnersResponse\x12e\n" +
+	"\x0eLiftQuarantine\x12(.comity.sharing.v1.LiftQuarantineRequest\x1a).comity.sharing.v1.LiftQuarantineResponse\x12h\n" +
 	"\x0fCreateAgreement\x12).comity.sharing.v1.CreateAgreementRequest\x1a*.comity.sharing.v1.CreateAgreementResponse\x12_\n" +
 	"\fGetAgreement\x12&.comity.sharing.v1.GetAgreementRequest\x1a'.comity.sharing.v1.GetAgreementResponse\x12e\n" +
 	"\x0eListAgreements\x12(.comity.sharing.v1.ListAgreementsRequest\x1a).comity.sharing.v1.ListAgreementsResponse\x12b\n" +
@@ -4322,7 +4466,7 @@ func file_comity_sharing_v1_sharing_proto_rawDescGZIP() []byte {
 }
 
 var file_comity_sharing_v1_sharing_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_comity_sharing_v1_sharing_proto_msgTypes = make([]protoimpl.MessageInfo, 59)
+var file_comity_sharing_v1_sharing_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
 var file_comity_sharing_v1_sharing_proto_goTypes = []any{
 	(Agreement_State)(0),               // 0: comity.sharing.v1.Agreement.State
 	(Publication_State)(0),             // 1: comity.sharing.v1.Publication.State
@@ -4335,73 +4479,75 @@ var file_comity_sharing_v1_sharing_proto_goTypes = []any{
 	(*AgreementSignature)(nil),         // 8: comity.sharing.v1.AgreementSignature
 	(*ListPartnersRequest)(nil),        // 9: comity.sharing.v1.ListPartnersRequest
 	(*ListPartnersResponse)(nil),       // 10: comity.sharing.v1.ListPartnersResponse
-	(*CreateAgreementRequest)(nil),     // 11: comity.sharing.v1.CreateAgreementRequest
-	(*CreateAgreementResponse)(nil),    // 12: comity.sharing.v1.CreateAgreementResponse
-	(*GetAgreementRequest)(nil),        // 13: comity.sharing.v1.GetAgreementRequest
-	(*GetAgreementResponse)(nil),       // 14: comity.sharing.v1.GetAgreementResponse
-	(*ListAgreementsRequest)(nil),      // 15: comity.sharing.v1.ListAgreementsRequest
-	(*ListAgreementsResponse)(nil),     // 16: comity.sharing.v1.ListAgreementsResponse
-	(*SignAgreementRequest)(nil),       // 17: comity.sharing.v1.SignAgreementRequest
-	(*SignAgreementResponse)(nil),      // 18: comity.sharing.v1.SignAgreementResponse
-	(*TerminateAgreementRequest)(nil),  // 19: comity.sharing.v1.TerminateAgreementRequest
-	(*TerminateAgreementResponse)(nil), // 20: comity.sharing.v1.TerminateAgreementResponse
-	(*Reason)(nil),                     // 21: comity.sharing.v1.Reason
-	(*Obligations)(nil),                // 22: comity.sharing.v1.Obligations
-	(*ExplainPolicyRequest)(nil),       // 23: comity.sharing.v1.ExplainPolicyRequest
-	(*ExplainPolicyResponse)(nil),      // 24: comity.sharing.v1.ExplainPolicyResponse
-	(*WithheldCell)(nil),               // 25: comity.sharing.v1.WithheldCell
-	(*Release)(nil),                    // 26: comity.sharing.v1.Release
-	(*TableNote)(nil),                  // 27: comity.sharing.v1.TableNote
-	(*ListReleasesRequest)(nil),        // 28: comity.sharing.v1.ListReleasesRequest
-	(*ListReleasesResponse)(nil),       // 29: comity.sharing.v1.ListReleasesResponse
-	(*Publication)(nil),                // 30: comity.sharing.v1.Publication
-	(*CreatePublicationRequest)(nil),   // 31: comity.sharing.v1.CreatePublicationRequest
-	(*CreatePublicationResponse)(nil),  // 32: comity.sharing.v1.CreatePublicationResponse
-	(*GetPublicationRequest)(nil),      // 33: comity.sharing.v1.GetPublicationRequest
-	(*GetPublicationResponse)(nil),     // 34: comity.sharing.v1.GetPublicationResponse
-	(*ListPublicationsRequest)(nil),    // 35: comity.sharing.v1.ListPublicationsRequest
-	(*ListPublicationsResponse)(nil),   // 36: comity.sharing.v1.ListPublicationsResponse
-	(*Direction)(nil),                  // 37: comity.sharing.v1.Direction
-	(*Delivery)(nil),                   // 38: comity.sharing.v1.Delivery
-	(*ListDeliveriesRequest)(nil),      // 39: comity.sharing.v1.ListDeliveriesRequest
-	(*ListDeliveriesResponse)(nil),     // 40: comity.sharing.v1.ListDeliveriesResponse
-	(*GetCheckpointRequest)(nil),       // 41: comity.sharing.v1.GetCheckpointRequest
-	(*GetCheckpointResponse)(nil),      // 42: comity.sharing.v1.GetCheckpointResponse
-	(*Witness)(nil),                    // 43: comity.sharing.v1.Witness
-	(*LogEntry)(nil),                   // 44: comity.sharing.v1.LogEntry
-	(*ListLogEntriesRequest)(nil),      // 45: comity.sharing.v1.ListLogEntriesRequest
-	(*ListLogEntriesResponse)(nil),     // 46: comity.sharing.v1.ListLogEntriesResponse
-	(*DeliveryProof)(nil),              // 47: comity.sharing.v1.DeliveryProof
-	(*ProvedEntry)(nil),                // 48: comity.sharing.v1.ProvedEntry
-	(*GetDeliveryProofRequest)(nil),    // 49: comity.sharing.v1.GetDeliveryProofRequest
-	(*GetDeliveryProofResponse)(nil),   // 50: comity.sharing.v1.GetDeliveryProofResponse
-	nil,                                // 51: comity.sharing.v1.Terms.DetailEntry
-	(*Obligations_Dominance)(nil),      // 52: comity.sharing.v1.Obligations.Dominance
-	(*Obligations_PPercent)(nil),       // 53: comity.sharing.v1.Obligations.PPercent
-	nil,                                // 54: comity.sharing.v1.Obligations.DetailEntry
-	nil,                                // 55: comity.sharing.v1.ExplainPolicyResponse.CoarsenedEntry
-	nil,                                // 56: comity.sharing.v1.ExplainPolicyResponse.RulesEntry
-	nil,                                // 57: comity.sharing.v1.WithheldCell.KeyEntry
-	nil,                                // 58: comity.sharing.v1.WithheldCell.ProtectsEntry
-	nil,                                // 59: comity.sharing.v1.Release.CoarsenedEntry
-	nil,                                // 60: comity.sharing.v1.Release.RulesEntry
-	nil,                                // 61: comity.sharing.v1.TableNote.DetailEntry
-	nil,                                // 62: comity.sharing.v1.Publication.CoarsenedEntry
-	nil,                                // 63: comity.sharing.v1.Publication.RulesEntry
-	(*timestamppb.Timestamp)(nil),      // 64: google.protobuf.Timestamp
-	(*v1.Filter)(nil),                  // 65: comity.types.v1.Filter
-	(*TabulateRequest)(nil),            // 66: comity.sharing.v1.TabulateRequest
-	(*TabulateResponse)(nil),           // 67: comity.sharing.v1.TabulateResponse
+	(*LiftQuarantineRequest)(nil),      // 11: comity.sharing.v1.LiftQuarantineRequest
+	(*LiftQuarantineResponse)(nil),     // 12: comity.sharing.v1.LiftQuarantineResponse
+	(*CreateAgreementRequest)(nil),     // 13: comity.sharing.v1.CreateAgreementRequest
+	(*CreateAgreementResponse)(nil),    // 14: comity.sharing.v1.CreateAgreementResponse
+	(*GetAgreementRequest)(nil),        // 15: comity.sharing.v1.GetAgreementRequest
+	(*GetAgreementResponse)(nil),       // 16: comity.sharing.v1.GetAgreementResponse
+	(*ListAgreementsRequest)(nil),      // 17: comity.sharing.v1.ListAgreementsRequest
+	(*ListAgreementsResponse)(nil),     // 18: comity.sharing.v1.ListAgreementsResponse
+	(*SignAgreementRequest)(nil),       // 19: comity.sharing.v1.SignAgreementRequest
+	(*SignAgreementResponse)(nil),      // 20: comity.sharing.v1.SignAgreementResponse
+	(*TerminateAgreementRequest)(nil),  // 21: comity.sharing.v1.TerminateAgreementRequest
+	(*TerminateAgreementResponse)(nil), // 22: comity.sharing.v1.TerminateAgreementResponse
+	(*Reason)(nil),                     // 23: comity.sharing.v1.Reason
+	(*Obligations)(nil),                // 24: comity.sharing.v1.Obligations
+	(*ExplainPolicyRequest)(nil),       // 25: comity.sharing.v1.ExplainPolicyRequest
+	(*ExplainPolicyResponse)(nil),      // 26: comity.sharing.v1.ExplainPolicyResponse
+	(*WithheldCell)(nil),               // 27: comity.sharing.v1.WithheldCell
+	(*Release)(nil),                    // 28: comity.sharing.v1.Release
+	(*TableNote)(nil),                  // 29: comity.sharing.v1.TableNote
+	(*ListReleasesRequest)(nil),        // 30: comity.sharing.v1.ListReleasesRequest
+	(*ListReleasesResponse)(nil),       // 31: comity.sharing.v1.ListReleasesResponse
+	(*Publication)(nil),                // 32: comity.sharing.v1.Publication
+	(*CreatePublicationRequest)(nil),   // 33: comity.sharing.v1.CreatePublicationRequest
+	(*CreatePublicationResponse)(nil),  // 34: comity.sharing.v1.CreatePublicationResponse
+	(*GetPublicationRequest)(nil),      // 35: comity.sharing.v1.GetPublicationRequest
+	(*GetPublicationResponse)(nil),     // 36: comity.sharing.v1.GetPublicationResponse
+	(*ListPublicationsRequest)(nil),    // 37: comity.sharing.v1.ListPublicationsRequest
+	(*ListPublicationsResponse)(nil),   // 38: comity.sharing.v1.ListPublicationsResponse
+	(*Direction)(nil),                  // 39: comity.sharing.v1.Direction
+	(*Delivery)(nil),                   // 40: comity.sharing.v1.Delivery
+	(*ListDeliveriesRequest)(nil),      // 41: comity.sharing.v1.ListDeliveriesRequest
+	(*ListDeliveriesResponse)(nil),     // 42: comity.sharing.v1.ListDeliveriesResponse
+	(*GetCheckpointRequest)(nil),       // 43: comity.sharing.v1.GetCheckpointRequest
+	(*GetCheckpointResponse)(nil),      // 44: comity.sharing.v1.GetCheckpointResponse
+	(*Witness)(nil),                    // 45: comity.sharing.v1.Witness
+	(*LogEntry)(nil),                   // 46: comity.sharing.v1.LogEntry
+	(*ListLogEntriesRequest)(nil),      // 47: comity.sharing.v1.ListLogEntriesRequest
+	(*ListLogEntriesResponse)(nil),     // 48: comity.sharing.v1.ListLogEntriesResponse
+	(*DeliveryProof)(nil),              // 49: comity.sharing.v1.DeliveryProof
+	(*ProvedEntry)(nil),                // 50: comity.sharing.v1.ProvedEntry
+	(*GetDeliveryProofRequest)(nil),    // 51: comity.sharing.v1.GetDeliveryProofRequest
+	(*GetDeliveryProofResponse)(nil),   // 52: comity.sharing.v1.GetDeliveryProofResponse
+	nil,                                // 53: comity.sharing.v1.Terms.DetailEntry
+	(*Obligations_Dominance)(nil),      // 54: comity.sharing.v1.Obligations.Dominance
+	(*Obligations_PPercent)(nil),       // 55: comity.sharing.v1.Obligations.PPercent
+	nil,                                // 56: comity.sharing.v1.Obligations.DetailEntry
+	nil,                                // 57: comity.sharing.v1.ExplainPolicyResponse.CoarsenedEntry
+	nil,                                // 58: comity.sharing.v1.ExplainPolicyResponse.RulesEntry
+	nil,                                // 59: comity.sharing.v1.WithheldCell.KeyEntry
+	nil,                                // 60: comity.sharing.v1.WithheldCell.ProtectsEntry
+	nil,                                // 61: comity.sharing.v1.Release.CoarsenedEntry
+	nil,                                // 62: comity.sharing.v1.Release.RulesEntry
+	nil,                                // 63: comity.sharing.v1.TableNote.DetailEntry
+	nil,                                // 64: comity.sharing.v1.Publication.CoarsenedEntry
+	nil,                                // 65: comity.sharing.v1.Publication.RulesEntry
+	(*timestamppb.Timestamp)(nil),      // 66: google.protobuf.Timestamp
+	(*v1.Filter)(nil),                  // 67: comity.types.v1.Filter
+	(*TabulateRequest)(nil),            // 68: comity.sharing.v1.TabulateRequest
+	(*TabulateResponse)(nil),           // 69: comity.sharing.v1.TabulateResponse
 }
 var file_comity_sharing_v1_sharing_proto_depIdxs = []int32{
-	64, // 0: comity.sharing.v1.Partner.last_contact_time:type_name -> google.protobuf.Timestamp
-	51, // 1: comity.sharing.v1.Terms.detail:type_name -> comity.sharing.v1.Terms.DetailEntry
+	66, // 0: comity.sharing.v1.Partner.last_contact_time:type_name -> google.protobuf.Timestamp
+	53, // 1: comity.sharing.v1.Terms.detail:type_name -> comity.sharing.v1.Terms.DetailEntry
 	0,  // 2: comity.sharing.v1.Agreement.state:type_name -> comity.sharing.v1.Agreement.State
 	6,  // 3: comity.sharing.v1.Agreement.terms:type_name -> comity.sharing.v1.Terms
 	8,  // 4: comity.sharing.v1.Agreement.signatures:type_name -> comity.sharing.v1.AgreementSignature
-	64, // 5: comity.sharing.v1.Agreement.create_time:type_name -> google.protobuf.Timestamp
-	64, // 6: comity.sharing.v1.Agreement.update_time:type_name -> google.protobuf.Timestamp
-	64, // 7: comity.sharing.v1.AgreementSignature.create_time:type_name -> google.protobuf.Timestamp
+	66, // 5: comity.sharing.v1.Agreement.create_time:type_name -> google.protobuf.Timestamp
+	66, // 6: comity.sharing.v1.Agreement.update_time:type_name -> google.protobuf.Timestamp
+	66, // 7: comity.sharing.v1.AgreementSignature.create_time:type_name -> google.protobuf.Timestamp
 	5,  // 8: comity.sharing.v1.ListPartnersResponse.partners:type_name -> comity.sharing.v1.Partner
 	6,  // 9: comity.sharing.v1.CreateAgreementRequest.terms:type_name -> comity.sharing.v1.Terms
 	7,  // 10: comity.sharing.v1.CreateAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
@@ -4409,81 +4555,83 @@ var file_comity_sharing_v1_sharing_proto_depIdxs = []int32{
 	7,  // 12: comity.sharing.v1.ListAgreementsResponse.agreements:type_name -> comity.sharing.v1.Agreement
 	7,  // 13: comity.sharing.v1.SignAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
 	7,  // 14: comity.sharing.v1.TerminateAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
-	54, // 15: comity.sharing.v1.Obligations.detail:type_name -> comity.sharing.v1.Obligations.DetailEntry
-	52, // 16: comity.sharing.v1.Obligations.dominance:type_name -> comity.sharing.v1.Obligations.Dominance
-	53, // 17: comity.sharing.v1.Obligations.p_percent:type_name -> comity.sharing.v1.Obligations.PPercent
-	65, // 18: comity.sharing.v1.ExplainPolicyRequest.filter:type_name -> comity.types.v1.Filter
-	21, // 19: comity.sharing.v1.ExplainPolicyResponse.reasons:type_name -> comity.sharing.v1.Reason
-	22, // 20: comity.sharing.v1.ExplainPolicyResponse.obligations:type_name -> comity.sharing.v1.Obligations
-	55, // 21: comity.sharing.v1.ExplainPolicyResponse.coarsened:type_name -> comity.sharing.v1.ExplainPolicyResponse.CoarsenedEntry
-	56, // 22: comity.sharing.v1.ExplainPolicyResponse.rules:type_name -> comity.sharing.v1.ExplainPolicyResponse.RulesEntry
-	25, // 23: comity.sharing.v1.ExplainPolicyResponse.cells:type_name -> comity.sharing.v1.WithheldCell
-	27, // 24: comity.sharing.v1.ExplainPolicyResponse.notes:type_name -> comity.sharing.v1.TableNote
-	57, // 25: comity.sharing.v1.WithheldCell.key:type_name -> comity.sharing.v1.WithheldCell.KeyEntry
-	58, // 26: comity.sharing.v1.WithheldCell.protects:type_name -> comity.sharing.v1.WithheldCell.ProtectsEntry
-	59, // 27: comity.sharing.v1.Release.coarsened:type_name -> comity.sharing.v1.Release.CoarsenedEntry
-	64, // 28: comity.sharing.v1.Release.create_time:type_name -> google.protobuf.Timestamp
-	60, // 29: comity.sharing.v1.Release.rules:type_name -> comity.sharing.v1.Release.RulesEntry
-	27, // 30: comity.sharing.v1.Release.notes:type_name -> comity.sharing.v1.TableNote
-	61, // 31: comity.sharing.v1.TableNote.detail:type_name -> comity.sharing.v1.TableNote.DetailEntry
-	26, // 32: comity.sharing.v1.ListReleasesResponse.releases:type_name -> comity.sharing.v1.Release
+	56, // 15: comity.sharing.v1.Obligations.detail:type_name -> comity.sharing.v1.Obligations.DetailEntry
+	54, // 16: comity.sharing.v1.Obligations.dominance:type_name -> comity.sharing.v1.Obligations.Dominance
+	55, // 17: comity.sharing.v1.Obligations.p_percent:type_name -> comity.sharing.v1.Obligations.PPercent
+	67, // 18: comity.sharing.v1.ExplainPolicyRequest.filter:type_name -> comity.types.v1.Filter
+	23, // 19: comity.sharing.v1.ExplainPolicyResponse.reasons:type_name -> comity.sharing.v1.Reason
+	24, // 20: comity.sharing.v1.ExplainPolicyResponse.obligations:type_name -> comity.sharing.v1.Obligations
+	57, // 21: comity.sharing.v1.ExplainPolicyResponse.coarsened:type_name -> comity.sharing.v1.ExplainPolicyResponse.CoarsenedEntry
+	58, // 22: comity.sharing.v1.ExplainPolicyResponse.rules:type_name -> comity.sharing.v1.ExplainPolicyResponse.RulesEntry
+	27, // 23: comity.sharing.v1.ExplainPolicyResponse.cells:type_name -> comity.sharing.v1.WithheldCell
+	29, // 24: comity.sharing.v1.ExplainPolicyResponse.notes:type_name -> comity.sharing.v1.TableNote
+	59, // 25: comity.sharing.v1.WithheldCell.key:type_name -> comity.sharing.v1.WithheldCell.KeyEntry
+	60, // 26: comity.sharing.v1.WithheldCell.protects:type_name -> comity.sharing.v1.WithheldCell.ProtectsEntry
+	61, // 27: comity.sharing.v1.Release.coarsened:type_name -> comity.sharing.v1.Release.CoarsenedEntry
+	66, // 28: comity.sharing.v1.Release.create_time:type_name -> google.protobuf.Timestamp
+	62, // 29: comity.sharing.v1.Release.rules:type_name -> comity.sharing.v1.Release.RulesEntry
+	29, // 30: comity.sharing.v1.Release.notes:type_name -> comity.sharing.v1.TableNote
+	63, // 31: comity.sharing.v1.TableNote.detail:type_name -> comity.sharing.v1.TableNote.DetailEntry
+	28, // 32: comity.sharing.v1.ListReleasesResponse.releases:type_name -> comity.sharing.v1.Release
 	1,  // 33: comity.sharing.v1.Publication.state:type_name -> comity.sharing.v1.Publication.State
-	21, // 34: comity.sharing.v1.Publication.reasons:type_name -> comity.sharing.v1.Reason
-	62, // 35: comity.sharing.v1.Publication.coarsened:type_name -> comity.sharing.v1.Publication.CoarsenedEntry
-	64, // 36: comity.sharing.v1.Publication.create_time:type_name -> google.protobuf.Timestamp
-	64, // 37: comity.sharing.v1.Publication.publish_time:type_name -> google.protobuf.Timestamp
-	63, // 38: comity.sharing.v1.Publication.rules:type_name -> comity.sharing.v1.Publication.RulesEntry
-	27, // 39: comity.sharing.v1.Publication.notes:type_name -> comity.sharing.v1.TableNote
-	30, // 40: comity.sharing.v1.CreatePublicationResponse.publication:type_name -> comity.sharing.v1.Publication
-	30, // 41: comity.sharing.v1.GetPublicationResponse.publication:type_name -> comity.sharing.v1.Publication
-	30, // 42: comity.sharing.v1.ListPublicationsResponse.publications:type_name -> comity.sharing.v1.Publication
+	23, // 34: comity.sharing.v1.Publication.reasons:type_name -> comity.sharing.v1.Reason
+	64, // 35: comity.sharing.v1.Publication.coarsened:type_name -> comity.sharing.v1.Publication.CoarsenedEntry
+	66, // 36: comity.sharing.v1.Publication.create_time:type_name -> google.protobuf.Timestamp
+	66, // 37: comity.sharing.v1.Publication.publish_time:type_name -> google.protobuf.Timestamp
+	65, // 38: comity.sharing.v1.Publication.rules:type_name -> comity.sharing.v1.Publication.RulesEntry
+	29, // 39: comity.sharing.v1.Publication.notes:type_name -> comity.sharing.v1.TableNote
+	32, // 40: comity.sharing.v1.CreatePublicationResponse.publication:type_name -> comity.sharing.v1.Publication
+	32, // 41: comity.sharing.v1.GetPublicationResponse.publication:type_name -> comity.sharing.v1.Publication
+	32, // 42: comity.sharing.v1.ListPublicationsResponse.publications:type_name -> comity.sharing.v1.Publication
 	2,  // 43: comity.sharing.v1.Delivery.direction:type_name -> comity.sharing.v1.Direction.Way
 	3,  // 44: comity.sharing.v1.Delivery.state:type_name -> comity.sharing.v1.Delivery.State
-	64, // 45: comity.sharing.v1.Delivery.create_time:type_name -> google.protobuf.Timestamp
-	64, // 46: comity.sharing.v1.Delivery.receipt_time:type_name -> google.protobuf.Timestamp
-	38, // 47: comity.sharing.v1.ListDeliveriesResponse.deliveries:type_name -> comity.sharing.v1.Delivery
-	43, // 48: comity.sharing.v1.GetCheckpointResponse.witnesses:type_name -> comity.sharing.v1.Witness
+	66, // 45: comity.sharing.v1.Delivery.create_time:type_name -> google.protobuf.Timestamp
+	66, // 46: comity.sharing.v1.Delivery.receipt_time:type_name -> google.protobuf.Timestamp
+	40, // 47: comity.sharing.v1.ListDeliveriesResponse.deliveries:type_name -> comity.sharing.v1.Delivery
+	45, // 48: comity.sharing.v1.GetCheckpointResponse.witnesses:type_name -> comity.sharing.v1.Witness
 	4,  // 49: comity.sharing.v1.LogEntry.kind:type_name -> comity.sharing.v1.LogEntry.Kind
-	64, // 50: comity.sharing.v1.LogEntry.create_time:type_name -> google.protobuf.Timestamp
-	44, // 51: comity.sharing.v1.ListLogEntriesResponse.entries:type_name -> comity.sharing.v1.LogEntry
-	48, // 52: comity.sharing.v1.DeliveryProof.entries:type_name -> comity.sharing.v1.ProvedEntry
-	43, // 53: comity.sharing.v1.DeliveryProof.witnesses:type_name -> comity.sharing.v1.Witness
-	44, // 54: comity.sharing.v1.ProvedEntry.entry:type_name -> comity.sharing.v1.LogEntry
-	47, // 55: comity.sharing.v1.GetDeliveryProofResponse.proof:type_name -> comity.sharing.v1.DeliveryProof
+	66, // 50: comity.sharing.v1.LogEntry.create_time:type_name -> google.protobuf.Timestamp
+	46, // 51: comity.sharing.v1.ListLogEntriesResponse.entries:type_name -> comity.sharing.v1.LogEntry
+	50, // 52: comity.sharing.v1.DeliveryProof.entries:type_name -> comity.sharing.v1.ProvedEntry
+	45, // 53: comity.sharing.v1.DeliveryProof.witnesses:type_name -> comity.sharing.v1.Witness
+	46, // 54: comity.sharing.v1.ProvedEntry.entry:type_name -> comity.sharing.v1.LogEntry
+	49, // 55: comity.sharing.v1.GetDeliveryProofResponse.proof:type_name -> comity.sharing.v1.DeliveryProof
 	9,  // 56: comity.sharing.v1.SharingService.ListPartners:input_type -> comity.sharing.v1.ListPartnersRequest
-	11, // 57: comity.sharing.v1.SharingService.CreateAgreement:input_type -> comity.sharing.v1.CreateAgreementRequest
-	13, // 58: comity.sharing.v1.SharingService.GetAgreement:input_type -> comity.sharing.v1.GetAgreementRequest
-	15, // 59: comity.sharing.v1.SharingService.ListAgreements:input_type -> comity.sharing.v1.ListAgreementsRequest
-	17, // 60: comity.sharing.v1.SharingService.SignAgreement:input_type -> comity.sharing.v1.SignAgreementRequest
-	19, // 61: comity.sharing.v1.SharingService.TerminateAgreement:input_type -> comity.sharing.v1.TerminateAgreementRequest
-	23, // 62: comity.sharing.v1.SharingService.ExplainPolicy:input_type -> comity.sharing.v1.ExplainPolicyRequest
-	28, // 63: comity.sharing.v1.SharingService.ListReleases:input_type -> comity.sharing.v1.ListReleasesRequest
-	31, // 64: comity.sharing.v1.SharingService.CreatePublication:input_type -> comity.sharing.v1.CreatePublicationRequest
-	33, // 65: comity.sharing.v1.SharingService.GetPublication:input_type -> comity.sharing.v1.GetPublicationRequest
-	35, // 66: comity.sharing.v1.SharingService.ListPublications:input_type -> comity.sharing.v1.ListPublicationsRequest
-	66, // 67: comity.sharing.v1.SharingService.Tabulate:input_type -> comity.sharing.v1.TabulateRequest
-	39, // 68: comity.sharing.v1.SharingService.ListDeliveries:input_type -> comity.sharing.v1.ListDeliveriesRequest
-	41, // 69: comity.sharing.v1.SharingService.GetCheckpoint:input_type -> comity.sharing.v1.GetCheckpointRequest
-	45, // 70: comity.sharing.v1.SharingService.ListLogEntries:input_type -> comity.sharing.v1.ListLogEntriesRequest
-	49, // 71: comity.sharing.v1.SharingService.GetDeliveryProof:input_type -> comity.sharing.v1.GetDeliveryProofRequest
-	10, // 72: comity.sharing.v1.SharingService.ListPartners:output_type -> comity.sharing.v1.ListPartnersResponse
-	12, // 73: comity.sharing.v1.SharingService.CreateAgreement:output_type -> comity.sharing.v1.CreateAgreementResponse
-	14, // 74: comity.sharing.v1.SharingService.GetAgreement:output_type -> comity.sharing.v1.GetAgreementResponse
-	16, // 75: comity.sharing.v1.SharingService.ListAgreements:output_type -> comity.sharing.v1.ListAgreementsResponse
-	18, // 76: comity.sharing.v1.SharingService.SignAgreement:output_type -> comity.sharing.v1.SignAgreementResponse
-	20, // 77: comity.sharing.v1.SharingService.TerminateAgreement:output_type -> comity.sharing.v1.TerminateAgreementResponse
-	24, // 78: comity.sharing.v1.SharingService.ExplainPolicy:output_type -> comity.sharing.v1.ExplainPolicyResponse
-	29, // 79: comity.sharing.v1.SharingService.ListReleases:output_type -> comity.sharing.v1.ListReleasesResponse
-	32, // 80: comity.sharing.v1.SharingService.CreatePublication:output_type -> comity.sharing.v1.CreatePublicationResponse
-	34, // 81: comity.sharing.v1.SharingService.GetPublication:output_type -> comity.sharing.v1.GetPublicationResponse
-	36, // 82: comity.sharing.v1.SharingService.ListPublications:output_type -> comity.sharing.v1.ListPublicationsResponse
-	67, // 83: comity.sharing.v1.SharingService.Tabulate:output_type -> comity.sharing.v1.TabulateResponse
-	40, // 84: comity.sharing.v1.SharingService.ListDeliveries:output_type -> comity.sharing.v1.ListDeliveriesResponse
-	42, // 85: comity.sharing.v1.SharingService.GetCheckpoint:output_type -> comity.sharing.v1.GetCheckpointResponse
-	46, // 86: comity.sharing.v1.SharingService.ListLogEntries:output_type -> comity.sharing.v1.ListLogEntriesResponse
-	50, // 87: comity.sharing.v1.SharingService.GetDeliveryProof:output_type -> comity.sharing.v1.GetDeliveryProofResponse
-	72, // [72:88] is the sub-list for method output_type
-	56, // [56:72] is the sub-list for method input_type
+	11, // 57: comity.sharing.v1.SharingService.LiftQuarantine:input_type -> comity.sharing.v1.LiftQuarantineRequest
+	13, // 58: comity.sharing.v1.SharingService.CreateAgreement:input_type -> comity.sharing.v1.CreateAgreementRequest
+	15, // 59: comity.sharing.v1.SharingService.GetAgreement:input_type -> comity.sharing.v1.GetAgreementRequest
+	17, // 60: comity.sharing.v1.SharingService.ListAgreements:input_type -> comity.sharing.v1.ListAgreementsRequest
+	19, // 61: comity.sharing.v1.SharingService.SignAgreement:input_type -> comity.sharing.v1.SignAgreementRequest
+	21, // 62: comity.sharing.v1.SharingService.TerminateAgreement:input_type -> comity.sharing.v1.TerminateAgreementRequest
+	25, // 63: comity.sharing.v1.SharingService.ExplainPolicy:input_type -> comity.sharing.v1.ExplainPolicyRequest
+	30, // 64: comity.sharing.v1.SharingService.ListReleases:input_type -> comity.sharing.v1.ListReleasesRequest
+	33, // 65: comity.sharing.v1.SharingService.CreatePublication:input_type -> comity.sharing.v1.CreatePublicationRequest
+	35, // 66: comity.sharing.v1.SharingService.GetPublication:input_type -> comity.sharing.v1.GetPublicationRequest
+	37, // 67: comity.sharing.v1.SharingService.ListPublications:input_type -> comity.sharing.v1.ListPublicationsRequest
+	68, // 68: comity.sharing.v1.SharingService.Tabulate:input_type -> comity.sharing.v1.TabulateRequest
+	41, // 69: comity.sharing.v1.SharingService.ListDeliveries:input_type -> comity.sharing.v1.ListDeliveriesRequest
+	43, // 70: comity.sharing.v1.SharingService.GetCheckpoint:input_type -> comity.sharing.v1.GetCheckpointRequest
+	47, // 71: comity.sharing.v1.SharingService.ListLogEntries:input_type -> comity.sharing.v1.ListLogEntriesRequest
+	51, // 72: comity.sharing.v1.SharingService.GetDeliveryProof:input_type -> comity.sharing.v1.GetDeliveryProofRequest
+	10, // 73: comity.sharing.v1.SharingService.ListPartners:output_type -> comity.sharing.v1.ListPartnersResponse
+	12, // 74: comity.sharing.v1.SharingService.LiftQuarantine:output_type -> comity.sharing.v1.LiftQuarantineResponse
+	14, // 75: comity.sharing.v1.SharingService.CreateAgreement:output_type -> comity.sharing.v1.CreateAgreementResponse
+	16, // 76: comity.sharing.v1.SharingService.GetAgreement:output_type -> comity.sharing.v1.GetAgreementResponse
+	18, // 77: comity.sharing.v1.SharingService.ListAgreements:output_type -> comity.sharing.v1.ListAgreementsResponse
+	20, // 78: comity.sharing.v1.SharingService.SignAgreement:output_type -> comity.sharing.v1.SignAgreementResponse
+	22, // 79: comity.sharing.v1.SharingService.TerminateAgreement:output_type -> comity.sharing.v1.TerminateAgreementResponse
+	26, // 80: comity.sharing.v1.SharingService.ExplainPolicy:output_type -> comity.sharing.v1.ExplainPolicyResponse
+	31, // 81: comity.sharing.v1.SharingService.ListReleases:output_type -> comity.sharing.v1.ListReleasesResponse
+	34, // 82: comity.sharing.v1.SharingService.CreatePublication:output_type -> comity.sharing.v1.CreatePublicationResponse
+	36, // 83: comity.sharing.v1.SharingService.GetPublication:output_type -> comity.sharing.v1.GetPublicationResponse
+	38, // 84: comity.sharing.v1.SharingService.ListPublications:output_type -> comity.sharing.v1.ListPublicationsResponse
+	69, // 85: comity.sharing.v1.SharingService.Tabulate:output_type -> comity.sharing.v1.TabulateResponse
+	42, // 86: comity.sharing.v1.SharingService.ListDeliveries:output_type -> comity.sharing.v1.ListDeliveriesResponse
+	44, // 87: comity.sharing.v1.SharingService.GetCheckpoint:output_type -> comity.sharing.v1.GetCheckpointResponse
+	48, // 88: comity.sharing.v1.SharingService.ListLogEntries:output_type -> comity.sharing.v1.ListLogEntriesResponse
+	52, // 89: comity.sharing.v1.SharingService.GetDeliveryProof:output_type -> comity.sharing.v1.GetDeliveryProofResponse
+	73, // [73:90] is the sub-list for method output_type
+	56, // [56:73] is the sub-list for method input_type
 	56, // [56:56] is the sub-list for extension type_name
 	56, // [56:56] is the sub-list for extension extendee
 	0,  // [0:56] is the sub-list for field type_name
@@ -4501,7 +4649,7 @@ func file_comity_sharing_v1_sharing_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_comity_sharing_v1_sharing_proto_rawDesc), len(file_comity_sharing_v1_sharing_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   59,
+			NumMessages:   61,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -20,6 +20,7 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	SharingService_ListPartners_FullMethodName       = "/comity.sharing.v1.SharingService/ListPartners"
+	SharingService_LiftQuarantine_FullMethodName     = "/comity.sharing.v1.SharingService/LiftQuarantine"
 	SharingService_CreateAgreement_FullMethodName    = "/comity.sharing.v1.SharingService/CreateAgreement"
 	SharingService_GetAgreement_FullMethodName       = "/comity.sharing.v1.SharingService/GetAgreement"
 	SharingService_ListAgreements_FullMethodName     = "/comity.sharing.v1.SharingService/ListAgreements"
@@ -45,6 +46,9 @@ const (
 type SharingServiceClient interface {
 	// ListPartners lists the states that this node trusts.
 	ListPartners(ctx context.Context, in *ListPartnersRequest, opts ...grpc.CallOption) (*ListPartnersResponse, error)
+	// LiftQuarantine lets the quarantined stream from a partner go on. The decision, with who made it and why, is kept in the
+	// log.
+	LiftQuarantine(ctx context.Context, in *LiftQuarantineRequest, opts ...grpc.CallOption) (*LiftQuarantineResponse, error)
 	// CreateAgreement drafts an agreement. It binds nobody before both states have signed it.
 	CreateAgreement(ctx context.Context, in *CreateAgreementRequest, opts ...grpc.CallOption) (*CreateAgreementResponse, error)
 	// GetAgreement returns an agreement, with its signatures.
@@ -92,6 +96,16 @@ func (c *sharingServiceClient) ListPartners(ctx context.Context, in *ListPartner
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListPartnersResponse)
 	err := c.cc.Invoke(ctx, SharingService_ListPartners_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *sharingServiceClient) LiftQuarantine(ctx context.Context, in *LiftQuarantineRequest, opts ...grpc.CallOption) (*LiftQuarantineResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LiftQuarantineResponse)
+	err := c.cc.Invoke(ctx, SharingService_LiftQuarantine_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -256,6 +270,9 @@ func (c *sharingServiceClient) GetDeliveryProof(ctx context.Context, in *GetDeli
 type SharingServiceServer interface {
 	// ListPartners lists the states that this node trusts.
 	ListPartners(context.Context, *ListPartnersRequest) (*ListPartnersResponse, error)
+	// LiftQuarantine lets the quarantined stream from a partner go on. The decision, with who made it and why, is kept in the
+	// log.
+	LiftQuarantine(context.Context, *LiftQuarantineRequest) (*LiftQuarantineResponse, error)
 	// CreateAgreement drafts an agreement. It binds nobody before both states have signed it.
 	CreateAgreement(context.Context, *CreateAgreementRequest) (*CreateAgreementResponse, error)
 	// GetAgreement returns an agreement, with its signatures.
@@ -301,6 +318,9 @@ type UnimplementedSharingServiceServer struct{}
 
 func (UnimplementedSharingServiceServer) ListPartners(context.Context, *ListPartnersRequest) (*ListPartnersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListPartners not implemented")
+}
+func (UnimplementedSharingServiceServer) LiftQuarantine(context.Context, *LiftQuarantineRequest) (*LiftQuarantineResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method LiftQuarantine not implemented")
 }
 func (UnimplementedSharingServiceServer) CreateAgreement(context.Context, *CreateAgreementRequest) (*CreateAgreementResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateAgreement not implemented")
@@ -382,6 +402,24 @@ func _SharingService_ListPartners_Handler(srv interface{}, ctx context.Context, 
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(SharingServiceServer).ListPartners(ctx, req.(*ListPartnersRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SharingService_LiftQuarantine_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LiftQuarantineRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SharingServiceServer).LiftQuarantine(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SharingService_LiftQuarantine_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SharingServiceServer).LiftQuarantine(ctx, req.(*LiftQuarantineRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -666,6 +704,10 @@ var SharingService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListPartners",
 			Handler:    _SharingService_ListPartners_Handler,
+		},
+		{
+			MethodName: "LiftQuarantine",
+			Handler:    _SharingService_LiftQuarantine_Handler,
 		},
 		{
 			MethodName: "CreateAgreement",
