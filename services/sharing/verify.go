@@ -15,6 +15,8 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/comity-federation/comity/services/fault"
 )
 
 // BadEntryError names the first entry of a log that is not what it must be.
@@ -23,15 +25,28 @@ type BadEntryError struct {
 	Kind    EntryKind // 0 where the entry is missing
 	Subject string
 	Problem string
+	Meaning string // what one can conclude
 }
 
-// Error says which entry is bad, and how.
+// Error says which entry is bad, how, and what that means.
 func (e *BadEntryError) Error() string {
 	if e.Kind == 0 {
-		return fmt.Sprintf("entry %d: %s", e.Index, e.Problem)
+		return fmt.Sprintf("entry %d: %s; %s", e.Index, e.Problem, e.Meaning)
 	}
-	return fmt.Sprintf("entry %d (%s %s): %s", e.Index, e.Kind, e.Subject, e.Problem)
+	return fmt.Sprintf("entry %d (%s %s): %s; %s", e.Index, e.Kind, e.Subject, e.Problem, e.Meaning)
 }
+
+// What bad entries mean.
+const (
+	meansDeleted  = "rows of the log were deleted, or not all of them were shown"
+	meansGone     = "the row that the entry is about was deleted, or its key was changed"
+	meansRewrites = "a row of the log was changed after it got its place"
+	meansCut      = "the end of the log was deleted, or its database was restored from an older backup"
+	meansBroken   = "what was logged contradicts itself: envelopes or decisions were left out, exchanged or put in"
+)
+
+// wrong is what is wrong with an entry.
+type wrong struct{ problem, meaning string }
 
 // Log is a state's log as somebody shows it.
 type Log struct {
@@ -70,11 +85,11 @@ func Verify(ctx context.Context, trust *TrustList, codec Codec, log Log) (int64,
 		if err != nil {
 			return a.next, fmt.Errorf("reading entry %d: %w", a.next, err)
 		}
-		if problem := a.check(entry); problem != "" {
+		if bad := a.check(entry); bad != nil {
 			if entry.Index != a.next {
-				return a.next, &BadEntryError{Index: a.next, Problem: problem}
+				return a.next, &BadEntryError{Index: a.next, Problem: bad.problem, Meaning: bad.meaning}
 			}
-			return a.next, &BadEntryError{Index: a.next, Kind: entry.Kind, Subject: entry.Subject, Problem: problem}
+			return a.next, &BadEntryError{Index: a.next, Kind: entry.Kind, Subject: entry.Subject, Problem: bad.problem, Meaning: bad.meaning}
 		}
 		a.next++
 	}
@@ -123,14 +138,14 @@ func (a *auditor) finish(signedNote, verifierKey string) error {
 // reach fails unless the entries are those that a checkpoint was signed over.
 func (a *auditor) reach(signed checkpoint, what string) error {
 	if signed.size > a.next {
-		return &BadEntryError{Index: a.next, Problem: fmt.Sprintf("it is missing: %s speaks of %d entries", what, signed.size)}
+		return &BadEntryError{Index: a.next, Problem: fmt.Sprintf("it is missing: %s speaks of %d entries", what, signed.size), Meaning: meansCut}
 	}
 	root, err := tlog.TreeHash(signed.size, a.reader)
 	if err != nil {
 		return fmt.Errorf("computing the root: %w", err)
 	}
 	if root != signed.root {
-		return fmt.Errorf("%s has another root than the %d entries", what, signed.size)
+		return fmt.Errorf("%s has another root than the %d entries; the log was written anew since it was signed", what, signed.size)
 	}
 	return nil
 }
@@ -152,33 +167,36 @@ func (a *auditor) witnessed(partner StateCode, cosigned string) error {
 	return a.reach(signed, fmt.Sprintf("the checkpoint that %s has co-signed", partner))
 }
 
-// check returns what is wrong with an entry; "": nothing.
-func (a *auditor) check(entry LogEntry) string {
+// check returns what is wrong with an entry; nil: nothing.
+func (a *auditor) check(entry LogEntry) *wrong {
 	if entry.Index != a.next {
-		return fmt.Sprintf("it is missing: entry %d follows", entry.Index)
+		return &wrong{fmt.Sprintf("it is missing: entry %d follows", entry.Index), meansDeleted}
 	}
 	if len(entry.Content) == 0 {
-		return "its content is missing, or kept under another name"
+		return &wrong{"its content is missing, or kept under another name", meansGone}
 	}
 	sum := sha256.Sum256(entry.Content)
 	leaf := entry.leaf().Hash()
 	switch {
 	case !bytes.Equal(sum[:], entry.ContentSHA256):
-		return "its content is not the one that was logged"
+		return &wrong{"its content is not the one that was logged", meansChanged}
 	case !bytes.Equal(leaf[:], entry.LeafHash):
-		return "its leaf hash is not that of its record"
+		return &wrong{"its leaf hash is not that of its record", meansRewrites}
 	}
 	bundle, err := a.reader.grow(entry.Index, entry.LeafHash)
 	if err != nil {
-		return fmt.Sprintf("its place in the tree cannot be computed: %v", err)
+		return &wrong{fmt.Sprintf("its place in the tree cannot be computed: %v", err), meansRewrites}
 	}
 	if !bytes.Equal(bundle, entry.TreeHashes) {
-		return "its tree hashes are not those of the tree"
+		return &wrong{"its tree hashes are not those of the tree", meansRewrites}
 	}
 	if err := a.read(entry); err != nil {
-		return err.Error()
+		if fault.Reason(err) == "UNTRUSTED_SIGNER" {
+			return &wrong{err.Error(), meansForged}
+		}
+		return &wrong{err.Error(), meansBroken}
 	}
-	return ""
+	return nil
 }
 
 // read holds the content of an entry against its subject and what went before.

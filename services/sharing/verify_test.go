@@ -120,7 +120,7 @@ func flipEach(t *testing.T, s *state, table string) {
 					if err == nil {
 						t.Errorf("row %s: not found", id)
 					}
-					if bad := (*sharing.BadEntryError)(nil); table != "checkpoint" && (!errors.As(err, &bad) || bad.Index != n) {
+					if bad := (*sharing.BadEntryError)(nil); table != "checkpoint" && (!errors.As(err, &bad) || bad.Index != n || bad.Meaning == "") {
 						t.Errorf("row %s: after %d entries: %v", id, n, err)
 					}
 					return errUndo
