@@ -12,7 +12,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/comity-federation/comity/services/fault"
@@ -35,7 +34,9 @@ type Terms struct {
 	RetentionDays    int               `json:"retentionDays"`    // 0: no limit
 	Onward           bool              `json:"onward"`           // whether the receiver may pass the figures on
 	Text             string            `json:"text"`
-	Tier             Tier              `json:"tier,omitempty"` // the receiver's clearance; "": Partners
+	Tier             Tier              `json:"tier,omitempty"`       // the receiver's clearance; "": Partners
+	Afterwards       Afterwards        `json:"afterwards,omitempty"` // what becomes of an indicator's figures that nothing covers any more
+	LegalBasis       string            `json:"legalBasis,omitempty"` // by what law figures may go; a text, which decides nothing
 }
 
 // Tier is a clearance: those who are in one are taken to pool what they get, and are one audience. It is an upper-case
@@ -52,7 +53,7 @@ type AgreementState uint8
 const (
 	Proposed   AgreementState = iota + 1 // a signature is missing
 	Active                               // both states have signed
-	Superseded                           // a later version was signed by both
+	Superseded                           // a later version was signed by both; of what was proposed only, by one
 	Terminated                           // one of the states has ended it
 )
 
@@ -63,6 +64,7 @@ type Agreement struct {
 	Document   []byte // the exact bytes that are signed
 	Signatures []AgreementSignature
 	Ended      *AgreementEnd // nil: nobody has terminated it
+	Withdrawn  []Withdrawal  // what this state, the receiver, took out of its statistics; said by [Service.Versions] alone
 	Created    time.Time     // when this node first saw it
 	Updated    time.Time     // when it last changed here
 }
@@ -71,15 +73,18 @@ type Agreement struct {
 type AgreementSignature struct {
 	State     StateCode
 	Signature Signature
-	Created   time.Time // when it reached this node
-	Delivered bool      // for this state's own: the partner has it
+	Created   time.Time  // when it reached this node
+	Delivered bool       // for this state's own: the partner has it
+	Rejection *Rejection // for this state's own: why the partner does not take it; nil: it has not said so
 }
 
 // AgreementEnd is a state's termination of an agreement.
 type AgreementEnd struct {
-	State   StateCode
-	Reason  string
-	Created time.Time
+	State     StateCode
+	Reason    string
+	Created   time.Time
+	Delivered bool       // for this state's own: the partner has it
+	Rejection *Rejection // for this state's own: why the partner does not take it; nil: it has not said so
 }
 
 // maxDocument bounds an agreement's document, and maxReason why one is ended, in bytes.
@@ -177,6 +182,9 @@ func (s *Service) check(terms Terms) error {
 	if tier := terms.tier(); tier == Public || !tierName.MatchString(string(tier)) {
 		say("tier", "%q is not 1 to 63 upper-case letters, digits and underscores, or is %s", tier, Public)
 	}
+	if terms.Afterwards != Keep && terms.Afterwards != Withdraw {
+		say("afterwards", "%q is neither empty nor %s", terms.Afterwards, Withdraw)
+	}
 	if terms.RetentionDays < 0 {
 		say("retentionDays", "%d is below 0", terms.RetentionDays)
 	}
@@ -231,15 +239,28 @@ func (s *Service) agreements(ctx context.Context, id AgreementID) ([]Agreement, 
 			return nil, fmt.Errorf("reading agreement %s, version %d: %w", k.ID, k.Version, err)
 		}
 	}
-	// A version that both have signed takes the place of those before it.
-	for i := range agreements {
+	for i, later := range agreements {
 		for j := range agreements[:i] {
-			if agreements[j].Terms.ID == agreements[i].Terms.ID && agreements[i].wasActive() && agreements[j].State != Terminated {
+			if agreements[j].supersededBy(later) {
 				agreements[j].State = Superseded
 			}
 		}
 	}
 	return agreements, nil
+}
+
+// supersededBy reports whether a later version takes the place of this one: one that both have signed of what is not ended,
+// and one that anybody has signed of what only waited to be signed.
+func (a Agreement) supersededBy(later Agreement) bool {
+	if a.Terms.ID != later.Terms.ID || a.State == Terminated {
+		return false
+	}
+	return later.wasActive() || a.State == Proposed && len(later.Signatures) > 0
+}
+
+// mayBind reports whether the state has signed what the other one has not, and may sign as long as it knows of nothing later.
+func (a Agreement) mayBind(state StateCode) bool {
+	return !a.wasActive() && a.State != Terminated && a.signedBy(state)
 }
 
 // wasActive reports whether both states have signed.
@@ -262,7 +283,7 @@ func (s *Service) readAgreement(kept KeptAgreement) (Agreement, error) {
 			return Agreement{}, fmt.Errorf("the signature of %s cannot be read", k.State)
 		}
 		a.Signatures = append(a.Signatures, AgreementSignature{
-			State: k.State, Signature: signed.Signatures[0], Created: k.Created, Delivered: k.Delivered,
+			State: k.State, Signature: signed.Signatures[0], Created: k.Created, Delivered: k.Delivered, Rejection: k.Rejection,
 		})
 		a.Updated = later(a.Updated, k.Created)
 	}
@@ -279,7 +300,9 @@ func (s *Service) readAgreement(kept KeptAgreement) (Agreement, error) {
 			return Agreement{}, fmt.Errorf("the termination by %s cannot be read: %w", k.State, err)
 		}
 		if a.Ended == nil || k.Created.Before(a.Ended.Created) {
-			a.Ended = &AgreementEnd{State: k.State, Reason: end.Reason, Created: k.Created}
+			a.Ended = &AgreementEnd{
+				State: k.State, Reason: end.Reason, Created: k.Created, Delivered: k.Delivered, Rejection: k.Rejection,
+			}
 		}
 		a.State = Terminated
 		a.Updated = later(a.Updated, k.Created)
@@ -350,6 +373,23 @@ func (s *Service) keepDocument(ctx context.Context, document []byte, terms Terms
 		if known.Version == terms.Version && bytes.Equal(known.Document, document) {
 			return nil
 		}
+	}
+	if err := s.fitsBefore(ctx, terms); err != nil {
+		return err
+	}
+	return s.Store.Write(ctx, func(tx Tx) error {
+		leaf := newLeaf(EntryAgreement, agreementSubject(terms.ID, terms.Version, "document"), s.now(), document)
+		return tx.AddAgreement(ctx, terms.ID, terms.Version, document, leaf)
+	})
+}
+
+// fitsBefore returns a fault unless the terms are a later version of an agreement between the same states, or the first.
+func (s *Service) fitsBefore(ctx context.Context, terms Terms) error {
+	versions, err := s.Store.Agreements(ctx, terms.ID)
+	if err != nil {
+		return err
+	}
+	for _, known := range versions {
 		if known.Version >= terms.Version {
 			return fault.New(fault.Exists, "ALREADY_EXISTS", "agreement %s has a version %d with other terms", terms.ID, known.Version)
 		}
@@ -361,10 +401,7 @@ func (s *Service) keepDocument(ctx context.Context, document []byte, terms Terms
 			return fault.New(fault.Exists, "ALREADY_EXISTS", "agreement %s is between other states", terms.ID)
 		}
 	}
-	return s.Store.Write(ctx, func(tx Tx) error {
-		leaf := newLeaf(EntryAgreement, agreementSubject(terms.ID, terms.Version, "document"), s.now(), document)
-		return tx.AddAgreement(ctx, terms.ID, terms.Version, document, leaf)
-	})
+	return nil
 }
 
 func agreementSubject(id AgreementID, version int, what ...string) string {
@@ -386,29 +423,37 @@ func (s *Service) version(ctx context.Context, id AgreementID, version int) (Agr
 }
 
 // Sign signs the newest version of the agreement that lacks this state's signature, and sends the signature to the
-// partner. Where there is none, it returns what there is. The dataflow must be known here.
+// partner. Where there is none, it returns what there is, and a signature that the partner has rejected is sent again.
+// The dataflow must be known here.
 func (s *Service) Sign(ctx context.Context, id AgreementID) (Agreement, error) {
 	versions, err := s.agreements(ctx, id)
 	if err != nil {
 		return Agreement{}, err
 	}
 	for _, a := range slices.Backward(versions) {
-		if a.State != Proposed || a.signedBy(s.State) {
-			continue
+		if a.State == Proposed && !a.signedBy(s.State) {
+			return s.signVersion(ctx, a)
 		}
-		if err := s.understands(ctx, a.Terms); err != nil {
-			return Agreement{}, err
-		}
-		if err := s.keepsClear(ctx, a.Terms); err != nil {
-			return Agreement{}, err
-		}
-		if err := s.addSignature(ctx, a.Terms, s.State, s.Keys.sign(AgreementType, a.Document)); err != nil {
-			return Agreement{}, err
-		}
-		wake(s.toDeliver)
-		return s.version(ctx, id, a.Terms.Version)
+	}
+	if err := s.sendAgain(ctx, versions); err != nil {
+		return Agreement{}, err
 	}
 	return s.Agreement(ctx, id)
+}
+
+// signVersion signs a version of an agreement that lacks this state's signature, and sends the signature to the partner.
+func (s *Service) signVersion(ctx context.Context, a Agreement) (Agreement, error) {
+	if err := s.understands(ctx, a.Terms); err != nil {
+		return Agreement{}, err
+	}
+	if err := s.keepsClear(ctx, a.Terms); err != nil {
+		return Agreement{}, err
+	}
+	if err := s.addSignature(ctx, a.Terms, s.State, s.Keys.sign(AgreementType, a.Document)); err != nil {
+		return Agreement{}, err
+	}
+	wake(s.toDeliver)
+	return s.version(ctx, a.Terms.ID, a.Terms.Version)
 }
 
 // understands returns what the terms name that this state's structures do not have: who signs that would promise, or
@@ -458,7 +503,7 @@ func (s *Service) keepsTier(ctx context.Context, terms Terms) error {
 		return err
 	}
 	for _, a := range all {
-		binding := a.wasActive() || a.State == Proposed && a.signedBy(s.State)
+		binding := a.wasActive() || a.mayBind(s.State)
 		if !binding || a.Terms.Provider != terms.Provider || a.Terms.Receiver != terms.Receiver {
 			continue
 		}
@@ -492,9 +537,6 @@ func (s *Service) addSignature(ctx context.Context, terms Terms, state StateCode
 
 // Terminate ends the version in force of the agreement at once, or else its newest draft, and tells the partner.
 func (s *Service) Terminate(ctx context.Context, id AgreementID, reason string) (Agreement, error) {
-	if len(reason) > maxReason {
-		return Agreement{}, fault.InvalidField("reason", "it has more than %d bytes", maxReason)
-	}
 	a, err := s.Agreement(ctx, id)
 	if err != nil {
 		return Agreement{}, err
@@ -502,7 +544,15 @@ func (s *Service) Terminate(ctx context.Context, id AgreementID, reason string) 
 	if a.State == Terminated || a.State == Superseded {
 		return Agreement{}, fault.New(fault.Precondition, "WRONG_STATE", "agreement %s is over already", id)
 	}
-	end := Termination{Agreement: id, Version: a.Terms.Version, State: s.State, Reason: reason, Created: s.now()}
+	return s.end(ctx, a, reason)
+}
+
+// end ends a version of an agreement, and tells the partner.
+func (s *Service) end(ctx context.Context, a Agreement, reason string) (Agreement, error) {
+	if len(reason) > maxReason {
+		return Agreement{}, fault.InvalidField("reason", "it has more than %d bytes", maxReason)
+	}
+	end := Termination{Agreement: a.Terms.ID, Version: a.Terms.Version, State: s.State, Reason: reason, Created: s.now()}
 	payload, err := s.Codec.EncodeTermination(end)
 	if err != nil {
 		return Agreement{}, err
@@ -511,7 +561,7 @@ func (s *Service) Terminate(ctx context.Context, id AgreementID, reason string) 
 		return Agreement{}, err
 	}
 	wake(s.toDeliver)
-	return s.version(ctx, id, a.Terms.Version)
+	return s.version(ctx, a.Terms.ID, a.Terms.Version)
 }
 
 func (s *Service) addEnd(ctx context.Context, end Termination, signed Signed) error {
@@ -605,99 +655,4 @@ func (s *Service) ReceiveTermination(ctx context.Context, from StateCode, termin
 		return fault.New(fault.Denied, "ACCESS_DENIED", "%s is no party to agreement %s", from, end.Agreement)
 	}
 	return s.addEnd(ctx, end, termination)
-}
-
-const (
-	deliverEvery   = 2 * time.Second
-	deliverTimeout = 10 * time.Second
-)
-
-// DeliverAgreements hands signatures and terminations to the partners that lack them, again and again until they have
-// arrived, until the context ends.
-func (s *Service) DeliverAgreements(ctx context.Context) error {
-	s.keep(ctx, "delivering agreements", 0, func(ctx context.Context) error {
-		await(ctx, s.toDeliver, deliverEvery)
-		_, err := s.Store.Exclusively(ctx, "agreements", s.deliverAll)
-		return err
-	})
-	return nil
-}
-
-// deliverAll hands everything to everybody once. Partners do not wait for each other.
-func (s *Service) deliverAll(ctx context.Context) error {
-	kept, err := s.Store.Agreements(ctx, "")
-	if err != nil {
-		return err
-	}
-	letters := map[StateCode][]letter{}
-	for _, k := range kept {
-		a, err := s.readAgreement(k)
-		if err != nil {
-			return err
-		}
-		partner := a.Terms.other(s.State)
-		answer := a.signedBy(partner)
-		for _, own := range k.Signatures {
-			if own.State == s.State && !own.Delivered {
-				letters[partner] = append(letters[partner], letter{kept: k, signed: own.Signed, answer: answer})
-			}
-		}
-		for _, own := range k.Ends {
-			if own.State == s.State && !own.Delivered {
-				letters[partner] = append(letters[partner], letter{kept: k, signed: own.Signed, end: true})
-			}
-		}
-	}
-	var group sync.WaitGroup
-	for partner, all := range letters {
-		group.Go(func() {
-			failed := map[AgreementID]bool{} // what concerns one agreement arrives in order
-			for _, l := range all {
-				if failed[l.kept.ID] {
-					continue
-				}
-				if err := s.deliver(ctx, partner, l); err != nil {
-					failed[l.kept.ID] = true
-					s.Log.WarnContext(ctx, "an agreement did not reach the partner, and is sent again",
-						"partner", partner, "agreement", l.kept.ID, "version", l.kept.Version, "error", err)
-				}
-			}
-		})
-	}
-	group.Wait()
-	return nil
-}
-
-// letter is something about an agreement that a partner lacks.
-type letter struct {
-	kept   KeptAgreement
-	signed []byte
-	answer bool // the partner has signed already
-	end    bool
-}
-
-func (s *Service) deliver(ctx context.Context, partner StateCode, l letter) error {
-	signed, err := s.Codec.DecodeSigned(l.signed)
-	if err != nil {
-		return err
-	}
-	limited, cancel := context.WithTimeout(ctx, deliverTimeout)
-	defer cancel()
-	switch {
-	case l.end:
-		err = s.Courier.Terminate(limited, partner, signed)
-		if fault.Is(err, fault.NotFound) {
-			err = nil // a draft that the partner never saw
-		}
-	case l.answer:
-		err = s.Courier.Answer(limited, partner, signed)
-	default:
-		err = s.Courier.Propose(limited, partner, signed)
-	}
-	if err != nil {
-		return err
-	}
-	return s.Store.Write(ctx, func(tx Tx) error {
-		return tx.Delivered(ctx, l.kept.ID, l.kept.Version, s.State, l.end)
-	})
 }

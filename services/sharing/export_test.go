@@ -5,7 +5,8 @@ import "context"
 // Steps are the passes of the loops, one at a time.
 func (s *Service) Steps() []func(context.Context) error {
 	release := func(ctx context.Context) error { return s.releaseAll(ctx, map[AgreementID]bool{}) }
-	return []func(context.Context) error{release, s.sequenceAll, s.handOverAll, s.deliverAll}
+	deliver := func(ctx context.Context) error { return s.deliverAll(ctx, attempts{}) }
+	return []func(context.Context) error{release, s.sequenceAll, s.handOverAll, deliver}
 }
 
 func (s *Service) sequenceAll(ctx context.Context) error {

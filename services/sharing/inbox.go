@@ -580,7 +580,7 @@ func (s *Service) handOverAll(ctx context.Context) error {
 			failures = append(failures, fmt.Errorf("release %s of %s: %w", release.ID, release.Sender, err))
 		}
 	}
-	return errors.Join(failures...)
+	return errors.Join(errors.Join(failures...), s.withdrawAll(ctx, failed))
 }
 
 // handOverOne stores a release, and marks it as stored, or as refused by the statistics.
@@ -593,13 +593,18 @@ func (s *Service) handOverOne(ctx context.Context, release InboundRelease) error
 	if err != nil {
 		return err
 	}
-	keep, err := s.keepDays(ctx, header)
+	terms, over, err := s.sentUnder(ctx, header)
 	if err != nil {
 		return err
 	}
+	if over && terms.Afterwards == Withdraw {
+		release.State, release.Reason = Refused, "EXPIRED: the agreement was over before it could be stored"
+		s.Log.WarnContext(ctx, "a partner's release is not stored: the agreement is over", "partner", release.Sender, "release", release.ID)
+		return s.Store.Write(ctx, func(tx Tx) error { return tx.SaveInboundRelease(ctx, release) })
+	}
 	submitted, err := s.Statistics.Submit(ctx, Submission{
 		Dataflow: header.Dataflow, Provider: release.Sender, Scope: header.Scope,
-		Release: release.ID, IdempotencyKey: string(release.ID), KeepDays: keep,
+		Release: release.ID, IdempotencyKey: string(release.ID), KeepDays: terms.RetentionDays,
 	}, s.blocks(ctx, release))
 	if wrong, ok := errors.AsType[*fault.Error](err); ok && wrong.Kind == fault.Invalid {
 		submitted.Reason = wrong.Message // and would be so again
@@ -620,18 +625,18 @@ func (s *Service) handOverOne(ctx context.Context, release InboundRelease) error
 	return nil
 }
 
-// keepDays returns after how many days the terms that a release was sent under want it removed; 0: no limit.
-func (s *Service) keepDays(ctx context.Context, header Header) (int, error) {
+// sentUnder returns the terms that a release was sent under, and whether they are no longer in force.
+func (s *Service) sentUnder(ctx context.Context, header Header) (terms Terms, over bool, err error) {
 	versions, err := s.agreements(ctx, header.Agreement)
 	if err != nil {
-		return 0, err
+		return Terms{}, false, err
 	}
 	for _, a := range versions {
 		if a.Terms.Version == header.AgreementVersion {
-			return a.Terms.RetentionDays, nil
+			return a.Terms, !a.covers(s.now().Format(time.DateOnly)), nil
 		}
 	}
-	return 0, fmt.Errorf("there is no agreement %s, version %d", header.Agreement, header.AgreementVersion)
+	return Terms{}, false, fmt.Errorf("there is no agreement %s, version %d", header.Agreement, header.AgreementVersion)
 }
 
 func (s *Service) kept(ctx context.Context, release InboundRelease, batch int) (Envelope, error) {

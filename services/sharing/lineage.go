@@ -191,7 +191,7 @@ func (s *Service) keepsDataflow(ctx context.Context, terms Terms) error {
 		return err
 	}
 	for _, a := range all {
-		binding := a.State == Active || a.State == Proposed && a.signedBy(s.State)
+		binding := a.State == Active || a.mayBind(s.State)
 		if !binding || a.Terms.ID == terms.ID || a.Terms.Provider != s.State || a.Terms.tier() != terms.tier() || flowOf(a.Terms.Dataflow) == l.flow() {
 			continue
 		}

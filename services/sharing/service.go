@@ -6,7 +6,6 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -23,6 +22,9 @@ func New(config Config) *Service {
 	}
 	if config.Lifetime == 0 {
 		config.Lifetime = 90 * 24 * time.Hour
+	}
+	if config.Notice == 0 {
+		config.Notice = 60
 	}
 	return &Service{
 		Config:     config,
@@ -135,18 +137,11 @@ func (s *Service) Partners(ctx context.Context) ([]Partner, error) {
 	return partners, nil
 }
 
-// maxContactError bounds what is kept of an error that a stranger may have worded.
-const maxContactError = 500
-
 // Contact keeps that the partner answered just now, or what went wrong.
 func (s *Service) Contact(ctx context.Context, partner StateCode, problem error) error {
 	text := ""
 	if problem != nil {
-		text = problem.Error()
-		if len(text) > maxContactError {
-			text = text[:maxContactError]
-		}
-		text = strings.ToValidUTF8(text, "?")
+		text = foreignText(problem.Error())
 	}
 	return s.Store.SaveContact(ctx, partner, s.now(), text)
 }

@@ -56,6 +56,7 @@ type Config struct {
 	Clock      func() time.Time // nil: the system's
 	Log        *slog.Logger     // nil: none
 	Lifetime   time.Duration    // how long an envelope may wait for its receiver; 0: 90 days
+	Notice     int              // how many days before its last one an agreement is said to end; 0: 60
 }
 
 // Keys are what this state signs with.
@@ -176,8 +177,8 @@ type Policy interface {
 	Revision() string
 }
 
-// Courier carries what this state says about agreements to a partner. An error means that it may not have arrived:
-// the same is sent again until it has.
+// Courier carries what this state says about agreements to a partner. A [*Rejection] is the partner's answer. Every other
+// error means that it may not have arrived: the same is sent again until it has.
 type Courier interface {
 	// Propose hands over an agreement that this state has signed first.
 	Propose(ctx context.Context, partner StateCode, agreement Signed) error

@@ -31,6 +31,8 @@ type Store interface {
 type Reader interface {
 	// Agreements returns every version of the agreement, or of all with the id "", by id and version.
 	Agreements(ctx context.Context, id AgreementID) ([]KeptAgreement, error)
+	// Withdrawals returns what was withdrawn under the agreement, or all with the id "", in the order of AddWithdrawal.
+	Withdrawals(ctx context.Context, id AgreementID) ([]Withdrawal, error)
 
 	// LastRelease returns the newest release under the agreement as JSON; nil where there is none.
 	LastRelease(ctx context.Context, agreement AgreementID) ([]byte, error)
@@ -103,6 +105,10 @@ type Tx interface {
 	AddEnd(ctx context.Context, id AgreementID, version int, state StateCode, signed []byte, leaf Leaf) (bool, error)
 	// Delivered marks a state's signature, or its termination, as known to the partner.
 	Delivered(ctx context.Context, id AgreementID, version int, state StateCode, end bool) error
+	// SaveRejection keeps why the partner does not take a state's signature, or its termination; nil: it may do so yet.
+	SaveRejection(ctx context.Context, id AgreementID, version int, state StateCode, end bool, rejection *Rejection) error
+	// AddWithdrawal keeps what was withdrawn.
+	AddWithdrawal(ctx context.Context, withdrawal Withdrawal) error
 
 	// AddDecision keeps a decision as JSON.
 	AddDecision(ctx context.Context, id DecisionID, document []byte, leaf Leaf) error
@@ -180,6 +186,7 @@ type KeptSigned struct {
 	Signed    []byte // a Signed, encoded
 	Created   time.Time
 	Delivered bool
+	Rejection *Rejection // nil: the partner has not rejected it
 }
 
 // Place is the newest place of a stream.

@@ -354,21 +354,36 @@ type letters struct {
 	to   *state
 	from sharing.StateCode
 	down error
+
+	carried int // how many
 }
 
 func (l *letters) Propose(ctx context.Context, _ sharing.StateCode, agreement sharing.Signed) error {
-	return errors.Join(l.down, l.to.ReceiveProposal(ctx, l.from, agreement))
+	l.carried++
+	return errors.Join(l.down, answered(l.to.ReceiveProposal(ctx, l.from, agreement)))
 }
 
 func (l *letters) Answer(ctx context.Context, _ sharing.StateCode, agreement sharing.Signed) error {
-	return errors.Join(l.down, l.to.ReceiveAnswer(ctx, l.from, agreement))
+	l.carried++
+	return errors.Join(l.down, answered(l.to.ReceiveAnswer(ctx, l.from, agreement)))
 }
 
 func (l *letters) Terminate(ctx context.Context, _ sharing.StateCode, termination sharing.Signed) error {
+	l.carried++
 	if l.down != nil {
 		return l.down
 	}
-	return l.to.ReceiveTermination(ctx, l.from, termination)
+	return answered(l.to.ReceiveTermination(ctx, l.from, termination))
+}
+
+// answered returns the error as the exchange does.
+func answered(err error) error {
+	for _, kind := range []fault.Kind{fault.Invalid, fault.NotFound, fault.Exists, fault.Precondition} {
+		if fault.Is(err, kind) {
+			return &sharing.Rejection{Code: fault.Reason(err), Text: err.Error()}
+		}
+	}
+	return err
 }
 
 // crash fails one query of a pool, as if the process or the connection had died just before it.

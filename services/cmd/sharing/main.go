@@ -35,6 +35,7 @@ type Config struct {
 	LogKey         string `env:"COMITY_LOG_KEY,required,notEmpty"`                  // file with the note signer key of the transparency log
 	TrustList      string `env:"COMITY_TRUST_LIST,required,notEmpty"`               // JSON file: the states that exchange, and their keys
 	Dataflow       string `env:"COMITY_DATAFLOW" envDefault:"COMITY:BORDER(1.0.0)"` // of questions that no agreement answers
+	ExpiryNotice   int    `env:"COMITY_EXPIRY_NOTICE" envDefault:"60"`              // days before its last one from which an agreement is said to end
 }
 
 func main() {
@@ -86,7 +87,7 @@ func run(ctx context.Context, log *slog.Logger) error {
 	service := sharing.New(sharing.Config{
 		State: state, Dataflow: cfg.Dataflow, Trust: trust, Keys: keys, Policy: policies, Log: log,
 		Store: postgres.NewStore(pool), Statistics: figures, Cells: figures, Accounts: postgres.NewAccounts(pool),
-		Codec: wire.Codec{}, Courier: partner.NewCourier(partners),
+		Codec: wire.Codec{}, Courier: partner.NewCourier(partners), Notice: cfg.ExpiryNotice,
 	})
 	puller := partner.NewPuller(state, service, partners, log)
 	exchange := sharingrpc.NewExchange(state, service, puller.Wake, log)
@@ -94,6 +95,9 @@ func run(ctx context.Context, log *slog.Logger) error {
 	server, err := rpc.NewServer(cfg.Config, policies, log, pool.Ping)
 	if err != nil {
 		return fmt.Errorf("setting the server up: %w", err)
+	}
+	if err := server.Registry().Register(sharingrpc.NewAgreementMetrics(service, log)); err != nil {
+		return fmt.Errorf("registering metrics: %w", err)
 	}
 	sharingpb.RegisterSharingServiceServer(server, sharingrpc.NewServer(service))
 	sharingpb.RegisterDisclosureServiceServer(server, sharingrpc.NewDisclosure())
@@ -104,7 +108,7 @@ func run(ctx context.Context, log *slog.Logger) error {
 	exchangepb.RegisterExchangeServiceServer(abroad, exchange)
 	for _, loop := range []func(context.Context) error{
 		policies.Watch, exchange.Run, puller.Run,
-		service.SequenceLog, service.FollowRevisions, service.HandOver, service.DeliverAgreements, service.HandOverPublications,
+		service.SequenceLog, service.FollowRevisions, service.HandOver, service.DeliverAgreements, service.WarnOfExpiry, service.HandOverPublications,
 	} {
 		server.Background(loop)
 	}

@@ -41,13 +41,13 @@ func Dial(cfg Config, service, address string) (*grpc.ClientConn, error) {
 		),
 		grpc.WithUnaryInterceptor(func(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
 			await(ctx, conn)
-			return asFault(invoke(passRequestID(ctx), method, request, reply, conn, options...))
+			return Fault(invoke(passRequestID(ctx), method, request, reply, conn, options...))
 		}),
 		grpc.WithStreamInterceptor(func(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string, open grpc.Streamer, options ...grpc.CallOption) (grpc.ClientStream, error) {
 			await(ctx, conn)
 			stream, err := open(passRequestID(ctx), desc, conn, method, options...)
 			if err != nil {
-				return nil, asFault(err)
+				return nil, Fault(err)
 			}
 			return faultStream{stream}, nil
 		}),
@@ -88,7 +88,7 @@ func passRequestID(ctx context.Context) context.Context {
 type faultStream struct{ grpc.ClientStream }
 
 // RecvMsg is of grpc.ClientStream.
-func (s faultStream) RecvMsg(message any) error { return asFault(s.ClientStream.RecvMsg(message)) }
+func (s faultStream) RecvMsg(message any) error { return Fault(s.ClientStream.RecvMsg(message)) }
 
 // remote is an error of another service: a status, and a fault that can be passed on.
 type remote struct {
@@ -109,8 +109,8 @@ var passedOn = map[codes.Code]fault.Kind{
 	codes.Unavailable:        fault.Unavailable,
 }
 
-// asFault returns err, as a fault too where it is one that can be passed on. io.EOF and the like stay as they are.
-func asFault(err error) error {
+// Fault returns the error of a call, as a fault too where it is one that can be passed on. io.EOF and the like stay as they are.
+func Fault(err error) error {
 	s, isStatus := status.FromError(err)
 	if err == nil || !isStatus {
 		return err

@@ -2,9 +2,12 @@ package partner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	exchangepb "github.com/comity-federation/comity/proto/comity/exchange/v1"
+	"github.com/comity-federation/comity/services/fault"
+	"github.com/comity-federation/comity/services/internal/rpc"
 	"github.com/comity-federation/comity/services/sharing"
 	"github.com/comity-federation/comity/services/sharing/wire"
 )
@@ -21,7 +24,7 @@ func NewCourier(connector *Connector) *Courier { return &Courier{connector: conn
 func (c *Courier) Propose(ctx context.Context, partner sharing.StateCode, agreement sharing.Signed) error {
 	return c.connector.call(ctx, partner, func(ctx context.Context, client exchangepb.ExchangeServiceClient) error {
 		if _, err := client.Propose(ctx, &exchangepb.ProposeRequest{Agreement: wire.Signed(agreement)}); err != nil {
-			return fmt.Errorf("proposing an agreement to %s: %w", partner, err)
+			return fmt.Errorf("proposing an agreement to %s: %w", partner, answered(err))
 		}
 		return nil
 	})
@@ -44,8 +47,23 @@ func (c *Courier) Terminate(ctx context.Context, partner sharing.StateCode, term
 func (c *Courier) answer(ctx context.Context, partner sharing.StateCode, request *exchangepb.AnswerRequest) error {
 	return c.connector.call(ctx, partner, func(ctx context.Context, client exchangepb.ExchangeServiceClient) error {
 		if _, err := client.Answer(ctx, request); err != nil {
-			return fmt.Errorf("answering %s about an agreement: %w", partner, err)
+			return fmt.Errorf("answering %s about an agreement: %w", partner, answered(err))
 		}
 		return nil
 	})
+}
+
+// answered returns the error as a rejection where the partner would answer the same again. A refusal of the caller is none:
+// the partner may learn of a key, or open its exchange, later.
+func answered(err error) error {
+	said, ok := errors.AsType[*fault.Error](rpc.Fault(err))
+	if !ok {
+		return err
+	}
+	switch said.Kind {
+	case fault.Invalid, fault.NotFound, fault.Exists, fault.Precondition:
+		return &sharing.Rejection{Code: said.Reason, Text: said.Message}
+	default:
+		return err
+	}
 }

@@ -13,13 +13,17 @@ import (
 // Agreements returns every version of the agreement, or of all with the id "", by id and version.
 func (r reader) Agreements(ctx context.Context, id sharing.AgreementID) ([]sharing.KeptAgreement, error) {
 	rows, err := r.db.Query(ctx, `
-		SELECT x.id, x.version, x.part, x.state, x.content, l.create_time, x.delivered
+		SELECT x.id, x.version, x.part, x.state, x.content, l.create_time, x.delivered, x.rejection_code, x.rejection_text, x.rejection_time
 		FROM (
-			SELECT id, version, 0 AS part, '' AS state, document AS content, true AS delivered, entry FROM agreement
+			SELECT id, version, 0 AS part, '' AS state, document AS content, true AS delivered, entry,
+				NULL AS rejection_code, NULL AS rejection_text, NULL::timestamptz AS rejection_time
+			FROM agreement
 			UNION ALL
-			SELECT id, version, 1, state, signed, delivered, entry FROM agreement_signature
+			SELECT id, version, 1, state, signed, delivered, entry, rejection_code, rejection_text, rejection_time
+			FROM agreement_signature
 			UNION ALL
-			SELECT id, version, 2, state, signed, delivered, entry FROM agreement_end
+			SELECT id, version, 2, state, signed, delivered, entry, rejection_code, rejection_text, rejection_time
+			FROM agreement_end
 		) x
 		JOIN log_entry l ON l.arrival = x.entry
 		WHERE $1 IN ('', x.id)
@@ -34,9 +38,15 @@ func (r reader) Agreements(ctx context.Context, id sharing.AgreementID) ([]shari
 		part       int
 		kept       sharing.KeptSigned
 		created    time.Time
+		code, text *string
+		rejected   *time.Time
 	)
-	_, err = pgx.ForEachRow(rows, []any{&name, &version, &part, &kept.State, &kept.Signed, &created, &kept.Delivered}, func() error {
-		kept.Created = created.UTC()
+	into := []any{&name, &version, &part, &kept.State, &kept.Signed, &created, &kept.Delivered, &code, &text, &rejected}
+	_, err = pgx.ForEachRow(rows, into, func() error {
+		kept.Created, kept.Rejection = created.UTC(), nil
+		if rejected != nil { // a constraint holds that all three are there, or none
+			kept.Rejection = &sharing.Rejection{Code: *code, Text: *text, Created: rejected.UTC()}
+		}
 		signed := kept
 		signed.Signed = append([]byte{}, kept.Signed...)
 		if part == 0 {
@@ -111,14 +121,60 @@ func (t tx) addSigned(ctx context.Context, known, insert string, id sharing.Agre
 func (t tx) Delivered(ctx context.Context, id sharing.AgreementID, version int, state sharing.StateCode, end bool) error {
 	sql := `
 		UPDATE agreement_signature
-		SET delivered = true
+		SET delivered = true, rejection_code = NULL, rejection_text = NULL, rejection_time = NULL
 		WHERE id = @id AND version = @version AND state = @state`
 	if end {
 		sql = `
 		UPDATE agreement_end
-		SET delivered = true
+		SET delivered = true, rejection_code = NULL, rejection_text = NULL, rejection_time = NULL
 		WHERE id = @id AND version = @version AND state = @state`
 	}
 	_, err := t.db.Exec(ctx, sql, pgx.NamedArgs{"id": id, "version": version, "state": state})
+	return err
+}
+
+// SaveRejection keeps why the partner does not take a state's signature, or its termination.
+func (t tx) SaveRejection(ctx context.Context, id sharing.AgreementID, version int, state sharing.StateCode, end bool, rejection *sharing.Rejection) error {
+	args := pgx.NamedArgs{"id": id, "version": version, "state": state, "code": nil, "text": nil, "time": nil}
+	if rejection != nil {
+		args["code"], args["text"], args["time"] = rejection.Code, rejection.Text, rejection.Created
+	}
+	sql := `
+		UPDATE agreement_signature
+		SET rejection_code = @code, rejection_text = @text, rejection_time = @time
+		WHERE id = @id AND version = @version AND state = @state AND NOT delivered`
+	if end {
+		sql = `
+		UPDATE agreement_end
+		SET rejection_code = @code, rejection_text = @text, rejection_time = @time
+		WHERE id = @id AND version = @version AND state = @state AND NOT delivered`
+	}
+	_, err := t.db.Exec(ctx, sql, args)
+	return err
+}
+
+// Withdrawals returns what was withdrawn under the agreement, or all with the id "".
+func (r reader) Withdrawals(ctx context.Context, id sharing.AgreementID) ([]sharing.Withdrawal, error) {
+	rows, err := r.db.Query(ctx, `
+		SELECT agreement, version, indicators, create_time
+		FROM agreement_withdrawal
+		WHERE $1 IN ('', agreement)
+		ORDER BY id`, string(id))
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (sharing.Withdrawal, error) {
+		w, err := pgx.RowToStructByPos[sharing.Withdrawal](row)
+		w.Created = w.Created.UTC()
+		return w, err
+	})
+}
+
+// AddWithdrawal keeps what was withdrawn.
+func (t tx) AddWithdrawal(ctx context.Context, w sharing.Withdrawal) error {
+	_, err := t.db.Exec(ctx, `
+		INSERT INTO agreement_withdrawal (agreement, version, indicators, create_time)
+		VALUES (@agreement, @version, @indicators, @created)`,
+		pgx.NamedArgs{"agreement": w.Agreement, "version": w.Version, "indicators": w.Indicators, "created": w.Created})
 	return err
 }

@@ -56,7 +56,7 @@ func termsFromProto(t *sharingpb.Terms) sharing.Terms {
 		Dataflow: t.GetDataflow(), Indicators: t.GetIndicators(), Detail: t.GetDetail(), Purposes: t.GetPurposes(),
 		MinimumFrequency: int(t.GetMinimumFrequency()), ValidFrom: t.GetValidFrom(), ValidTo: t.GetValidTo(),
 		RetentionDays: int(t.GetRetentionDays()), Onward: t.GetOnward(), Text: t.GetText(),
-		Tier: sharing.Tier(t.GetTier()),
+		Tier: sharing.Tier(t.GetTier()), Afterwards: sharing.Afterwards(t.GetAfterwards()), LegalBasis: t.GetLegalBasis(),
 	}
 }
 
@@ -66,7 +66,7 @@ func terms(t sharing.Terms) *sharingpb.Terms {
 		Dataflow: t.Dataflow, Indicators: t.Indicators, Detail: t.Detail, Purposes: t.Purposes,
 		MinimumFrequency: count(t.MinimumFrequency), ValidFrom: t.ValidFrom, ValidTo: t.ValidTo,
 		RetentionDays: count(t.RetentionDays), Onward: t.Onward, Text: t.Text,
-		Tier: string(t.Tier),
+		Tier: string(t.Tier), Afterwards: string(t.Afterwards), LegalBasis: t.LegalBasis,
 	}
 }
 
@@ -75,19 +75,6 @@ var agreementStates = map[sharing.AgreementState]sharingpb.Agreement_State{
 	sharing.Active:     sharingpb.Agreement_ACTIVE,
 	sharing.Superseded: sharingpb.Agreement_SUPERSEDED,
 	sharing.Terminated: sharingpb.Agreement_TERMINATED,
-}
-
-func agreement(a sharing.Agreement) *sharingpb.Agreement {
-	p := &sharingpb.Agreement{
-		Name: "agreements/" + string(a.Terms.ID), State: agreementStates[a.State], Terms: terms(a.Terms), Document: a.Document,
-		CreateTime: timestamp(a.Created), UpdateTime: timestamp(a.Updated),
-	}
-	for _, s := range a.Signatures {
-		p.Signatures = append(p.Signatures, &sharingpb.AgreementSignature{
-			State: string(s.State), KeyId: s.Signature.KeyID, Signature: s.Signature.Signature, CreateTime: timestamp(s.Created),
-		})
-	}
-	return p
 }
 
 func explanation(e sharing.Explanation) *sharingpb.ExplainPolicyResponse {

@@ -51,7 +51,7 @@ func (s *Server) CreateAgreement(ctx context.Context, r *sharingpb.CreateAgreeme
 	if err != nil {
 		return nil, err
 	}
-	return &sharingpb.CreateAgreementResponse{Agreement: agreement(drafted)}, nil
+	return &sharingpb.CreateAgreementResponse{Agreement: s.agreement(drafted)}, nil
 }
 
 // GetAgreement returns an agreement.
@@ -64,7 +64,7 @@ func (s *Server) GetAgreement(ctx context.Context, r *sharingpb.GetAgreementRequ
 	if err != nil {
 		return nil, err
 	}
-	return &sharingpb.GetAgreementResponse{Agreement: agreement(found)}, nil
+	return &sharingpb.GetAgreementResponse{Agreement: s.agreement(found)}, nil
 }
 
 // ListAgreements lists agreements.
@@ -73,7 +73,7 @@ func (s *Server) ListAgreements(ctx context.Context, r *sharingpb.ListAgreements
 	if err != nil {
 		return nil, err
 	}
-	return &sharingpb.ListAgreementsResponse{Agreements: each(agreements, agreement)}, nil
+	return &sharingpb.ListAgreementsResponse{Agreements: each(agreements, s.agreement)}, nil
 }
 
 // SignAgreement signs for this state.
@@ -82,11 +82,16 @@ func (s *Server) SignAgreement(ctx context.Context, r *sharingpb.SignAgreementRe
 	if err != nil {
 		return nil, err
 	}
-	signed, err := s.service.Sign(ctx, id)
+	var signed sharing.Agreement
+	if version := int(r.GetVersion()); version == 0 {
+		signed, err = s.service.Sign(ctx, id)
+	} else {
+		signed, err = s.service.Accept(ctx, id, version)
+	}
 	if err != nil {
 		return nil, err
 	}
-	return &sharingpb.SignAgreementResponse{Agreement: agreement(signed)}, nil
+	return &sharingpb.SignAgreementResponse{Agreement: s.agreement(signed)}, nil
 }
 
 // TerminateAgreement ends an agreement.
@@ -99,7 +104,7 @@ func (s *Server) TerminateAgreement(ctx context.Context, r *sharingpb.TerminateA
 	if err != nil {
 		return nil, err
 	}
-	return &sharingpb.TerminateAgreementResponse{Agreement: agreement(ended)}, nil
+	return &sharingpb.TerminateAgreementResponse{Agreement: s.agreement(ended)}, nil
 }
 
 // ExplainPolicy says what would go to a partner.

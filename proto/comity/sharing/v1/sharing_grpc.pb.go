@@ -19,23 +19,27 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	SharingService_ListPartners_FullMethodName       = "/comity.sharing.v1.SharingService/ListPartners"
-	SharingService_LiftQuarantine_FullMethodName     = "/comity.sharing.v1.SharingService/LiftQuarantine"
-	SharingService_CreateAgreement_FullMethodName    = "/comity.sharing.v1.SharingService/CreateAgreement"
-	SharingService_GetAgreement_FullMethodName       = "/comity.sharing.v1.SharingService/GetAgreement"
-	SharingService_ListAgreements_FullMethodName     = "/comity.sharing.v1.SharingService/ListAgreements"
-	SharingService_SignAgreement_FullMethodName      = "/comity.sharing.v1.SharingService/SignAgreement"
-	SharingService_TerminateAgreement_FullMethodName = "/comity.sharing.v1.SharingService/TerminateAgreement"
-	SharingService_ExplainPolicy_FullMethodName      = "/comity.sharing.v1.SharingService/ExplainPolicy"
-	SharingService_ListReleases_FullMethodName       = "/comity.sharing.v1.SharingService/ListReleases"
-	SharingService_CreatePublication_FullMethodName  = "/comity.sharing.v1.SharingService/CreatePublication"
-	SharingService_GetPublication_FullMethodName     = "/comity.sharing.v1.SharingService/GetPublication"
-	SharingService_ListPublications_FullMethodName   = "/comity.sharing.v1.SharingService/ListPublications"
-	SharingService_Tabulate_FullMethodName           = "/comity.sharing.v1.SharingService/Tabulate"
-	SharingService_ListDeliveries_FullMethodName     = "/comity.sharing.v1.SharingService/ListDeliveries"
-	SharingService_GetCheckpoint_FullMethodName      = "/comity.sharing.v1.SharingService/GetCheckpoint"
-	SharingService_ListLogEntries_FullMethodName     = "/comity.sharing.v1.SharingService/ListLogEntries"
-	SharingService_GetDeliveryProof_FullMethodName   = "/comity.sharing.v1.SharingService/GetDeliveryProof"
+	SharingService_ListPartners_FullMethodName          = "/comity.sharing.v1.SharingService/ListPartners"
+	SharingService_LiftQuarantine_FullMethodName        = "/comity.sharing.v1.SharingService/LiftQuarantine"
+	SharingService_CreateAgreement_FullMethodName       = "/comity.sharing.v1.SharingService/CreateAgreement"
+	SharingService_GetAgreement_FullMethodName          = "/comity.sharing.v1.SharingService/GetAgreement"
+	SharingService_ListAgreements_FullMethodName        = "/comity.sharing.v1.SharingService/ListAgreements"
+	SharingService_SignAgreement_FullMethodName         = "/comity.sharing.v1.SharingService/SignAgreement"
+	SharingService_ListAgreementVersions_FullMethodName = "/comity.sharing.v1.SharingService/ListAgreementVersions"
+	SharingService_CounterAgreement_FullMethodName      = "/comity.sharing.v1.SharingService/CounterAgreement"
+	SharingService_RenewAgreement_FullMethodName        = "/comity.sharing.v1.SharingService/RenewAgreement"
+	SharingService_DeclineAgreement_FullMethodName      = "/comity.sharing.v1.SharingService/DeclineAgreement"
+	SharingService_TerminateAgreement_FullMethodName    = "/comity.sharing.v1.SharingService/TerminateAgreement"
+	SharingService_ExplainPolicy_FullMethodName         = "/comity.sharing.v1.SharingService/ExplainPolicy"
+	SharingService_ListReleases_FullMethodName          = "/comity.sharing.v1.SharingService/ListReleases"
+	SharingService_CreatePublication_FullMethodName     = "/comity.sharing.v1.SharingService/CreatePublication"
+	SharingService_GetPublication_FullMethodName        = "/comity.sharing.v1.SharingService/GetPublication"
+	SharingService_ListPublications_FullMethodName      = "/comity.sharing.v1.SharingService/ListPublications"
+	SharingService_Tabulate_FullMethodName              = "/comity.sharing.v1.SharingService/Tabulate"
+	SharingService_ListDeliveries_FullMethodName        = "/comity.sharing.v1.SharingService/ListDeliveries"
+	SharingService_GetCheckpoint_FullMethodName         = "/comity.sharing.v1.SharingService/GetCheckpoint"
+	SharingService_ListLogEntries_FullMethodName        = "/comity.sharing.v1.SharingService/ListLogEntries"
+	SharingService_GetDeliveryProof_FullMethodName      = "/comity.sharing.v1.SharingService/GetDeliveryProof"
 )
 
 // SharingServiceClient is the client API for SharingService service.
@@ -57,6 +61,15 @@ type SharingServiceClient interface {
 	ListAgreements(ctx context.Context, in *ListAgreementsRequest, opts ...grpc.CallOption) (*ListAgreementsResponse, error)
 	// SignAgreement signs for this state, and sends the signature to the partner.
 	SignAgreement(ctx context.Context, in *SignAgreementRequest, opts ...grpc.CallOption) (*SignAgreementResponse, error)
+	// ListAgreementVersions lists every version of an agreement with who signed it when, what the partner rejected, how it
+	// ended, and what was withdrawn then.
+	ListAgreementVersions(ctx context.Context, in *ListAgreementVersionsRequest, opts ...grpc.CallOption) (*ListAgreementVersionsResponse, error)
+	// CounterAgreement answers the partner's newest proposal with other terms: the next version, signed and sent.
+	CounterAgreement(ctx context.Context, in *CounterAgreementRequest, opts ...grpc.CallOption) (*CounterAgreementResponse, error)
+	// RenewAgreement proposes the version in force with a later last day: the next version, signed and sent.
+	RenewAgreement(ctx context.Context, in *RenewAgreementRequest, opts ...grpc.CallOption) (*RenewAgreementResponse, error)
+	// DeclineAgreement ends a version that is proposed, whichever is in force, and tells the partner.
+	DeclineAgreement(ctx context.Context, in *DeclineAgreementRequest, opts ...grpc.CallOption) (*DeclineAgreementResponse, error)
 	// TerminateAgreement ends an agreement at once, and tells the partner.
 	TerminateAgreement(ctx context.Context, in *TerminateAgreementRequest, opts ...grpc.CallOption) (*TerminateAgreementResponse, error)
 	// ExplainPolicy says what would go to a partner, and why not more. Nothing is sent.
@@ -146,6 +159,46 @@ func (c *sharingServiceClient) SignAgreement(ctx context.Context, in *SignAgreem
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(SignAgreementResponse)
 	err := c.cc.Invoke(ctx, SharingService_SignAgreement_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *sharingServiceClient) ListAgreementVersions(ctx context.Context, in *ListAgreementVersionsRequest, opts ...grpc.CallOption) (*ListAgreementVersionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListAgreementVersionsResponse)
+	err := c.cc.Invoke(ctx, SharingService_ListAgreementVersions_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *sharingServiceClient) CounterAgreement(ctx context.Context, in *CounterAgreementRequest, opts ...grpc.CallOption) (*CounterAgreementResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CounterAgreementResponse)
+	err := c.cc.Invoke(ctx, SharingService_CounterAgreement_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *sharingServiceClient) RenewAgreement(ctx context.Context, in *RenewAgreementRequest, opts ...grpc.CallOption) (*RenewAgreementResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RenewAgreementResponse)
+	err := c.cc.Invoke(ctx, SharingService_RenewAgreement_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *sharingServiceClient) DeclineAgreement(ctx context.Context, in *DeclineAgreementRequest, opts ...grpc.CallOption) (*DeclineAgreementResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeclineAgreementResponse)
+	err := c.cc.Invoke(ctx, SharingService_DeclineAgreement_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -281,6 +334,15 @@ type SharingServiceServer interface {
 	ListAgreements(context.Context, *ListAgreementsRequest) (*ListAgreementsResponse, error)
 	// SignAgreement signs for this state, and sends the signature to the partner.
 	SignAgreement(context.Context, *SignAgreementRequest) (*SignAgreementResponse, error)
+	// ListAgreementVersions lists every version of an agreement with who signed it when, what the partner rejected, how it
+	// ended, and what was withdrawn then.
+	ListAgreementVersions(context.Context, *ListAgreementVersionsRequest) (*ListAgreementVersionsResponse, error)
+	// CounterAgreement answers the partner's newest proposal with other terms: the next version, signed and sent.
+	CounterAgreement(context.Context, *CounterAgreementRequest) (*CounterAgreementResponse, error)
+	// RenewAgreement proposes the version in force with a later last day: the next version, signed and sent.
+	RenewAgreement(context.Context, *RenewAgreementRequest) (*RenewAgreementResponse, error)
+	// DeclineAgreement ends a version that is proposed, whichever is in force, and tells the partner.
+	DeclineAgreement(context.Context, *DeclineAgreementRequest) (*DeclineAgreementResponse, error)
 	// TerminateAgreement ends an agreement at once, and tells the partner.
 	TerminateAgreement(context.Context, *TerminateAgreementRequest) (*TerminateAgreementResponse, error)
 	// ExplainPolicy says what would go to a partner, and why not more. Nothing is sent.
@@ -333,6 +395,18 @@ func (UnimplementedSharingServiceServer) ListAgreements(context.Context, *ListAg
 }
 func (UnimplementedSharingServiceServer) SignAgreement(context.Context, *SignAgreementRequest) (*SignAgreementResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SignAgreement not implemented")
+}
+func (UnimplementedSharingServiceServer) ListAgreementVersions(context.Context, *ListAgreementVersionsRequest) (*ListAgreementVersionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListAgreementVersions not implemented")
+}
+func (UnimplementedSharingServiceServer) CounterAgreement(context.Context, *CounterAgreementRequest) (*CounterAgreementResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CounterAgreement not implemented")
+}
+func (UnimplementedSharingServiceServer) RenewAgreement(context.Context, *RenewAgreementRequest) (*RenewAgreementResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RenewAgreement not implemented")
+}
+func (UnimplementedSharingServiceServer) DeclineAgreement(context.Context, *DeclineAgreementRequest) (*DeclineAgreementResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeclineAgreement not implemented")
 }
 func (UnimplementedSharingServiceServer) TerminateAgreement(context.Context, *TerminateAgreementRequest) (*TerminateAgreementResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method TerminateAgreement not implemented")
@@ -492,6 +566,78 @@ func _SharingService_SignAgreement_Handler(srv interface{}, ctx context.Context,
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(SharingServiceServer).SignAgreement(ctx, req.(*SignAgreementRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SharingService_ListAgreementVersions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListAgreementVersionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SharingServiceServer).ListAgreementVersions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SharingService_ListAgreementVersions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SharingServiceServer).ListAgreementVersions(ctx, req.(*ListAgreementVersionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SharingService_CounterAgreement_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CounterAgreementRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SharingServiceServer).CounterAgreement(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SharingService_CounterAgreement_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SharingServiceServer).CounterAgreement(ctx, req.(*CounterAgreementRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SharingService_RenewAgreement_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RenewAgreementRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SharingServiceServer).RenewAgreement(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SharingService_RenewAgreement_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SharingServiceServer).RenewAgreement(ctx, req.(*RenewAgreementRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SharingService_DeclineAgreement_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeclineAgreementRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SharingServiceServer).DeclineAgreement(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SharingService_DeclineAgreement_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SharingServiceServer).DeclineAgreement(ctx, req.(*DeclineAgreementRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -724,6 +870,22 @@ var SharingService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "SignAgreement",
 			Handler:    _SharingService_SignAgreement_Handler,
+		},
+		{
+			MethodName: "ListAgreementVersions",
+			Handler:    _SharingService_ListAgreementVersions_Handler,
+		},
+		{
+			MethodName: "CounterAgreement",
+			Handler:    _SharingService_CounterAgreement_Handler,
+		},
+		{
+			MethodName: "RenewAgreement",
+			Handler:    _SharingService_RenewAgreement_Handler,
+		},
+		{
+			MethodName: "DeclineAgreement",
+			Handler:    _SharingService_DeclineAgreement_Handler,
 		},
 		{
 			MethodName: "TerminateAgreement",

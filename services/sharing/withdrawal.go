@@ -1,0 +1,136 @@
+package sharing
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/comity-federation/comity/proto/block"
+)
+
+// Afterwards says what the receiver does with the figures of an indicator once no agreement covers it any more.
+type Afterwards string
+
+// What a receiver can do.
+const (
+	Keep     Afterwards = ""         // they stay until their retention is over
+	Withdraw Afterwards = "WITHDRAW" // they are taken out of its statistics at once
+)
+
+// Withdrawal is the figures of indicators that this state, the receiver, took out of its statistics because the terms that
+// they came under want that, and no agreement covers them any more.
+type Withdrawal struct {
+	Agreement  AgreementID
+	Version    int
+	Indicators []string // sorted
+	Created    time.Time
+}
+
+// flowIndicator is an indicator of a partner's dataflow.
+type flowIndicator struct {
+	provider            StateCode
+	dataflow, indicator string
+}
+
+// due returns the withdrawals that the agreements with partners want on the day, and that are not among those done. The last
+// version of an agreement that has an indicator says what becomes of it. Of several agreements, one that wants it withdrawn
+// counts, and none does as long as another one covers it.
+func (s *Service) due(agreements []Agreement, done []Withdrawal, day string) []Withdrawal {
+	covered := map[flowIndicator]bool{}
+	last := map[AgreementID]map[string]Agreement{} // by indicator, of those that were in force
+	for _, a := range agreements {
+		if a.Terms.Receiver != s.State || !a.wasActive() || a.Terms.ValidFrom > day {
+			continue
+		}
+		if last[a.Terms.ID] == nil {
+			last[a.Terms.ID] = map[string]Agreement{}
+		}
+		for _, code := range a.Terms.Indicators {
+			last[a.Terms.ID][code] = a
+			if a.covers(day) {
+				covered[flowIndicator{a.Terms.Provider, a.Terms.Dataflow, code}] = true
+			}
+		}
+	}
+	var due []Withdrawal
+	for _, a := range agreements {
+		w := Withdrawal{Agreement: a.Terms.ID, Version: a.Terms.Version}
+		for code, governing := range last[a.Terms.ID] {
+			if governing.Terms.Version == a.Terms.Version && a.Terms.Afterwards == Withdraw &&
+				!covered[flowIndicator{a.Terms.Provider, a.Terms.Dataflow, code}] && !w.among(done, code) {
+				w.Indicators = append(w.Indicators, code)
+			}
+		}
+		if len(w.Indicators) > 0 {
+			slices.Sort(w.Indicators)
+			due = append(due, w)
+		}
+	}
+	return due
+}
+
+// among reports whether the indicator was withdrawn under the version.
+func (w Withdrawal) among(done []Withdrawal, code string) bool {
+	return slices.ContainsFunc(done, func(d Withdrawal) bool {
+		return d.Agreement == w.Agreement && d.Version == w.Version && slices.Contains(d.Indicators, code)
+	})
+}
+
+// withdrawAll takes out what is due, but nothing of the partners whose releases could not be handed over: one of them would
+// bring it back.
+func (s *Service) withdrawAll(ctx context.Context, waiting map[StateCode]bool) error {
+	agreements, err := s.agreements(ctx, "")
+	if err != nil {
+		return err
+	}
+	done, err := s.Store.Withdrawals(ctx, "")
+	if err != nil {
+		return err
+	}
+	var failures []error
+	for _, w := range s.due(agreements, done, s.now().Format(time.DateOnly)) {
+		i := slices.IndexFunc(agreements, func(a Agreement) bool { return a.Terms.ID == w.Agreement && a.Terms.Version == w.Version })
+		terms := agreements[i].Terms
+		if waiting[terms.Provider] {
+			continue
+		}
+		if err := s.withdraw(ctx, terms, w); err != nil {
+			failures = append(failures, fmt.Errorf("withdrawing %s of agreement %s: %w", strings.Join(w.Indicators, ", "), w.Agreement, err))
+		}
+	}
+	return errors.Join(failures...)
+}
+
+// withdraw replaces the figures in the statistics by nothing, and keeps that it did.
+func (s *Service) withdraw(ctx context.Context, terms Terms, w Withdrawal) error {
+	structures, err := s.structuresOf(ctx, terms.Dataflow)
+	if err != nil {
+		return err
+	}
+	provider, _ := s.Trust.State(terms.Provider)
+	nothing := func(yield func(*block.Block, error) bool) { yield(toBlock(structures, nil), nil) }
+	what := sha256.Sum256([]byte(strings.Join(slices.Concat(provider.RefAreas, []string{""}, w.Indicators), "\x00")))
+	submitted, err := s.Statistics.Submit(ctx, Submission{
+		Dataflow: terms.Dataflow, Provider: terms.Provider, Scope: scopeOf(structures, provider.RefAreas, w.Indicators),
+		IdempotencyKey: fmt.Sprintf("withdrawal/%s/%d/%s", w.Agreement, w.Version, hex.EncodeToString(what[:8])),
+	}, iter.Seq2[*block.Block, error](nothing))
+	if err != nil {
+		return err
+	}
+	if !submitted.Accepted {
+		return fmt.Errorf("the statistics reject it: %s", submitted.Reason)
+	}
+	w.Created = s.now()
+	if err := s.Store.Write(ctx, func(tx Tx) error { return tx.AddWithdrawal(ctx, w) }); err != nil {
+		return err
+	}
+	s.Log.InfoContext(ctx, "took out a partner's figures, as agreed", "partner", terms.Provider,
+		"agreement", w.Agreement, "version", w.Version, "indicators", w.Indicators)
+	return nil
+}
