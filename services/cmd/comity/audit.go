@@ -40,7 +40,8 @@ func newVerifyCommand() *cobra.Command {
 		Short: "Check a state's transparency log, or what was exported of it",
 		Long: `Check a state's transparency log from its first entry to its checkpoint: each entry's content, leaf and place in the
 tree, the signatures on every agreement, envelope and receipt in it, the checkpoint over all of it, and those that
-partners have co-signed, by the keys of the trust list. Without --state, every state of the running region is checked.
+partners have co-signed, by the keys of the trust list. Several logs are held against each other as well. Without --state,
+every state of the running region is checked.
 
 With files that ` + "`comity audit export`" + ` has written, no node is asked: --trust FILE is all that is needed besides.
 
@@ -70,8 +71,9 @@ The command fails where a log or a proof is not what it must be, and names the f
 			return err
 		}
 		var problems []error
+		var logs sharing.Comparison
 		for _, client := range clients {
-			verified, err := verifyLog(cmd.Context(), client, trust)
+			verified, err := verifyLog(cmd.Context(), client, trust, &logs)
 			if err != nil {
 				problems = append(problems, err)
 				continue
@@ -80,9 +82,18 @@ The command fails where a log or a proof is not what it must be, and names the f
 				return err
 			}
 		}
-		return errors.Join(problems...)
+		return errors.Join(append(problems, contradictions(&logs))...)
 	}
 	return cmd
+}
+
+// contradictions returns what logs that were compared contradict each other in; nil: nothing.
+func contradictions(logs *sharing.Comparison) error {
+	found := logs.Contradictions()
+	if len(found) == 0 {
+		return nil
+	}
+	return fmt.Errorf("the logs contradict each other at %d places, first at %s", len(found), found[0])
 }
 
 // audited returns a client for the node that the flags name, or for every state of the running region.
@@ -109,20 +120,21 @@ func audited(target *target) ([]*client, error) {
 
 // verifyLog checks the log of the node and returns a line that says so. Whose log it is follows from the key on the
 // trust list that its checkpoint is signed with.
-func verifyLog(ctx context.Context, client *client, trust *sharing.TrustList) (string, error) {
+func verifyLog(ctx context.Context, client *client, trust *sharing.TrustList, logs *sharing.Comparison) (string, error) {
 	head := &sharingpb.GetCheckpointResponse{}
 	if err := client.get(ctx, "/v1/log/checkpoint", nil, head); err != nil {
 		return "", fmt.Errorf("asking %s for the checkpoint: %w", client.gateway, err)
 	}
-	verified, err := verifyEntries(ctx, trust, head, logEntries(ctx, client))
+	verified, err := verifyEntries(ctx, trust, head, logs, logEntries(ctx, client))
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", client.gateway, err)
 	}
 	return verified, nil
 }
 
-// verifyEntries checks a log by its head and its entries, and returns a line that says so.
-func verifyEntries(ctx context.Context, trust *sharing.TrustList, head *sharingpb.GetCheckpointResponse, entries iter.Seq2[sharing.LogEntry, error]) (string, error) {
+// verifyEntries checks a log by its head and its entries, adds them to the logs that are compared, and returns a line that
+// says so.
+func verifyEntries(ctx context.Context, trust *sharing.TrustList, head *sharingpb.GetCheckpointResponse, logs *sharing.Comparison, entries iter.Seq2[sharing.LogEntry, error]) (string, error) {
 	owner := slices.IndexFunc(trust.States, func(s sharing.TrustedState) bool { return s.LogKey == head.GetVerifierKey() })
 	if owner < 0 {
 		return "", fmt.Errorf("no state of the trust list has the log key %q", head.GetVerifierKey())
@@ -134,6 +146,7 @@ func verifyEntries(ctx context.Context, trust *sharing.TrustList, head *sharingp
 		Entries: func(yield func(sharing.LogEntry, error) bool) {
 			for entry, err := range entries {
 				kinds[entry.Kind]++
+				logs.Add(entry)
 				if !yield(entry, err) {
 					return
 				}

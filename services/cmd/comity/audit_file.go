@@ -35,8 +35,9 @@ func verifyFiles(cmd *cobra.Command, files []string, trustList string) error {
 		return err
 	}
 	var problems []error
+	var logs sharing.Comparison
 	for _, file := range files {
-		verified, err := verifyFile(cmd.Context(), file, trust)
+		verified, err := verifyFile(cmd.Context(), file, trust, &logs)
 		if err != nil {
 			problems = append(problems, fmt.Errorf("%s: %w", file, err))
 			continue
@@ -45,11 +46,11 @@ func verifyFiles(cmd *cobra.Command, files []string, trustList string) error {
 			return err
 		}
 	}
-	return errors.Join(problems...)
+	return errors.Join(append(problems, contradictions(&logs))...)
 }
 
 // verifyFile checks a log or a proof, as its first line says, and returns a line that says so.
-func verifyFile(ctx context.Context, path string, trust *sharing.TrustList) (string, error) {
+func verifyFile(ctx context.Context, path string, trust *sharing.TrustList, logs *sharing.Comparison) (string, error) {
 	file, err := os.Open(path) //nolint:gosec // the auditor names the file
 	if err != nil {
 		return "", err
@@ -75,7 +76,7 @@ func verifyFile(ctx context.Context, path string, trust *sharing.TrustList) (str
 	if err := readLine(lines.Bytes(), head); err != nil {
 		return "", err
 	}
-	return verifyEntries(ctx, trust, head, func(yield func(sharing.LogEntry, error) bool) {
+	return verifyEntries(ctx, trust, head, logs, func(yield func(sharing.LogEntry, error) bool) {
 		for lines.Scan() {
 			entry := &sharingpb.LogEntry{}
 			err := readLine(lines.Bytes(), entry)
