@@ -13,18 +13,25 @@ import (
 
 // NewServer returns the credentials of a server that shows the pair and wants a certificate of every client. A client
 // whose chain is in order but whom accept refuses is turned away in the handshake; a nil accept refuses nobody.
-func NewServer(pair *Pair, roots Roots, accept func(Identity) error) credentials.TransportCredentials {
-	return &transport{pair: pair, roots: roots, usage: x509.ExtKeyUsageClientAuth, accept: accept}
+func NewServer(pair *Pair, roots Roots, accept func(Identity) error, options ...Option) credentials.TransportCredentials {
+	return newTransport(&transport{pair: pair, roots: roots, usage: x509.ExtKeyUsageClientAuth, accept: accept}, options)
 }
 
 // NewClient returns the credentials of a client that shows the pair and talks to no server but the named one.
-func NewClient(pair *Pair, roots Roots, server Identity) credentials.TransportCredentials {
-	return &transport{pair: pair, roots: roots, usage: x509.ExtKeyUsageServerAuth, accept: func(found Identity) error {
+func NewClient(pair *Pair, roots Roots, server Identity, options ...Option) credentials.TransportCredentials {
+	return newTransport(&transport{pair: pair, roots: roots, usage: x509.ExtKeyUsageServerAuth, accept: func(found Identity) error {
 		if found != server {
 			return fmt.Errorf("%s answers in the place of %s", found, server)
 		}
 		return nil
-	}}
+	}}, options)
+}
+
+func newTransport(t *transport, options []Option) *transport {
+	for _, option := range options {
+		option(t)
+	}
+	return t
 }
 
 // transport makes a configuration for each handshake, so that it can hand over what VerifyConnection found.
@@ -33,6 +40,9 @@ type transport struct {
 	roots  Roots
 	usage  x509.ExtKeyUsage // of the other end
 	accept func(Identity) error
+
+	refused func(state string, certificate *x509.Certificate) error // nil: none is
+	among   *Connections                                            // nil: nobody keeps the connections
 }
 
 // authInfo says who is at the other end of a connection.
@@ -56,7 +66,7 @@ func (t *transport) config(found *verified) *tls.Config {
 			return t.pair.Current(), nil
 		},
 		VerifyConnection: func(connection tls.ConnectionState) (err error) {
-			if *found, err = verify(connection, t.roots, t.usage); err != nil {
+			if *found, err = verify(connection.PeerCertificates, t.roots, t.usage, t.refused); err != nil {
 				return err
 			}
 			if t.accept != nil {
@@ -71,17 +81,17 @@ func (t *transport) config(found *verified) *tls.Config {
 func (t *transport) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	var found verified
 	conn, info, err := credentials.NewTLS(t.config(&found)).ClientHandshake(ctx, authority, raw)
-	return t.finish(conn, info, &found, err)
+	return t.finish(raw, conn, info, &found, err)
 }
 
 // ServerHandshake is of credentials.TransportCredentials.
 func (t *transport) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	var found verified
 	conn, info, err := credentials.NewTLS(t.config(&found)).ServerHandshake(raw)
-	return t.finish(conn, info, &found, err)
+	return t.finish(raw, conn, info, &found, err)
 }
 
-func (t *transport) finish(conn net.Conn, info credentials.AuthInfo, found *verified, err error) (net.Conn, credentials.AuthInfo, error) {
+func (t *transport) finish(raw, conn net.Conn, info credentials.AuthInfo, found *verified, err error) (net.Conn, credentials.AuthInfo, error) {
 	if err != nil {
 		return nil, nil, err
 	}
@@ -89,6 +99,16 @@ func (t *transport) finish(conn net.Conn, info credentials.AuthInfo, found *veri
 	if !ok || found.notAfter.Equal(time.Time{}) {
 		_ = conn.Close()
 		return nil, nil, fmt.Errorf("handshake ended without a verified peer")
+	}
+	if t.among != nil {
+		kept := &connection{Conn: conn, raw: raw, peer: found.identity, still: func() error {
+			_, err := verify(tlsInfo.State.PeerCertificates, t.roots, t.usage, t.refused)
+			return err
+		}}
+		if err := t.among.add(kept); err != nil {
+			return nil, nil, err
+		}
+		conn = kept
 	}
 	return conn, authInfo{TLSInfo: tlsInfo, verified: *found}, nil
 }

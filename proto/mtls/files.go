@@ -113,6 +113,6 @@ func (p *Pair) Check(roots Roots, usage x509.ExtKeyUsage) error {
 		}
 		chain = append(chain, certificate)
 	}
-	_, err := verify(tls.ConnectionState{PeerCertificates: chain}, roots, usage)
+	_, err := verify(chain, roots, usage, nil)
 	return err
 }

@@ -12,7 +12,6 @@ package mtls
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -37,6 +36,20 @@ func (i Identity) String() string { return "comity://" + i.State + "/" + i.Servi
 // Roots returns the roots that may anchor certificates in the name of a state; nil: none may. It is called for each
 // handshake, from several goroutines.
 type Roots func(state string) *x509.CertPool
+
+// Option changes what credentials believe.
+type Option func(*transport)
+
+// Refusing has credentials refuse chains with a certificate for which refused, asked in the name of the chain's state,
+// gives a reason. It is called for each certificate in each handshake, from several goroutines.
+func Refusing(refused func(state string, certificate *x509.Certificate) error) Option {
+	return func(t *transport) { t.refused = refused }
+}
+
+// Among keeps the connections that are made with the credentials among others.
+func Among(connections *Connections) Option {
+	return func(t *transport) { t.among = connections }
+}
 
 // Peer returns the state and service of the workload that makes the call of ctx. It is not ok outside of a call, for a
 // connection that was not made with credentials of this package, and once the certificate has expired.
@@ -77,12 +90,12 @@ type verified struct {
 }
 
 // verify returns who the other end of a connection is. The chain must lead from a leaf for the usage to a root of the
-// state that the leaf names.
-func verify(connection tls.ConnectionState, roots Roots, usage x509.ExtKeyUsage) (verified, error) {
-	if len(connection.PeerCertificates) == 0 {
+// state that the leaf names, over no certificate that refused gives a reason against; a nil refused has none.
+func verify(shown []*x509.Certificate, roots Roots, usage x509.ExtKeyUsage, refused func(string, *x509.Certificate) error) (verified, error) {
+	if len(shown) == 0 {
 		return verified{}, errors.New("no certificate was shown")
 	}
-	leaf := connection.PeerCertificates[0]
+	leaf := shown[0]
 	identity, err := identify(leaf)
 	if err != nil {
 		return verified{}, err
@@ -96,7 +109,7 @@ func verify(connection tls.ConnectionState, roots Roots, usage x509.ExtKeyUsage)
 		return verified{}, fmt.Errorf("no root is known that vouches for %s", identity)
 	}
 	intermediates := x509.NewCertPool()
-	for _, certificate := range connection.PeerCertificates[1:] {
+	for _, certificate := range shown[1:] {
 		intermediates.AddCert(certificate)
 	}
 	chains, err := leaf.Verify(x509.VerifyOptions{
@@ -106,12 +119,32 @@ func verify(connection tls.ConnectionState, roots Roots, usage x509.ExtKeyUsage)
 		return verified{}, fmt.Errorf("certificate of %s: %w", identity, err)
 	}
 	v := verified{identity: identity}
+	var refusal error
 	for _, chain := range chains {
+		if err := refuse(chain, identity.State, refused); err != nil {
+			refusal = err
+			continue
+		}
 		if end := firstEnd(chain); end.After(v.notAfter) {
 			v.notAfter = end
 		}
 	}
+	if v.notAfter.IsZero() {
+		return verified{}, fmt.Errorf("certificate of %s: %w", identity, refusal)
+	}
 	return v, nil
+}
+
+func refuse(chain []*x509.Certificate, state string, refused func(string, *x509.Certificate) error) error {
+	if refused == nil {
+		return nil
+	}
+	for _, certificate := range chain {
+		if err := refused(state, certificate); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func firstEnd(chain []*x509.Certificate) time.Time {

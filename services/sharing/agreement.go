@@ -621,7 +621,7 @@ func (s *Service) ReceiveAnswer(ctx context.Context, from StateCode, agreement S
 
 // readSigned returns the terms that a party to them has signed, as the only one: a signature is kept as it came.
 func (s *Service) readSigned(from StateCode, agreement Signed) (Terms, error) {
-	signature, err := s.Trust.Verify(from, AgreementType, agreement)
+	signature, err := s.Trust.Verify(from, AgreementType, agreement, s.now())
 	if err != nil {
 		return Terms{}, err
 	}
@@ -640,7 +640,7 @@ func (s *Service) readSigned(from StateCode, agreement Signed) (Terms, error) {
 
 // ReceiveTermination ends an agreement by the partner's word. The same again changes nothing.
 func (s *Service) ReceiveTermination(ctx context.Context, from StateCode, termination Signed) error {
-	if _, err := s.Trust.Verify(from, TerminationType, termination); err != nil {
+	if _, err := s.Trust.Verify(from, TerminationType, termination, s.now()); err != nil {
 		return err
 	}
 	end, err := s.Codec.DecodeTermination(termination.Payload)

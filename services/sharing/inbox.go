@@ -102,7 +102,7 @@ func (s *Service) open(from StateCode, data []byte) (*incoming, error) {
 	if len(envelope.Payload) > MaxPayload || len(envelope.Header.Payload) > MaxHeader {
 		return nil, fault.New(fault.Exhausted, "LIMIT_EXCEEDED", "the payload or the header is too long")
 	}
-	if _, err := s.Trust.Verify(from, HeaderType, envelope.Header); err != nil {
+	if _, err := s.Trust.Verify(from, HeaderType, envelope.Header, s.now()); err != nil {
 		return nil, err
 	}
 	header, err := s.Codec.DecodeHeader(envelope.Header.Payload)

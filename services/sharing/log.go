@@ -340,7 +340,7 @@ func (s *Service) Checkpoint(ctx context.Context) (signedNote, verifierKey strin
 // CosignedCheckpoints returns the checkpoints of this state's log that partners have co-signed last, by partner.
 func (s *Service) CosignedCheckpoints(ctx context.Context) (map[StateCode]string, error) {
 	cosigned := map[StateCode]string{}
-	for _, partner := range s.Trust.States {
+	for _, partner := range s.Trust.List().States {
 		seen, err := s.Store.Witnessed(ctx, partner.Code)
 		if err != nil {
 			return nil, fmt.Errorf("reading what %s has seen of the log: %w", partner.Code, err)

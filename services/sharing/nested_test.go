@@ -60,7 +60,7 @@ func TestNestedAreasAndIndicators(t *testing.T) {
 func (n nesting) tell(t *testing.T, seed uint64) {
 	const least = 12
 	w := newWorld(t)
-	w.aa.Trust.States[0].RefAreas = n.areas
+	w.aa.Trust.List().States[0].RefAreas = n.areas
 	w.aa.rules.published = map[string]sharing.Ruling{}
 	often := "M"
 	if n.years {

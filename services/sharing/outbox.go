@@ -120,7 +120,7 @@ func (s *Service) OutgoingChanged(StateCode) <-chan struct{} { return s.changes.
 
 // AcceptReceipt keeps the partner's receipt for an envelope that went to it. The same again changes nothing.
 func (s *Service) AcceptReceipt(ctx context.Context, from StateCode, signed Signed) error {
-	signature, err := s.Trust.Verify(from, ReceiptType, signed)
+	signature, err := s.Trust.Verify(from, ReceiptType, signed, s.now())
 	if err != nil {
 		return err
 	}

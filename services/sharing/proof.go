@@ -192,8 +192,10 @@ func (s *Service) proveLog(ctx context.Context, proof *Proof) error {
 
 // quoteTrust adds what the trust list says of the states of the proof.
 func (s *Service) quoteTrust(proof *Proof, header Header) (err error) {
-	var part TrustList
-	for _, state := range s.Trust.States {
+	list := s.Trust.List()
+	part := *list
+	part.States = nil
+	for _, state := range list.States {
 		witness := slices.ContainsFunc(proof.Witnesses, func(w ProofWitness) bool { return w.State == state.Code })
 		if witness || state.Code == header.Sender || state.Code == header.Receiver {
 			part.States = append(part.States, state)

@@ -75,7 +75,7 @@ func TestProof(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := proof(t, test.of, test.figures)
-			proven, err := p.Verify(w.aa.Trust, w.aa.Codec)
+			proven, err := p.Verify(w.aa.Trust.List(), w.aa.Codec)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -106,7 +106,7 @@ func TestProof(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if proven, err := p.Verify(w.aa.Trust, w.aa.Codec); err != nil || proven.Receipt != nil {
+		if proven, err := p.Verify(w.aa.Trust.List(), w.aa.Codec); err != nil || proven.Receipt != nil {
 			t.Errorf("%+v, %v", proven, err)
 		}
 	})
@@ -165,7 +165,7 @@ func TestProof(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				p := proof(t, w.aa, false)
 				test.change(&p)
-				_, err := p.Verify(w.aa.Trust, w.aa.Codec)
+				_, err := p.Verify(w.aa.Trust.List(), w.aa.Codec)
 				if bad := (*sharing.ProofError)(nil); !errors.As(err, &bad) || bad.Part != test.part || bad.Meaning == "" {
 					t.Errorf("%v, want one about %s", err, test.part)
 				}
@@ -184,7 +184,7 @@ func TestProof(t *testing.T) {
 				continue
 			}
 			field[random.IntN(len(field))] ^= byte(1 + random.IntN(255))
-			if _, err := p.Verify(w.aa.Trust, w.aa.Codec); err == nil {
+			if _, err := p.Verify(w.aa.Trust.List(), w.aa.Codec); err == nil {
 				t.Errorf("seed %d: not found", seed)
 			}
 		}
@@ -217,7 +217,7 @@ func TestCosignedLog(t *testing.T) {
 		if most < len(entries) {
 			entries = entries[:most]
 		}
-		_, err = sharing.Verify(ctx, w.aa.Trust, w.aa.Codec, sharing.Log{
+		_, err = sharing.Verify(ctx, w.aa.Trust.List(), w.aa.Codec, sharing.Log{
 			State: "aa", Checkpoint: checkpoint, VerifierKey: w.aa.Keys.LogVerifier, Cosigned: map[sharing.StateCode]string{"bb": cosigned},
 			Entries: func(yield func(sharing.LogEntry, error) bool) {
 				for _, entry := range entries {

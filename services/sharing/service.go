@@ -121,7 +121,7 @@ func (s *Service) Partners(ctx context.Context) ([]Partner, error) {
 		return nil, err
 	}
 	var partners []Partner
-	for _, state := range s.Trust.States {
+	for _, state := range s.Trust.List().States {
 		if state.Code == s.State {
 			continue
 		}

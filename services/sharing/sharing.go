@@ -49,7 +49,7 @@ type Config struct {
 	Cells      CellCounter // for tables with noise
 	Accounts   Accounts    // of who asks for them
 	Policy     Policy
-	Trust      *TrustList
+	Trust      *Trust
 	Keys       Keys
 	Codec      Codec
 	Courier    Courier

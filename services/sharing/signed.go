@@ -55,8 +55,13 @@ func (k Keys) sign(payloadType string, payload []byte) Signed {
 }
 
 // Verify returns the first signature of s that a signing key of the state has made over a payload of the type. Where
-// there is none, it is a fault with the reason UNTRUSTED_SIGNER.
+// there is none, it is a fault with the reason UNTRUSTED_SIGNER. A key counts here whether it is valid now or not: this
+// is for what was signed long ago. For what arrives see [Trust.Verify].
 func (t *TrustList) Verify(state StateCode, payloadType string, s Signed) (Signature, error) {
+	return t.verify(state, payloadType, s, func(SigningKey) bool { return true })
+}
+
+func (t *TrustList) verify(state StateCode, payloadType string, s Signed, counts func(SigningKey) bool) (Signature, error) {
 	if s.PayloadType != payloadType {
 		return Signature{}, fault.New(fault.Invalid, "ENVELOPE_INVALID", "the payload type is %q, not %q", s.PayloadType, payloadType)
 	}
@@ -67,7 +72,7 @@ func (t *TrustList) Verify(state StateCode, payloadType string, s Signed) (Signa
 	signed := dsse.PAE(s.PayloadType, s.Payload)
 	for _, signature := range s.Signatures {
 		for _, key := range trusted.SigningKeys {
-			if key.ID == signature.KeyID && ed25519.Verify(key.PublicKey, signed, signature.Signature) {
+			if key.ID == signature.KeyID && counts(key) && ed25519.Verify(key.PublicKey, signed, signature.Signature) {
 				return signature, nil
 			}
 		}

@@ -474,7 +474,7 @@ func (w *world) newState(t *testing.T, code sharing.StateCode, trust *sharing.Tr
 	s.pool = pool
 	s.Service = sharing.New(sharing.Config{
 		State: code, Dataflow: dataflow, Store: postgres.NewStore(pool), Statistics: s.figures, Policy: s.rules,
-		Trust: trust, Keys: keys, Codec: wire.Codec{}, Courier: s.letters, Clock: w.now,
+		Trust: sharing.NewTrust(trust), Keys: keys, Codec: wire.Codec{}, Courier: s.letters, Clock: w.now,
 		Log: slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelError})),
 	})
 	return s
@@ -616,7 +616,7 @@ func (s *state) verifyFrom(ctx context.Context, store sharing.Reader) (int64, er
 		return 0, err
 	}
 	log := sharing.Log{State: s.code, Checkpoint: checkpoint, VerifierKey: s.Keys.LogVerifier, Cosigned: map[sharing.StateCode]string{}}
-	for _, partner := range s.Trust.States {
+	for _, partner := range s.Trust.List().States {
 		seen, err := store.Witnessed(ctx, partner.Code)
 		if err != nil {
 			return 0, err
@@ -643,19 +643,19 @@ func (s *state) verifyFrom(ctx context.Context, store sharing.Reader) (int64, er
 			}
 		}
 	}
-	return sharing.Verify(ctx, s.Trust, s.Codec, log)
+	return sharing.Verify(ctx, s.Trust.List(), s.Codec, log)
 }
 
 // withKeys returns the configuration of aa with the keys and the trust list of another world's.
 func (w *world) withKeys(other *state) sharing.Config {
 	config := w.aa.Config
 	config.Keys = other.Keys
-	trust := *config.Trust
+	trust := *config.Trust.List()
 	trust.States = slices.Clone(trust.States)
 	theirs, _ := other.Trust.State(other.code)
 	trust.States[0] = theirs
-	config.Trust = &trust
-	w.bb.Trust.States[0] = theirs
+	config.Trust = sharing.NewTrust(&trust)
+	w.bb.Trust.List().States[0] = theirs
 	return config
 }
 

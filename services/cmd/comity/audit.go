@@ -66,14 +66,14 @@ The command fails where a log or a proof is not what it must be, and names the f
 			}
 			trustList = filepath.Join(node.directory, "trust.json")
 		}
-		trust, err := partner.ReadTrustList(trustList, "")
+		trust, err := partner.ReadTrustList(trustList)
 		if err != nil {
 			return err
 		}
 		var problems []error
 		var logs sharing.Comparison
 		for _, client := range clients {
-			verified, err := verifyLog(cmd.Context(), client, trust, &logs)
+			verified, err := verifyLog(cmd.Context(), client, trust.TrustList, &logs)
 			if err != nil {
 				problems = append(problems, err)
 				continue

@@ -30,14 +30,14 @@ func verifyFiles(cmd *cobra.Command, files []string, trustList string) error {
 	if trustList == "" {
 		return errors.New("files need --trust FILE: they prove nothing by keys that they name themselves")
 	}
-	trust, err := partner.ReadTrustList(trustList, "")
+	trust, err := partner.ReadTrustList(trustList)
 	if err != nil {
 		return err
 	}
 	var problems []error
 	var logs sharing.Comparison
 	for _, file := range files {
-		verified, err := verifyFile(cmd.Context(), file, trust, &logs)
+		verified, err := verifyFile(cmd.Context(), file, trust.TrustList, &logs)
 		if err != nil {
 			problems = append(problems, fmt.Errorf("%s: %w", file, err))
 			continue

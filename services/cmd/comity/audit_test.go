@@ -2,7 +2,6 @@ package main
 
 import (
 	"crypto/rand"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
@@ -13,6 +12,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/comity-federation/comity/proto/mtls/mtlstest"
+	"github.com/comity-federation/comity/services/sharing"
 )
 
 func TestAuditVerify(t *testing.T) {
@@ -24,17 +24,14 @@ func TestAuditVerify(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	list, err := json.Marshal(map[string]any{"states": []map[string]any{{
-		"code": "aa", "name": "Alpha", "address": "127.0.0.1:1", "roots": string(roots), "logKey": logKey,
-		"signingKeys": []map[string]any{{"id": "66687aadf862bd77", "publicKey": make([]byte, 32)}},
-	}}})
-	if err != nil {
+	sandbox := &sandbox{directory: t.TempDir()}
+	if err := sandbox.makeTrustList([]sharing.TrustedState{{
+		Code: "aa", Name: "Alpha", Address: "127.0.0.1:1", Roots: string(roots), LogKey: logKey,
+		SigningKeys: []sharing.SigningKey{{ID: "66687aadf862bd77", PublicKey: make([]byte, 32)}},
+	}}); err != nil {
 		t.Fatal(err)
 	}
-	trust := filepath.Join(t.TempDir(), "trust.json")
-	if err := os.WriteFile(trust, list, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	trust := sandbox.path("trust.json")
 	t.Run("believes no key that the log names itself", func(t *testing.T) {
 		directory := runningRegion(t, func(w http.ResponseWriter, _ *http.Request) {
 			fmt.Fprint(w, `{"checkpoint":"","verifierKey":"comity/aa/log+00000000+AAAA"}`)

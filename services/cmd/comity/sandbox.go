@@ -24,6 +24,7 @@ const defaultBasePort = 8400
 //
 //	region.json      who answers where, for other programs; only while it runs
 //	trust.json       the trust list, the same for all states
+//	officers/        the keys of the two officers who sign it
 //	settings.json    which region it is, and its ports
 //	agreements.json  the agreements that the sandbox made
 //	pg/              PostgreSQL
@@ -172,7 +173,10 @@ func removeData(directory string) error {
 			return err
 		}
 	}
-	for _, name := range []string{"trust.json", "settings.json", "agreements.json", "lock"} {
+	if err := os.RemoveAll(filepath.Join(directory, "officers")); err != nil {
+		return err
+	}
+	for _, name := range []string{"trust.json", "trust.json.next", "settings.json", "agreements.json", "lock"} {
 		if err := os.Remove(filepath.Join(directory, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}

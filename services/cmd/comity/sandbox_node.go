@@ -84,7 +84,7 @@ func (s *sandbox) node(code string) *sandboxNode {
 
 // makeSecrets makes what each state needs to be known by, and the trust list of them all.
 func (s *sandbox) makeSecrets() error {
-	var list sharing.TrustList
+	var states []sharing.TrustedState
 	for _, n := range s.nodes {
 		var err error
 		if n.authority, err = authority.Open(n.directory, n.state.Code); err != nil {
@@ -98,7 +98,7 @@ func (s *sandbox) makeSecrets() error {
 				return err
 			}
 		}
-		list.States = append(list.States, sharing.TrustedState{
+		states = append(states, sharing.TrustedState{
 			Code:     sharing.StateCode(n.state.Code),
 			Name:     n.state.Name,
 			Address:  n.address(exchangePort),
@@ -110,7 +110,7 @@ func (s *sandbox) makeSecrets() error {
 			LogKey: n.authority.LogKey,
 		})
 	}
-	return s.writeJSON("trust.json", list)
+	return s.makeTrustList(states)
 }
 
 // makeDatabases gives each service that stores a database and a role of its own, with a password in a file.

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -33,7 +34,7 @@ type Config struct {
 	ExchangeListen string `env:"COMITY_EXCHANGE_LISTEN,required,notEmpty"`          // where partner states call, "host:port"
 	SigningKey     string `env:"COMITY_SIGNING_KEY,required,notEmpty"`              // PEM file, PKCS #8, Ed25519: signs agreements, envelopes, receipts
 	LogKey         string `env:"COMITY_LOG_KEY,required,notEmpty"`                  // file with the note signer key of the transparency log
-	TrustList      string `env:"COMITY_TRUST_LIST,required,notEmpty"`               // JSON file: the states that exchange, and their keys
+	TrustList      string `env:"COMITY_TRUST_LIST,required,notEmpty"`               // JSON file, signed by officers: the states that exchange, and their keys; a later list counts at once
 	Dataflow       string `env:"COMITY_DATAFLOW" envDefault:"COMITY:BORDER(1.0.0)"` // of questions that no agreement answers
 	ExpiryNotice   int    `env:"COMITY_EXPIRY_NOTICE" envDefault:"60"`              // days before its last one from which an agreement is said to end
 }
@@ -55,14 +56,6 @@ func run(ctx context.Context, log *slog.Logger) error {
 		return fmt.Errorf("reading the configuration: %w", err)
 	}
 	state := sharing.StateCode(cfg.State)
-	trust, err := partner.ReadTrustList(cfg.TrustList, state)
-	if err != nil {
-		return err
-	}
-	keys, err := readKeys(cfg.SigningKey, cfg.LogKey, state, trust)
-	if err != nil {
-		return err
-	}
 	pair, err := mtls.LoadPair(cfg.Certificate, cfg.Key)
 	if err != nil {
 		return err
@@ -72,6 +65,16 @@ func run(ctx context.Context, log *slog.Logger) error {
 		return fmt.Errorf("opening the database: %w", err)
 	}
 	defer pool.Close()
+	store := postgres.NewStore(pool)
+	keeper, err := partner.OpenKeeper(ctx, cfg.TrustList, state, store, log)
+	if err != nil {
+		return fmt.Errorf("opening the trust list: %w", err)
+	}
+	trust := keeper.Trust()
+	keys, err := readKeys(cfg.SigningKey, cfg.LogKey, state, trust.List())
+	if err != nil {
+		return err
+	}
 	policies, err := policy.Open(ctx, cfg.PolicyDirectories(), log)
 	if err != nil {
 		return fmt.Errorf("loading the policies: %w", err)
@@ -83,16 +86,18 @@ func run(ctx context.Context, log *slog.Logger) error {
 	defer statistics.Close() //nolint:errcheck // the process ends
 
 	figures := sharingrpc.NewStatistics(statistics)
-	partners := partner.NewConnector(trust, pair)
+	partners := partner.NewConnector(trust, pair, keeper.Options()...)
 	service := sharing.New(sharing.Config{
 		State: state, Dataflow: cfg.Dataflow, Trust: trust, Keys: keys, Policy: policies, Log: log,
-		Store: postgres.NewStore(pool), Statistics: figures, Cells: figures, Accounts: postgres.NewAccounts(pool),
+		Store: store, Statistics: figures, Cells: figures, Accounts: postgres.NewAccounts(pool),
 		Codec: wire.Codec{}, Courier: partner.NewCourier(partners), Notice: cfg.ExpiryNotice,
 	})
 	puller := partner.NewPuller(state, service, partners, log)
 	exchange := sharingrpc.NewExchange(state, service, puller.Wake, log)
 
-	server, err := rpc.NewServer(cfg.Config, policies, log, pool.Ping)
+	server, err := rpc.NewServer(cfg.Config, policies, log, func(ctx context.Context) error {
+		return errors.Join(keeper.Err(), pool.Ping(ctx))
+	})
 	if err != nil {
 		return fmt.Errorf("setting the server up: %w", err)
 	}
@@ -101,13 +106,14 @@ func run(ctx context.Context, log *slog.Logger) error {
 	}
 	sharingpb.RegisterSharingServiceServer(server, sharingrpc.NewServer(service))
 	sharingpb.RegisterDisclosureServiceServer(server, sharingrpc.NewDisclosure())
-	abroad, err := server.Exchange(cfg.ExchangeListen, partner.Roots(trust))
+	keeper.Register(server.Registry())
+	abroad, err := server.Exchange(cfg.ExchangeListen, partner.Roots(trust), keeper.Options()...)
 	if err != nil {
 		return fmt.Errorf("setting the exchange up: %w", err)
 	}
 	exchangepb.RegisterExchangeServiceServer(abroad, exchange)
 	for _, loop := range []func(context.Context) error{
-		policies.Watch, exchange.Run, puller.Run,
+		policies.Watch, keeper.Watch, exchange.Run, puller.Run,
 		service.SequenceLog, service.FollowRevisions, service.HandOver, service.DeliverAgreements, service.WarnOfExpiry, service.HandOverPublications,
 	} {
 		server.Background(loop)

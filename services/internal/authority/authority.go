@@ -73,19 +73,28 @@ func (a *Authority) path(names ...string) string {
 }
 
 func (a *Authority) openSigning() error {
-	key, err := keep(a.SigningKey(), func() (any, error) {
+	private, err := Ed25519(a.SigningKey())
+	if err != nil {
+		return err
+	}
+	a.Signing = private.Public().(ed25519.PublicKey)
+	return nil
+}
+
+// Ed25519 returns the key in a PKCS#8 PEM file, and makes it where there is none.
+func Ed25519(path string) (ed25519.PrivateKey, error) {
+	key, err := keep(path, func() (any, error) {
 		_, private, err := ed25519.GenerateKey(rand.Reader)
 		return private, err
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	private, ok := key.(ed25519.PrivateKey)
 	if !ok {
-		return errors.New("it is no Ed25519 key")
+		return nil, fmt.Errorf("%s holds no Ed25519 key", path)
 	}
-	a.Signing = private.Public().(ed25519.PublicKey)
-	return nil
+	return private, nil
 }
 
 func (a *Authority) openLog() error {

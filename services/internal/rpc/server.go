@@ -140,9 +140,9 @@ func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
 }
 
 // Exchange opens a second port, on which other states' `sharing` workloads call, and nobody else: a certificate of this
-// state, or of another service, is refused in the handshake. roots returns each partner's own roots. What is registered
-// with the result is offered there; [Server.Serve] serves both ports.
-func (s *Server) Exchange(listen string, roots mtls.Roots) (grpc.ServiceRegistrar, error) {
+// state, or of another service, is refused in the handshake. roots returns each partner's own roots; options say what else
+// is refused. What is registered with the result is offered there; [Server.Serve] serves both ports.
+func (s *Server) Exchange(listen string, roots mtls.Roots, options ...mtls.Option) (grpc.ServiceRegistrar, error) {
 	if s.exchange != nil {
 		return nil, errors.New("the exchange port is there already")
 	}
@@ -152,7 +152,7 @@ func (s *Server) Exchange(listen string, roots mtls.Roots) (grpc.ServiceRegistra
 		}
 		return nil
 	}
-	exchange := s.newPort(listen, exchangeLimits, mtls.NewServer(s.pair, roots, accept))
+	exchange := s.newPort(listen, exchangeLimits, mtls.NewServer(s.pair, roots, accept, options...))
 	s.exchange = &exchange
 	return s.exchange.server, nil
 }

@@ -31,16 +31,18 @@ const (
 	maxMessage = 4 << 20 // bytes; an envelope has little more than 1 MiB
 )
 
-// Connector connects to the states of a trust list.
+// Connector connects to the states of the trust list in force.
 type Connector struct {
-	trust *sharing.TrustList
-	pair  *mtls.Pair
-	roots mtls.Roots
+	trust   *sharing.Trust
+	pair    *mtls.Pair
+	roots   mtls.Roots
+	options []mtls.Option
 }
 
-// NewConnector returns a connector that shows the certificate of this state's sharing service.
-func NewConnector(trust *sharing.TrustList, pair *mtls.Pair) *Connector {
-	return &Connector{trust: trust, pair: pair, roots: Roots(trust)}
+// NewConnector returns a connector that shows the certificate of this state's sharing service. Options say whom it does
+// not believe beside those whom the roots of the trust list do not vouch for, see [Keeper.Options].
+func NewConnector(trust *sharing.Trust, pair *mtls.Pair, options ...mtls.Option) *Connector {
+	return &Connector{trust: trust, pair: pair, roots: Roots(trust), options: options}
 }
 
 // connect returns a new connection to the partner; the first call on it opens it. The caller closes it.
@@ -51,7 +53,7 @@ func (c *Connector) connect(partner sharing.StateCode) (*grpc.ClientConn, error)
 	}
 	connection, err := grpc.NewClient("passthrough:///"+state.Address,
 		// Nobody but that state's sharing service may answer, by that state's own roots.
-		grpc.WithTransportCredentials(mtls.NewClient(c.pair, c.roots, mtls.Identity{State: string(partner), Service: "sharing"})),
+		grpc.WithTransportCredentials(mtls.NewClient(c.pair, c.roots, mtls.Identity{State: string(partner), Service: "sharing"}, c.options...)),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingInterval, Timeout: pingTimeout}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),
 	)

@@ -82,7 +82,7 @@ func proven(s *state) map[sharing.EntryKind]int {
 		}
 	}
 	log := sharing.Log{State: s.code, Checkpoint: checkpoint, VerifierKey: key, Entries: entries}
-	if _, err := sharing.Verify(s.t.Context(), s.trust, wire.Codec{}, log); err != nil {
+	if _, err := sharing.Verify(s.t.Context(), s.trust.List(), wire.Codec{}, log); err != nil {
 		s.t.Errorf("the log of %s: %v", s.code, err)
 	}
 	return kinds

@@ -63,36 +63,63 @@ type Puller struct {
 	node      Node
 	connector *Connector
 	log       *slog.Logger
-	hints     map[sharing.StateCode]chan struct{} // each holds one element while the partner has something for us
+
+	mu    sync.Mutex                          // guards what follows
+	hints map[sharing.StateCode]chan struct{} // each holds one element while the partner has something for us
 }
 
-// NewPuller returns a puller for every state of the trust list but this one.
+// NewPuller returns a puller for every state of the trust list but this one, as the list changes.
 func NewPuller(state sharing.StateCode, node Node, connector *Connector, log *slog.Logger) *Puller {
-	p := &Puller{state: state, node: node, connector: connector, log: log, hints: map[sharing.StateCode]chan struct{}{}}
-	for _, trusted := range connector.trust.States {
-		if trusted.Code != state {
-			p.hints[trusted.Code] = make(chan struct{}, 1)
-		}
+	return &Puller{state: state, node: node, connector: connector, log: log, hints: map[sharing.StateCode]chan struct{}{}}
+}
+
+// hint returns the channel of hints about the partner.
+func (p *Puller) hint(partner sharing.StateCode) chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.hints[partner] == nil {
+		p.hints[partner] = make(chan struct{}, 1)
 	}
-	return p
+	return p.hints[partner]
 }
 
 // Wake says that the partner has something for us: it is called at once, not after the pause. It never blocks.
 func (p *Puller) Wake(partner sharing.StateCode) {
 	select {
-	case p.hints[partner] <- struct{}{}:
-	default: // unknown, or it is known already
+	case p.hint(partner) <- struct{}{}:
+	default: // it is known already
 	}
 }
 
-// Run draws from all partners until ctx ends.
+// Run draws from all partners until ctx ends: from one that joins the trust list from then on, and from one that leaves
+// it no more.
 func (p *Puller) Run(ctx context.Context) error {
 	var partners sync.WaitGroup
-	for partner := range p.hints {
-		partners.Go(func() { p.follow(ctx, partner) })
+	defer partners.Wait()
+	following := map[sharing.StateCode]context.CancelFunc{}
+	for {
+		changed := p.connector.trust.Changed()
+		list := p.connector.trust.List()
+		for partner, stop := range following {
+			if _, ok := list.State(partner); !ok {
+				stop()
+				delete(following, partner)
+			}
+		}
+		for _, trusted := range list.States {
+			if _, ok := following[trusted.Code]; ok || trusted.Code == p.state {
+				continue
+			}
+			followed, stop := context.WithCancel(ctx)
+			following[trusted.Code] = stop
+			partners.Go(func() { p.follow(followed, trusted.Code) })
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+		}
 	}
-	partners.Wait()
-	return nil
 }
 
 // follow holds a session with the partner, again and again.
@@ -121,7 +148,7 @@ func (p *Puller) follow(ctx context.Context, partner sharing.StateCode) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-p.hints[partner]:
+		case <-p.hint(partner):
 		case <-time.After(pause/2 + rand.N(pause/2)): //nolint:gosec // it only keeps nodes from calling in step
 		}
 		pause = min(2*pause, maxPause)

@@ -53,7 +53,9 @@ type state struct {
 	authority *mtlstest.Authority
 	cfg       rpc.Config // but for certificate and addresses
 	keys      sharing.Keys
-	trust     *sharing.TrustList
+	trustFile string         // the same for all
+	officers  officers       // who sign it
+	trust     *sharing.Trust // of the last start
 	policies  *policy.Engine
 	log       *slog.Logger
 	proxy     *proxy
@@ -65,6 +67,7 @@ type state struct {
 
 	service  *sharing.Service // of the last start
 	national string           // its address
+	exchange string           // the address of its exchange, past the proxy
 	stop     func()           // ends the sharing service; nil: it is not running
 }
 
@@ -91,7 +94,8 @@ func newWorld(t *testing.T, codes ...sharing.StateCode) []*state {
 			"signingKeys": []map[string]any{{"id": sharing.KeyID(public), "publicKey": public}},
 		})
 	}
-	trustList := writeTrustList(t, list...)
+	by := newOfficers(t, 2)
+	trustList := writeTrustList(t, by, list...)
 	keySet := filepath.Join(t.TempDir(), "keys.json")
 	must(t, os.WriteFile(keySet, fmt.Appendf(nil,
 		`{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"k","alg":"EdDSA","use":"sig","x":%q}]}`,
@@ -100,8 +104,7 @@ func newWorld(t *testing.T, codes ...sharing.StateCode) []*state {
 	policies := policytest.Untested(t, filepath.Join("..", "..", "..", "policies"))
 	for _, s := range states {
 		var err error
-		s.trust, err = partner.ReadTrustList(trustList, s.code)
-		must(t, err)
+		s.trustFile, s.officers = trustList, by
 		s.cfg = rpc.Config{
 			State: string(s.code), Listen: "127.0.0.1:0", OpsListen: "127.0.0.1:0", Root: s.authority.Root,
 			JWKS: keySet, Issuer: "issuer", Audience: "comity",
@@ -181,10 +184,14 @@ func (s *state) start() {
 	must(s.t, err)
 	figures, err := rpc.Dial(cfg, "statistics", s.statisticsAddress)
 	must(s.t, err)
-	partners := partner.NewConnector(s.trust, pair)
+	store := sharingpostgres.NewStore(pool)
+	keeper, err := partner.OpenKeeper(s.t.Context(), s.trustFile, s.code, store, s.log)
+	must(s.t, err)
+	s.trust = keeper.Trust()
+	partners := partner.NewConnector(s.trust, pair, keeper.Options()...)
 	s.service = sharing.New(sharing.Config{
 		State: s.code, Dataflow: dataflow, Trust: s.trust, Keys: s.keys, Policy: s.policies, Log: s.log,
-		Store: sharingpostgres.NewStore(pool), Statistics: sharingrpc.NewStatistics(figures),
+		Store: store, Statistics: sharingrpc.NewStatistics(figures),
 		Codec: wire.Codec{}, Courier: partner.NewCourier(partners),
 	})
 	puller := partner.NewPuller(s.code, s.service, partners, s.log)
@@ -192,17 +199,18 @@ func (s *state) start() {
 	server, err := rpc.NewServer(cfg, s.policies, s.log, pool.Ping)
 	must(s.t, err)
 	sharingpb.RegisterSharingServiceServer(server, sharingrpc.NewServer(s.service))
-	abroad, err := server.Exchange("127.0.0.1:0", partner.Roots(s.trust))
+	abroad, err := server.Exchange("127.0.0.1:0", partner.Roots(s.trust), keeper.Options()...)
 	must(s.t, err)
 	exchangepb.RegisterExchangeServiceServer(abroad, exchange)
 	for _, loop := range []func(context.Context) error{
-		exchange.Run, puller.Run, s.service.SequenceLog, s.service.FollowRevisions, s.service.HandOver, s.service.DeliverAgreements,
+		keeper.Watch, exchange.Run, puller.Run, s.service.SequenceLog, s.service.FollowRevisions, s.service.HandOver, s.service.DeliverAgreements,
 	} {
 		server.Background(loop)
 	}
 	must(s.t, server.Listen(s.t.Context()))
 	s.national = server.Address()
-	s.proxy.lead(server.ExchangeAddress())
+	s.exchange = server.ExchangeAddress()
+	s.proxy.lead(s.exchange)
 	stop := serve(s.t, server)
 	s.stop = func() {
 		stop()

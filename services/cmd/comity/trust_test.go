@@ -1,0 +1,90 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/comity-federation/comity/services/internal/authority"
+	"github.com/comity-federation/comity/services/sharing/partner"
+)
+
+func TestTrust(t *testing.T) {
+	t.Parallel()
+	directory := t.TempDir()
+	path := func(name string) string { return filepath.Join(directory, name) }
+	list := path("trust.json")
+	aa, err := authority.Open(path("aa"), "aa")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := aa.Certificate("sharing"); err != nil {
+		t.Fatal(err)
+	}
+	run := func(want string, arguments ...string) {
+		t.Helper()
+		said, err := comity(t, append([]string{"trust", "--list", list}, arguments...)...)
+		if err != nil {
+			said = err.Error()
+		}
+		if !strings.Contains(said, want) {
+			t.Fatalf("%s says %q, not %q", arguments, said, want)
+		}
+	}
+	sign := func(version string, officers ...string) {
+		t.Helper()
+		for _, officer := range officers[:len(officers)-1] {
+			run("not in force", "sign", "--key", path(officer))
+		}
+		run("version "+version+" is in force", "sign", "--key", path(officers[len(officers)-1]))
+	}
+
+	run("at least 2 officers", "init", "--officer", "one="+path("one"), "--officer", "two="+path("two"), "--threshold", "1")
+	run("wants 2 signatures and has 1 officers", "init", "--officer", "one="+path("one"))
+	run("proposed", "init", "--officer", "one="+path("one"), "--officer", "two="+path("two"))
+	sign("1", "one", "two")
+	run("already", "init", "--officer", "one="+path("one"), "--officer", "two="+path("two"))
+	run("there is nothing to sign", "sign", "--key", path("one"))
+
+	run("proposed", "join", "--state", "aa", "--name", "Alpha", "--address", "127.0.0.1:1", "--ref-area", "AA",
+		"--roots", aa.RootFile(), "--signing-key", aa.SigningKey(), "--log-key", path("aa/log.pub"))
+	if inForce, err := partner.ReadTrustList(list); err != nil || len(inForce.States) != 0 {
+		t.Errorf("a state is on the list before the officers signed: %v", err)
+	}
+	sign("2", "two", "one")
+
+	next, err := authority.Ed25519(path("next.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	run("proposed", "rotate", "--state", "aa", "--signing-key", path("next.key"), "--overlap", "1h")
+	run("proposed", "rotate", "--officer", "two="+path("two again"))
+	run("not of 2", "sign", "--key", path("one"))
+	run("signatures of 1 of its own", "sign", "--key", path("two")) // the old key brings the new one in
+	sign("3", "two again")
+
+	leaf := filepath.Join(aa.Certificates(), "sharing.pem")
+	run("proposed", "revoke", "--state", "aa", "--certificate", leaf)
+	run("proposed", "revoke", "--state", "aa", "--signing-key", officer("", next).ID)
+	run("is not on the list", "revoke", "--state", "zz", "--whole")
+	run("no signing key", "revoke", "--state", "aa", "--signing-key", "ffff")
+	run("not of 2", "sign", "--key", path("two")) // who was an officer before
+	sign("4", "one", "two again")
+
+	inForce, err := partner.ReadTrustList(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	state, _ := inForce.State("aa")
+	if len(state.SigningKeys) != 2 || !state.SigningKeys[0].ValidAt(time.Now()) || state.SigningKeys[0].ValidAt(time.Now().Add(2*time.Hour)) {
+		t.Errorf("the signing key before does not end in an hour: %+v", state.SigningKeys)
+	}
+	if state.SigningKeys[1].ValidAt(time.Now().Add(time.Second)) || len(state.Revoked.Serials) != 1 {
+		t.Errorf("what was revoked still counts: %+v", state)
+	}
+	if _, err := os.Stat(list + ".next"); err == nil {
+		t.Error("what is in force is still proposed")
+	}
+}
