@@ -28,7 +28,7 @@ exchange := "comity.exchange.v1.ExchangeService"
 # description: What anybody may call through the gateway; the services show such a caller what is published, nothing else.
 anonymous := {
 	statistics: {"GetAvailability", "GetStructures", "ListDataflows", "ListStructures", "Query"},
-	sharing: {"Tabulate"},
+	sharing: {"ListAnnouncements", "ListNotices", "Tabulate"},
 }
 
 # METADATA
@@ -77,7 +77,9 @@ analyst := {
 		"GetPublication",
 		"ListAgreementVersions",
 		"ListAgreements",
+		"ListAnnouncements",
 		"ListDeliveries",
+		"ListNotices",
 		"ListPartners",
 		"ListPublications",
 		"ListReleases",
@@ -112,7 +114,16 @@ roles := {
 			"SetQualityRules",
 			"Submit",
 		},
-		sharing: {"GetPublication", "ListPublications", "Tabulate"},
+		sharing: {
+			"CancelAnnouncement",
+			"CreateAnnouncement",
+			"GetPublication",
+			"ListAnnouncements",
+			"ListNotices",
+			"ListPublications",
+			"PreviewPublication",
+			"Tabulate",
+		},
 		methods: on_request[methods],
 		disclosure: on_request[disclosure],
 	},
@@ -129,13 +140,17 @@ roles := {
 				"OverrideSubmission",
 			}),
 			sharing: (analyst[sharing] | {
+				"CancelAnnouncement",
 				"CounterAgreement",
 				"CreateAgreement",
+				"CreateAnnouncement",
 				"CreatePublication",
 				"DeclineAgreement",
+				"PreviewPublication",
 				"RenewAgreement",
 				"SignAgreement",
 				"TerminateAgreement",
+				"WithdrawPublication",
 			}),
 		},
 	),

@@ -73,7 +73,7 @@ type RuledAgreement struct {
 type Decision struct {
 	ID             DecisionID       `json:"id"`
 	Created        time.Time        `json:"created"`
-	Use            string           `json:"use"` // "release", "explain" or "publish"
+	Use            string           `json:"use"` // "release", "explain", "publish" or "preview"
 	PolicyRevision string           `json:"policyRevision"`
 	Indicators     []DecidedRequest `json:"indicators"`
 }

@@ -23,3 +23,6 @@ func (k Keys) Sign(payloadType string, payload []byte) Signed { return k.sign(pa
 
 // PublishAll hands over what waits.
 func (s *Service) PublishAll(ctx context.Context) error { return s.publishAll(ctx) }
+
+// PublishDue publishes what is due.
+func (s *Service) PublishDue(ctx context.Context) error { return s.publishDue(ctx) }

@@ -32,7 +32,7 @@ const (
 	EntryReceiptSent                           // a receipt was signed for a partner
 	EntryEnvelopeRefused                       // a partner's envelope was refused
 	EntryRelease                               // a table was released
-	EntryPublication                           // a table was published
+	EntryPublication                           // a table was published, or announced, or a notice given about it
 	EntryQuarantineLifted                      // a person let a partner's stream go on
 )
 
@@ -67,12 +67,14 @@ func (k EntryKind) String() string {
 //	<decision>                                                            of a decision
 //	<partner>/<agreement>/<version>/<release>                             of a release
 //	<publication>                                                         of a publication
+//	<announcement>/announcement, <notice>/notice                          of an announcement, and of a notice
 //	<stream>/<lift>                                                       of a quarantine that was lifted
 //	<stream>/<epoch>/<sequence>                                           of an envelope and its receipt
 //	<stream>/<epoch>/<sequence>/<the SHA-256 of the envelope>             of an envelope out of its turn
 //
 // The salt keeps a content that can be guessed from being recognised by its leaf once it is deleted. The content is
-// kept where it is used: a document, a Signed, a decision, a release, a publication, an envelope, a lift.
+// kept where it is used: a document, a Signed, a decision, a release, a publication, an announcement, a notice, an envelope,
+// a lift.
 type Leaf struct {
 	Kind          EntryKind
 	Subject       string

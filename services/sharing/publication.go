@@ -38,10 +38,12 @@ type Publication struct {
 	Batches        int               `json:"batches"`
 	SHA256         []byte            `json:"sha256"` // over the SHA-256s of the payloads
 	Created        time.Time         `json:"created"`
+	Withdraws      PublicationID     `json:"withdraws,omitempty"` // that this one takes back, and so has no figures; "": none
 
 	State     PublicationState `json:"-"`
 	Problem   string           `json:"-"` // why the statistics refused it
 	Published time.Time        `json:"-"` // when the statistics had it; zero: they have not
+	Withdrawn time.Time        `json:"-"` // when it was taken back; zero: it was not
 }
 
 // PublicationState says how far a publication got.
@@ -49,9 +51,10 @@ type PublicationState uint8
 
 // The states of a publication.
 const (
-	PublicationWaiting PublicationState = iota + 1 // everybody is taken to have seen it, but the statistics lack it
-	PublicationStored                              // the statistics have it
-	PublicationRefused                             // the statistics reject it
+	PublicationWaiting   PublicationState = iota + 1 // everybody is taken to have seen it, but the statistics lack it
+	PublicationStored                                // the statistics have it
+	PublicationRefused                               // the statistics reject it
+	PublicationWithdrawn                             // it was taken back
 )
 
 // PublishedToAll is the provider of the figures that everybody may see, in this state's statistics.
@@ -59,93 +62,111 @@ const PublishedToAll StateCode = "PUBLISHED:" + Public
 
 // PublicationRequest asks for something to be published.
 type PublicationRequest struct {
-	Dataflow   string   // "": that of [Config]
-	Indicators []string // none: all that policy lets be published
+	Dataflow   string      `json:"dataflow"`             // "": that of [Config]
+	Indicators []string    `json:"indicators"`           // none: all that policy lets be published
+	Correction *Correction `json:"correction,omitempty"` // of what everybody sees; nil: none
 }
 
 // Publish decides what everybody may see of the indicators, keeps it, and hands it to the statistics. It takes the place
 // of what was published of the same indicators before. Where nothing has changed since, it returns the publication that
 // is there. A publication that the statistics do not take at once waits, and is handed over later.
 //
-// Where policy lets nothing be published, it is a fault of kind Precondition with policy's first reason.
+// Where policy lets nothing be published, it is a fault of kind Precondition with policy's first reason; where something of
+// it is announced for later, with the reason EMBARGO.
 func (s *Service) Publish(ctx context.Context, request PublicationRequest) (Publication, error) {
-	// One after the other, as the loop hands them over: what is decided later is of later figures, and takes the place of
-	// what was decided before.
+	if err := request.Correction.check(); err != nil {
+		return Publication{}, err
+	}
 	var id PublicationID
-	for ran := false; !ran; {
-		var err error
-		ran, err = s.Store.Exclusively(ctx, publishingName, func(ctx context.Context) (err error) {
-			err = remade(func() (err error) {
-				id, err = s.publish(ctx, request)
-				return err
-			})
-			if err != nil {
-				return err
-			}
-			if err := s.publishAll(ctx); err != nil {
-				s.Log.WarnContext(ctx, "a publication waits for the statistics", "publication", id, "error", err)
-			}
-			return nil
+	err := s.inTurn(ctx, func(ctx context.Context) error {
+		if err := s.checkEmbargo(ctx, request); err != nil {
+			return err
+		}
+		return remade(func() (err error) {
+			id, err = s.publish(ctx, request, func(Tx, PublicationID) error { return nil })
+			return err
 		})
-		if err != nil {
-			return Publication{}, err
-		}
-		if !ran {
-			await(ctx, nil, publishPause)
-		}
+	})
+	if err != nil {
+		return Publication{}, err
 	}
 	return s.Publication(ctx, id)
 }
 
-// publish keeps a publication, or returns the one that says the same. It fails with errToldSince where an audience is told
-// more in the meantime.
-func (s *Service) publish(ctx context.Context, request PublicationRequest) (PublicationID, error) {
-	structures, err := s.structuresOf(ctx, cmp.Or(request.Dataflow, s.Dataflow))
-	if err != nil {
-		return "", err
-	}
-	codes := request.Indicators
-	if len(codes) == 0 {
-		codes = codesOf(structures, indicator)
-	}
-	if len(codes) == 0 || repeats(codes) {
-		return "", fault.InvalidField("indicators", "one is empty or stands twice, or %s has none", structures.Dataflow)
-	}
-	questions := make([]Question, len(codes))
-	for i, code := range codes {
-		questions[i] = Question{Direction: publishing, Dataflow: structures.Dataflow, Indicator: code}
-	}
-	decision, err := s.decide(ctx, "publish", questions)
-	if err != nil {
-		return "", err
-	}
-	if len(request.Indicators) == 0 {
-		// Nobody asked for what is not for publication.
-		decision.Indicators = slices.DeleteFunc(decision.Indicators, func(d DecidedRequest) bool {
-			return slices.ContainsFunc(d.Ruling.Reasons, func(r Reason) bool { return r.Code == notCovered })
+// inTurn runs work that decides about publications, and then hands over what waits. They are decided one after the other, as
+// they are handed over: what is decided later is of later figures, and takes the place of what was decided before.
+func (s *Service) inTurn(ctx context.Context, work func(context.Context) error) error {
+	for {
+		ran, err := s.Store.Exclusively(ctx, publishingName, func(ctx context.Context) error {
+			if err := work(ctx); err != nil {
+				return err
+			}
+			if err := s.publishAll(ctx); err != nil {
+				s.Log.WarnContext(ctx, "publications wait for the statistics", "error", err)
+			}
+			return nil
 		})
+		if ran || err != nil {
+			return err
+		}
+		await(ctx, nil, publishPause)
 	}
-	p, made, err := s.draftPublication(ctx, structures, decision)
+}
+
+// errPreviewed ends the transaction of a preview.
+var errPreviewed = errors.New("it is a preview")
+
+// Preview returns what Publish would show at this moment, also of what is under embargo, and the first batch of its rows. The
+// decision is kept like any other; nobody is shown anything.
+func (s *Service) Preview(ctx context.Context, request PublicationRequest) (preview Publication, rows *block.Block, err error) {
+	err = remade(func() error {
+		d, err := s.draftPublication(ctx, request, "preview")
+		if err != nil {
+			return err
+		}
+		err = s.Store.Write(ctx, func(tx Tx) error {
+			if len(d.publication.Indicators) == 0 {
+				return errPreviewed
+			}
+			payloads, err := s.admitPublication(ctx, tx, &d)
+			if err != nil {
+				return err
+			}
+			if rows, err = s.Codec.DecodePayload(payloads[0]); err != nil {
+				return err
+			}
+			return errPreviewed // nothing of it is kept
+		})
+		if !errors.Is(err, errPreviewed) {
+			return err
+		}
+		if err := s.Store.Write(ctx, func(tx Tx) error { return s.keepDecision(ctx, tx, d.decision) }); err != nil {
+			return err
+		}
+		preview = d.publication
+		preview.ID = ""
+		return d.refusal()
+	})
+	return preview, rows, err
+}
+
+// publish keeps a publication, or returns the one that says the same, and settles in the same transaction what it is for. It
+// fails with errToldSince where an audience is told more in the meantime.
+func (s *Service) publish(ctx context.Context, request PublicationRequest, settle func(Tx, PublicationID) error) (PublicationID, error) {
+	d, err := s.draftPublication(ctx, request, "publish")
 	if err != nil {
 		return "", err
 	}
-	id := p.ID
+	id := d.publication.ID
 	err = s.Store.Write(ctx, func(tx Tx) error {
-		if err := s.keepDecision(ctx, tx, decision); err != nil || len(p.Indicators) == 0 {
+		if err := s.keepDecision(ctx, tx, d.decision); err != nil || len(d.publication.Indicators) == 0 {
 			return err
 		}
-		audiences, err := tx.Ledgers(ctx)
+		payloads, err := s.admitPublication(ctx, tx, &d)
 		if err != nil {
 			return err
 		}
-		if err := made.admit(ctx, audiences, string(p.ID)); err != nil {
-			return err
-		}
-		payloads, err := s.fill(&p, structures, made)
-		if err != nil {
-			return err
-		}
-		last, known, err := publishedAlready(ctx, tx, p)
+		last, known, err := publishedAlready(ctx, tx, d.publication)
 		if err != nil {
 			return err
 		}
@@ -153,33 +174,105 @@ func (s *Service) publish(ctx context.Context, request PublicationRequest) (Publ
 			id = last
 			return errSaidAlready
 		}
-		document, err := json.Marshal(p)
-		if err != nil {
+		if err := s.addPublication(ctx, tx, d.publication, payloads); err != nil {
 			return err
 		}
-		return tx.AddPublication(ctx, p, document, payloads, newLeaf(EntryPublication, string(p.ID), p.Created, document))
+		if request.Correction != nil {
+			if err := s.noteCorrection(ctx, tx, *request.Correction, d.publication); err != nil {
+				return err
+			}
+		}
+		return settle(tx, id)
 	})
+	if errors.Is(err, errSaidAlready) && request.Correction != nil {
+		return "", fault.New(fault.Precondition, "WRONG_STATE", "there is nothing to correct: what would be published is published")
+	}
 	if errors.Is(err, errSaidAlready) {
-		err = s.Store.Write(ctx, func(tx Tx) error { return s.keepDecision(ctx, tx, decision) })
+		err = s.Store.Write(ctx, func(tx Tx) error {
+			if err := s.keepDecision(ctx, tx, d.decision); err != nil {
+				return err
+			}
+			return settle(tx, id)
+		})
 	}
 	if err != nil {
 		return "", err
 	}
-	if len(p.Indicators) == 0 {
-		refusal := Reason{Code: notCovered, Text: "policy lets no indicator of " + structures.Dataflow + " be published"}
-		if len(p.Reasons) > 0 {
-			refusal = p.Reasons[0]
-		}
-		return "", fault.New(fault.Precondition, refusal.Code, "%s", refusal.Text)
+	return id, d.refusal()
+}
+
+// addPublication keeps a publication that waits.
+func (s *Service) addPublication(ctx context.Context, tx Tx, p Publication, payloads [][]byte) error {
+	document, err := json.Marshal(p)
+	if err != nil {
+		return err
 	}
-	return id, nil
+	return tx.AddPublication(ctx, p, document, payloads, newLeaf(EntryPublication, string(p.ID), p.Created, document))
+}
+
+// publicationDraft is a publication before it is kept.
+type publicationDraft struct {
+	publication Publication // without indicators, policy allows nothing
+	structures  *Structures
+	decision    Decision
+	content     table
+}
+
+// refusal returns the fault where policy allows nothing.
+func (d publicationDraft) refusal() error {
+	if len(d.publication.Indicators) > 0 {
+		return nil
+	}
+	refusal := Reason{Code: notCovered, Text: "policy lets no indicator of " + d.structures.Dataflow + " be published"}
+	if len(d.publication.Reasons) > 0 {
+		refusal = d.publication.Reasons[0]
+	}
+	return fault.New(fault.Precondition, refusal.Code, "%s", refusal.Text)
+}
+
+// admitPublication holds a draft against what every audience was told, which it adds to, and returns what is left as its
+// content.
+func (s *Service) admitPublication(ctx context.Context, tx Tx, d *publicationDraft) (payloads [][]byte, err error) {
+	audiences, err := tx.Ledgers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.content.admit(ctx, audiences, string(d.publication.ID)); err != nil {
+		return nil, err
+	}
+	return s.fill(&d.publication, d.structures, d.content)
 }
 
 // notCovered is policy's reason where an indicator is not named.
 const notCovered = "INDICATOR_NOT_COVERED"
 
-// draftPublication makes the tables of what was decided. Without indicators, policy allows nothing.
-func (s *Service) draftPublication(ctx context.Context, structures *Structures, decision Decision) (Publication, table, error) {
+// draftPublication asks policy, and makes the tables of what it allows.
+func (s *Service) draftPublication(ctx context.Context, request PublicationRequest, use string) (publicationDraft, error) {
+	structures, err := s.structuresOf(ctx, cmp.Or(request.Dataflow, s.Dataflow))
+	if err != nil {
+		return publicationDraft{}, err
+	}
+	codes := request.Indicators
+	if len(codes) == 0 {
+		codes = codesOf(structures, indicator)
+	}
+	if len(codes) == 0 || repeats(codes) {
+		return publicationDraft{}, fault.InvalidField("indicators", "one is empty or stands twice, or %s has none", structures.Dataflow)
+	}
+	questions := make([]Question, len(codes))
+	for i, code := range codes {
+		questions[i] = Question{Direction: publishing, Dataflow: structures.Dataflow, Indicator: code}
+	}
+	decision, err := s.decide(ctx, use, questions)
+	if err != nil {
+		return publicationDraft{}, err
+	}
+	if len(request.Indicators) == 0 {
+		// Nobody asked for what is not for publication.
+		decision.Indicators = slices.DeleteFunc(decision.Indicators, func(d DecidedRequest) bool {
+			return slices.ContainsFunc(d.Ruling.Reasons, func(r Reason) bool { return r.Code == notCovered })
+		})
+	}
 	p := Publication{
 		ID: PublicationID(newID(s.now())), Dataflow: structures.Dataflow, Decision: decision.ID, PolicyRevision: decision.PolicyRevision,
 		Reasons: []Reason{}, Created: s.now(),
@@ -187,10 +280,10 @@ func (s *Service) draftPublication(ctx context.Context, structures *Structures, 
 	own, _ := s.Trust.State(s.State)
 	audiences, err := s.everybody(ctx)
 	if err != nil {
-		return Publication{}, table{}, err
+		return publicationDraft{}, err
 	}
 	all := newTable()
-	var codes []string
+	codes = nil
 	for _, decided := range decision.Indicators {
 		codes = append(codes, decided.Question.Indicator)
 	}
@@ -201,14 +294,14 @@ func (s *Service) draftPublication(ctx context.Context, structures *Structures, 
 		}
 		one, err := s.tables(ctx, structures, decided, own.RefAreas, codes, audiences, all.revision)
 		if err != nil {
-			return Publication{}, table{}, err
+			return publicationDraft{}, err
 		}
 		all.add(one)
 		all.revision = one.revision
 		p.Indicators = append(p.Indicators, decided.Question.Indicator)
 	}
 	p.Scope = Condition{scopeOf(structures, own.RefAreas, p.Indicators)}
-	return p, all, nil
+	return publicationDraft{publication: p, structures: structures, decision: decision, content: all}, nil
 }
 
 // fill says in the publication what is in the tables, and returns that as its content.
@@ -265,6 +358,9 @@ func readPublication(kept KeptPublication) (Publication, error) {
 	p.State, p.Problem = kept.State, kept.Problem
 	if p.State == PublicationStored {
 		p.Published = kept.Updated
+	}
+	if !kept.Withdrawn.IsZero() {
+		p.State, p.Withdrawn = PublicationWithdrawn, kept.Withdrawn
 	}
 	return p, nil
 }
@@ -350,7 +446,7 @@ func (s *Service) published(ctx context.Context, p Publication) iter.Seq2[*block
 // publishedAlready returns the newest publication of the dataflow, if it says what p says.
 func publishedAlready(ctx context.Context, tx Tx, p Publication) (PublicationID, bool, error) {
 	kept, found, err := tx.LastPublication(ctx, p.Dataflow)
-	if err != nil || !found || kept.State == PublicationRefused {
+	if err != nil || !found || kept.State == PublicationRefused || !kept.Withdrawn.IsZero() {
 		return "", false, err
 	}
 	last, err := readPublication(kept)

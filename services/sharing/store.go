@@ -73,6 +73,16 @@ type Reader interface {
 	// PublicationPayload returns a batch of a publication's content.
 	PublicationPayload(ctx context.Context, id PublicationID, batch int) ([]byte, error)
 
+	// Announcement returns an announcement; false where there is none of that id.
+	Announcement(ctx context.Context, id AnnouncementID) (KeptAnnouncement, bool, error)
+	// OpenAnnouncements returns the announcements that are to come, the soonest first.
+	OpenAnnouncements(ctx context.Context) ([]KeptAnnouncement, error)
+	// Announcements returns a page of announcements, what was announced last first, and the token of the next page.
+	Announcements(ctx context.Context, page Page) (announcements []KeptAnnouncement, next string, err error)
+	// Notices returns a page of notices as JSON, the newest first, and the token of the next page: those about the dataflow, or
+	// all with "". A notice of a replacement is among them once the statistics have that.
+	Notices(ctx context.Context, dataflow string, page Page) (documents [][]byte, next string, err error)
+
 	// Audiences returns the audiences that were shown anything, and [Public], sorted.
 	Audiences(ctx context.Context) ([]string, error)
 	// Seen reads what an audience has seen. One that was shown nothing yet has seen what is published.
@@ -125,6 +135,18 @@ type Tx interface {
 	AddPublication(ctx context.Context, publication Publication, document []byte, payloads [][]byte, leaf Leaf) error
 	// SavePublication keeps what became of a publication that waits, and why.
 	SavePublication(ctx context.Context, id PublicationID, state PublicationState, problem string, at time.Time) error
+	// WithdrawPublication marks a publication as taken back. If it waits, it waits no more.
+	WithdrawPublication(ctx context.Context, id PublicationID, at time.Time) error
+	// AddAnnouncement keeps an announcement that is to come, with its JSON.
+	AddAnnouncement(ctx context.Context, announcement Announcement, document []byte, leaf Leaf) error
+	// PublishAnnouncement keeps which publication came of an announcement; false where it is not to come any more.
+	PublishAnnouncement(ctx context.Context, id AnnouncementID, publication PublicationID) (bool, error)
+	// RefuseAnnouncement keeps why nothing came of an announcement that is to come.
+	RefuseAnnouncement(ctx context.Context, id AnnouncementID, problem string) error
+	// CancelAnnouncement marks an announcement that is to come, or was refused, as cancelled; false where it is neither.
+	CancelAnnouncement(ctx context.Context, id AnnouncementID) (bool, error)
+	// AddNotice keeps a notice, with its JSON.
+	AddNotice(ctx context.Context, notice Notice, document []byte, leaf Leaf) error
 	// LockOutbound returns the stream's newest place, and keeps others from writing to it until the transaction ends.
 	// A stream that does not exist begins with the epoch.
 	LockOutbound(ctx context.Context, stream string, receiver StateCode, epoch string) (Place, error)
@@ -275,4 +297,17 @@ type KeptPublication struct {
 	State    PublicationState
 	Problem  string    // why it was refused
 	Updated  time.Time // when it came to its state; zero: it waits
+	// Withdrawn is when it was taken back; zero: it was not.
+	Withdrawn time.Time
+}
+
+// KeptAnnouncement is an announcement as it is kept.
+type KeptAnnouncement struct {
+	ID            AnnouncementID
+	Document      []byte
+	State         AnnouncementState
+	Problem       string           // why it was refused
+	Publication   PublicationID    // that came of it; "": none
+	Became        PublicationState // of the publication; 0 where there is none
+	BecameProblem string           // of the publication
 }

@@ -221,7 +221,9 @@ func (a *auditor) read(entry LogEntry) error {
 		if err := json.Unmarshal(entry.Content, &p); err != nil {
 			return fmt.Errorf("its publication cannot be read: %w", err)
 		}
-		return same(entry.Subject, string(p.ID))
+		// An announcement and a notice have an id as well, and their kind behind it.
+		id, _, _ := strings.Cut(entry.Subject, "/")
+		return same(id, string(p.ID))
 	case EntryQuarantineLifted:
 		var lift Lift
 		if err := json.Unmarshal(entry.Content, &lift); err != nil {

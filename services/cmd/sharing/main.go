@@ -114,7 +114,8 @@ func run(ctx context.Context, log *slog.Logger) error {
 	exchangepb.RegisterExchangeServiceServer(abroad, exchange)
 	for _, loop := range []func(context.Context) error{
 		policies.Watch, keeper.Watch, exchange.Run, puller.Run,
-		service.SequenceLog, service.FollowRevisions, service.HandOver, service.DeliverAgreements, service.WarnOfExpiry, service.HandOverPublications,
+		service.SequenceLog, service.FollowRevisions, service.HandOver, service.DeliverAgreements, service.WarnOfExpiry,
+		service.HandOverPublications, service.KeepCalendar,
 	} {
 		server.Background(loop)
 	}

@@ -43,7 +43,7 @@ const pageBytes = 2 << 20
 // filled continues a WITH whose page has rows of log_entry: each gets its content from the row that names it, and has
 // the columns that scanEntry reads.
 const filled = `, filled AS (
-		SELECT l.*, coalesce(a.document, g.signed, n.signed, d.document, r.document, o.envelope, p.receipt, i.envelope, q.receipt, v.envelope, u.document, k.document) AS content
+		SELECT l.*, coalesce(a.document, g.signed, n.signed, d.document, r.document, o.envelope, p.receipt, i.envelope, q.receipt, v.envelope, u.document, k.document, c.document, b.document) AS content
 		FROM page l
 		LEFT JOIN agreement a ON l.kind = 1 AND a.entry = l.arrival
 			AND l.subject = concat_ws('/', a.id, a.version, 'document')
@@ -67,6 +67,10 @@ const filled = `, filled AS (
 			AND l.subject = concat_ws('/', r.partner, r.agreement, r.version, r.id)
 		LEFT JOIN publication u ON l.kind = 9 AND u.entry = l.arrival
 			AND l.subject = u.id::text
+		LEFT JOIN announcement c ON l.kind = 9 AND c.entry = l.arrival
+			AND l.subject = concat_ws('/', c.id, 'announcement')
+		LEFT JOIN notice b ON l.kind = 9 AND b.entry = l.arrival
+			AND l.subject = concat_ws('/', b.id, 'notice')
 		LEFT JOIN quarantine_lift k ON l.kind = 10 AND k.entry = l.arrival
 			AND l.subject = concat_ws('/', k.stream, k.id)
 	)`

@@ -32,7 +32,7 @@ func (t tx) AddPublication(ctx context.Context, publication sharing.Publication,
 	return err
 }
 
-const publicationColumns = `id::text, document, state, problem, update_time`
+const publicationColumns = `id::text, document, state, problem, update_time, withdraw_time`
 
 // Publication returns a publication; false where there is none of that id.
 func (r reader) Publication(ctx context.Context, id sharing.PublicationID) (sharing.KeptPublication, bool, error) {
@@ -57,7 +57,7 @@ func (r reader) WaitingPublications(ctx context.Context) ([]sharing.KeptPublicat
 	rows, err := r.db.Query(ctx, `
 		SELECT `+publicationColumns+`
 		FROM publication
-		WHERE state = 1
+		WHERE state = 1 AND withdraw_time IS NULL
 		ORDER BY entry`)
 	if err != nil {
 		return nil, err
@@ -100,10 +100,13 @@ func keptPublication(row pgx.CollectableRow) (sharing.KeptPublication, error) {
 }
 
 func scanPublication(row pgx.CollectableRow, more ...any) (k sharing.KeptPublication, err error) {
-	var updated *time.Time
-	err = row.Scan(append([]any{&k.ID, &k.Document, &k.State, &k.Problem, &updated}, more...)...)
+	var updated, withdrawn *time.Time
+	err = row.Scan(append([]any{&k.ID, &k.Document, &k.State, &k.Problem, &updated, &withdrawn}, more...)...)
 	if updated != nil {
 		k.Updated = updated.UTC()
+	}
+	if withdrawn != nil {
+		k.Withdrawn = withdrawn.UTC()
 	}
 	return k, err
 }
@@ -128,5 +131,15 @@ func (t tx) SavePublication(ctx context.Context, id sharing.PublicationID, state
 		SET state = @state, problem = @problem, update_time = @at
 		WHERE id = @id AND state = 1`,
 		pgx.NamedArgs{"id": id, "state": int16(state), "problem": problem, "at": at})
+	return err
+}
+
+// WithdrawPublication marks a publication as taken back.
+func (t tx) WithdrawPublication(ctx context.Context, id sharing.PublicationID, at time.Time) error {
+	_, err := t.db.Exec(ctx, `
+		UPDATE publication
+		SET withdraw_time = @at
+		WHERE id = @id`,
+		pgx.NamedArgs{"id": id, "at": at})
 	return err
 }

@@ -96,6 +96,8 @@ const (
 	Publication_PUBLISHED Publication_State = 2
 	// The statistics have rejected it.
 	Publication_REFUSED Publication_State = 3
+	// It was taken back.
+	Publication_WITHDRAWN Publication_State = 4
 )
 
 // Enum value maps for Publication_State.
@@ -105,12 +107,14 @@ var (
 		1: "WAITING",
 		2: "PUBLISHED",
 		3: "REFUSED",
+		4: "WITHDRAWN",
 	}
 	Publication_State_value = map[string]int32{
 		"UNSPECIFIED": 0,
 		"WAITING":     1,
 		"PUBLISHED":   2,
 		"REFUSED":     3,
+		"WITHDRAWN":   4,
 	}
 )
 
@@ -139,6 +143,124 @@ func (x Publication_State) Number() protoreflect.EnumNumber {
 // Deprecated: Use Publication_State.Descriptor instead.
 func (Publication_State) EnumDescriptor() ([]byte, []int) {
 	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{38, 0}
+}
+
+// Kind says what happened.
+type Notice_Kind int32
+
+const (
+	// Not set.
+	Notice_UNSPECIFIED Notice_Kind = 0
+	// A publication was taken back.
+	Notice_WITHDRAWAL Notice_Kind = 1
+	// A publication took the place of a wrong one.
+	Notice_CORRECTION Notice_Kind = 2
+	// An announced publication will not come at its minute.
+	Notice_CANCELLATION Notice_Kind = 3
+)
+
+// Enum value maps for Notice_Kind.
+var (
+	Notice_Kind_name = map[int32]string{
+		0: "UNSPECIFIED",
+		1: "WITHDRAWAL",
+		2: "CORRECTION",
+		3: "CANCELLATION",
+	}
+	Notice_Kind_value = map[string]int32{
+		"UNSPECIFIED":  0,
+		"WITHDRAWAL":   1,
+		"CORRECTION":   2,
+		"CANCELLATION": 3,
+	}
+)
+
+func (x Notice_Kind) Enum() *Notice_Kind {
+	p := new(Notice_Kind)
+	*p = x
+	return p
+}
+
+func (x Notice_Kind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Notice_Kind) Descriptor() protoreflect.EnumDescriptor {
+	return file_comity_sharing_v1_sharing_proto_enumTypes[2].Descriptor()
+}
+
+func (Notice_Kind) Type() protoreflect.EnumType {
+	return &file_comity_sharing_v1_sharing_proto_enumTypes[2]
+}
+
+func (x Notice_Kind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Notice_Kind.Descriptor instead.
+func (Notice_Kind) EnumDescriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{40, 0}
+}
+
+// State says how it stands.
+type Announcement_State int32
+
+const (
+	// Not set.
+	Announcement_UNSPECIFIED Announcement_State = 0
+	// It is to come. After its minute: it is late.
+	Announcement_ANNOUNCED Announcement_State = 1
+	// Everybody can read it.
+	Announcement_PUBLISHED Announcement_State = 2
+	// Policy or the statistics refused it at its minute. Who has no token sees it as announced.
+	Announcement_REFUSED Announcement_State = 3
+	// It was cancelled.
+	Announcement_CANCELLED Announcement_State = 4
+)
+
+// Enum value maps for Announcement_State.
+var (
+	Announcement_State_name = map[int32]string{
+		0: "UNSPECIFIED",
+		1: "ANNOUNCED",
+		2: "PUBLISHED",
+		3: "REFUSED",
+		4: "CANCELLED",
+	}
+	Announcement_State_value = map[string]int32{
+		"UNSPECIFIED": 0,
+		"ANNOUNCED":   1,
+		"PUBLISHED":   2,
+		"REFUSED":     3,
+		"CANCELLED":   4,
+	}
+)
+
+func (x Announcement_State) Enum() *Announcement_State {
+	p := new(Announcement_State)
+	*p = x
+	return p
+}
+
+func (x Announcement_State) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Announcement_State) Descriptor() protoreflect.EnumDescriptor {
+	return file_comity_sharing_v1_sharing_proto_enumTypes[3].Descriptor()
+}
+
+func (Announcement_State) Type() protoreflect.EnumType {
+	return &file_comity_sharing_v1_sharing_proto_enumTypes[3]
+}
+
+func (x Announcement_State) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Announcement_State.Descriptor instead.
+func (Announcement_State) EnumDescriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{41, 0}
 }
 
 // Way is one of the two.
@@ -178,11 +300,11 @@ func (x Direction_Way) String() string {
 }
 
 func (Direction_Way) Descriptor() protoreflect.EnumDescriptor {
-	return file_comity_sharing_v1_sharing_proto_enumTypes[2].Descriptor()
+	return file_comity_sharing_v1_sharing_proto_enumTypes[4].Descriptor()
 }
 
 func (Direction_Way) Type() protoreflect.EnumType {
-	return &file_comity_sharing_v1_sharing_proto_enumTypes[2]
+	return &file_comity_sharing_v1_sharing_proto_enumTypes[4]
 }
 
 func (x Direction_Way) Number() protoreflect.EnumNumber {
@@ -191,7 +313,7 @@ func (x Direction_Way) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Direction_Way.Descriptor instead.
 func (Direction_Way) EnumDescriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{45, 0}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{60, 0}
 }
 
 // State says how far it got.
@@ -247,11 +369,11 @@ func (x Delivery_State) String() string {
 }
 
 func (Delivery_State) Descriptor() protoreflect.EnumDescriptor {
-	return file_comity_sharing_v1_sharing_proto_enumTypes[3].Descriptor()
+	return file_comity_sharing_v1_sharing_proto_enumTypes[5].Descriptor()
 }
 
 func (Delivery_State) Type() protoreflect.EnumType {
-	return &file_comity_sharing_v1_sharing_proto_enumTypes[3]
+	return &file_comity_sharing_v1_sharing_proto_enumTypes[5]
 }
 
 func (x Delivery_State) Number() protoreflect.EnumNumber {
@@ -260,7 +382,7 @@ func (x Delivery_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Delivery_State.Descriptor instead.
 func (Delivery_State) EnumDescriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{46, 0}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{61, 0}
 }
 
 // Kind says what it is the proof of.
@@ -285,7 +407,7 @@ const (
 	LogEntry_ENVELOPE_REFUSED LogEntry_Kind = 7
 	// A table was released.
 	LogEntry_RELEASE LogEntry_Kind = 8
-	// A table was published.
+	// A table was published, or announced, or a notice given about it.
 	LogEntry_PUBLICATION LogEntry_Kind = 9
 	// A person let a partner's quarantined stream go on.
 	LogEntry_QUARANTINE_LIFTED LogEntry_Kind = 10
@@ -332,11 +454,11 @@ func (x LogEntry_Kind) String() string {
 }
 
 func (LogEntry_Kind) Descriptor() protoreflect.EnumDescriptor {
-	return file_comity_sharing_v1_sharing_proto_enumTypes[4].Descriptor()
+	return file_comity_sharing_v1_sharing_proto_enumTypes[6].Descriptor()
 }
 
 func (LogEntry_Kind) Type() protoreflect.EnumType {
-	return &file_comity_sharing_v1_sharing_proto_enumTypes[4]
+	return &file_comity_sharing_v1_sharing_proto_enumTypes[6]
 }
 
 func (x LogEntry_Kind) Number() protoreflect.EnumNumber {
@@ -345,7 +467,7 @@ func (x LogEntry_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LogEntry_Kind.Descriptor instead.
 func (LogEntry_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{52, 0}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{67, 0}
 }
 
 // Partner is a state that this node trusts, and how the exchange with it stands.
@@ -3129,7 +3251,11 @@ type Publication struct {
 	// How many cells are shown without a value for which reason, by code of CL_CONF_STATUS as in Release. Everybody sees C.
 	Rules map[string]int32 `protobuf:"bytes,19,rep,name=rules,proto3" json:"rules,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	// The tables that are shown coarser than policy lets them, or not at all.
-	Notes         []*TableNote `protobuf:"bytes,20,rep,name=notes,proto3" json:"notes,omitempty"`
+	Notes []*TableNote `protobuf:"bytes,20,rep,name=notes,proto3" json:"notes,omitempty"`
+	// When it was taken back; absent: it was not.
+	WithdrawTime *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=withdraw_time,json=withdrawTime,proto3" json:"withdraw_time,omitempty"`
+	// The publication that this one takes back, "publications/{id}": it has no figures of its own. Empty: none.
+	Withdraws     string `protobuf:"bytes,22,opt,name=withdraws,proto3" json:"withdraws,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3304,20 +3430,336 @@ func (x *Publication) GetNotes() []*TableNote {
 	return nil
 }
 
+func (x *Publication) GetWithdrawTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.WithdrawTime
+	}
+	return nil
+}
+
+func (x *Publication) GetWithdraws() string {
+	if x != nil {
+		return x.Withdraws
+	}
+	return ""
+}
+
+// Correction says what is wrong in what everybody sees, and why.
+type Correction struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What is corrected.
+	Text string `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
+	// Why.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Correction) Reset() {
+	*x = Correction{}
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Correction) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Correction) ProtoMessage() {}
+
+func (x *Correction) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Correction.ProtoReflect.Descriptor instead.
+func (*Correction) Descriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *Correction) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *Correction) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// Notice is what everybody is told about a publication.
+type Notice struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The resource name, "notices/{id}".
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// What happened.
+	Kind Notice_Kind `protobuf:"varint,2,opt,name=kind,proto3,enum=comity.sharing.v1.Notice_Kind" json:"kind,omitempty"`
+	// What it is about, "publications/{id}" or, of a cancellation, "announcements/{id}".
+	Subject string `protobuf:"bytes,3,opt,name=subject,proto3" json:"subject,omitempty"`
+	// The publication that took the place of a wrong one, "publications/{id}"; empty where none did.
+	Replacement string `protobuf:"bytes,4,opt,name=replacement,proto3" json:"replacement,omitempty"`
+	// The dataflow, as "AGENCY:ID(VERSION)".
+	Dataflow string `protobuf:"bytes,5,opt,name=dataflow,proto3" json:"dataflow,omitempty"`
+	// The indicators that it is about; none: all of the dataflow.
+	Indicators []string `protobuf:"bytes,6,rep,name=indicators,proto3" json:"indicators,omitempty"`
+	// What was corrected, taken back or cancelled.
+	Text string `protobuf:"bytes,7,opt,name=text,proto3" json:"text,omitempty"`
+	// Why.
+	Reason string `protobuf:"bytes,8,opt,name=reason,proto3" json:"reason,omitempty"`
+	// When.
+	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Notice) Reset() {
+	*x = Notice{}
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Notice) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Notice) ProtoMessage() {}
+
+func (x *Notice) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Notice.ProtoReflect.Descriptor instead.
+func (*Notice) Descriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *Notice) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Notice) GetKind() Notice_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return Notice_UNSPECIFIED
+}
+
+func (x *Notice) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *Notice) GetReplacement() string {
+	if x != nil {
+		return x.Replacement
+	}
+	return ""
+}
+
+func (x *Notice) GetDataflow() string {
+	if x != nil {
+		return x.Dataflow
+	}
+	return ""
+}
+
+func (x *Notice) GetIndicators() []string {
+	if x != nil {
+		return x.Indicators
+	}
+	return nil
+}
+
+func (x *Notice) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *Notice) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Notice) GetCreateTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreateTime
+	}
+	return nil
+}
+
+// Announcement is an entry of the release calendar.
+type Announcement struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The resource name, "announcements/{id}".
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// How it stands.
+	State Announcement_State `protobuf:"varint,2,opt,name=state,proto3,enum=comity.sharing.v1.Announcement_State" json:"state,omitempty"`
+	// What is announced, in words: at most 500 bytes.
+	Title string `protobuf:"bytes,3,opt,name=title,proto3" json:"title,omitempty"`
+	// The dataflow, as "AGENCY:ID(VERSION)"; in a request, empty: the one that states share.
+	Dataflow string `protobuf:"bytes,4,opt,name=dataflow,proto3" json:"dataflow,omitempty"`
+	// The indicators; none: all that policy lets be published at that minute.
+	Indicators []string `protobuf:"bytes,5,rep,name=indicators,proto3" json:"indicators,omitempty"`
+	// The minute, by this node's clock: in the future, and whole.
+	ReleaseTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=release_time,json=releaseTime,proto3" json:"release_time,omitempty"`
+	// What it corrects of what everybody sees; absent: nothing.
+	Correction *Correction `protobuf:"bytes,7,opt,name=correction,proto3" json:"correction,omitempty"`
+	// When it was announced.
+	CreateTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	// The publication that came of it, "publications/{id}"; empty: none yet.
+	Publication string `protobuf:"bytes,9,opt,name=publication,proto3" json:"publication,omitempty"`
+	// Why it was refused. Who has no token is not told.
+	Problem       string `protobuf:"bytes,10,opt,name=problem,proto3" json:"problem,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Announcement) Reset() {
+	*x = Announcement{}
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Announcement) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Announcement) ProtoMessage() {}
+
+func (x *Announcement) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Announcement.ProtoReflect.Descriptor instead.
+func (*Announcement) Descriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *Announcement) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Announcement) GetState() Announcement_State {
+	if x != nil {
+		return x.State
+	}
+	return Announcement_UNSPECIFIED
+}
+
+func (x *Announcement) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *Announcement) GetDataflow() string {
+	if x != nil {
+		return x.Dataflow
+	}
+	return ""
+}
+
+func (x *Announcement) GetIndicators() []string {
+	if x != nil {
+		return x.Indicators
+	}
+	return nil
+}
+
+func (x *Announcement) GetReleaseTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ReleaseTime
+	}
+	return nil
+}
+
+func (x *Announcement) GetCorrection() *Correction {
+	if x != nil {
+		return x.Correction
+	}
+	return nil
+}
+
+func (x *Announcement) GetCreateTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreateTime
+	}
+	return nil
+}
+
+func (x *Announcement) GetPublication() string {
+	if x != nil {
+		return x.Publication
+	}
+	return ""
+}
+
+func (x *Announcement) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
 // CreatePublicationRequest is the request of CreatePublication.
 type CreatePublicationRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The dataflow, as "AGENCY:ID(VERSION)"; empty: the one that states share.
 	Dataflow string `protobuf:"bytes,1,opt,name=dataflow,proto3" json:"dataflow,omitempty"`
 	// The indicators; empty: all that policy lets be published.
-	Indicators    []string `protobuf:"bytes,2,rep,name=indicators,proto3" json:"indicators,omitempty"`
+	Indicators []string `protobuf:"bytes,2,rep,name=indicators,proto3" json:"indicators,omitempty"`
+	// What it corrects of what everybody sees; a notice says so. Absent: nothing.
+	Correction    *Correction `protobuf:"bytes,3,opt,name=correction,proto3" json:"correction,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CreatePublicationRequest) Reset() {
 	*x = CreatePublicationRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[39]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3329,7 +3771,7 @@ func (x *CreatePublicationRequest) String() string {
 func (*CreatePublicationRequest) ProtoMessage() {}
 
 func (x *CreatePublicationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[39]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3342,7 +3784,7 @@ func (x *CreatePublicationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreatePublicationRequest.ProtoReflect.Descriptor instead.
 func (*CreatePublicationRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{39}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *CreatePublicationRequest) GetDataflow() string {
@@ -3359,6 +3801,13 @@ func (x *CreatePublicationRequest) GetIndicators() []string {
 	return nil
 }
 
+func (x *CreatePublicationRequest) GetCorrection() *Correction {
+	if x != nil {
+		return x.Correction
+	}
+	return nil
+}
+
 // CreatePublicationResponse is the answer of CreatePublication.
 type CreatePublicationResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3370,7 +3819,7 @@ type CreatePublicationResponse struct {
 
 func (x *CreatePublicationResponse) Reset() {
 	*x = CreatePublicationResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[40]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3382,7 +3831,7 @@ func (x *CreatePublicationResponse) String() string {
 func (*CreatePublicationResponse) ProtoMessage() {}
 
 func (x *CreatePublicationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[40]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3395,7 +3844,7 @@ func (x *CreatePublicationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreatePublicationResponse.ProtoReflect.Descriptor instead.
 func (*CreatePublicationResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{40}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *CreatePublicationResponse) GetPublication() *Publication {
@@ -3416,7 +3865,7 @@ type GetPublicationRequest struct {
 
 func (x *GetPublicationRequest) Reset() {
 	*x = GetPublicationRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[41]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3428,7 +3877,7 @@ func (x *GetPublicationRequest) String() string {
 func (*GetPublicationRequest) ProtoMessage() {}
 
 func (x *GetPublicationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[41]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3441,7 +3890,7 @@ func (x *GetPublicationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPublicationRequest.ProtoReflect.Descriptor instead.
 func (*GetPublicationRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{41}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *GetPublicationRequest) GetName() string {
@@ -3462,7 +3911,7 @@ type GetPublicationResponse struct {
 
 func (x *GetPublicationResponse) Reset() {
 	*x = GetPublicationResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[42]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3474,7 +3923,7 @@ func (x *GetPublicationResponse) String() string {
 func (*GetPublicationResponse) ProtoMessage() {}
 
 func (x *GetPublicationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[42]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3487,7 +3936,7 @@ func (x *GetPublicationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPublicationResponse.ProtoReflect.Descriptor instead.
 func (*GetPublicationResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{42}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *GetPublicationResponse) GetPublication() *Publication {
@@ -3510,7 +3959,7 @@ type ListPublicationsRequest struct {
 
 func (x *ListPublicationsRequest) Reset() {
 	*x = ListPublicationsRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[43]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3522,7 +3971,7 @@ func (x *ListPublicationsRequest) String() string {
 func (*ListPublicationsRequest) ProtoMessage() {}
 
 func (x *ListPublicationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[43]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3535,7 +3984,7 @@ func (x *ListPublicationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPublicationsRequest.ProtoReflect.Descriptor instead.
 func (*ListPublicationsRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{43}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ListPublicationsRequest) GetPageSize() int32 {
@@ -3565,7 +4014,7 @@ type ListPublicationsResponse struct {
 
 func (x *ListPublicationsResponse) Reset() {
 	*x = ListPublicationsResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[44]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3577,7 +4026,7 @@ func (x *ListPublicationsResponse) String() string {
 func (*ListPublicationsResponse) ProtoMessage() {}
 
 func (x *ListPublicationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[44]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3590,7 +4039,7 @@ func (x *ListPublicationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPublicationsResponse.ProtoReflect.Descriptor instead.
 func (*ListPublicationsResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{44}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ListPublicationsResponse) GetPublications() []*Publication {
@@ -3607,6 +4056,639 @@ func (x *ListPublicationsResponse) GetNextPageToken() string {
 	return ""
 }
 
+// PreviewPublicationRequest is the request of PreviewPublication.
+type PreviewPublicationRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The dataflow, as "AGENCY:ID(VERSION)"; empty: the one that states share.
+	Dataflow string `protobuf:"bytes,1,opt,name=dataflow,proto3" json:"dataflow,omitempty"`
+	// The indicators; empty: all that policy lets be published.
+	Indicators    []string `protobuf:"bytes,2,rep,name=indicators,proto3" json:"indicators,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewPublicationRequest) Reset() {
+	*x = PreviewPublicationRequest{}
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewPublicationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewPublicationRequest) ProtoMessage() {}
+
+func (x *PreviewPublicationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewPublicationRequest.ProtoReflect.Descriptor instead.
+func (*PreviewPublicationRequest) Descriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *PreviewPublicationRequest) GetDataflow() string {
+	if x != nil {
+		return x.Dataflow
+	}
+	return ""
+}
+
+func (x *PreviewPublicationRequest) GetIndicators() []string {
+	if x != nil {
+		return x.Indicators
+	}
+	return nil
+}
+
+// PreviewPublicationResponse is the answer of PreviewPublication.
+type PreviewPublicationResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The publication, as it would be; it has no name, since it is not kept.
+	Publication *Publication `protobuf:"bytes,1,opt,name=publication,proto3" json:"publication,omitempty"`
+	// Its first figures, in the order of their keys: at most 4,096. A withheld one has no value, as everybody would see it.
+	Figures       *v1.Block `protobuf:"bytes,2,opt,name=figures,proto3" json:"figures,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewPublicationResponse) Reset() {
+	*x = PreviewPublicationResponse{}
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewPublicationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewPublicationResponse) ProtoMessage() {}
+
+func (x *PreviewPublicationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewPublicationResponse.ProtoReflect.Descriptor instead.
+func (*PreviewPublicationResponse) Descriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *PreviewPublicationResponse) GetPublication() *Publication {
+	if x != nil {
+		return x.Publication
+	}
+	return nil
+}
+
+func (x *PreviewPublicationResponse) GetFigures() *v1.Block {
+	if x != nil {
+		return x.Figures
+	}
+	return nil
+}
+
+// WithdrawPublicationRequest is the request of WithdrawPublication.
+type WithdrawPublicationRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The resource name, "publications/{id}".
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Why: everybody reads it.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WithdrawPublicationRequest) Reset() {
+	*x = WithdrawPublicationRequest{}
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WithdrawPublicationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WithdrawPublicationRequest) ProtoMessage() {}
+
+func (x *WithdrawPublicationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WithdrawPublicationRequest.ProtoReflect.Descriptor instead.
+func (*WithdrawPublicationRequest) Descriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *WithdrawPublicationRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *WithdrawPublicationRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// WithdrawPublicationResponse is the answer of WithdrawPublication.
+type WithdrawPublicationResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The notice.
+	Notice        *Notice `protobuf:"bytes,1,opt,name=notice,proto3" json:"notice,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WithdrawPublicationResponse) Reset() {
+	*x = WithdrawPublicationResponse{}
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WithdrawPublicationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WithdrawPublicationResponse) ProtoMessage() {}
+
+func (x *WithdrawPublicationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WithdrawPublicationResponse.ProtoReflect.Descriptor instead.
+func (*WithdrawPublicationResponse) Descriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *WithdrawPublicationResponse) GetNotice() *Notice {
+	if x != nil {
+		return x.Notice
+	}
+	return nil
+}
+
+// ListNoticesRequest is the request of ListNotices.
+type ListNoticesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only those about this dataflow, "AGENCY:ID(VERSION)"; empty: all.
+	Dataflow string `protobuf:"bytes,1,opt,name=dataflow,proto3" json:"dataflow,omitempty"`
+	// At most this many; 0: 100; never above 1,000.
+	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The next_page_token of the page before.
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListNoticesRequest) Reset() {
+	*x = ListNoticesRequest{}
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListNoticesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListNoticesRequest) ProtoMessage() {}
+
+func (x *ListNoticesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListNoticesRequest.ProtoReflect.Descriptor instead.
+func (*ListNoticesRequest) Descriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *ListNoticesRequest) GetDataflow() string {
+	if x != nil {
+		return x.Dataflow
+	}
+	return ""
+}
+
+func (x *ListNoticesRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListNoticesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListNoticesResponse is the answer of ListNotices.
+type ListNoticesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The notices, the newest first.
+	Notices []*Notice `protobuf:"bytes,1,rep,name=notices,proto3" json:"notices,omitempty"`
+	// Ask with it for the page after; empty on the last.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListNoticesResponse) Reset() {
+	*x = ListNoticesResponse{}
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListNoticesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListNoticesResponse) ProtoMessage() {}
+
+func (x *ListNoticesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListNoticesResponse.ProtoReflect.Descriptor instead.
+func (*ListNoticesResponse) Descriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *ListNoticesResponse) GetNotices() []*Notice {
+	if x != nil {
+		return x.Notices
+	}
+	return nil
+}
+
+func (x *ListNoticesResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// CreateAnnouncementRequest is the request of CreateAnnouncement.
+type CreateAnnouncementRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The announcement: title, dataflow, indicators, release_time and correction.
+	Announcement  *Announcement `protobuf:"bytes,1,opt,name=announcement,proto3" json:"announcement,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateAnnouncementRequest) Reset() {
+	*x = CreateAnnouncementRequest{}
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateAnnouncementRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateAnnouncementRequest) ProtoMessage() {}
+
+func (x *CreateAnnouncementRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateAnnouncementRequest.ProtoReflect.Descriptor instead.
+func (*CreateAnnouncementRequest) Descriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *CreateAnnouncementRequest) GetAnnouncement() *Announcement {
+	if x != nil {
+		return x.Announcement
+	}
+	return nil
+}
+
+// CreateAnnouncementResponse is the answer of CreateAnnouncement.
+type CreateAnnouncementResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The announcement.
+	Announcement  *Announcement `protobuf:"bytes,1,opt,name=announcement,proto3" json:"announcement,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateAnnouncementResponse) Reset() {
+	*x = CreateAnnouncementResponse{}
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateAnnouncementResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateAnnouncementResponse) ProtoMessage() {}
+
+func (x *CreateAnnouncementResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateAnnouncementResponse.ProtoReflect.Descriptor instead.
+func (*CreateAnnouncementResponse) Descriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *CreateAnnouncementResponse) GetAnnouncement() *Announcement {
+	if x != nil {
+		return x.Announcement
+	}
+	return nil
+}
+
+// ListAnnouncementsRequest is the request of ListAnnouncements.
+type ListAnnouncementsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most this many; 0: 100; never above 1,000.
+	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The next_page_token of the page before.
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAnnouncementsRequest) Reset() {
+	*x = ListAnnouncementsRequest{}
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAnnouncementsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAnnouncementsRequest) ProtoMessage() {}
+
+func (x *ListAnnouncementsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAnnouncementsRequest.ProtoReflect.Descriptor instead.
+func (*ListAnnouncementsRequest) Descriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *ListAnnouncementsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListAnnouncementsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListAnnouncementsResponse is the answer of ListAnnouncements.
+type ListAnnouncementsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The announcements, the last announced first.
+	Announcements []*Announcement `protobuf:"bytes,1,rep,name=announcements,proto3" json:"announcements,omitempty"`
+	// Ask with it for the page after; empty on the last.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAnnouncementsResponse) Reset() {
+	*x = ListAnnouncementsResponse{}
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAnnouncementsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAnnouncementsResponse) ProtoMessage() {}
+
+func (x *ListAnnouncementsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAnnouncementsResponse.ProtoReflect.Descriptor instead.
+func (*ListAnnouncementsResponse) Descriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *ListAnnouncementsResponse) GetAnnouncements() []*Announcement {
+	if x != nil {
+		return x.Announcements
+	}
+	return nil
+}
+
+func (x *ListAnnouncementsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// CancelAnnouncementRequest is the request of CancelAnnouncement.
+type CancelAnnouncementRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The resource name, "announcements/{id}".
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Why: everybody reads it.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelAnnouncementRequest) Reset() {
+	*x = CancelAnnouncementRequest{}
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelAnnouncementRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelAnnouncementRequest) ProtoMessage() {}
+
+func (x *CancelAnnouncementRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelAnnouncementRequest.ProtoReflect.Descriptor instead.
+func (*CancelAnnouncementRequest) Descriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *CancelAnnouncementRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *CancelAnnouncementRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// CancelAnnouncementResponse is the answer of CancelAnnouncement.
+type CancelAnnouncementResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The notice.
+	Notice        *Notice `protobuf:"bytes,1,opt,name=notice,proto3" json:"notice,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelAnnouncementResponse) Reset() {
+	*x = CancelAnnouncementResponse{}
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelAnnouncementResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelAnnouncementResponse) ProtoMessage() {}
+
+func (x *CancelAnnouncementResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelAnnouncementResponse.ProtoReflect.Descriptor instead.
+func (*CancelAnnouncementResponse) Descriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{59}
+}
+
+func (x *CancelAnnouncementResponse) GetNotice() *Notice {
+	if x != nil {
+		return x.Notice
+	}
+	return nil
+}
+
 // Direction says which way a delivery goes.
 type Direction struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3616,7 +4698,7 @@ type Direction struct {
 
 func (x *Direction) Reset() {
 	*x = Direction{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[45]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3628,7 +4710,7 @@ func (x *Direction) String() string {
 func (*Direction) ProtoMessage() {}
 
 func (x *Direction) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[45]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3641,7 +4723,7 @@ func (x *Direction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Direction.ProtoReflect.Descriptor instead.
 func (*Direction) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{45}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{60}
 }
 
 // Delivery is a batch on its way to or from a partner.
@@ -3681,7 +4763,7 @@ type Delivery struct {
 
 func (x *Delivery) Reset() {
 	*x = Delivery{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[46]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3693,7 +4775,7 @@ func (x *Delivery) String() string {
 func (*Delivery) ProtoMessage() {}
 
 func (x *Delivery) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[46]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3706,7 +4788,7 @@ func (x *Delivery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delivery.ProtoReflect.Descriptor instead.
 func (*Delivery) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{46}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *Delivery) GetDirection() Direction_Way {
@@ -3822,7 +4904,7 @@ type ListDeliveriesRequest struct {
 
 func (x *ListDeliveriesRequest) Reset() {
 	*x = ListDeliveriesRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[47]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3834,7 +4916,7 @@ func (x *ListDeliveriesRequest) String() string {
 func (*ListDeliveriesRequest) ProtoMessage() {}
 
 func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[47]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3847,7 +4929,7 @@ func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeliveriesRequest.ProtoReflect.Descriptor instead.
 func (*ListDeliveriesRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{47}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *ListDeliveriesRequest) GetPartner() string {
@@ -3884,7 +4966,7 @@ type ListDeliveriesResponse struct {
 
 func (x *ListDeliveriesResponse) Reset() {
 	*x = ListDeliveriesResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[48]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3896,7 +4978,7 @@ func (x *ListDeliveriesResponse) String() string {
 func (*ListDeliveriesResponse) ProtoMessage() {}
 
 func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[48]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3909,7 +4991,7 @@ func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeliveriesResponse.ProtoReflect.Descriptor instead.
 func (*ListDeliveriesResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{48}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *ListDeliveriesResponse) GetDeliveries() []*Delivery {
@@ -3935,7 +5017,7 @@ type GetCheckpointRequest struct {
 
 func (x *GetCheckpointRequest) Reset() {
 	*x = GetCheckpointRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[49]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3947,7 +5029,7 @@ func (x *GetCheckpointRequest) String() string {
 func (*GetCheckpointRequest) ProtoMessage() {}
 
 func (x *GetCheckpointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[49]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3960,7 +5042,7 @@ func (x *GetCheckpointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCheckpointRequest.ProtoReflect.Descriptor instead.
 func (*GetCheckpointRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{49}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{64}
 }
 
 // GetCheckpointResponse is the answer of GetCheckpoint.
@@ -3978,7 +5060,7 @@ type GetCheckpointResponse struct {
 
 func (x *GetCheckpointResponse) Reset() {
 	*x = GetCheckpointResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[50]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3990,7 +5072,7 @@ func (x *GetCheckpointResponse) String() string {
 func (*GetCheckpointResponse) ProtoMessage() {}
 
 func (x *GetCheckpointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[50]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4003,7 +5085,7 @@ func (x *GetCheckpointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCheckpointResponse.ProtoReflect.Descriptor instead.
 func (*GetCheckpointResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{50}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *GetCheckpointResponse) GetCheckpoint() string {
@@ -4042,7 +5124,7 @@ type Witness struct {
 
 func (x *Witness) Reset() {
 	*x = Witness{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[51]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4054,7 +5136,7 @@ func (x *Witness) String() string {
 func (*Witness) ProtoMessage() {}
 
 func (x *Witness) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[51]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4067,7 +5149,7 @@ func (x *Witness) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Witness.ProtoReflect.Descriptor instead.
 func (*Witness) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{51}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *Witness) GetState() string {
@@ -4098,7 +5180,7 @@ type LogEntry struct {
 	Index float64 `protobuf:"fixed64,1,opt,name=index,proto3" json:"index,omitempty"`
 	// What it is the proof of.
 	Kind LogEntry_Kind `protobuf:"varint,2,opt,name=kind,proto3,enum=comity.sharing.v1.LogEntry_Kind" json:"kind,omitempty"`
-	// What it is about: an agreement's id and version, a decision's id, a release's id, a publication's id, or a stream, epoch and sequence.
+	// What it is about: an agreement's id and version, a decision's id, a release's id, a publication's id, an announcement's or a notice's, or a stream, epoch and sequence.
 	Subject string `protobuf:"bytes,3,opt,name=subject,proto3" json:"subject,omitempty"`
 	// When it was written.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
@@ -4118,7 +5200,7 @@ type LogEntry struct {
 
 func (x *LogEntry) Reset() {
 	*x = LogEntry{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[52]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4130,7 +5212,7 @@ func (x *LogEntry) String() string {
 func (*LogEntry) ProtoMessage() {}
 
 func (x *LogEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[52]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4143,7 +5225,7 @@ func (x *LogEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogEntry.ProtoReflect.Descriptor instead.
 func (*LogEntry) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{52}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *LogEntry) GetIndex() float64 {
@@ -4222,7 +5304,7 @@ type ListLogEntriesRequest struct {
 
 func (x *ListLogEntriesRequest) Reset() {
 	*x = ListLogEntriesRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[53]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4234,7 +5316,7 @@ func (x *ListLogEntriesRequest) String() string {
 func (*ListLogEntriesRequest) ProtoMessage() {}
 
 func (x *ListLogEntriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[53]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4247,7 +5329,7 @@ func (x *ListLogEntriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLogEntriesRequest.ProtoReflect.Descriptor instead.
 func (*ListLogEntriesRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{53}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *ListLogEntriesRequest) GetPageSize() int32 {
@@ -4277,7 +5359,7 @@ type ListLogEntriesResponse struct {
 
 func (x *ListLogEntriesResponse) Reset() {
 	*x = ListLogEntriesResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[54]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4289,7 +5371,7 @@ func (x *ListLogEntriesResponse) String() string {
 func (*ListLogEntriesResponse) ProtoMessage() {}
 
 func (x *ListLogEntriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[54]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4302,7 +5384,7 @@ func (x *ListLogEntriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLogEntriesResponse.ProtoReflect.Descriptor instead.
 func (*ListLogEntriesResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{54}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *ListLogEntriesResponse) GetEntries() []*LogEntry {
@@ -4346,7 +5428,7 @@ type DeliveryProof struct {
 
 func (x *DeliveryProof) Reset() {
 	*x = DeliveryProof{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[55]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4358,7 +5440,7 @@ func (x *DeliveryProof) String() string {
 func (*DeliveryProof) ProtoMessage() {}
 
 func (x *DeliveryProof) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[55]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4371,7 +5453,7 @@ func (x *DeliveryProof) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeliveryProof.ProtoReflect.Descriptor instead.
 func (*DeliveryProof) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{55}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *DeliveryProof) GetState() string {
@@ -4445,7 +5527,7 @@ type ProvedEntry struct {
 
 func (x *ProvedEntry) Reset() {
 	*x = ProvedEntry{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[56]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4457,7 +5539,7 @@ func (x *ProvedEntry) String() string {
 func (*ProvedEntry) ProtoMessage() {}
 
 func (x *ProvedEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[56]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4470,7 +5552,7 @@ func (x *ProvedEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProvedEntry.ProtoReflect.Descriptor instead.
 func (*ProvedEntry) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{56}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *ProvedEntry) GetEntry() *LogEntry {
@@ -4511,7 +5593,7 @@ type GetDeliveryProofRequest struct {
 
 func (x *GetDeliveryProofRequest) Reset() {
 	*x = GetDeliveryProofRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[57]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4523,7 +5605,7 @@ func (x *GetDeliveryProofRequest) String() string {
 func (*GetDeliveryProofRequest) ProtoMessage() {}
 
 func (x *GetDeliveryProofRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[57]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4536,7 +5618,7 @@ func (x *GetDeliveryProofRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDeliveryProofRequest.ProtoReflect.Descriptor instead.
 func (*GetDeliveryProofRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{57}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *GetDeliveryProofRequest) GetStream() string {
@@ -4578,7 +5660,7 @@ type GetDeliveryProofResponse struct {
 
 func (x *GetDeliveryProofResponse) Reset() {
 	*x = GetDeliveryProofResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[58]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4590,7 +5672,7 @@ func (x *GetDeliveryProofResponse) String() string {
 func (*GetDeliveryProofResponse) ProtoMessage() {}
 
 func (x *GetDeliveryProofResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[58]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4603,7 +5685,7 @@ func (x *GetDeliveryProofResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDeliveryProofResponse.ProtoReflect.Descriptor instead.
 func (*GetDeliveryProofResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{58}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *GetDeliveryProofResponse) GetProof() *DeliveryProof {
@@ -4628,7 +5710,7 @@ type Obligations_Dominance struct {
 
 func (x *Obligations_Dominance) Reset() {
 	*x = Obligations_Dominance{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[60]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4640,7 +5722,7 @@ func (x *Obligations_Dominance) String() string {
 func (*Obligations_Dominance) ProtoMessage() {}
 
 func (x *Obligations_Dominance) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[60]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4690,7 +5772,7 @@ type Obligations_PPercent struct {
 
 func (x *Obligations_PPercent) Reset() {
 	*x = Obligations_PPercent{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[61]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4702,7 +5784,7 @@ func (x *Obligations_PPercent) String() string {
 func (*Obligations_PPercent) ProtoMessage() {}
 
 func (x *Obligations_PPercent) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[61]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4736,7 +5818,7 @@ var File_comity_sharing_v1_sharing_proto protoreflect.FileDescriptor
 
 const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\n" +
-	"\x1fcomity/sharing/v1/sharing.proto\x12\x11comity.sharing.v1\x1a\x1dcomity/sharing/v1/table.proto\x1a\x1ccomity/types/v1/filter.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd9\x02\n" +
+	"\x1fcomity/sharing/v1/sharing.proto\x12\x11comity.sharing.v1\x1a\x1dcomity/sharing/v1/table.proto\x1a\x1bcomity/types/v1/block.proto\x1a\x1ccomity/types/v1/filter.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd9\x02\n" +
 	"\aPartner\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12!\n" +
 	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x12\x18\n" +
@@ -5008,7 +6090,7 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"page_token\x18\x03 \x01(\tR\tpageToken\"v\n" +
 	"\x14ListReleasesResponse\x126\n" +
 	"\breleases\x18\x01 \x03(\v2\x1a.comity.sharing.v1.ReleaseR\breleases\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x86\b\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xf4\b\n" +
 	"\vPublication\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12:\n" +
 	"\x05state\x18\x02 \x01(\x0e2$.comity.sharing.v1.Publication.StateR\x05state\x12\x18\n" +
@@ -5038,24 +6120,77 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"createTime\x12=\n" +
 	"\fpublish_time\x18\x12 \x01(\v2\x1a.google.protobuf.TimestampR\vpublishTime\x12?\n" +
 	"\x05rules\x18\x13 \x03(\v2).comity.sharing.v1.Publication.RulesEntryR\x05rules\x122\n" +
-	"\x05notes\x18\x14 \x03(\v2\x1c.comity.sharing.v1.TableNoteR\x05notes\x1a<\n" +
+	"\x05notes\x18\x14 \x03(\v2\x1c.comity.sharing.v1.TableNoteR\x05notes\x12?\n" +
+	"\rwithdraw_time\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\fwithdrawTime\x12\x1c\n" +
+	"\twithdraws\x18\x16 \x01(\tR\twithdraws\x1a<\n" +
 	"\x0eCoarsenedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a8\n" +
 	"\n" +
 	"RulesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01\"A\n" +
+	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01\"P\n" +
 	"\x05State\x12\x0f\n" +
 	"\vUNSPECIFIED\x10\x00\x12\v\n" +
 	"\aWAITING\x10\x01\x12\r\n" +
 	"\tPUBLISHED\x10\x02\x12\v\n" +
-	"\aREFUSED\x10\x03\"V\n" +
+	"\aREFUSED\x10\x03\x12\r\n" +
+	"\tWITHDRAWN\x10\x04\"8\n" +
+	"\n" +
+	"Correction\x12\x12\n" +
+	"\x04text\x18\x01 \x01(\tR\x04text\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xfc\x02\n" +
+	"\x06Notice\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x122\n" +
+	"\x04kind\x18\x02 \x01(\x0e2\x1e.comity.sharing.v1.Notice.KindR\x04kind\x12\x18\n" +
+	"\asubject\x18\x03 \x01(\tR\asubject\x12 \n" +
+	"\vreplacement\x18\x04 \x01(\tR\vreplacement\x12\x1a\n" +
+	"\bdataflow\x18\x05 \x01(\tR\bdataflow\x12\x1e\n" +
+	"\n" +
+	"indicators\x18\x06 \x03(\tR\n" +
+	"indicators\x12\x12\n" +
+	"\x04text\x18\a \x01(\tR\x04text\x12\x16\n" +
+	"\x06reason\x18\b \x01(\tR\x06reason\x12;\n" +
+	"\vcreate_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"createTime\"I\n" +
+	"\x04Kind\x12\x0f\n" +
+	"\vUNSPECIFIED\x10\x00\x12\x0e\n" +
+	"\n" +
+	"WITHDRAWAL\x10\x01\x12\x0e\n" +
+	"\n" +
+	"CORRECTION\x10\x02\x12\x10\n" +
+	"\fCANCELLATION\x10\x03\"\xfc\x03\n" +
+	"\fAnnouncement\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12;\n" +
+	"\x05state\x18\x02 \x01(\x0e2%.comity.sharing.v1.Announcement.StateR\x05state\x12\x14\n" +
+	"\x05title\x18\x03 \x01(\tR\x05title\x12\x1a\n" +
+	"\bdataflow\x18\x04 \x01(\tR\bdataflow\x12\x1e\n" +
+	"\n" +
+	"indicators\x18\x05 \x03(\tR\n" +
+	"indicators\x12=\n" +
+	"\frelease_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseTime\x12=\n" +
+	"\n" +
+	"correction\x18\a \x01(\v2\x1d.comity.sharing.v1.CorrectionR\n" +
+	"correction\x12;\n" +
+	"\vcreate_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"createTime\x12 \n" +
+	"\vpublication\x18\t \x01(\tR\vpublication\x12\x18\n" +
+	"\aproblem\x18\n" +
+	" \x01(\tR\aproblem\"R\n" +
+	"\x05State\x12\x0f\n" +
+	"\vUNSPECIFIED\x10\x00\x12\r\n" +
+	"\tANNOUNCED\x10\x01\x12\r\n" +
+	"\tPUBLISHED\x10\x02\x12\v\n" +
+	"\aREFUSED\x10\x03\x12\r\n" +
+	"\tCANCELLED\x10\x04\"\x95\x01\n" +
 	"\x18CreatePublicationRequest\x12\x1a\n" +
 	"\bdataflow\x18\x01 \x01(\tR\bdataflow\x12\x1e\n" +
 	"\n" +
 	"indicators\x18\x02 \x03(\tR\n" +
-	"indicators\"]\n" +
+	"indicators\x12=\n" +
+	"\n" +
+	"correction\x18\x03 \x01(\v2\x1d.comity.sharing.v1.CorrectionR\n" +
+	"correction\"]\n" +
 	"\x19CreatePublicationResponse\x12@\n" +
 	"\vpublication\x18\x01 \x01(\v2\x1e.comity.sharing.v1.PublicationR\vpublication\"+\n" +
 	"\x15GetPublicationRequest\x12\x12\n" +
@@ -5068,7 +6203,44 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"page_token\x18\x02 \x01(\tR\tpageToken\"\x86\x01\n" +
 	"\x18ListPublicationsResponse\x12B\n" +
 	"\fpublications\x18\x01 \x03(\v2\x1e.comity.sharing.v1.PublicationR\fpublications\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\";\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"W\n" +
+	"\x19PreviewPublicationRequest\x12\x1a\n" +
+	"\bdataflow\x18\x01 \x01(\tR\bdataflow\x12\x1e\n" +
+	"\n" +
+	"indicators\x18\x02 \x03(\tR\n" +
+	"indicators\"\x90\x01\n" +
+	"\x1aPreviewPublicationResponse\x12@\n" +
+	"\vpublication\x18\x01 \x01(\v2\x1e.comity.sharing.v1.PublicationR\vpublication\x120\n" +
+	"\afigures\x18\x02 \x01(\v2\x16.comity.types.v1.BlockR\afigures\"H\n" +
+	"\x1aWithdrawPublicationRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"P\n" +
+	"\x1bWithdrawPublicationResponse\x121\n" +
+	"\x06notice\x18\x01 \x01(\v2\x19.comity.sharing.v1.NoticeR\x06notice\"l\n" +
+	"\x12ListNoticesRequest\x12\x1a\n" +
+	"\bdataflow\x18\x01 \x01(\tR\bdataflow\x12\x1b\n" +
+	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\"r\n" +
+	"\x13ListNoticesResponse\x123\n" +
+	"\anotices\x18\x01 \x03(\v2\x19.comity.sharing.v1.NoticeR\anotices\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"`\n" +
+	"\x19CreateAnnouncementRequest\x12C\n" +
+	"\fannouncement\x18\x01 \x01(\v2\x1f.comity.sharing.v1.AnnouncementR\fannouncement\"a\n" +
+	"\x1aCreateAnnouncementResponse\x12C\n" +
+	"\fannouncement\x18\x01 \x01(\v2\x1f.comity.sharing.v1.AnnouncementR\fannouncement\"V\n" +
+	"\x18ListAnnouncementsRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"\x8a\x01\n" +
+	"\x19ListAnnouncementsResponse\x12E\n" +
+	"\rannouncements\x18\x01 \x03(\v2\x1f.comity.sharing.v1.AnnouncementR\rannouncements\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"G\n" +
+	"\x19CancelAnnouncementRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"O\n" +
+	"\x1aCancelAnnouncementResponse\x121\n" +
+	"\x06notice\x18\x01 \x01(\v2\x19.comity.sharing.v1.NoticeR\x06notice\";\n" +
 	"\tDirection\".\n" +
 	"\x03Way\x12\x0f\n" +
 	"\vUNSPECIFIED\x10\x00\x12\b\n" +
@@ -5177,7 +6349,7 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\bsequence\x18\x03 \x01(\x03R\bsequence\x12'\n" +
 	"\x0finclude_figures\x18\x04 \x01(\bR\x0eincludeFigures\"R\n" +
 	"\x18GetDeliveryProofResponse\x126\n" +
-	"\x05proof\x18\x01 \x01(\v2 .comity.sharing.v1.DeliveryProofR\x05proof2\x9b\x11\n" +
+	"\x05proof\x18\x01 \x01(\v2 .comity.sharing.v1.DeliveryProofR\x05proof2\xb8\x16\n" +
 	"\x0eSharingService\x12_\n" +
 	"\fListPartners\x12&.comity.sharing.v1.ListPartnersRequest\x1a'.comity.sharing.v1.ListPartnersResponse\x12e\n" +
 	"\x0eLiftQuarantine\x12(.comity.sharing.v1.LiftQuarantineRequest\x1a).comity.sharing.v1.LiftQuarantineResponse\x12h\n" +
@@ -5194,7 +6366,13 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\fListReleases\x12&.comity.sharing.v1.ListReleasesRequest\x1a'.comity.sharing.v1.ListReleasesResponse\x12n\n" +
 	"\x11CreatePublication\x12+.comity.sharing.v1.CreatePublicationRequest\x1a,.comity.sharing.v1.CreatePublicationResponse\x12e\n" +
 	"\x0eGetPublication\x12(.comity.sharing.v1.GetPublicationRequest\x1a).comity.sharing.v1.GetPublicationResponse\x12k\n" +
-	"\x10ListPublications\x12*.comity.sharing.v1.ListPublicationsRequest\x1a+.comity.sharing.v1.ListPublicationsResponse\x12S\n" +
+	"\x10ListPublications\x12*.comity.sharing.v1.ListPublicationsRequest\x1a+.comity.sharing.v1.ListPublicationsResponse\x12q\n" +
+	"\x12PreviewPublication\x12,.comity.sharing.v1.PreviewPublicationRequest\x1a-.comity.sharing.v1.PreviewPublicationResponse\x12t\n" +
+	"\x13WithdrawPublication\x12-.comity.sharing.v1.WithdrawPublicationRequest\x1a..comity.sharing.v1.WithdrawPublicationResponse\x12\\\n" +
+	"\vListNotices\x12%.comity.sharing.v1.ListNoticesRequest\x1a&.comity.sharing.v1.ListNoticesResponse\x12q\n" +
+	"\x12CreateAnnouncement\x12,.comity.sharing.v1.CreateAnnouncementRequest\x1a-.comity.sharing.v1.CreateAnnouncementResponse\x12n\n" +
+	"\x11ListAnnouncements\x12+.comity.sharing.v1.ListAnnouncementsRequest\x1a,.comity.sharing.v1.ListAnnouncementsResponse\x12q\n" +
+	"\x12CancelAnnouncement\x12,.comity.sharing.v1.CancelAnnouncementRequest\x1a-.comity.sharing.v1.CancelAnnouncementResponse\x12S\n" +
 	"\bTabulate\x12\".comity.sharing.v1.TabulateRequest\x1a#.comity.sharing.v1.TabulateResponse\x12e\n" +
 	"\x0eListDeliveries\x12(.comity.sharing.v1.ListDeliveriesRequest\x1a).comity.sharing.v1.ListDeliveriesResponse\x12b\n" +
 	"\rGetCheckpoint\x12'.comity.sharing.v1.GetCheckpointRequest\x1a(.comity.sharing.v1.GetCheckpointResponse\x12e\n" +
@@ -5214,207 +6392,253 @@ func file_comity_sharing_v1_sharing_proto_rawDescGZIP() []byte {
 	return file_comity_sharing_v1_sharing_proto_rawDescData
 }
 
-var file_comity_sharing_v1_sharing_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_comity_sharing_v1_sharing_proto_msgTypes = make([]protoimpl.MessageInfo, 72)
+var file_comity_sharing_v1_sharing_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
+var file_comity_sharing_v1_sharing_proto_msgTypes = make([]protoimpl.MessageInfo, 87)
 var file_comity_sharing_v1_sharing_proto_goTypes = []any{
 	(Agreement_State)(0),                  // 0: comity.sharing.v1.Agreement.State
 	(Publication_State)(0),                // 1: comity.sharing.v1.Publication.State
-	(Direction_Way)(0),                    // 2: comity.sharing.v1.Direction.Way
-	(Delivery_State)(0),                   // 3: comity.sharing.v1.Delivery.State
-	(LogEntry_Kind)(0),                    // 4: comity.sharing.v1.LogEntry.Kind
-	(*Partner)(nil),                       // 5: comity.sharing.v1.Partner
-	(*Terms)(nil),                         // 6: comity.sharing.v1.Terms
-	(*Agreement)(nil),                     // 7: comity.sharing.v1.Agreement
-	(*AgreementEnd)(nil),                  // 8: comity.sharing.v1.AgreementEnd
-	(*Rejection)(nil),                     // 9: comity.sharing.v1.Rejection
-	(*AgreementWithdrawal)(nil),           // 10: comity.sharing.v1.AgreementWithdrawal
-	(*AgreementSignature)(nil),            // 11: comity.sharing.v1.AgreementSignature
-	(*ListPartnersRequest)(nil),           // 12: comity.sharing.v1.ListPartnersRequest
-	(*ListPartnersResponse)(nil),          // 13: comity.sharing.v1.ListPartnersResponse
-	(*LiftQuarantineRequest)(nil),         // 14: comity.sharing.v1.LiftQuarantineRequest
-	(*LiftQuarantineResponse)(nil),        // 15: comity.sharing.v1.LiftQuarantineResponse
-	(*CreateAgreementRequest)(nil),        // 16: comity.sharing.v1.CreateAgreementRequest
-	(*CreateAgreementResponse)(nil),       // 17: comity.sharing.v1.CreateAgreementResponse
-	(*GetAgreementRequest)(nil),           // 18: comity.sharing.v1.GetAgreementRequest
-	(*GetAgreementResponse)(nil),          // 19: comity.sharing.v1.GetAgreementResponse
-	(*ListAgreementsRequest)(nil),         // 20: comity.sharing.v1.ListAgreementsRequest
-	(*ListAgreementsResponse)(nil),        // 21: comity.sharing.v1.ListAgreementsResponse
-	(*SignAgreementRequest)(nil),          // 22: comity.sharing.v1.SignAgreementRequest
-	(*SignAgreementResponse)(nil),         // 23: comity.sharing.v1.SignAgreementResponse
-	(*ListAgreementVersionsRequest)(nil),  // 24: comity.sharing.v1.ListAgreementVersionsRequest
-	(*ListAgreementVersionsResponse)(nil), // 25: comity.sharing.v1.ListAgreementVersionsResponse
-	(*CounterAgreementRequest)(nil),       // 26: comity.sharing.v1.CounterAgreementRequest
-	(*CounterAgreementResponse)(nil),      // 27: comity.sharing.v1.CounterAgreementResponse
-	(*RenewAgreementRequest)(nil),         // 28: comity.sharing.v1.RenewAgreementRequest
-	(*RenewAgreementResponse)(nil),        // 29: comity.sharing.v1.RenewAgreementResponse
-	(*DeclineAgreementRequest)(nil),       // 30: comity.sharing.v1.DeclineAgreementRequest
-	(*DeclineAgreementResponse)(nil),      // 31: comity.sharing.v1.DeclineAgreementResponse
-	(*TerminateAgreementRequest)(nil),     // 32: comity.sharing.v1.TerminateAgreementRequest
-	(*TerminateAgreementResponse)(nil),    // 33: comity.sharing.v1.TerminateAgreementResponse
-	(*Reason)(nil),                        // 34: comity.sharing.v1.Reason
-	(*Obligations)(nil),                   // 35: comity.sharing.v1.Obligations
-	(*ExplainPolicyRequest)(nil),          // 36: comity.sharing.v1.ExplainPolicyRequest
-	(*ExplainPolicyResponse)(nil),         // 37: comity.sharing.v1.ExplainPolicyResponse
-	(*WithheldCell)(nil),                  // 38: comity.sharing.v1.WithheldCell
-	(*Release)(nil),                       // 39: comity.sharing.v1.Release
-	(*TableNote)(nil),                     // 40: comity.sharing.v1.TableNote
-	(*ListReleasesRequest)(nil),           // 41: comity.sharing.v1.ListReleasesRequest
-	(*ListReleasesResponse)(nil),          // 42: comity.sharing.v1.ListReleasesResponse
-	(*Publication)(nil),                   // 43: comity.sharing.v1.Publication
-	(*CreatePublicationRequest)(nil),      // 44: comity.sharing.v1.CreatePublicationRequest
-	(*CreatePublicationResponse)(nil),     // 45: comity.sharing.v1.CreatePublicationResponse
-	(*GetPublicationRequest)(nil),         // 46: comity.sharing.v1.GetPublicationRequest
-	(*GetPublicationResponse)(nil),        // 47: comity.sharing.v1.GetPublicationResponse
-	(*ListPublicationsRequest)(nil),       // 48: comity.sharing.v1.ListPublicationsRequest
-	(*ListPublicationsResponse)(nil),      // 49: comity.sharing.v1.ListPublicationsResponse
-	(*Direction)(nil),                     // 50: comity.sharing.v1.Direction
-	(*Delivery)(nil),                      // 51: comity.sharing.v1.Delivery
-	(*ListDeliveriesRequest)(nil),         // 52: comity.sharing.v1.ListDeliveriesRequest
-	(*ListDeliveriesResponse)(nil),        // 53: comity.sharing.v1.ListDeliveriesResponse
-	(*GetCheckpointRequest)(nil),          // 54: comity.sharing.v1.GetCheckpointRequest
-	(*GetCheckpointResponse)(nil),         // 55: comity.sharing.v1.GetCheckpointResponse
-	(*Witness)(nil),                       // 56: comity.sharing.v1.Witness
-	(*LogEntry)(nil),                      // 57: comity.sharing.v1.LogEntry
-	(*ListLogEntriesRequest)(nil),         // 58: comity.sharing.v1.ListLogEntriesRequest
-	(*ListLogEntriesResponse)(nil),        // 59: comity.sharing.v1.ListLogEntriesResponse
-	(*DeliveryProof)(nil),                 // 60: comity.sharing.v1.DeliveryProof
-	(*ProvedEntry)(nil),                   // 61: comity.sharing.v1.ProvedEntry
-	(*GetDeliveryProofRequest)(nil),       // 62: comity.sharing.v1.GetDeliveryProofRequest
-	(*GetDeliveryProofResponse)(nil),      // 63: comity.sharing.v1.GetDeliveryProofResponse
-	nil,                                   // 64: comity.sharing.v1.Terms.DetailEntry
-	(*Obligations_Dominance)(nil),         // 65: comity.sharing.v1.Obligations.Dominance
-	(*Obligations_PPercent)(nil),          // 66: comity.sharing.v1.Obligations.PPercent
-	nil,                                   // 67: comity.sharing.v1.Obligations.DetailEntry
-	nil,                                   // 68: comity.sharing.v1.ExplainPolicyResponse.CoarsenedEntry
-	nil,                                   // 69: comity.sharing.v1.ExplainPolicyResponse.RulesEntry
-	nil,                                   // 70: comity.sharing.v1.WithheldCell.KeyEntry
-	nil,                                   // 71: comity.sharing.v1.WithheldCell.ProtectsEntry
-	nil,                                   // 72: comity.sharing.v1.Release.CoarsenedEntry
-	nil,                                   // 73: comity.sharing.v1.Release.RulesEntry
-	nil,                                   // 74: comity.sharing.v1.TableNote.DetailEntry
-	nil,                                   // 75: comity.sharing.v1.Publication.CoarsenedEntry
-	nil,                                   // 76: comity.sharing.v1.Publication.RulesEntry
-	(*timestamppb.Timestamp)(nil),         // 77: google.protobuf.Timestamp
-	(*v1.Filter)(nil),                     // 78: comity.types.v1.Filter
-	(*TabulateRequest)(nil),               // 79: comity.sharing.v1.TabulateRequest
-	(*TabulateResponse)(nil),              // 80: comity.sharing.v1.TabulateResponse
+	(Notice_Kind)(0),                      // 2: comity.sharing.v1.Notice.Kind
+	(Announcement_State)(0),               // 3: comity.sharing.v1.Announcement.State
+	(Direction_Way)(0),                    // 4: comity.sharing.v1.Direction.Way
+	(Delivery_State)(0),                   // 5: comity.sharing.v1.Delivery.State
+	(LogEntry_Kind)(0),                    // 6: comity.sharing.v1.LogEntry.Kind
+	(*Partner)(nil),                       // 7: comity.sharing.v1.Partner
+	(*Terms)(nil),                         // 8: comity.sharing.v1.Terms
+	(*Agreement)(nil),                     // 9: comity.sharing.v1.Agreement
+	(*AgreementEnd)(nil),                  // 10: comity.sharing.v1.AgreementEnd
+	(*Rejection)(nil),                     // 11: comity.sharing.v1.Rejection
+	(*AgreementWithdrawal)(nil),           // 12: comity.sharing.v1.AgreementWithdrawal
+	(*AgreementSignature)(nil),            // 13: comity.sharing.v1.AgreementSignature
+	(*ListPartnersRequest)(nil),           // 14: comity.sharing.v1.ListPartnersRequest
+	(*ListPartnersResponse)(nil),          // 15: comity.sharing.v1.ListPartnersResponse
+	(*LiftQuarantineRequest)(nil),         // 16: comity.sharing.v1.LiftQuarantineRequest
+	(*LiftQuarantineResponse)(nil),        // 17: comity.sharing.v1.LiftQuarantineResponse
+	(*CreateAgreementRequest)(nil),        // 18: comity.sharing.v1.CreateAgreementRequest
+	(*CreateAgreementResponse)(nil),       // 19: comity.sharing.v1.CreateAgreementResponse
+	(*GetAgreementRequest)(nil),           // 20: comity.sharing.v1.GetAgreementRequest
+	(*GetAgreementResponse)(nil),          // 21: comity.sharing.v1.GetAgreementResponse
+	(*ListAgreementsRequest)(nil),         // 22: comity.sharing.v1.ListAgreementsRequest
+	(*ListAgreementsResponse)(nil),        // 23: comity.sharing.v1.ListAgreementsResponse
+	(*SignAgreementRequest)(nil),          // 24: comity.sharing.v1.SignAgreementRequest
+	(*SignAgreementResponse)(nil),         // 25: comity.sharing.v1.SignAgreementResponse
+	(*ListAgreementVersionsRequest)(nil),  // 26: comity.sharing.v1.ListAgreementVersionsRequest
+	(*ListAgreementVersionsResponse)(nil), // 27: comity.sharing.v1.ListAgreementVersionsResponse
+	(*CounterAgreementRequest)(nil),       // 28: comity.sharing.v1.CounterAgreementRequest
+	(*CounterAgreementResponse)(nil),      // 29: comity.sharing.v1.CounterAgreementResponse
+	(*RenewAgreementRequest)(nil),         // 30: comity.sharing.v1.RenewAgreementRequest
+	(*RenewAgreementResponse)(nil),        // 31: comity.sharing.v1.RenewAgreementResponse
+	(*DeclineAgreementRequest)(nil),       // 32: comity.sharing.v1.DeclineAgreementRequest
+	(*DeclineAgreementResponse)(nil),      // 33: comity.sharing.v1.DeclineAgreementResponse
+	(*TerminateAgreementRequest)(nil),     // 34: comity.sharing.v1.TerminateAgreementRequest
+	(*TerminateAgreementResponse)(nil),    // 35: comity.sharing.v1.TerminateAgreementResponse
+	(*Reason)(nil),                        // 36: comity.sharing.v1.Reason
+	(*Obligations)(nil),                   // 37: comity.sharing.v1.Obligations
+	(*ExplainPolicyRequest)(nil),          // 38: comity.sharing.v1.ExplainPolicyRequest
+	(*ExplainPolicyResponse)(nil),         // 39: comity.sharing.v1.ExplainPolicyResponse
+	(*WithheldCell)(nil),                  // 40: comity.sharing.v1.WithheldCell
+	(*Release)(nil),                       // 41: comity.sharing.v1.Release
+	(*TableNote)(nil),                     // 42: comity.sharing.v1.TableNote
+	(*ListReleasesRequest)(nil),           // 43: comity.sharing.v1.ListReleasesRequest
+	(*ListReleasesResponse)(nil),          // 44: comity.sharing.v1.ListReleasesResponse
+	(*Publication)(nil),                   // 45: comity.sharing.v1.Publication
+	(*Correction)(nil),                    // 46: comity.sharing.v1.Correction
+	(*Notice)(nil),                        // 47: comity.sharing.v1.Notice
+	(*Announcement)(nil),                  // 48: comity.sharing.v1.Announcement
+	(*CreatePublicationRequest)(nil),      // 49: comity.sharing.v1.CreatePublicationRequest
+	(*CreatePublicationResponse)(nil),     // 50: comity.sharing.v1.CreatePublicationResponse
+	(*GetPublicationRequest)(nil),         // 51: comity.sharing.v1.GetPublicationRequest
+	(*GetPublicationResponse)(nil),        // 52: comity.sharing.v1.GetPublicationResponse
+	(*ListPublicationsRequest)(nil),       // 53: comity.sharing.v1.ListPublicationsRequest
+	(*ListPublicationsResponse)(nil),      // 54: comity.sharing.v1.ListPublicationsResponse
+	(*PreviewPublicationRequest)(nil),     // 55: comity.sharing.v1.PreviewPublicationRequest
+	(*PreviewPublicationResponse)(nil),    // 56: comity.sharing.v1.PreviewPublicationResponse
+	(*WithdrawPublicationRequest)(nil),    // 57: comity.sharing.v1.WithdrawPublicationRequest
+	(*WithdrawPublicationResponse)(nil),   // 58: comity.sharing.v1.WithdrawPublicationResponse
+	(*ListNoticesRequest)(nil),            // 59: comity.sharing.v1.ListNoticesRequest
+	(*ListNoticesResponse)(nil),           // 60: comity.sharing.v1.ListNoticesResponse
+	(*CreateAnnouncementRequest)(nil),     // 61: comity.sharing.v1.CreateAnnouncementRequest
+	(*CreateAnnouncementResponse)(nil),    // 62: comity.sharing.v1.CreateAnnouncementResponse
+	(*ListAnnouncementsRequest)(nil),      // 63: comity.sharing.v1.ListAnnouncementsRequest
+	(*ListAnnouncementsResponse)(nil),     // 64: comity.sharing.v1.ListAnnouncementsResponse
+	(*CancelAnnouncementRequest)(nil),     // 65: comity.sharing.v1.CancelAnnouncementRequest
+	(*CancelAnnouncementResponse)(nil),    // 66: comity.sharing.v1.CancelAnnouncementResponse
+	(*Direction)(nil),                     // 67: comity.sharing.v1.Direction
+	(*Delivery)(nil),                      // 68: comity.sharing.v1.Delivery
+	(*ListDeliveriesRequest)(nil),         // 69: comity.sharing.v1.ListDeliveriesRequest
+	(*ListDeliveriesResponse)(nil),        // 70: comity.sharing.v1.ListDeliveriesResponse
+	(*GetCheckpointRequest)(nil),          // 71: comity.sharing.v1.GetCheckpointRequest
+	(*GetCheckpointResponse)(nil),         // 72: comity.sharing.v1.GetCheckpointResponse
+	(*Witness)(nil),                       // 73: comity.sharing.v1.Witness
+	(*LogEntry)(nil),                      // 74: comity.sharing.v1.LogEntry
+	(*ListLogEntriesRequest)(nil),         // 75: comity.sharing.v1.ListLogEntriesRequest
+	(*ListLogEntriesResponse)(nil),        // 76: comity.sharing.v1.ListLogEntriesResponse
+	(*DeliveryProof)(nil),                 // 77: comity.sharing.v1.DeliveryProof
+	(*ProvedEntry)(nil),                   // 78: comity.sharing.v1.ProvedEntry
+	(*GetDeliveryProofRequest)(nil),       // 79: comity.sharing.v1.GetDeliveryProofRequest
+	(*GetDeliveryProofResponse)(nil),      // 80: comity.sharing.v1.GetDeliveryProofResponse
+	nil,                                   // 81: comity.sharing.v1.Terms.DetailEntry
+	(*Obligations_Dominance)(nil),         // 82: comity.sharing.v1.Obligations.Dominance
+	(*Obligations_PPercent)(nil),          // 83: comity.sharing.v1.Obligations.PPercent
+	nil,                                   // 84: comity.sharing.v1.Obligations.DetailEntry
+	nil,                                   // 85: comity.sharing.v1.ExplainPolicyResponse.CoarsenedEntry
+	nil,                                   // 86: comity.sharing.v1.ExplainPolicyResponse.RulesEntry
+	nil,                                   // 87: comity.sharing.v1.WithheldCell.KeyEntry
+	nil,                                   // 88: comity.sharing.v1.WithheldCell.ProtectsEntry
+	nil,                                   // 89: comity.sharing.v1.Release.CoarsenedEntry
+	nil,                                   // 90: comity.sharing.v1.Release.RulesEntry
+	nil,                                   // 91: comity.sharing.v1.TableNote.DetailEntry
+	nil,                                   // 92: comity.sharing.v1.Publication.CoarsenedEntry
+	nil,                                   // 93: comity.sharing.v1.Publication.RulesEntry
+	(*timestamppb.Timestamp)(nil),         // 94: google.protobuf.Timestamp
+	(*v1.Filter)(nil),                     // 95: comity.types.v1.Filter
+	(*v1.Block)(nil),                      // 96: comity.types.v1.Block
+	(*TabulateRequest)(nil),               // 97: comity.sharing.v1.TabulateRequest
+	(*TabulateResponse)(nil),              // 98: comity.sharing.v1.TabulateResponse
 }
 var file_comity_sharing_v1_sharing_proto_depIdxs = []int32{
-	77, // 0: comity.sharing.v1.Partner.last_contact_time:type_name -> google.protobuf.Timestamp
-	64, // 1: comity.sharing.v1.Terms.detail:type_name -> comity.sharing.v1.Terms.DetailEntry
-	0,  // 2: comity.sharing.v1.Agreement.state:type_name -> comity.sharing.v1.Agreement.State
-	6,  // 3: comity.sharing.v1.Agreement.terms:type_name -> comity.sharing.v1.Terms
-	11, // 4: comity.sharing.v1.Agreement.signatures:type_name -> comity.sharing.v1.AgreementSignature
-	77, // 5: comity.sharing.v1.Agreement.create_time:type_name -> google.protobuf.Timestamp
-	77, // 6: comity.sharing.v1.Agreement.update_time:type_name -> google.protobuf.Timestamp
-	8,  // 7: comity.sharing.v1.Agreement.end:type_name -> comity.sharing.v1.AgreementEnd
-	10, // 8: comity.sharing.v1.Agreement.withdrawals:type_name -> comity.sharing.v1.AgreementWithdrawal
-	77, // 9: comity.sharing.v1.AgreementEnd.create_time:type_name -> google.protobuf.Timestamp
-	9,  // 10: comity.sharing.v1.AgreementEnd.rejection:type_name -> comity.sharing.v1.Rejection
-	77, // 11: comity.sharing.v1.Rejection.create_time:type_name -> google.protobuf.Timestamp
-	77, // 12: comity.sharing.v1.AgreementWithdrawal.create_time:type_name -> google.protobuf.Timestamp
-	77, // 13: comity.sharing.v1.AgreementSignature.create_time:type_name -> google.protobuf.Timestamp
-	9,  // 14: comity.sharing.v1.AgreementSignature.rejection:type_name -> comity.sharing.v1.Rejection
-	5,  // 15: comity.sharing.v1.ListPartnersResponse.partners:type_name -> comity.sharing.v1.Partner
-	6,  // 16: comity.sharing.v1.CreateAgreementRequest.terms:type_name -> comity.sharing.v1.Terms
-	7,  // 17: comity.sharing.v1.CreateAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
-	7,  // 18: comity.sharing.v1.GetAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
-	7,  // 19: comity.sharing.v1.ListAgreementsResponse.agreements:type_name -> comity.sharing.v1.Agreement
-	7,  // 20: comity.sharing.v1.SignAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
-	7,  // 21: comity.sharing.v1.ListAgreementVersionsResponse.agreements:type_name -> comity.sharing.v1.Agreement
-	6,  // 22: comity.sharing.v1.CounterAgreementRequest.terms:type_name -> comity.sharing.v1.Terms
-	7,  // 23: comity.sharing.v1.CounterAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
-	7,  // 24: comity.sharing.v1.RenewAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
-	7,  // 25: comity.sharing.v1.DeclineAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
-	7,  // 26: comity.sharing.v1.TerminateAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
-	67, // 27: comity.sharing.v1.Obligations.detail:type_name -> comity.sharing.v1.Obligations.DetailEntry
-	65, // 28: comity.sharing.v1.Obligations.dominance:type_name -> comity.sharing.v1.Obligations.Dominance
-	66, // 29: comity.sharing.v1.Obligations.p_percent:type_name -> comity.sharing.v1.Obligations.PPercent
-	78, // 30: comity.sharing.v1.ExplainPolicyRequest.filter:type_name -> comity.types.v1.Filter
-	34, // 31: comity.sharing.v1.ExplainPolicyResponse.reasons:type_name -> comity.sharing.v1.Reason
-	35, // 32: comity.sharing.v1.ExplainPolicyResponse.obligations:type_name -> comity.sharing.v1.Obligations
-	68, // 33: comity.sharing.v1.ExplainPolicyResponse.coarsened:type_name -> comity.sharing.v1.ExplainPolicyResponse.CoarsenedEntry
-	69, // 34: comity.sharing.v1.ExplainPolicyResponse.rules:type_name -> comity.sharing.v1.ExplainPolicyResponse.RulesEntry
-	38, // 35: comity.sharing.v1.ExplainPolicyResponse.cells:type_name -> comity.sharing.v1.WithheldCell
-	40, // 36: comity.sharing.v1.ExplainPolicyResponse.notes:type_name -> comity.sharing.v1.TableNote
-	70, // 37: comity.sharing.v1.WithheldCell.key:type_name -> comity.sharing.v1.WithheldCell.KeyEntry
-	71, // 38: comity.sharing.v1.WithheldCell.protects:type_name -> comity.sharing.v1.WithheldCell.ProtectsEntry
-	72, // 39: comity.sharing.v1.Release.coarsened:type_name -> comity.sharing.v1.Release.CoarsenedEntry
-	77, // 40: comity.sharing.v1.Release.create_time:type_name -> google.protobuf.Timestamp
-	73, // 41: comity.sharing.v1.Release.rules:type_name -> comity.sharing.v1.Release.RulesEntry
-	40, // 42: comity.sharing.v1.Release.notes:type_name -> comity.sharing.v1.TableNote
-	74, // 43: comity.sharing.v1.TableNote.detail:type_name -> comity.sharing.v1.TableNote.DetailEntry
-	39, // 44: comity.sharing.v1.ListReleasesResponse.releases:type_name -> comity.sharing.v1.Release
-	1,  // 45: comity.sharing.v1.Publication.state:type_name -> comity.sharing.v1.Publication.State
-	34, // 46: comity.sharing.v1.Publication.reasons:type_name -> comity.sharing.v1.Reason
-	75, // 47: comity.sharing.v1.Publication.coarsened:type_name -> comity.sharing.v1.Publication.CoarsenedEntry
-	77, // 48: comity.sharing.v1.Publication.create_time:type_name -> google.protobuf.Timestamp
-	77, // 49: comity.sharing.v1.Publication.publish_time:type_name -> google.protobuf.Timestamp
-	76, // 50: comity.sharing.v1.Publication.rules:type_name -> comity.sharing.v1.Publication.RulesEntry
-	40, // 51: comity.sharing.v1.Publication.notes:type_name -> comity.sharing.v1.TableNote
-	43, // 52: comity.sharing.v1.CreatePublicationResponse.publication:type_name -> comity.sharing.v1.Publication
-	43, // 53: comity.sharing.v1.GetPublicationResponse.publication:type_name -> comity.sharing.v1.Publication
-	43, // 54: comity.sharing.v1.ListPublicationsResponse.publications:type_name -> comity.sharing.v1.Publication
-	2,  // 55: comity.sharing.v1.Delivery.direction:type_name -> comity.sharing.v1.Direction.Way
-	3,  // 56: comity.sharing.v1.Delivery.state:type_name -> comity.sharing.v1.Delivery.State
-	77, // 57: comity.sharing.v1.Delivery.create_time:type_name -> google.protobuf.Timestamp
-	77, // 58: comity.sharing.v1.Delivery.receipt_time:type_name -> google.protobuf.Timestamp
-	51, // 59: comity.sharing.v1.ListDeliveriesResponse.deliveries:type_name -> comity.sharing.v1.Delivery
-	56, // 60: comity.sharing.v1.GetCheckpointResponse.witnesses:type_name -> comity.sharing.v1.Witness
-	4,  // 61: comity.sharing.v1.LogEntry.kind:type_name -> comity.sharing.v1.LogEntry.Kind
-	77, // 62: comity.sharing.v1.LogEntry.create_time:type_name -> google.protobuf.Timestamp
-	57, // 63: comity.sharing.v1.ListLogEntriesResponse.entries:type_name -> comity.sharing.v1.LogEntry
-	61, // 64: comity.sharing.v1.DeliveryProof.entries:type_name -> comity.sharing.v1.ProvedEntry
-	56, // 65: comity.sharing.v1.DeliveryProof.witnesses:type_name -> comity.sharing.v1.Witness
-	57, // 66: comity.sharing.v1.ProvedEntry.entry:type_name -> comity.sharing.v1.LogEntry
-	60, // 67: comity.sharing.v1.GetDeliveryProofResponse.proof:type_name -> comity.sharing.v1.DeliveryProof
-	12, // 68: comity.sharing.v1.SharingService.ListPartners:input_type -> comity.sharing.v1.ListPartnersRequest
-	14, // 69: comity.sharing.v1.SharingService.LiftQuarantine:input_type -> comity.sharing.v1.LiftQuarantineRequest
-	16, // 70: comity.sharing.v1.SharingService.CreateAgreement:input_type -> comity.sharing.v1.CreateAgreementRequest
-	18, // 71: comity.sharing.v1.SharingService.GetAgreement:input_type -> comity.sharing.v1.GetAgreementRequest
-	20, // 72: comity.sharing.v1.SharingService.ListAgreements:input_type -> comity.sharing.v1.ListAgreementsRequest
-	22, // 73: comity.sharing.v1.SharingService.SignAgreement:input_type -> comity.sharing.v1.SignAgreementRequest
-	24, // 74: comity.sharing.v1.SharingService.ListAgreementVersions:input_type -> comity.sharing.v1.ListAgreementVersionsRequest
-	26, // 75: comity.sharing.v1.SharingService.CounterAgreement:input_type -> comity.sharing.v1.CounterAgreementRequest
-	28, // 76: comity.sharing.v1.SharingService.RenewAgreement:input_type -> comity.sharing.v1.RenewAgreementRequest
-	30, // 77: comity.sharing.v1.SharingService.DeclineAgreement:input_type -> comity.sharing.v1.DeclineAgreementRequest
-	32, // 78: comity.sharing.v1.SharingService.TerminateAgreement:input_type -> comity.sharing.v1.TerminateAgreementRequest
-	36, // 79: comity.sharing.v1.SharingService.ExplainPolicy:input_type -> comity.sharing.v1.ExplainPolicyRequest
-	41, // 80: comity.sharing.v1.SharingService.ListReleases:input_type -> comity.sharing.v1.ListReleasesRequest
-	44, // 81: comity.sharing.v1.SharingService.CreatePublication:input_type -> comity.sharing.v1.CreatePublicationRequest
-	46, // 82: comity.sharing.v1.SharingService.GetPublication:input_type -> comity.sharing.v1.GetPublicationRequest
-	48, // 83: comity.sharing.v1.SharingService.ListPublications:input_type -> comity.sharing.v1.ListPublicationsRequest
-	79, // 84: comity.sharing.v1.SharingService.Tabulate:input_type -> comity.sharing.v1.TabulateRequest
-	52, // 85: comity.sharing.v1.SharingService.ListDeliveries:input_type -> comity.sharing.v1.ListDeliveriesRequest
-	54, // 86: comity.sharing.v1.SharingService.GetCheckpoint:input_type -> comity.sharing.v1.GetCheckpointRequest
-	58, // 87: comity.sharing.v1.SharingService.ListLogEntries:input_type -> comity.sharing.v1.ListLogEntriesRequest
-	62, // 88: comity.sharing.v1.SharingService.GetDeliveryProof:input_type -> comity.sharing.v1.GetDeliveryProofRequest
-	13, // 89: comity.sharing.v1.SharingService.ListPartners:output_type -> comity.sharing.v1.ListPartnersResponse
-	15, // 90: comity.sharing.v1.SharingService.LiftQuarantine:output_type -> comity.sharing.v1.LiftQuarantineResponse
-	17, // 91: comity.sharing.v1.SharingService.CreateAgreement:output_type -> comity.sharing.v1.CreateAgreementResponse
-	19, // 92: comity.sharing.v1.SharingService.GetAgreement:output_type -> comity.sharing.v1.GetAgreementResponse
-	21, // 93: comity.sharing.v1.SharingService.ListAgreements:output_type -> comity.sharing.v1.ListAgreementsResponse
-	23, // 94: comity.sharing.v1.SharingService.SignAgreement:output_type -> comity.sharing.v1.SignAgreementResponse
-	25, // 95: comity.sharing.v1.SharingService.ListAgreementVersions:output_type -> comity.sharing.v1.ListAgreementVersionsResponse
-	27, // 96: comity.sharing.v1.SharingService.CounterAgreement:output_type -> comity.sharing.v1.CounterAgreementResponse
-	29, // 97: comity.sharing.v1.SharingService.RenewAgreement:output_type -> comity.sharing.v1.RenewAgreementResponse
-	31, // 98: comity.sharing.v1.SharingService.DeclineAgreement:output_type -> comity.sharing.v1.DeclineAgreementResponse
-	33, // 99: comity.sharing.v1.SharingService.TerminateAgreement:output_type -> comity.sharing.v1.TerminateAgreementResponse
-	37, // 100: comity.sharing.v1.SharingService.ExplainPolicy:output_type -> comity.sharing.v1.ExplainPolicyResponse
-	42, // 101: comity.sharing.v1.SharingService.ListReleases:output_type -> comity.sharing.v1.ListReleasesResponse
-	45, // 102: comity.sharing.v1.SharingService.CreatePublication:output_type -> comity.sharing.v1.CreatePublicationResponse
-	47, // 103: comity.sharing.v1.SharingService.GetPublication:output_type -> comity.sharing.v1.GetPublicationResponse
-	49, // 104: comity.sharing.v1.SharingService.ListPublications:output_type -> comity.sharing.v1.ListPublicationsResponse
-	80, // 105: comity.sharing.v1.SharingService.Tabulate:output_type -> comity.sharing.v1.TabulateResponse
-	53, // 106: comity.sharing.v1.SharingService.ListDeliveries:output_type -> comity.sharing.v1.ListDeliveriesResponse
-	55, // 107: comity.sharing.v1.SharingService.GetCheckpoint:output_type -> comity.sharing.v1.GetCheckpointResponse
-	59, // 108: comity.sharing.v1.SharingService.ListLogEntries:output_type -> comity.sharing.v1.ListLogEntriesResponse
-	63, // 109: comity.sharing.v1.SharingService.GetDeliveryProof:output_type -> comity.sharing.v1.GetDeliveryProofResponse
-	89, // [89:110] is the sub-list for method output_type
-	68, // [68:89] is the sub-list for method input_type
-	68, // [68:68] is the sub-list for extension type_name
-	68, // [68:68] is the sub-list for extension extendee
-	0,  // [0:68] is the sub-list for field type_name
+	94,  // 0: comity.sharing.v1.Partner.last_contact_time:type_name -> google.protobuf.Timestamp
+	81,  // 1: comity.sharing.v1.Terms.detail:type_name -> comity.sharing.v1.Terms.DetailEntry
+	0,   // 2: comity.sharing.v1.Agreement.state:type_name -> comity.sharing.v1.Agreement.State
+	8,   // 3: comity.sharing.v1.Agreement.terms:type_name -> comity.sharing.v1.Terms
+	13,  // 4: comity.sharing.v1.Agreement.signatures:type_name -> comity.sharing.v1.AgreementSignature
+	94,  // 5: comity.sharing.v1.Agreement.create_time:type_name -> google.protobuf.Timestamp
+	94,  // 6: comity.sharing.v1.Agreement.update_time:type_name -> google.protobuf.Timestamp
+	10,  // 7: comity.sharing.v1.Agreement.end:type_name -> comity.sharing.v1.AgreementEnd
+	12,  // 8: comity.sharing.v1.Agreement.withdrawals:type_name -> comity.sharing.v1.AgreementWithdrawal
+	94,  // 9: comity.sharing.v1.AgreementEnd.create_time:type_name -> google.protobuf.Timestamp
+	11,  // 10: comity.sharing.v1.AgreementEnd.rejection:type_name -> comity.sharing.v1.Rejection
+	94,  // 11: comity.sharing.v1.Rejection.create_time:type_name -> google.protobuf.Timestamp
+	94,  // 12: comity.sharing.v1.AgreementWithdrawal.create_time:type_name -> google.protobuf.Timestamp
+	94,  // 13: comity.sharing.v1.AgreementSignature.create_time:type_name -> google.protobuf.Timestamp
+	11,  // 14: comity.sharing.v1.AgreementSignature.rejection:type_name -> comity.sharing.v1.Rejection
+	7,   // 15: comity.sharing.v1.ListPartnersResponse.partners:type_name -> comity.sharing.v1.Partner
+	8,   // 16: comity.sharing.v1.CreateAgreementRequest.terms:type_name -> comity.sharing.v1.Terms
+	9,   // 17: comity.sharing.v1.CreateAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
+	9,   // 18: comity.sharing.v1.GetAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
+	9,   // 19: comity.sharing.v1.ListAgreementsResponse.agreements:type_name -> comity.sharing.v1.Agreement
+	9,   // 20: comity.sharing.v1.SignAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
+	9,   // 21: comity.sharing.v1.ListAgreementVersionsResponse.agreements:type_name -> comity.sharing.v1.Agreement
+	8,   // 22: comity.sharing.v1.CounterAgreementRequest.terms:type_name -> comity.sharing.v1.Terms
+	9,   // 23: comity.sharing.v1.CounterAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
+	9,   // 24: comity.sharing.v1.RenewAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
+	9,   // 25: comity.sharing.v1.DeclineAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
+	9,   // 26: comity.sharing.v1.TerminateAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
+	84,  // 27: comity.sharing.v1.Obligations.detail:type_name -> comity.sharing.v1.Obligations.DetailEntry
+	82,  // 28: comity.sharing.v1.Obligations.dominance:type_name -> comity.sharing.v1.Obligations.Dominance
+	83,  // 29: comity.sharing.v1.Obligations.p_percent:type_name -> comity.sharing.v1.Obligations.PPercent
+	95,  // 30: comity.sharing.v1.ExplainPolicyRequest.filter:type_name -> comity.types.v1.Filter
+	36,  // 31: comity.sharing.v1.ExplainPolicyResponse.reasons:type_name -> comity.sharing.v1.Reason
+	37,  // 32: comity.sharing.v1.ExplainPolicyResponse.obligations:type_name -> comity.sharing.v1.Obligations
+	85,  // 33: comity.sharing.v1.ExplainPolicyResponse.coarsened:type_name -> comity.sharing.v1.ExplainPolicyResponse.CoarsenedEntry
+	86,  // 34: comity.sharing.v1.ExplainPolicyResponse.rules:type_name -> comity.sharing.v1.ExplainPolicyResponse.RulesEntry
+	40,  // 35: comity.sharing.v1.ExplainPolicyResponse.cells:type_name -> comity.sharing.v1.WithheldCell
+	42,  // 36: comity.sharing.v1.ExplainPolicyResponse.notes:type_name -> comity.sharing.v1.TableNote
+	87,  // 37: comity.sharing.v1.WithheldCell.key:type_name -> comity.sharing.v1.WithheldCell.KeyEntry
+	88,  // 38: comity.sharing.v1.WithheldCell.protects:type_name -> comity.sharing.v1.WithheldCell.ProtectsEntry
+	89,  // 39: comity.sharing.v1.Release.coarsened:type_name -> comity.sharing.v1.Release.CoarsenedEntry
+	94,  // 40: comity.sharing.v1.Release.create_time:type_name -> google.protobuf.Timestamp
+	90,  // 41: comity.sharing.v1.Release.rules:type_name -> comity.sharing.v1.Release.RulesEntry
+	42,  // 42: comity.sharing.v1.Release.notes:type_name -> comity.sharing.v1.TableNote
+	91,  // 43: comity.sharing.v1.TableNote.detail:type_name -> comity.sharing.v1.TableNote.DetailEntry
+	41,  // 44: comity.sharing.v1.ListReleasesResponse.releases:type_name -> comity.sharing.v1.Release
+	1,   // 45: comity.sharing.v1.Publication.state:type_name -> comity.sharing.v1.Publication.State
+	36,  // 46: comity.sharing.v1.Publication.reasons:type_name -> comity.sharing.v1.Reason
+	92,  // 47: comity.sharing.v1.Publication.coarsened:type_name -> comity.sharing.v1.Publication.CoarsenedEntry
+	94,  // 48: comity.sharing.v1.Publication.create_time:type_name -> google.protobuf.Timestamp
+	94,  // 49: comity.sharing.v1.Publication.publish_time:type_name -> google.protobuf.Timestamp
+	93,  // 50: comity.sharing.v1.Publication.rules:type_name -> comity.sharing.v1.Publication.RulesEntry
+	42,  // 51: comity.sharing.v1.Publication.notes:type_name -> comity.sharing.v1.TableNote
+	94,  // 52: comity.sharing.v1.Publication.withdraw_time:type_name -> google.protobuf.Timestamp
+	2,   // 53: comity.sharing.v1.Notice.kind:type_name -> comity.sharing.v1.Notice.Kind
+	94,  // 54: comity.sharing.v1.Notice.create_time:type_name -> google.protobuf.Timestamp
+	3,   // 55: comity.sharing.v1.Announcement.state:type_name -> comity.sharing.v1.Announcement.State
+	94,  // 56: comity.sharing.v1.Announcement.release_time:type_name -> google.protobuf.Timestamp
+	46,  // 57: comity.sharing.v1.Announcement.correction:type_name -> comity.sharing.v1.Correction
+	94,  // 58: comity.sharing.v1.Announcement.create_time:type_name -> google.protobuf.Timestamp
+	46,  // 59: comity.sharing.v1.CreatePublicationRequest.correction:type_name -> comity.sharing.v1.Correction
+	45,  // 60: comity.sharing.v1.CreatePublicationResponse.publication:type_name -> comity.sharing.v1.Publication
+	45,  // 61: comity.sharing.v1.GetPublicationResponse.publication:type_name -> comity.sharing.v1.Publication
+	45,  // 62: comity.sharing.v1.ListPublicationsResponse.publications:type_name -> comity.sharing.v1.Publication
+	45,  // 63: comity.sharing.v1.PreviewPublicationResponse.publication:type_name -> comity.sharing.v1.Publication
+	96,  // 64: comity.sharing.v1.PreviewPublicationResponse.figures:type_name -> comity.types.v1.Block
+	47,  // 65: comity.sharing.v1.WithdrawPublicationResponse.notice:type_name -> comity.sharing.v1.Notice
+	47,  // 66: comity.sharing.v1.ListNoticesResponse.notices:type_name -> comity.sharing.v1.Notice
+	48,  // 67: comity.sharing.v1.CreateAnnouncementRequest.announcement:type_name -> comity.sharing.v1.Announcement
+	48,  // 68: comity.sharing.v1.CreateAnnouncementResponse.announcement:type_name -> comity.sharing.v1.Announcement
+	48,  // 69: comity.sharing.v1.ListAnnouncementsResponse.announcements:type_name -> comity.sharing.v1.Announcement
+	47,  // 70: comity.sharing.v1.CancelAnnouncementResponse.notice:type_name -> comity.sharing.v1.Notice
+	4,   // 71: comity.sharing.v1.Delivery.direction:type_name -> comity.sharing.v1.Direction.Way
+	5,   // 72: comity.sharing.v1.Delivery.state:type_name -> comity.sharing.v1.Delivery.State
+	94,  // 73: comity.sharing.v1.Delivery.create_time:type_name -> google.protobuf.Timestamp
+	94,  // 74: comity.sharing.v1.Delivery.receipt_time:type_name -> google.protobuf.Timestamp
+	68,  // 75: comity.sharing.v1.ListDeliveriesResponse.deliveries:type_name -> comity.sharing.v1.Delivery
+	73,  // 76: comity.sharing.v1.GetCheckpointResponse.witnesses:type_name -> comity.sharing.v1.Witness
+	6,   // 77: comity.sharing.v1.LogEntry.kind:type_name -> comity.sharing.v1.LogEntry.Kind
+	94,  // 78: comity.sharing.v1.LogEntry.create_time:type_name -> google.protobuf.Timestamp
+	74,  // 79: comity.sharing.v1.ListLogEntriesResponse.entries:type_name -> comity.sharing.v1.LogEntry
+	78,  // 80: comity.sharing.v1.DeliveryProof.entries:type_name -> comity.sharing.v1.ProvedEntry
+	73,  // 81: comity.sharing.v1.DeliveryProof.witnesses:type_name -> comity.sharing.v1.Witness
+	74,  // 82: comity.sharing.v1.ProvedEntry.entry:type_name -> comity.sharing.v1.LogEntry
+	77,  // 83: comity.sharing.v1.GetDeliveryProofResponse.proof:type_name -> comity.sharing.v1.DeliveryProof
+	14,  // 84: comity.sharing.v1.SharingService.ListPartners:input_type -> comity.sharing.v1.ListPartnersRequest
+	16,  // 85: comity.sharing.v1.SharingService.LiftQuarantine:input_type -> comity.sharing.v1.LiftQuarantineRequest
+	18,  // 86: comity.sharing.v1.SharingService.CreateAgreement:input_type -> comity.sharing.v1.CreateAgreementRequest
+	20,  // 87: comity.sharing.v1.SharingService.GetAgreement:input_type -> comity.sharing.v1.GetAgreementRequest
+	22,  // 88: comity.sharing.v1.SharingService.ListAgreements:input_type -> comity.sharing.v1.ListAgreementsRequest
+	24,  // 89: comity.sharing.v1.SharingService.SignAgreement:input_type -> comity.sharing.v1.SignAgreementRequest
+	26,  // 90: comity.sharing.v1.SharingService.ListAgreementVersions:input_type -> comity.sharing.v1.ListAgreementVersionsRequest
+	28,  // 91: comity.sharing.v1.SharingService.CounterAgreement:input_type -> comity.sharing.v1.CounterAgreementRequest
+	30,  // 92: comity.sharing.v1.SharingService.RenewAgreement:input_type -> comity.sharing.v1.RenewAgreementRequest
+	32,  // 93: comity.sharing.v1.SharingService.DeclineAgreement:input_type -> comity.sharing.v1.DeclineAgreementRequest
+	34,  // 94: comity.sharing.v1.SharingService.TerminateAgreement:input_type -> comity.sharing.v1.TerminateAgreementRequest
+	38,  // 95: comity.sharing.v1.SharingService.ExplainPolicy:input_type -> comity.sharing.v1.ExplainPolicyRequest
+	43,  // 96: comity.sharing.v1.SharingService.ListReleases:input_type -> comity.sharing.v1.ListReleasesRequest
+	49,  // 97: comity.sharing.v1.SharingService.CreatePublication:input_type -> comity.sharing.v1.CreatePublicationRequest
+	51,  // 98: comity.sharing.v1.SharingService.GetPublication:input_type -> comity.sharing.v1.GetPublicationRequest
+	53,  // 99: comity.sharing.v1.SharingService.ListPublications:input_type -> comity.sharing.v1.ListPublicationsRequest
+	55,  // 100: comity.sharing.v1.SharingService.PreviewPublication:input_type -> comity.sharing.v1.PreviewPublicationRequest
+	57,  // 101: comity.sharing.v1.SharingService.WithdrawPublication:input_type -> comity.sharing.v1.WithdrawPublicationRequest
+	59,  // 102: comity.sharing.v1.SharingService.ListNotices:input_type -> comity.sharing.v1.ListNoticesRequest
+	61,  // 103: comity.sharing.v1.SharingService.CreateAnnouncement:input_type -> comity.sharing.v1.CreateAnnouncementRequest
+	63,  // 104: comity.sharing.v1.SharingService.ListAnnouncements:input_type -> comity.sharing.v1.ListAnnouncementsRequest
+	65,  // 105: comity.sharing.v1.SharingService.CancelAnnouncement:input_type -> comity.sharing.v1.CancelAnnouncementRequest
+	97,  // 106: comity.sharing.v1.SharingService.Tabulate:input_type -> comity.sharing.v1.TabulateRequest
+	69,  // 107: comity.sharing.v1.SharingService.ListDeliveries:input_type -> comity.sharing.v1.ListDeliveriesRequest
+	71,  // 108: comity.sharing.v1.SharingService.GetCheckpoint:input_type -> comity.sharing.v1.GetCheckpointRequest
+	75,  // 109: comity.sharing.v1.SharingService.ListLogEntries:input_type -> comity.sharing.v1.ListLogEntriesRequest
+	79,  // 110: comity.sharing.v1.SharingService.GetDeliveryProof:input_type -> comity.sharing.v1.GetDeliveryProofRequest
+	15,  // 111: comity.sharing.v1.SharingService.ListPartners:output_type -> comity.sharing.v1.ListPartnersResponse
+	17,  // 112: comity.sharing.v1.SharingService.LiftQuarantine:output_type -> comity.sharing.v1.LiftQuarantineResponse
+	19,  // 113: comity.sharing.v1.SharingService.CreateAgreement:output_type -> comity.sharing.v1.CreateAgreementResponse
+	21,  // 114: comity.sharing.v1.SharingService.GetAgreement:output_type -> comity.sharing.v1.GetAgreementResponse
+	23,  // 115: comity.sharing.v1.SharingService.ListAgreements:output_type -> comity.sharing.v1.ListAgreementsResponse
+	25,  // 116: comity.sharing.v1.SharingService.SignAgreement:output_type -> comity.sharing.v1.SignAgreementResponse
+	27,  // 117: comity.sharing.v1.SharingService.ListAgreementVersions:output_type -> comity.sharing.v1.ListAgreementVersionsResponse
+	29,  // 118: comity.sharing.v1.SharingService.CounterAgreement:output_type -> comity.sharing.v1.CounterAgreementResponse
+	31,  // 119: comity.sharing.v1.SharingService.RenewAgreement:output_type -> comity.sharing.v1.RenewAgreementResponse
+	33,  // 120: comity.sharing.v1.SharingService.DeclineAgreement:output_type -> comity.sharing.v1.DeclineAgreementResponse
+	35,  // 121: comity.sharing.v1.SharingService.TerminateAgreement:output_type -> comity.sharing.v1.TerminateAgreementResponse
+	39,  // 122: comity.sharing.v1.SharingService.ExplainPolicy:output_type -> comity.sharing.v1.ExplainPolicyResponse
+	44,  // 123: comity.sharing.v1.SharingService.ListReleases:output_type -> comity.sharing.v1.ListReleasesResponse
+	50,  // 124: comity.sharing.v1.SharingService.CreatePublication:output_type -> comity.sharing.v1.CreatePublicationResponse
+	52,  // 125: comity.sharing.v1.SharingService.GetPublication:output_type -> comity.sharing.v1.GetPublicationResponse
+	54,  // 126: comity.sharing.v1.SharingService.ListPublications:output_type -> comity.sharing.v1.ListPublicationsResponse
+	56,  // 127: comity.sharing.v1.SharingService.PreviewPublication:output_type -> comity.sharing.v1.PreviewPublicationResponse
+	58,  // 128: comity.sharing.v1.SharingService.WithdrawPublication:output_type -> comity.sharing.v1.WithdrawPublicationResponse
+	60,  // 129: comity.sharing.v1.SharingService.ListNotices:output_type -> comity.sharing.v1.ListNoticesResponse
+	62,  // 130: comity.sharing.v1.SharingService.CreateAnnouncement:output_type -> comity.sharing.v1.CreateAnnouncementResponse
+	64,  // 131: comity.sharing.v1.SharingService.ListAnnouncements:output_type -> comity.sharing.v1.ListAnnouncementsResponse
+	66,  // 132: comity.sharing.v1.SharingService.CancelAnnouncement:output_type -> comity.sharing.v1.CancelAnnouncementResponse
+	98,  // 133: comity.sharing.v1.SharingService.Tabulate:output_type -> comity.sharing.v1.TabulateResponse
+	70,  // 134: comity.sharing.v1.SharingService.ListDeliveries:output_type -> comity.sharing.v1.ListDeliveriesResponse
+	72,  // 135: comity.sharing.v1.SharingService.GetCheckpoint:output_type -> comity.sharing.v1.GetCheckpointResponse
+	76,  // 136: comity.sharing.v1.SharingService.ListLogEntries:output_type -> comity.sharing.v1.ListLogEntriesResponse
+	80,  // 137: comity.sharing.v1.SharingService.GetDeliveryProof:output_type -> comity.sharing.v1.GetDeliveryProofResponse
+	111, // [111:138] is the sub-list for method output_type
+	84,  // [84:111] is the sub-list for method input_type
+	84,  // [84:84] is the sub-list for extension type_name
+	84,  // [84:84] is the sub-list for extension extendee
+	0,   // [0:84] is the sub-list for field type_name
 }
 
 func init() { file_comity_sharing_v1_sharing_proto_init() }
@@ -5429,8 +6653,8 @@ func file_comity_sharing_v1_sharing_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_comity_sharing_v1_sharing_proto_rawDesc), len(file_comity_sharing_v1_sharing_proto_rawDesc)),
-			NumEnums:      5,
-			NumMessages:   72,
+			NumEnums:      7,
+			NumMessages:   87,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

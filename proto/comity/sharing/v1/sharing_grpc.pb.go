@@ -35,6 +35,12 @@ const (
 	SharingService_CreatePublication_FullMethodName     = "/comity.sharing.v1.SharingService/CreatePublication"
 	SharingService_GetPublication_FullMethodName        = "/comity.sharing.v1.SharingService/GetPublication"
 	SharingService_ListPublications_FullMethodName      = "/comity.sharing.v1.SharingService/ListPublications"
+	SharingService_PreviewPublication_FullMethodName    = "/comity.sharing.v1.SharingService/PreviewPublication"
+	SharingService_WithdrawPublication_FullMethodName   = "/comity.sharing.v1.SharingService/WithdrawPublication"
+	SharingService_ListNotices_FullMethodName           = "/comity.sharing.v1.SharingService/ListNotices"
+	SharingService_CreateAnnouncement_FullMethodName    = "/comity.sharing.v1.SharingService/CreateAnnouncement"
+	SharingService_ListAnnouncements_FullMethodName     = "/comity.sharing.v1.SharingService/ListAnnouncements"
+	SharingService_CancelAnnouncement_FullMethodName    = "/comity.sharing.v1.SharingService/CancelAnnouncement"
 	SharingService_Tabulate_FullMethodName              = "/comity.sharing.v1.SharingService/Tabulate"
 	SharingService_ListDeliveries_FullMethodName        = "/comity.sharing.v1.SharingService/ListDeliveries"
 	SharingService_GetCheckpoint_FullMethodName         = "/comity.sharing.v1.SharingService/GetCheckpoint"
@@ -84,6 +90,20 @@ type SharingServiceClient interface {
 	GetPublication(ctx context.Context, in *GetPublicationRequest, opts ...grpc.CallOption) (*GetPublicationResponse, error)
 	// ListPublications lists what was published, the newest first.
 	ListPublications(ctx context.Context, in *ListPublicationsRequest, opts ...grpc.CallOption) (*ListPublicationsResponse, error)
+	// PreviewPublication says what CreatePublication would show at this moment. Nobody else sees it.
+	PreviewPublication(ctx context.Context, in *PreviewPublicationRequest, opts ...grpc.CallOption) (*PreviewPublicationResponse, error)
+	// WithdrawPublication takes what everybody still sees of a publication back, and says so in a notice that stays.
+	WithdrawPublication(ctx context.Context, in *WithdrawPublicationRequest, opts ...grpc.CallOption) (*WithdrawPublicationResponse, error)
+	// ListNotices lists what everybody is told about publications: withdrawals, corrections and cancelled announcements, the
+	// newest first.
+	ListNotices(ctx context.Context, in *ListNoticesRequest, opts ...grpc.CallOption) (*ListNoticesResponse, error)
+	// CreateAnnouncement announces a publication to everybody, with its minute. It is made in that minute, without anybody's
+	// hand.
+	CreateAnnouncement(ctx context.Context, in *CreateAnnouncementRequest, opts ...grpc.CallOption) (*CreateAnnouncementResponse, error)
+	// ListAnnouncements lists the release calendar, what was announced last first.
+	ListAnnouncements(ctx context.Context, in *ListAnnouncementsRequest, opts ...grpc.CallOption) (*ListAnnouncementsResponse, error)
+	// CancelAnnouncement cancels an announcement, and says so in a notice that stays.
+	CancelAnnouncement(ctx context.Context, in *CancelAnnouncementRequest, opts ...grpc.CallOption) (*CancelAnnouncementResponse, error)
 	// Tabulate answers a table of this state's counts with noise: the same noise to the same cell in every table and at every
 	// time, so long as nothing in it is revised.
 	Tabulate(ctx context.Context, in *TabulateRequest, opts ...grpc.CallOption) (*TabulateResponse, error)
@@ -265,6 +285,66 @@ func (c *sharingServiceClient) ListPublications(ctx context.Context, in *ListPub
 	return out, nil
 }
 
+func (c *sharingServiceClient) PreviewPublication(ctx context.Context, in *PreviewPublicationRequest, opts ...grpc.CallOption) (*PreviewPublicationResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PreviewPublicationResponse)
+	err := c.cc.Invoke(ctx, SharingService_PreviewPublication_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *sharingServiceClient) WithdrawPublication(ctx context.Context, in *WithdrawPublicationRequest, opts ...grpc.CallOption) (*WithdrawPublicationResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(WithdrawPublicationResponse)
+	err := c.cc.Invoke(ctx, SharingService_WithdrawPublication_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *sharingServiceClient) ListNotices(ctx context.Context, in *ListNoticesRequest, opts ...grpc.CallOption) (*ListNoticesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListNoticesResponse)
+	err := c.cc.Invoke(ctx, SharingService_ListNotices_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *sharingServiceClient) CreateAnnouncement(ctx context.Context, in *CreateAnnouncementRequest, opts ...grpc.CallOption) (*CreateAnnouncementResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CreateAnnouncementResponse)
+	err := c.cc.Invoke(ctx, SharingService_CreateAnnouncement_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *sharingServiceClient) ListAnnouncements(ctx context.Context, in *ListAnnouncementsRequest, opts ...grpc.CallOption) (*ListAnnouncementsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListAnnouncementsResponse)
+	err := c.cc.Invoke(ctx, SharingService_ListAnnouncements_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *sharingServiceClient) CancelAnnouncement(ctx context.Context, in *CancelAnnouncementRequest, opts ...grpc.CallOption) (*CancelAnnouncementResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CancelAnnouncementResponse)
+	err := c.cc.Invoke(ctx, SharingService_CancelAnnouncement_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *sharingServiceClient) Tabulate(ctx context.Context, in *TabulateRequest, opts ...grpc.CallOption) (*TabulateResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(TabulateResponse)
@@ -357,6 +437,20 @@ type SharingServiceServer interface {
 	GetPublication(context.Context, *GetPublicationRequest) (*GetPublicationResponse, error)
 	// ListPublications lists what was published, the newest first.
 	ListPublications(context.Context, *ListPublicationsRequest) (*ListPublicationsResponse, error)
+	// PreviewPublication says what CreatePublication would show at this moment. Nobody else sees it.
+	PreviewPublication(context.Context, *PreviewPublicationRequest) (*PreviewPublicationResponse, error)
+	// WithdrawPublication takes what everybody still sees of a publication back, and says so in a notice that stays.
+	WithdrawPublication(context.Context, *WithdrawPublicationRequest) (*WithdrawPublicationResponse, error)
+	// ListNotices lists what everybody is told about publications: withdrawals, corrections and cancelled announcements, the
+	// newest first.
+	ListNotices(context.Context, *ListNoticesRequest) (*ListNoticesResponse, error)
+	// CreateAnnouncement announces a publication to everybody, with its minute. It is made in that minute, without anybody's
+	// hand.
+	CreateAnnouncement(context.Context, *CreateAnnouncementRequest) (*CreateAnnouncementResponse, error)
+	// ListAnnouncements lists the release calendar, what was announced last first.
+	ListAnnouncements(context.Context, *ListAnnouncementsRequest) (*ListAnnouncementsResponse, error)
+	// CancelAnnouncement cancels an announcement, and says so in a notice that stays.
+	CancelAnnouncement(context.Context, *CancelAnnouncementRequest) (*CancelAnnouncementResponse, error)
 	// Tabulate answers a table of this state's counts with noise: the same noise to the same cell in every table and at every
 	// time, so long as nothing in it is revised.
 	Tabulate(context.Context, *TabulateRequest) (*TabulateResponse, error)
@@ -425,6 +519,24 @@ func (UnimplementedSharingServiceServer) GetPublication(context.Context, *GetPub
 }
 func (UnimplementedSharingServiceServer) ListPublications(context.Context, *ListPublicationsRequest) (*ListPublicationsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListPublications not implemented")
+}
+func (UnimplementedSharingServiceServer) PreviewPublication(context.Context, *PreviewPublicationRequest) (*PreviewPublicationResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PreviewPublication not implemented")
+}
+func (UnimplementedSharingServiceServer) WithdrawPublication(context.Context, *WithdrawPublicationRequest) (*WithdrawPublicationResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method WithdrawPublication not implemented")
+}
+func (UnimplementedSharingServiceServer) ListNotices(context.Context, *ListNoticesRequest) (*ListNoticesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListNotices not implemented")
+}
+func (UnimplementedSharingServiceServer) CreateAnnouncement(context.Context, *CreateAnnouncementRequest) (*CreateAnnouncementResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CreateAnnouncement not implemented")
+}
+func (UnimplementedSharingServiceServer) ListAnnouncements(context.Context, *ListAnnouncementsRequest) (*ListAnnouncementsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListAnnouncements not implemented")
+}
+func (UnimplementedSharingServiceServer) CancelAnnouncement(context.Context, *CancelAnnouncementRequest) (*CancelAnnouncementResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CancelAnnouncement not implemented")
 }
 func (UnimplementedSharingServiceServer) Tabulate(context.Context, *TabulateRequest) (*TabulateResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Tabulate not implemented")
@@ -750,6 +862,114 @@ func _SharingService_ListPublications_Handler(srv interface{}, ctx context.Conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _SharingService_PreviewPublication_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PreviewPublicationRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SharingServiceServer).PreviewPublication(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SharingService_PreviewPublication_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SharingServiceServer).PreviewPublication(ctx, req.(*PreviewPublicationRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SharingService_WithdrawPublication_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(WithdrawPublicationRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SharingServiceServer).WithdrawPublication(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SharingService_WithdrawPublication_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SharingServiceServer).WithdrawPublication(ctx, req.(*WithdrawPublicationRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SharingService_ListNotices_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListNoticesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SharingServiceServer).ListNotices(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SharingService_ListNotices_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SharingServiceServer).ListNotices(ctx, req.(*ListNoticesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SharingService_CreateAnnouncement_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CreateAnnouncementRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SharingServiceServer).CreateAnnouncement(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SharingService_CreateAnnouncement_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SharingServiceServer).CreateAnnouncement(ctx, req.(*CreateAnnouncementRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SharingService_ListAnnouncements_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListAnnouncementsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SharingServiceServer).ListAnnouncements(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SharingService_ListAnnouncements_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SharingServiceServer).ListAnnouncements(ctx, req.(*ListAnnouncementsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SharingService_CancelAnnouncement_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CancelAnnouncementRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SharingServiceServer).CancelAnnouncement(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SharingService_CancelAnnouncement_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SharingServiceServer).CancelAnnouncement(ctx, req.(*CancelAnnouncementRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _SharingService_Tabulate_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(TabulateRequest)
 	if err := dec(in); err != nil {
@@ -910,6 +1130,30 @@ var SharingService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListPublications",
 			Handler:    _SharingService_ListPublications_Handler,
+		},
+		{
+			MethodName: "PreviewPublication",
+			Handler:    _SharingService_PreviewPublication_Handler,
+		},
+		{
+			MethodName: "WithdrawPublication",
+			Handler:    _SharingService_WithdrawPublication_Handler,
+		},
+		{
+			MethodName: "ListNotices",
+			Handler:    _SharingService_ListNotices_Handler,
+		},
+		{
+			MethodName: "CreateAnnouncement",
+			Handler:    _SharingService_CreateAnnouncement_Handler,
+		},
+		{
+			MethodName: "ListAnnouncements",
+			Handler:    _SharingService_ListAnnouncements_Handler,
+		},
+		{
+			MethodName: "CancelAnnouncement",
+			Handler:    _SharingService_CancelAnnouncement_Handler,
 		},
 		{
 			MethodName: "Tabulate",
