@@ -36,7 +36,7 @@ type sdmxHandler struct {
 func (h *sdmxHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header.Set("Access-Control-Allow-Origin", "*")
-	header.Set("Access-Control-Expose-Headers", "X-Request-Id, X-Comity-Reason, X-Comity-Revision, Content-Disposition")
+	header.Set("Access-Control-Expose-Headers", "X-Request-Id, X-Comity-Reason, X-Comity-Revision, Content-Disposition, Link")
 	header.Set("Vary", "Accept, Accept-Language, Accept-Encoding, Authorization")
 	path := strings.TrimPrefix(r.URL.EscapedPath(), sdmxPath)
 	resource, rest, _ := strings.Cut(strings.TrimLeft(path, "/"), "/")
@@ -129,6 +129,7 @@ func messageOptions(r *http.Request, sender string) sdmx.JSONOptions {
 
 // data answers /data/….
 func (h *sdmxHandler) data(w http.ResponseWriter, r *http.Request, path string) error {
+	w.Header().Set("Link", `</v1/notices>; rel="describedby"`) // what of it was corrected or withdrawn
 	query, err := sdmx.ParseDataQuery(path, r.URL.RawQuery)
 	if err != nil {
 		return err

@@ -286,4 +286,38 @@ func TestPublish(t *testing.T) {
 			t.Errorf("got\n%s", printed)
 		}
 	})
+	t.Run("announces, takes back and shows the calendar", func(t *testing.T) {
+		directory := runningRegion(t, func(w http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			switch r.Method + " " + r.URL.Path {
+			case "POST /v1/announcements":
+				if !strings.Contains(string(body), `"2026-03-02T09:30:00Z"`) || !strings.Contains(string(body), `"1A"`) {
+					t.Errorf("got %s", body)
+				}
+				fmt.Fprint(w, `{"name":"announcements/a","state":"ANNOUNCED","title":"January","indicators":["1A"],"releaseTime":"2026-03-02T09:30:00Z"}`)
+			case "POST /v1/publications/p:withdraw":
+				if !strings.Contains(string(body), `"It is wrong."`) {
+					t.Errorf("got %s", body)
+				}
+				fmt.Fprint(w, `{"name":"notices/n","kind":"WITHDRAWAL","subject":"publications/p"}`)
+			case "GET /v1/announcements":
+				fmt.Fprint(w, `{"announcements":[{"name":"announcements/a","state":"REFUSED","title":"January","releaseTime":"2026-03-02T09:30:00Z","problem":"LAW: no"}]}`)
+			default:
+				t.Errorf("got %s %s", r.Method, r.URL)
+			}
+		})
+		for _, test := range []struct{ arguments, want string }{
+			{"--at 2026-03-02T10:30:00+01:00 --title January 1A", "2026-03-02 09:30Z  ANNOUNCED  January  1A          announcements/a\n"},
+			{"--withdraw publications/p --reason It_is_wrong.", "WITHDRAWAL of publications/p: everybody is told by notices/n\n"},
+			{"--calendar", "LAW: no"},
+		} {
+			arguments := []string{"publish", "--dir", directory, "--state", "aa"}
+			for _, argument := range strings.Fields(test.arguments) {
+				arguments = append(arguments, strings.ReplaceAll(argument, "_", " "))
+			}
+			if printed, err := comity(t, arguments...); err != nil || !strings.Contains(printed, test.want) {
+				t.Errorf("%s: got %v\n%s", test.arguments, err, printed)
+			}
+		}
+	})
 }

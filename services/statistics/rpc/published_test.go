@@ -4,7 +4,10 @@ import (
 	"log/slog"
 	"math"
 	"path/filepath"
+	"strings"
 	"testing"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/comity-federation/comity/proto/block"
 	statisticspb "github.com/comity-federation/comity/proto/comity/statistics/v1"
@@ -83,6 +86,22 @@ func TestPublished(t *testing.T) {
 		for range 2 {
 			n.publish(t, "p2", published{"_T", 75}, published{"N", withheld}, published{"S", withheld})
 			n.wantLines(t, &statisticspb.QueryRequest{}, "_T 2024-01 75 A F", "N 2024-01 - Q C", "S 2024-01 - Q C")
+		}
+	})
+	t.Run("is gone once it is taken back, also as it was", func(t *testing.T) {
+		n.caller = anybody
+		n.publish(t, "nothing")
+		n.wantLines(t, &statisticspb.QueryRequest{})
+		for name, request := range map[string]*statisticspb.QueryRequest{
+			"an earlier revision": {Revision: 2}, "an earlier moment": {AsOf: timestamppb.Now()},
+		} {
+			if got, err := n.lines(t, request); err == nil || len(got) > 0 || !strings.Contains(err.Error(), "as it is now") {
+				t.Errorf("%s: got %v, %v", name, got, err)
+			}
+		}
+		changed, err := n.lines(t, &statisticspb.QueryRequest{AfterRevision: 1})
+		if err != nil || strings.Contains(strings.Join(changed, "\n"), "72") || strings.Contains(strings.Join(changed, "\n"), "75") {
+			t.Errorf("got %v, %v", changed, err)
 		}
 	})
 }

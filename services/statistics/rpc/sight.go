@@ -4,6 +4,7 @@ import (
 	"context"
 
 	statisticspb "github.com/comity-federation/comity/proto/comity/statistics/v1"
+	"github.com/comity-federation/comity/services/fault"
 	internalrpc "github.com/comity-federation/comity/services/internal/rpc"
 	"github.com/comity-federation/comity/services/statistics"
 )
@@ -44,8 +45,21 @@ func (s *Server) sight(ctx context.Context, method string) (statistics.Sight, er
 // providers returns whose figures the caller gets who asks for these. A caller without a person behind it that comes through
 // the gateway is anybody: it sees what was published to all, and nothing else.
 func providers(ctx context.Context, asked []string) []string {
-	if caller := internalrpc.CallerFrom(ctx); caller.Service == "gateway" && caller.Person == nil {
+	if isAnybody(ctx) {
 		return []string{statistics.PublishedToAll}
 	}
 	return asked
+}
+
+func isAnybody(ctx context.Context) bool {
+	caller := internalrpc.CallerFrom(ctx)
+	return caller.Service == "gateway" && caller.Person == nil
+}
+
+// checkPast fails where anybody asks for figures as they were: what was published and taken back would be among them.
+func checkPast(ctx context.Context, at statistics.Moment) error {
+	if isAnybody(ctx) && at != (statistics.Moment{}) {
+		return fault.New(fault.Denied, "ACCESS_DENIED", "without a token, what is published can be read as it is now, not as it was")
+	}
+	return nil
 }
