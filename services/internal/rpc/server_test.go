@@ -33,6 +33,7 @@ import (
 	"github.com/comity-federation/comity/proto/mtls/mtlstest"
 	"github.com/comity-federation/comity/services/fault"
 	"github.com/comity-federation/comity/services/internal/policy"
+	"github.com/comity-federation/comity/services/internal/policy/policytest"
 	"github.com/comity-federation/comity/services/internal/rpc"
 )
 
@@ -531,7 +532,7 @@ func TestReadinessSaysThatChangedPoliciesAreNotValid(t *testing.T) {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	policies, err := policy.Open(t.Context(), []string{n.cfg.Policies, overlay}, log)
+	policies, err := policy.Open(t.Context(), []string{policytest.Untested(t, n.cfg.Policies), overlay}, log)
 	if err != nil {
 		t.Fatal(err)
 	}
