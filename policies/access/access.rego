@@ -188,7 +188,7 @@ roles := {
 			"ListStructures",
 			"SetRetention",
 		},
-		sharing: {"LiftQuarantine", "ListPartners"},
+		sharing: {"LiftQuarantine", "ListDeliveries", "ListPartners"},
 	},
 }
 

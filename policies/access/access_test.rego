@@ -61,7 +61,7 @@ persons := {
 		"ListNotices": {"statistician", "analyst", "officer", "auditor"},
 		"PreviewPublication": {"statistician", "officer"},
 		"WithdrawPublication": {"officer"},
-		"ListDeliveries": {"analyst", "officer", "auditor"},
+		"ListDeliveries": {"analyst", "officer", "auditor", "admin"},
 		"ListLogEntries": {"auditor"},
 		"ListPartners": {"analyst", "officer", "auditor", "admin"},
 		"ListPublications": {"statistician", "analyst", "officer", "auditor"},

@@ -42,6 +42,7 @@ func newRootCommand() *cobra.Command {
 		newAgreementCommand(),
 		newExplainCommand(),
 		newPublishCommand(),
+		newQuarantineCommand(),
 		newTrustCommand(),
 		newAuditCommand(),
 		newBenchCommand(),
