@@ -90,7 +90,7 @@ func (f *months) give(t *testing.T, detail map[string]string, stacks ...ledger.S
 		readers = append(readers, audience{Reader: s})
 	}
 	service := New(Config{State: "aa", Statistics: f})
-	made, err := service.tables(t.Context(), f.structures, decided, []string{"AA"}, nil, readers, 0)
+	made, err := service.tables(t.Context(), f.structures, []DecidedRequest{decided}, []string{"AA"}, nil, readers)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,7 +219,7 @@ func TestAdmit(t *testing.T) {
 	t.Run("notices what went since the tables were made", func(t *testing.T) {
 		f, stack := newMonths(counts), ledger.NewMemory()
 		decided := DecidedRequest{Question: Question{Indicator: "1A"}, Include: Condition{filter.True()}, Ruling: Ruling{Detail: yearly}}
-		year, err := New(Config{State: "aa", Statistics: f}).tables(t.Context(), f.structures, decided, []string{"AA"}, nil, []audience{{Reader: stack}}, 0)
+		year, err := New(Config{State: "aa", Statistics: f}).tables(t.Context(), f.structures, []DecidedRequest{decided}, []string{"AA"}, nil, []audience{{Reader: stack}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -84,7 +84,7 @@ func BenchmarkTables(b *testing.B) {
 	}
 	for b.Loop() {
 		service.patterns = patterns{} // protect all of it anew
-		made, err := service.tables(b.Context(), benchStructures(), decided, []string{"AA"}, nil, nil, 0)
+		made, err := service.tables(b.Context(), benchStructures(), []DecidedRequest{decided}, []string{"AA"}, nil, nil)
 		if err != nil || len(made.rows) == 0 {
 			b.Fatalf("%d rows, %v", len(made.rows), err)
 		}

@@ -88,7 +88,7 @@ func TestMakeWhereThereCanBeNoFigures(t *testing.T) {
 				Question: Question{Indicator: "1A"}, Include: Condition{filter.True()},
 				Ruling: Ruling{Detail: sections, Obligations: Obligations{MinimumFrequency: 3, RelativeWidth: 0.2}},
 			}
-			made, err := New(Config{State: "aa", Statistics: a}).tables(t.Context(), a.structures, decided, []string{"AA"}, nil, []audience{{Reader: stack}}, 0)
+			made, err := New(Config{State: "aa", Statistics: a}).tables(t.Context(), a.structures, []DecidedRequest{decided}, []string{"AA"}, nil, []audience{{Reader: stack}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -117,7 +117,7 @@ func TestMakeWhereThereCanBeNoFigures(t *testing.T) {
 		t.Parallel()
 		a := &silentAboutConstraints{inWest(0)}
 		decided := DecidedRequest{Question: Question{Indicator: "1A"}, Include: Condition{filter.True()}, Ruling: Ruling{Detail: sections}}
-		made, err := New(Config{State: "aa", Statistics: a}).tables(t.Context(), a.structures, decided, []string{"AA"}, nil, nil, 0)
+		made, err := New(Config{State: "aa", Statistics: a}).tables(t.Context(), a.structures, []DecidedRequest{decided}, []string{"AA"}, nil, nil)
 		if err == nil || len(made.rows) > 0 {
 			t.Errorf("%v, %v", made.rows, err)
 		}

@@ -119,7 +119,7 @@ func (s *Service) Explain(ctx context.Context, request ExplainRequest) (Explanat
 	if err != nil {
 		return Explanation{}, err
 	}
-	made, err := s.tables(ctx, structures, decided, own.RefAreas, nil, []audience{readers}, 0)
+	made, err := s.tables(ctx, structures, []DecidedRequest{decided}, own.RefAreas, nil, []audience{readers})
 	if err != nil {
 		return Explanation{}, err
 	}

@@ -21,7 +21,7 @@ const (
 	Other = "_O"
 )
 
-// maker makes tables of one dataflow under one ruling.
+// maker makes tables of one dataflow, those of an indicator under one ruling.
 type maker struct {
 	statistics  Statistics
 	state       StateCode
@@ -35,6 +35,7 @@ type maker struct {
 	patterns    *patterns
 	audiences   []ledger.Reader // what those have seen whom the tables are for
 	members     [][]StateCode   // of each of the audiences
+	amount      ledger.ID       // how much the audiences were told before anything was asked
 	unit        unit            // of the indicator
 	mirrored    mirrored        // of the area
 
@@ -42,6 +43,14 @@ type maker struct {
 
 	areas, indicators []string        // that tables are made of to go together
 	nested            map[string]tree // the codes of REF_AREA and INDICATOR
+
+	answers map[question][]*sheet // at the revision: sheets are asked for again where others add up with them
+}
+
+// question is what sheets are asked for by.
+type question struct {
+	strand strand
+	detail string // the levels of the dimensions that are told apart
 }
 
 // axis is a dimension that is told apart: its total, the agreed level, and all levels between.
@@ -117,33 +126,64 @@ type sheet struct {
 	problem  error   // why they cannot go in whatever unit; nil: they can
 }
 
-// tables makes the tables of an indicator for each of the areas that has any, and protects them. They go together with those
-// of other indicators. The revision is that of the first answer where it is 0. Audiences are those whom the tables are for.
-func (s *Service) tables(ctx context.Context, structures *Structures, decided DecidedRequest, areas, indicators []string, audiences []audience, revision int64) (table, error) {
-	m := maker{
-		statistics: s.Statistics, state: s.State, structures: structures,
-		ruling: decided.Ruling, include: decided.Include.Filter, revision: revision, patterns: &s.patterns,
-		areas: areas, indicators: append([]string{decided.Question.Indicator}, indicators...),
+// tables makes the tables of what policy decided about indicators, for each of the areas that has any, and protects them. They
+// go together, with those of other indicators beside them, and are all of one revision. Audiences are those whom they are for.
+func (s *Service) tables(ctx context.Context, structures *Structures, decided []DecidedRequest, areas, indicators []string, audiences []audience) (table, error) {
+	all := newTable()
+	if len(decided) == 0 {
+		return all, nil
+	}
+	m, err := s.newMaker(ctx, structures, areas, indicators, audiences)
+	if err != nil {
+		return table{}, err
+	}
+	for _, d := range decided {
+		one, err := m.tables(ctx, d)
+		if err != nil {
+			return table{}, err
+		}
+		all.add(one)
+		m.revision = one.revision
+	}
+	all.revision = m.revision
+	return all, nil
+}
+
+// newMaker returns a maker of tables of whatever is decided about indicators. It asks for what holds for all of these.
+func (s *Service) newMaker(ctx context.Context, structures *Structures, areas, indicators []string, audiences []audience) (*maker, error) {
+	m := &maker{
+		statistics: s.Statistics, state: s.State, structures: structures, patterns: &s.patterns,
+		areas: areas, indicators: indicators, answers: map[question][]*sheet{},
 	}
 	m.nest()
 	for _, a := range audiences {
 		m.audiences, m.members = append(m.audiences, a.Reader), append(m.members, a.members)
 	}
-	told, err := amount(ctx, audiences)
-	if err != nil {
-		return table{}, err
+	var err error
+	if m.amount, err = amount(ctx, audiences); err != nil {
+		return nil, err
 	}
 	if m.lineage, err = s.lineage(ctx, structures); err != nil {
-		return table{}, err
+		return nil, err
 	}
 	if m.constraints, err = s.Statistics.Constraints(ctx, structures.Dataflow, s.State); err != nil {
-		return table{}, fmt.Errorf("asking where %s has no figures: %w", structures.Dataflow, err)
+		return nil, fmt.Errorf("asking where %s has no figures: %w", structures.Dataflow, err)
 	}
+	return m, nil
+}
+
+// tables makes the tables of an indicator. The revision is that of the first answer where the maker has none.
+func (m *maker) tables(ctx context.Context, decided DecidedRequest) (table, error) {
+	one := *m
+	m = &one
+	code := decided.Question.Indicator
+	m.ruling, m.include, m.indicators = decided.Ruling, decided.Include.Filter, append([]string{code}, m.indicators...)
 	if err := m.tell(); err != nil {
 		return table{}, err
 	}
 	all := newTable()
-	all.told = told
+	all.told = m.amount
+	areas := m.areas
 	if !m.has(refArea) {
 		areas = []string{""}
 	} else if fixed, ok := decided.Include.Fixed(refArea); ok {
@@ -153,16 +193,16 @@ func (s *Service) tables(ctx context.Context, structures *Structures, decided De
 	var every []*sheet
 	var byArea [][]*sheet
 	for _, area := range areas {
-		for _, code := range m.nested[indicator].kin(decided.Question.Indicator) {
-			if !slices.Contains(m.indicators, code) {
+		for _, kin := range m.nested[indicator].kin(code) {
+			if !slices.Contains(m.indicators, kin) {
 				continue
 			}
-			sheets, err := m.find(ctx, area, code)
+			sheets, err := m.find(ctx, area, kin)
 			if err != nil {
 				return table{}, err
 			}
 			every = append(every, sheets...)
-			if code == decided.Question.Indicator && len(sheets) > 0 {
+			if kin == code && len(sheets) > 0 {
 				byArea = append(byArea, sheets)
 			}
 		}
@@ -172,7 +212,7 @@ func (s *Service) tables(ctx context.Context, structures *Structures, decided De
 		if !m.has(refArea) {
 			about = m.areas
 		}
-		problem, err := m.lineage.elsewhere(ctx, m.audiences, about, decided.Question.Indicator)
+		problem, err := m.lineage.elsewhere(ctx, m.audiences, about, code)
 		if err != nil {
 			return table{}, err
 		}
@@ -180,7 +220,7 @@ func (s *Service) tables(ctx context.Context, structures *Structures, decided De
 			one.problem = cmp.Or(problem, one.problem)
 		}
 	}
-	if err := m.decideUnit(ctx, &all, decided.Question.Indicator, every); err != nil {
+	if err := m.decideUnit(ctx, &all, code, every); err != nil {
 		return table{}, err
 	}
 	for _, sheets := range byArea {
@@ -307,14 +347,36 @@ func (m *maker) cells(area, code, frequency string) Query {
 	return query
 }
 
-// sheets asks for the cells of each period in one query. Sheets are in the order of their periods.
+// sheets returns the sheets of each period, in their order. They are the caller's: what is found out about them there is not
+// known here.
 func (m *maker) sheets(ctx context.Context, area, code, frequency string) ([]*sheet, error) {
+	about := question{strand{m.structures.flow(), frequency, area, code}, strings.Join(levels(m.told), " ")}
+	answer, known := m.answers[about]
+	if !known {
+		var err error
+		if answer, err = m.ask(ctx, about.strand); err != nil {
+			return nil, err
+		}
+		if m.revision > 0 { // what is asked before there is a revision is answered for none
+			m.answers[about] = answer
+		}
+	}
+	sheets := make([]*sheet, len(answer))
+	for i, one := range answer {
+		own := *one
+		sheets[i] = &own
+	}
+	return sheets, nil
+}
+
+// ask asks for the cells of each period in one query.
+func (m *maker) ask(ctx context.Context, s strand) ([]*sheet, error) {
 	byPeriod := map[string]*sheet{}
-	err := m.query(ctx, m.cells(area, code, frequency), func(b *block.Block) error {
+	err := m.query(ctx, m.cells(s.area, s.indicator, s.frequency), func(b *block.Block) error {
 		return m.read(b, func(codes []string, period string, f figure) {
 			one := byPeriod[period]
 			if one == nil {
-				one = &sheet{flow: m.structures.flow(), frequency: frequency, area: area, indicator: code, period: period, marks: m.lineage.marks(area, code)}
+				one = &sheet{flow: s.flow, frequency: s.frequency, area: s.area, indicator: s.indicator, period: period, marks: m.lineage.marks(s.area, s.indicator)}
 				byPeriod[period] = one
 			}
 			f.key = m.key(codes)

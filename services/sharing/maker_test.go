@@ -195,7 +195,7 @@ func (a *archive) make(t interface {
 		c(&decided)
 	}
 	service := New(Config{State: "aa", Statistics: a})
-	made, err := service.tables(context.Background(), a.structures, decided, []string{"AA"}, nil, nil, 0)
+	made, err := service.tables(context.Background(), a.structures, []DecidedRequest{decided}, []string{"AA"}, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

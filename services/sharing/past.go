@@ -320,7 +320,9 @@ func errGone(period string, revision int64) *fault.Error {
 // at returns a maker of what was in a revision.
 func (m *maker) at(revision int64) *maker {
 	then := *m
-	then.revision = revision
+	if revision != m.revision {
+		then.revision, then.answers = revision, map[question][]*sheet{}
+	}
 	return &then
 }
 

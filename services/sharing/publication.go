@@ -277,28 +277,24 @@ func (s *Service) draftPublication(ctx context.Context, request PublicationReque
 		ID: PublicationID(newID(s.now())), Dataflow: structures.Dataflow, Decision: decision.ID, PolicyRevision: decision.PolicyRevision,
 		Reasons: []Reason{}, Created: s.now(),
 	}
+	var allowed []DecidedRequest
+	codes = nil
+	for _, decided := range decision.Indicators {
+		codes = append(codes, decided.Question.Indicator)
+		if !decided.Ruling.Allow {
+			p.Reasons = append(p.Reasons, decided.Ruling.Reasons...)
+			continue
+		}
+		allowed, p.Indicators = append(allowed, decided), append(p.Indicators, decided.Question.Indicator)
+	}
 	own, _ := s.Trust.State(s.State)
 	audiences, err := s.everybody(ctx)
 	if err != nil {
 		return publicationDraft{}, err
 	}
-	all := newTable()
-	codes = nil
-	for _, decided := range decision.Indicators {
-		codes = append(codes, decided.Question.Indicator)
-	}
-	for _, decided := range decision.Indicators {
-		if !decided.Ruling.Allow {
-			p.Reasons = append(p.Reasons, decided.Ruling.Reasons...)
-			continue
-		}
-		one, err := s.tables(ctx, structures, decided, own.RefAreas, codes, audiences, all.revision)
-		if err != nil {
-			return publicationDraft{}, err
-		}
-		all.add(one)
-		all.revision = one.revision
-		p.Indicators = append(p.Indicators, decided.Question.Indicator)
+	all, err := s.tables(ctx, structures, allowed, own.RefAreas, codes, audiences)
+	if err != nil {
+		return publicationDraft{}, err
 	}
 	p.Scope = Condition{scopeOf(structures, own.RefAreas, p.Indicators)}
 	return publicationDraft{publication: p, structures: structures, decision: decision, content: all}, nil

@@ -186,12 +186,7 @@ func (s *Service) draftRelease(ctx context.Context, a Agreement) (draft, error) 
 	if err != nil {
 		return draft{}, err
 	}
-	own, _ := s.Trust.State(s.State)
-	readers, err := s.audience(ctx, string(a.Terms.tier()))
-	if err != nil {
-		return draft{}, err
-	}
-	all := newTable()
+	var allowed []DecidedRequest
 	var indicators []string
 	for _, decided := range decision.Indicators {
 		ruled := decided.Ruling.Agreement
@@ -200,16 +195,19 @@ func (s *Service) draftRelease(ctx context.Context, a Agreement) (draft, error) 
 		}
 		// The agreement bounds what policy says.
 		decided.Ruling.Obligations.MinimumFrequency = max(decided.Ruling.Obligations.MinimumFrequency, a.Terms.MinimumFrequency)
-		one, err := s.tables(ctx, structures, decided, own.RefAreas, a.Terms.Indicators, []audience{readers}, all.revision)
-		if err != nil {
-			return draft{}, err
-		}
-		all.add(one)
-		all.revision = one.revision
-		indicators = append(indicators, decided.Question.Indicator)
+		allowed, indicators = append(allowed, decided), append(indicators, decided.Question.Indicator)
 	}
-	if len(indicators) == 0 {
+	if len(allowed) == 0 {
 		return draft{decision: decision}, nil
+	}
+	own, _ := s.Trust.State(s.State)
+	readers, err := s.audience(ctx, string(a.Terms.tier()))
+	if err != nil {
+		return draft{}, err
+	}
+	all, err := s.tables(ctx, structures, allowed, own.RefAreas, a.Terms.Indicators, []audience{readers})
+	if err != nil {
+		return draft{}, err
 	}
 	return draft{decision: decision, content: all, release: Release{
 		ID: ReleaseID(newID(s.now())), Partner: a.Terms.Receiver, Agreement: a.Terms.ID, AgreementVersion: a.Terms.Version,
