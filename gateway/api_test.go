@@ -54,6 +54,7 @@ func TestAPIAnswersTheResourceItself(t *testing.T) {
 		"POST /v1/layouts {\"id\":\"l\"}":                      `"id":"l"`,
 		"GET /v1/partners":                                     `"partners":[]`,
 		"POST /v1/policy:explain {}":                           `"allowed":false`,
+		"POST /v1/killswitch {\"reason\":\"x\"}":               `"on":true`,
 		"POST /v1/risk/assumption:judge {\"assumedRate\":2.5}": `"verdict":"CONFIRMED"`,
 	} {
 		method, rest, _ := strings.Cut(path, " ")

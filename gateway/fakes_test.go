@@ -281,6 +281,10 @@ func (f *fakeSharing) SignAgreement(_ context.Context, request *sharingpb.SignAg
 	return &sharingpb.SignAgreementResponse{Agreement: &sharingpb.Agreement{Name: request.GetName()}}, f.err
 }
 
+func (f *fakeSharing) SetKillSwitch(_ context.Context, request *sharingpb.SetKillSwitchRequest) (*sharingpb.SetKillSwitchResponse, error) {
+	return &sharingpb.SetKillSwitchResponse{KillSwitch: &sharingpb.KillSwitch{On: !request.GetLift(), Reason: request.GetReason()}}, f.err
+}
+
 func (f *fakeSharing) ListPartners(context.Context, *sharingpb.ListPartnersRequest) (*sharingpb.ListPartnersResponse, error) {
 	return &sharingpb.ListPartnersResponse{}, f.err
 }

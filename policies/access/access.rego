@@ -90,7 +90,8 @@ analyst := {
 # METADATA
 # description: |
 #   What each role may call. A statistician feeds the statistics, an analyst reads and assesses, an officer binds the
-#   state besides, an auditor reads everything and changes nothing, an admin keeps structures and partners.
+#   state besides, an auditor reads everything and changes nothing, an admin keeps structures and
+#   partners, and can stop the node.
 roles := {
 	"statistician": {
 		statistics: {
@@ -146,6 +147,7 @@ roles := {
 				"CreateAnnouncement",
 				"CreatePublication",
 				"DeclineAgreement",
+				"ListKillSwitches",
 				"PreviewPublication",
 				"RenewAgreement",
 				"SignAgreement",
@@ -173,7 +175,7 @@ roles := {
 		risk: {"GetAssumption", "ListAssumptions"},
 		methods: on_request[methods],
 		disclosure: on_request[disclosure],
-		sharing: (analyst[sharing] | {"GetDeliveryProof", "ListLogEntries"}),
+		sharing: (analyst[sharing] | {"GetDeliveryProof", "ListKillSwitches", "ListLogEntries"}),
 	},
 	"admin": {
 		statistics: {
@@ -188,7 +190,7 @@ roles := {
 			"ListStructures",
 			"SetRetention",
 		},
-		sharing: {"LiftQuarantine", "ListDeliveries", "ListPartners"},
+		sharing: {"LiftQuarantine", "ListDeliveries", "ListKillSwitches", "ListPartners", "SetKillSwitch"},
 	},
 }
 

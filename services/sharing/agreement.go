@@ -347,6 +347,9 @@ func (s *Service) Agreements(ctx context.Context, ended bool) ([]Agreement, erro
 // Draft keeps terms that bind nobody before both states have signed them. The same terms again are the same draft;
 // other terms of the same version are a fault of kind Exists.
 func (s *Service) Draft(ctx context.Context, terms Terms) (Agreement, error) {
+	if err := s.writable(ctx); err != nil {
+		return Agreement{}, err
+	}
 	if err := s.check(terms); err != nil {
 		return Agreement{}, err
 	}
@@ -426,6 +429,9 @@ func (s *Service) version(ctx context.Context, id AgreementID, version int) (Agr
 // partner. Where there is none, it returns what there is, and a signature that the partner has rejected is sent again.
 // The dataflow must be known here.
 func (s *Service) Sign(ctx context.Context, id AgreementID) (Agreement, error) {
+	if err := s.writable(ctx); err != nil {
+		return Agreement{}, err
+	}
 	versions, err := s.agreements(ctx, id)
 	if err != nil {
 		return Agreement{}, err
@@ -587,6 +593,9 @@ func (s *Service) addEnd(ctx context.Context, end Termination, signed Signed) er
 
 // ReceiveProposal keeps an agreement that the partner has signed, and its signature. The same again changes nothing.
 func (s *Service) ReceiveProposal(ctx context.Context, from StateCode, agreement Signed) error {
+	if err := s.writable(ctx); err != nil {
+		return err
+	}
 	terms, err := s.readSigned(from, agreement)
 	if err != nil {
 		return err
@@ -605,6 +614,9 @@ func (s *Service) ReceiveProposal(ctx context.Context, from StateCode, agreement
 
 // ReceiveAnswer keeps the partner's signature under an agreement that is here. The same again changes nothing.
 func (s *Service) ReceiveAnswer(ctx context.Context, from StateCode, agreement Signed) error {
+	if err := s.writable(ctx); err != nil {
+		return err
+	}
 	terms, err := s.readSigned(from, agreement)
 	if err != nil {
 		return err

@@ -48,6 +48,9 @@ const (
 // Announce puts a publication into the calendar, where everybody sees it at once. Until its minute the indicators are under
 // embargo: they cannot be published by hand. Policy is asked at that minute, not before.
 func (s *Service) Announce(ctx context.Context, a Announcement) (Announcement, error) {
+	if err := s.writable(ctx); err != nil {
+		return Announcement{}, err
+	}
 	structures, err := s.structuresOf(ctx, cmp.Or(a.Request.Dataflow, s.Dataflow))
 	if err != nil {
 		return Announcement{}, err
@@ -91,6 +94,9 @@ func (s *Service) Announcements(ctx context.Context, page Page) (announcements [
 // CancelAnnouncement takes an announcement that is not published yet out of the plan. It stays in the calendar, as cancelled,
 // and a notice says why.
 func (s *Service) CancelAnnouncement(ctx context.Context, id AnnouncementID, reason string) (Notice, error) {
+	if err := s.writable(ctx); err != nil {
+		return Notice{}, err
+	}
 	if err := checkPublicText("reason", reason); err != nil {
 		return Notice{}, err
 	}
@@ -136,6 +142,9 @@ func (s *Service) publishDue(ctx context.Context) error {
 	if err != nil || len(open) == 0 || open[0].At.After(s.now()) {
 		return err
 	}
+	if err := s.writable(ctx); err != nil {
+		return err
+	}
 	_, err = s.Store.Exclusively(ctx, publishingName, func(ctx context.Context) error {
 		open, err := s.upcoming(ctx) // another process may have been faster
 		if err != nil {
@@ -175,7 +184,7 @@ func (s *Service) publishAnnounced(ctx context.Context, a Announcement) error {
 		return nil
 	}
 	refusal, ok := errors.AsType[*fault.Error](err)
-	if !ok || refusal.Kind == fault.Unavailable || refusal.Kind == fault.Exhausted {
+	if !ok || refusal.Kind == fault.Unavailable || refusal.Kind == fault.Exhausted || refusal.Reason == killed {
 		return err
 	}
 	s.Log.ErrorContext(ctx, "an announced publication is refused", "announcement", a.ID, "reason", refusal.Reason, "error", refusal)

@@ -95,6 +95,10 @@ func (s *Service) decide(ctx context.Context, use string, questions []Question) 
 	if _, err := s.refreshPolicy(ctx); err != nil {
 		return Decision{}, err
 	}
+	stopped, err := s.stops(ctx, s.Store)
+	if err != nil {
+		return Decision{}, err
+	}
 	now := s.now()
 	decision := Decision{ID: DecisionID(newID(now)), Created: now, Use: use}
 	for attempt := 0; ; attempt++ {
@@ -105,7 +109,7 @@ func (s *Service) decide(ctx context.Context, use string, questions []Question) 
 			if question.Requested == nil {
 				question.Requested = map[string][]RequestedCode{}
 			}
-			decided, revision := s.rule(ctx, question)
+			decided, revision := s.rule(ctx, stopped, question)
 			if err := ctx.Err(); err != nil {
 				return Decision{}, err
 			}
@@ -125,8 +129,13 @@ func (s *Service) decide(ctx context.Context, use string, questions []Question) 
 	}
 }
 
-// rule asks policy one question.
-func (s *Service) rule(ctx context.Context, question Question) (DecidedRequest, string) {
+// rule asks policy one question, unless the answer is no in any case.
+func (s *Service) rule(ctx context.Context, stopped stops, question Question) (DecidedRequest, string) {
+	if by, found := stopped.kill(question.Partner, question.Indicator); found {
+		return DecidedRequest{
+			Question: question, Ruling: Ruling{Reasons: []Reason{by.reason()}}, Include: Condition{filter.False()},
+		}, s.Policy.Revision()
+	}
 	decision, include := ruleDecision, ruleInclude
 	if question.Direction == publishing {
 		decision, include = rulePublication, rulePublicationInclude

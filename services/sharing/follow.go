@@ -103,6 +103,13 @@ func (s *Service) circumstances(ctx context.Context) (string, error) {
 		return "", err
 	}
 	text := s.now().Format(time.DateOnly) + " " + s.Policy.Revision()
+	switches, err := s.Switches(ctx)
+	if err != nil {
+		return "", err
+	}
+	for _, w := range switches {
+		text += fmt.Sprintf(" %s", w.ID)
+	}
 	for _, a := range active {
 		place, err := s.Store.Outbound(ctx, StreamName(s.State, a.Terms.Receiver))
 		if err != nil {

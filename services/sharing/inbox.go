@@ -42,6 +42,9 @@ func (s *Service) Cursor(ctx context.Context, partner StateCode) (Cursor, error)
 //	UNTRUSTED_SIGNER, ENVELOPE_INVALID, NO_AGREEMENT, POLICY_ERROR, OUT_OF_SEQUENCE, WRONG_EPOCH
 //	                   nothing is kept and nothing has moved: what is meant can be asked for again, from the cursor.
 func (s *Service) Receive(ctx context.Context, from StateCode, envelope []byte) (Signed, error) {
+	if err := s.writable(ctx); err != nil {
+		return Signed{}, err
+	}
 	in, err := s.open(from, envelope)
 	if err != nil {
 		return Signed{}, err
@@ -565,6 +568,9 @@ func (s *Service) HandOver(ctx context.Context) error {
 
 // handOverAll hands over what is whole, the oldest first. A release that fails keeps back only those of its sender.
 func (s *Service) handOverAll(ctx context.Context) error {
+	if err := s.writable(ctx); err != nil {
+		return err
+	}
 	releases, err := s.Store.WholeReleases(ctx)
 	if err != nil {
 		return err

@@ -34,12 +34,13 @@ const (
 	EntryRelease                               // a table was released
 	EntryPublication                           // a table was published, or announced, or a notice given about it
 	EntryQuarantineLifted                      // a person let a partner's stream go on
+	EntrySwitch                                // something was stopped here, or goes on again
 )
 
 // The names of the kinds, which are part of each leaf: they never change.
 var kindNames = [...]string{
 	"", "agreement", "decision", "envelope sent", "receipt received", "envelope received", "receipt sent", "envelope refused", "release",
-	"publication", "quarantine lifted",
+	"publication", "quarantine lifted", "switch",
 }
 
 // String returns the kind in words.
@@ -69,12 +70,13 @@ func (k EntryKind) String() string {
 //	<publication>                                                         of a publication
 //	<announcement>/announcement, <notice>/notice                          of an announcement, and of a notice
 //	<stream>/<lift>                                                       of a quarantine that was lifted
+//	<switch>                                                              of a switch
 //	<stream>/<epoch>/<sequence>                                           of an envelope and its receipt
 //	<stream>/<epoch>/<sequence>/<the SHA-256 of the envelope>             of an envelope out of its turn
 //
 // The salt keeps a content that can be guessed from being recognised by its leaf once it is deleted. The content is
 // kept where it is used: a document, a Signed, a decision, a release, a publication, an announcement, a notice, an envelope,
-// a lift.
+// a lift, a switch.
 type Leaf struct {
 	Kind          EntryKind
 	Subject       string

@@ -122,6 +122,9 @@ func (s *Service) noteCorrection(ctx context.Context, tx Tx, correction Correcti
 // It is carried out as a publication without figures, in its turn among the others. One that still waits for the statistics
 // never gets there.
 func (s *Service) Withdraw(ctx context.Context, id PublicationID, reason string) (Notice, error) {
+	if err := s.writable(ctx); err != nil {
+		return Notice{}, err
+	}
 	if err := checkPublicText("reason", reason); err != nil {
 		return Notice{}, err
 	}

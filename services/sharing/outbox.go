@@ -28,6 +28,13 @@ func (s *Service) Head(ctx context.Context, partner StateCode) (Cursor, error) {
 // A stream has no gaps. Where the next envelope may no longer go, the stream therefore begins anew with another epoch,
 // in which what may still go is released again.
 func (s *Service) Outgoing(ctx context.Context, partner StateCode, after Cursor, limit int) ([]Outgoing, error) {
+	stopped, err := s.stops(ctx, s.Store)
+	if err != nil {
+		return nil, err
+	}
+	if err := stopped.mayLeave(partner); err != nil {
+		return nil, err
+	}
 	head, err := s.Head(ctx, partner)
 	if err != nil {
 		return nil, err
@@ -59,7 +66,8 @@ func (s *Service) Outgoing(ctx context.Context, partner StateCode, after Cursor,
 	}
 	var outgoing []Outgoing
 	for _, k := range kept {
-		if !inForce[RuledAgreement{k.Agreement, k.Version}] || s.now().After(k.Created.Add(s.Lifetime)) {
+		terms, ok := inForce[RuledAgreement{k.Agreement, k.Version}]
+		if !ok || s.now().After(k.Created.Add(s.Lifetime)) || stopped.overtook(partner, terms.Indicators, k.Created) {
 			break
 		}
 		outgoing = append(outgoing, Outgoing{Sequence: k.Sequence, Envelope: k.Envelope})
@@ -77,17 +85,17 @@ func (s *Service) Outgoing(ctx context.Context, partner StateCode, after Cursor,
 	return nil, &ResyncError{From: Cursor{Stream: head.Stream, Epoch: head.Epoch}}
 }
 
-// inForce returns the agreements under which figures may go to the partner today.
-func (s *Service) inForce(ctx context.Context, partner StateCode) (map[RuledAgreement]bool, error) {
+// inForce returns the terms under which figures may go to the partner today.
+func (s *Service) inForce(ctx context.Context, partner StateCode) (map[RuledAgreement]Terms, error) {
 	agreements, err := s.agreements(ctx, "")
 	if err != nil {
 		return nil, err
 	}
 	today := s.now().Format(time.DateOnly)
-	inForce := map[RuledAgreement]bool{}
+	inForce := map[RuledAgreement]Terms{}
 	for _, a := range agreements {
 		if a.Terms.Provider == s.State && a.Terms.Receiver == partner && a.covers(today) {
-			inForce[RuledAgreement{a.Terms.ID, a.Terms.Version}] = true
+			inForce[RuledAgreement{a.Terms.ID, a.Terms.Version}] = a.Terms
 		}
 	}
 	return inForce, nil

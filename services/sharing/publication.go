@@ -74,6 +74,9 @@ type PublicationRequest struct {
 // Where policy lets nothing be published, it is a fault of kind Precondition with policy's first reason; where something of
 // it is announced for later, with the reason EMBARGO.
 func (s *Service) Publish(ctx context.Context, request PublicationRequest) (Publication, error) {
+	if err := s.writable(ctx); err != nil {
+		return Publication{}, err
+	}
 	if err := request.Correction.check(); err != nil {
 		return Publication{}, err
 	}
@@ -160,6 +163,9 @@ func (s *Service) publish(ctx context.Context, request PublicationRequest, settl
 	id := d.publication.ID
 	err = s.Store.Write(ctx, func(tx Tx) error {
 		if err := s.keepDecision(ctx, tx, d.decision); err != nil || len(d.publication.Indicators) == 0 {
+			return err
+		}
+		if err := s.stillLeaves(ctx, tx, "", d.publication.Indicators); err != nil {
 			return err
 		}
 		payloads, err := s.admitPublication(ctx, tx, &d)
@@ -378,25 +384,38 @@ func (s *Service) HandOverPublications(ctx context.Context) error {
 }
 
 // publishAll hands over what waits, the oldest first, up to the first that fails: a later one takes an earlier one's place.
+// What a switch keeps back waits on.
 func (s *Service) publishAll(ctx context.Context) error {
 	waiting, err := s.Store.WaitingPublications(ctx)
+	if err != nil || len(waiting) == 0 {
+		return err
+	}
+	stopped, err := s.stops(ctx, s.Store)
 	if err != nil {
 		return err
 	}
-	for _, kept := range waiting {
-		if err := s.publishOne(ctx, kept); err != nil {
-			return fmt.Errorf("publication %s: %w", kept.ID, err)
+	if err := stopped.writable(); err != nil {
+		return err
+	}
+	var kept error
+	for _, next := range waiting {
+		p, err := readPublication(next)
+		if err != nil {
+			return err
+		}
+		if err := stopped.mayLeave("", p.Indicators...); err != nil && p.Withdraws == "" {
+			kept = errors.Join(kept, fmt.Errorf("publication %s: %w", p.ID, err)) // what takes another one back still goes
+			continue
+		}
+		if err := s.publishOne(ctx, p); err != nil {
+			return fmt.Errorf("publication %s: %w", p.ID, err)
 		}
 	}
-	return nil
+	return kept
 }
 
 // publishOne stores a publication, and marks it as stored, or as refused by the statistics.
-func (s *Service) publishOne(ctx context.Context, kept KeptPublication) error {
-	p, err := readPublication(kept)
-	if err != nil {
-		return err
-	}
+func (s *Service) publishOne(ctx context.Context, p Publication) error {
 	submitted, err := s.Statistics.Submit(ctx, Submission{
 		Dataflow: p.Dataflow, Provider: PublishedToAll, Scope: p.Scope.Filter,
 		Release: ReleaseID(p.ID), IdempotencyKey: string(p.ID),

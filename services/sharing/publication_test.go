@@ -117,7 +117,7 @@ func TestPublish(t *testing.T) {
 		}
 		w.aa.figures.fall(nil)
 		// The statistics have it, but sharing dies before it can say so.
-		w.aa.crash.arm(3)
+		w.aa.crash.arm(4)
 		if err := w.aa.PublishAll(ctx); err == nil {
 			t.Fatal("it did not crash")
 		}

@@ -32,6 +32,9 @@ const maxLiftReason = 2_000
 // The reason is a sentence for those who read the log later. A stream that is not quarantined is a fault with the
 // reason WRONG_STATE.
 func (s *Service) LiftQuarantine(ctx context.Context, partner StateCode, person, reason string) (Lift, error) {
+	if err := s.writable(ctx); err != nil {
+		return Lift{}, err
+	}
 	if err := s.checkPartner(partner); err != nil {
 		return Lift{}, err
 	}

@@ -75,6 +75,9 @@ func (s *Service) Releases(ctx context.Context, page Page) (releases []Release, 
 // releaseAll makes the releases of every agreement in force that is not done, and notes it there: done again, it would be
 // decided anew, and each decision stays in the log. One that fails does not keep the others back.
 func (s *Service) releaseAll(ctx context.Context, done map[AgreementID]bool) error {
+	if err := s.writable(ctx); err != nil {
+		return err
+	}
 	active, err := s.refreshPolicy(ctx)
 	if err != nil {
 		return err
@@ -112,6 +115,9 @@ func (s *Service) tryRelease(ctx context.Context, a Agreement) error {
 		return err
 	}
 	err = s.Store.Write(ctx, func(tx Tx) error {
+		if err := s.stillLeaves(ctx, tx, a.Terms.Receiver, d.release.Indicators); err != nil {
+			return err
+		}
 		epoch := newID(s.now())
 		stream := StreamName(s.State, a.Terms.Receiver)
 		place, err := tx.LockOutbound(ctx, stream, a.Terms.Receiver, epoch)

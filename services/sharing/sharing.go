@@ -81,6 +81,9 @@ type Service struct {
 	mu         sync.Mutex // guards what follows
 	structures map[string]*Structures
 
+	holdMu sync.Mutex      // guards what follows
+	holds  map[Mode]string // why this process is stopped on the spot
+
 	policyMu   sync.Mutex // guards what follows, and keeps changes of policy's data apart
 	policyData []byte     // what policy was given last, as JSON
 }

@@ -83,6 +83,9 @@ type Reader interface {
 	// all with "". A notice of a replacement is among them once the statistics have that.
 	Notices(ctx context.Context, dataflow string, page Page) (documents [][]byte, next string, err error)
 
+	// Switches returns as JSON the newest switch of each mode, partner and indicator, in that order.
+	Switches(ctx context.Context) ([][]byte, error)
+
 	// Audiences returns the audiences that were shown anything, and [Public], sorted.
 	Audiences(ctx context.Context) ([]string, error)
 	// Seen reads what an audience has seen. One that was shown nothing yet has seen what is published.
@@ -147,6 +150,13 @@ type Tx interface {
 	CancelAnnouncement(ctx context.Context, id AnnouncementID) (bool, error)
 	// AddNotice keeps a notice, with its JSON.
 	AddNotice(ctx context.Context, notice Notice, document []byte, leaf Leaf) error
+	// AddSwitch keeps a switch, with its JSON. LockSwitches comes first.
+	AddSwitch(ctx context.Context, thrown Switch, document []byte, leaf Leaf) error
+	// LockSwitches keeps others from throwing a switch until the transaction ends, once those who called ShareSwitches are
+	// done.
+	LockSwitches(ctx context.Context) error
+	// ShareSwitches keeps others from throwing a switch until the transaction ends.
+	ShareSwitches(ctx context.Context) error
 	// LockOutbound returns the stream's newest place, and keeps others from writing to it until the transaction ends.
 	// A stream that does not exist begins with the epoch.
 	LockOutbound(ctx context.Context, stream string, receiver StateCode, epoch string) (Place, error)

@@ -107,6 +107,13 @@ func (s *Service) Tabulate(ctx context.Context, request TableRequest) (NoisyTabl
 	if err != nil {
 		return NoisyTable{}, err
 	}
+	stopped, err := s.stops(ctx, s.Store)
+	if err != nil {
+		return NoisyTable{}, err
+	}
+	if err := stopped.mayLeave("", request.Indicator); err != nil {
+		return NoisyTable{}, err
+	}
 	ruling, err := s.ruleTable(ctx, asked)
 	if err != nil {
 		return NoisyTable{}, err

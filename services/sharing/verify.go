@@ -230,6 +230,12 @@ func (a *auditor) read(entry LogEntry) error {
 			return fmt.Errorf("its decision cannot be read: %w", err)
 		}
 		return same(entry.Subject, lift.subject())
+	case EntrySwitch:
+		var w Switch
+		if err := json.Unmarshal(entry.Content, &w); err != nil {
+			return fmt.Errorf("its switch cannot be read: %w", err)
+		}
+		return same(entry.Subject, string(w.ID))
 	case EntryEnvelopeSent, EntryEnvelopeReceived, EntryEnvelopeRefused:
 		return a.envelope(entry)
 	case EntryReceiptSent, EntryReceiptReceived:

@@ -19,6 +19,7 @@ var proofless = map[string]string{
 	"evidence.sender": "repeats the header", "evidence.refusal": "says why, the entry's kind says that", "evidence.refusal_text": "is a sentence for people",
 	"agreement_signature.delivered": "is bookkeeping", "agreement_end.delivered": "is bookkeeping",
 	"checkpoint.single": "is a constant", "publication.dataflow": "repeats the document",
+	"switch.mode": "repeats the document", "switch.partner": "repeats the document", "switch.indicator": "repeats the document",
 	"publication.state": "is bookkeeping", "publication.problem": "is bookkeeping", "publication.update_time": "is bookkeeping",
 }
 
@@ -34,6 +35,7 @@ func TestVerify(t *testing.T) {
 	w.aa.rules.published = map[string]sharing.Ruling{"1A": {Allow: true, Detail: map[string]string{"FREQ": "M"}}}
 	must(t)(w.aa.Publish(ctx, sharing.PublicationRequest{Indicators: []string{"1A"}}))
 	must(t)(w.bb.LiftQuarantine(ctx, "aa", "pat", "they have explained it"))
+	w.bb.kill(t, sharing.SwitchRequest{Partner: "aa", Indicator: "1A"})
 	must(t)(w.bb.Terminate(ctx, "aa-bb-1a", "enough"))
 	for range 2 {
 		for _, s := range []*state{w.bb, w.aa} {
@@ -50,7 +52,7 @@ func TestVerify(t *testing.T) {
 		}
 		for _, table := range []string{
 			"log_entry", "checkpoint", "agreement", "agreement_signature", "agreement_end", "decision", "release", "outbox", "inbox", "evidence",
-			"publication", "quarantine_lift",
+			"publication", "quarantine_lift", "switch",
 		} {
 			flipEach(t, s, table)
 		}

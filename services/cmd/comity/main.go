@@ -44,6 +44,7 @@ func newRootCommand() *cobra.Command {
 		newPublishCommand(),
 		newQuarantineCommand(),
 		newTrustCommand(),
+		newKillCommand(),
 		newAuditCommand(),
 		newBenchCommand(),
 		newSoakCommand(),

@@ -35,6 +35,7 @@ type Config struct {
 	SigningKey     string `env:"COMITY_SIGNING_KEY,required,notEmpty"`              // PEM file, PKCS #8, Ed25519: signs agreements, envelopes, receipts
 	LogKey         string `env:"COMITY_LOG_KEY,required,notEmpty"`                  // file with the note signer key of the transparency log
 	TrustList      string `env:"COMITY_TRUST_LIST,required,notEmpty"`               // JSON file, signed by officers: the states that exchange, and their keys; a later list counts at once
+	Switches       string `env:"COMITY_SWITCHES"`                                   // directory where a file "kill" or "read-only" stops the service at once
 	Dataflow       string `env:"COMITY_DATAFLOW" envDefault:"COMITY:BORDER(1.0.0)"` // of questions that no agreement answers
 	ExpiryNotice   int    `env:"COMITY_EXPIRY_NOTICE" envDefault:"60"`              // days before its last one from which an agreement is said to end
 }
@@ -112,8 +113,13 @@ func run(ctx context.Context, log *slog.Logger) error {
 		return fmt.Errorf("setting the exchange up: %w", err)
 	}
 	exchangepb.RegisterExchangeServiceServer(abroad, exchange)
+	onTheSpot := holds{directory: cfg.Switches, hold: service.Hold, log: log}
+	onTheSpot.look(ctx, map[string]bool{}) // before anything can leave
+	server.Background(func(ctx context.Context) error {
+		return service.CutStopped(ctx, func(partner sharing.StateCode) { server.Cut(string(partner)) })
+	})
 	for _, loop := range []func(context.Context) error{
-		policies.Watch, keeper.Watch, exchange.Run, puller.Run,
+		policies.Watch, onTheSpot.run, keeper.Watch, exchange.Run, puller.Run,
 		service.SequenceLog, service.FollowRevisions, service.HandOver, service.DeliverAgreements, service.WarnOfExpiry,
 		service.HandOverPublications, service.KeepCalendar,
 	} {

@@ -202,6 +202,9 @@ func (s *state) start() {
 	abroad, err := server.Exchange("127.0.0.1:0", partner.Roots(s.trust), keeper.Options()...)
 	must(s.t, err)
 	exchangepb.RegisterExchangeServiceServer(abroad, exchange)
+	server.Background(func(ctx context.Context) error {
+		return s.service.CutStopped(ctx, func(partner sharing.StateCode) { server.Cut(string(partner)) })
+	})
 	for _, loop := range []func(context.Context) error{
 		keeper.Watch, exchange.Run, puller.Run, s.service.SequenceLog, s.service.FollowRevisions, s.service.HandOver, s.service.DeliverAgreements,
 	} {

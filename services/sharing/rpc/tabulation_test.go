@@ -36,6 +36,8 @@ func (f *tablesOf) Agreements(context.Context, sharing.AgreementID) ([]sharing.K
 	return nil, nil
 }
 
+func (f *tablesOf) Switches(context.Context) ([][]byte, error) { return nil, nil }
+
 func (f *tablesOf) GetStructures(context.Context, *statisticspb.GetStructuresRequest, ...grpc.CallOption) (*statisticspb.GetStructuresResponse, error) {
 	code := func(id string) *statisticspb.Code { return &statisticspb.Code{Id: id} }
 	part := func(id string) *statisticspb.Code { return &statisticspb.Code{Id: id, Parent: "_T"} }

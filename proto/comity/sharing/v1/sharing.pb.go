@@ -385,6 +385,60 @@ func (Delivery_State) EnumDescriptor() ([]byte, []int) {
 	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{61, 0}
 }
 
+// Mode says what is stopped.
+type KillSwitch_Mode int32
+
+const (
+	// Not set; in a request: KILL.
+	KillSwitch_UNSPECIFIED KillSwitch_Mode = 0
+	// Nothing leaves: no release is made, no envelope goes, nothing is published, no table is answered; streams are cut.
+	KillSwitch_KILL KillSwitch_Mode = 1
+	// Nothing is changed: no agreement is made, nothing is released, published, received or stored. What was released
+	// before still goes, an agreement can be ended, and whatever only reads is answered.
+	KillSwitch_READ_ONLY KillSwitch_Mode = 2
+)
+
+// Enum value maps for KillSwitch_Mode.
+var (
+	KillSwitch_Mode_name = map[int32]string{
+		0: "UNSPECIFIED",
+		1: "KILL",
+		2: "READ_ONLY",
+	}
+	KillSwitch_Mode_value = map[string]int32{
+		"UNSPECIFIED": 0,
+		"KILL":        1,
+		"READ_ONLY":   2,
+	}
+)
+
+func (x KillSwitch_Mode) Enum() *KillSwitch_Mode {
+	p := new(KillSwitch_Mode)
+	*p = x
+	return p
+}
+
+func (x KillSwitch_Mode) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (KillSwitch_Mode) Descriptor() protoreflect.EnumDescriptor {
+	return file_comity_sharing_v1_sharing_proto_enumTypes[6].Descriptor()
+}
+
+func (KillSwitch_Mode) Type() protoreflect.EnumType {
+	return &file_comity_sharing_v1_sharing_proto_enumTypes[6]
+}
+
+func (x KillSwitch_Mode) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use KillSwitch_Mode.Descriptor instead.
+func (KillSwitch_Mode) EnumDescriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{64, 0}
+}
+
 // Kind says what it is the proof of.
 type LogEntry_Kind int32
 
@@ -411,6 +465,8 @@ const (
 	LogEntry_PUBLICATION LogEntry_Kind = 9
 	// A person let a partner's quarantined stream go on.
 	LogEntry_QUARANTINE_LIFTED LogEntry_Kind = 10
+	// Something was stopped in this node, or goes on again.
+	LogEntry_SWITCH LogEntry_Kind = 11
 )
 
 // Enum value maps for LogEntry_Kind.
@@ -427,6 +483,7 @@ var (
 		8:  "RELEASE",
 		9:  "PUBLICATION",
 		10: "QUARANTINE_LIFTED",
+		11: "SWITCH",
 	}
 	LogEntry_Kind_value = map[string]int32{
 		"UNSPECIFIED":       0,
@@ -440,6 +497,7 @@ var (
 		"RELEASE":           8,
 		"PUBLICATION":       9,
 		"QUARANTINE_LIFTED": 10,
+		"SWITCH":            11,
 	}
 )
 
@@ -454,11 +512,11 @@ func (x LogEntry_Kind) String() string {
 }
 
 func (LogEntry_Kind) Descriptor() protoreflect.EnumDescriptor {
-	return file_comity_sharing_v1_sharing_proto_enumTypes[6].Descriptor()
+	return file_comity_sharing_v1_sharing_proto_enumTypes[7].Descriptor()
 }
 
 func (LogEntry_Kind) Type() protoreflect.EnumType {
-	return &file_comity_sharing_v1_sharing_proto_enumTypes[6]
+	return &file_comity_sharing_v1_sharing_proto_enumTypes[7]
 }
 
 func (x LogEntry_Kind) Number() protoreflect.EnumNumber {
@@ -467,7 +525,7 @@ func (x LogEntry_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LogEntry_Kind.Descriptor instead.
 func (LogEntry_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{67, 0}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{72, 0}
 }
 
 // Partner is a state that this node trusts, and how the exchange with it stands.
@@ -5008,6 +5066,335 @@ func (x *ListDeliveriesResponse) GetNextPageToken() string {
 	return ""
 }
 
+// KillSwitch says that something was stopped in this node, or that it goes on again.
+type KillSwitch struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id of the switch; the log has it under this subject.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// What is stopped.
+	Mode KillSwitch_Mode `protobuf:"varint,2,opt,name=mode,proto3,enum=comity.sharing.v1.KillSwitch_Mode" json:"mode,omitempty"`
+	// The partner whom it concerns; empty: all, and the public.
+	Partner string `protobuf:"bytes,3,opt,name=partner,proto3" json:"partner,omitempty"`
+	// The indicator that it concerns; empty: all.
+	Indicator string `protobuf:"bytes,4,opt,name=indicator,proto3" json:"indicator,omitempty"`
+	// Whether it is stopped; false: it goes on again.
+	On bool `protobuf:"varint,5,opt,name=on,proto3" json:"on,omitempty"`
+	// The subject of the person who did it.
+	By string `protobuf:"bytes,6,opt,name=by,proto3" json:"by,omitempty"`
+	// Why.
+	Reason string `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
+	// When.
+	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KillSwitch) Reset() {
+	*x = KillSwitch{}
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[64]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KillSwitch) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KillSwitch) ProtoMessage() {}
+
+func (x *KillSwitch) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[64]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KillSwitch.ProtoReflect.Descriptor instead.
+func (*KillSwitch) Descriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{64}
+}
+
+func (x *KillSwitch) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *KillSwitch) GetMode() KillSwitch_Mode {
+	if x != nil {
+		return x.Mode
+	}
+	return KillSwitch_UNSPECIFIED
+}
+
+func (x *KillSwitch) GetPartner() string {
+	if x != nil {
+		return x.Partner
+	}
+	return ""
+}
+
+func (x *KillSwitch) GetIndicator() string {
+	if x != nil {
+		return x.Indicator
+	}
+	return ""
+}
+
+func (x *KillSwitch) GetOn() bool {
+	if x != nil {
+		return x.On
+	}
+	return false
+}
+
+func (x *KillSwitch) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *KillSwitch) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *KillSwitch) GetCreateTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreateTime
+	}
+	return nil
+}
+
+// SetKillSwitchRequest is the request of SetKillSwitch.
+type SetKillSwitchRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What to stop.
+	Mode KillSwitch_Mode `protobuf:"varint,1,opt,name=mode,proto3,enum=comity.sharing.v1.KillSwitch_Mode" json:"mode,omitempty"`
+	// The partner whom it concerns; empty: all, and the public. READ_ONLY concerns all.
+	Partner string `protobuf:"bytes,2,opt,name=partner,proto3" json:"partner,omitempty"`
+	// The indicator that it concerns; empty: all. READ_ONLY concerns all.
+	Indicator string `protobuf:"bytes,3,opt,name=indicator,proto3" json:"indicator,omitempty"`
+	// Lets it go on again. What is lifted is named as it was when it was stopped.
+	Lift bool `protobuf:"varint,4,opt,name=lift,proto3" json:"lift,omitempty"`
+	// Why, for the log; required.
+	Reason        string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetKillSwitchRequest) Reset() {
+	*x = SetKillSwitchRequest{}
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[65]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetKillSwitchRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetKillSwitchRequest) ProtoMessage() {}
+
+func (x *SetKillSwitchRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[65]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetKillSwitchRequest.ProtoReflect.Descriptor instead.
+func (*SetKillSwitchRequest) Descriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{65}
+}
+
+func (x *SetKillSwitchRequest) GetMode() KillSwitch_Mode {
+	if x != nil {
+		return x.Mode
+	}
+	return KillSwitch_UNSPECIFIED
+}
+
+func (x *SetKillSwitchRequest) GetPartner() string {
+	if x != nil {
+		return x.Partner
+	}
+	return ""
+}
+
+func (x *SetKillSwitchRequest) GetIndicator() string {
+	if x != nil {
+		return x.Indicator
+	}
+	return ""
+}
+
+func (x *SetKillSwitchRequest) GetLift() bool {
+	if x != nil {
+		return x.Lift
+	}
+	return false
+}
+
+func (x *SetKillSwitchRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// SetKillSwitchResponse is the answer of SetKillSwitch.
+type SetKillSwitchResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The switch; where it was set like this already, the one that did it.
+	KillSwitch    *KillSwitch `protobuf:"bytes,1,opt,name=kill_switch,json=killSwitch,proto3" json:"kill_switch,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetKillSwitchResponse) Reset() {
+	*x = SetKillSwitchResponse{}
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[66]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetKillSwitchResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetKillSwitchResponse) ProtoMessage() {}
+
+func (x *SetKillSwitchResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[66]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetKillSwitchResponse.ProtoReflect.Descriptor instead.
+func (*SetKillSwitchResponse) Descriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{66}
+}
+
+func (x *SetKillSwitchResponse) GetKillSwitch() *KillSwitch {
+	if x != nil {
+		return x.KillSwitch
+	}
+	return nil
+}
+
+// ListKillSwitchesRequest is the request of ListKillSwitches.
+type ListKillSwitchesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Also those that are lifted.
+	ShowLifted    bool `protobuf:"varint,1,opt,name=show_lifted,json=showLifted,proto3" json:"show_lifted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListKillSwitchesRequest) Reset() {
+	*x = ListKillSwitchesRequest{}
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[67]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListKillSwitchesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListKillSwitchesRequest) ProtoMessage() {}
+
+func (x *ListKillSwitchesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[67]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListKillSwitchesRequest.ProtoReflect.Descriptor instead.
+func (*ListKillSwitchesRequest) Descriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{67}
+}
+
+func (x *ListKillSwitchesRequest) GetShowLifted() bool {
+	if x != nil {
+		return x.ShowLifted
+	}
+	return false
+}
+
+// ListKillSwitchesResponse is the answer of ListKillSwitches.
+type ListKillSwitchesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The newest switch for each mode, partner and indicator.
+	KillSwitches  []*KillSwitch `protobuf:"bytes,1,rep,name=kill_switches,json=killSwitches,proto3" json:"kill_switches,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListKillSwitchesResponse) Reset() {
+	*x = ListKillSwitchesResponse{}
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[68]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListKillSwitchesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListKillSwitchesResponse) ProtoMessage() {}
+
+func (x *ListKillSwitchesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[68]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListKillSwitchesResponse.ProtoReflect.Descriptor instead.
+func (*ListKillSwitchesResponse) Descriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{68}
+}
+
+func (x *ListKillSwitchesResponse) GetKillSwitches() []*KillSwitch {
+	if x != nil {
+		return x.KillSwitches
+	}
+	return nil
+}
+
 // GetCheckpointRequest is the request of GetCheckpoint.
 type GetCheckpointRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -5017,7 +5404,7 @@ type GetCheckpointRequest struct {
 
 func (x *GetCheckpointRequest) Reset() {
 	*x = GetCheckpointRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[64]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5029,7 +5416,7 @@ func (x *GetCheckpointRequest) String() string {
 func (*GetCheckpointRequest) ProtoMessage() {}
 
 func (x *GetCheckpointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[64]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5042,7 +5429,7 @@ func (x *GetCheckpointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCheckpointRequest.ProtoReflect.Descriptor instead.
 func (*GetCheckpointRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{64}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{69}
 }
 
 // GetCheckpointResponse is the answer of GetCheckpoint.
@@ -5060,7 +5447,7 @@ type GetCheckpointResponse struct {
 
 func (x *GetCheckpointResponse) Reset() {
 	*x = GetCheckpointResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[65]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5072,7 +5459,7 @@ func (x *GetCheckpointResponse) String() string {
 func (*GetCheckpointResponse) ProtoMessage() {}
 
 func (x *GetCheckpointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[65]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5085,7 +5472,7 @@ func (x *GetCheckpointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCheckpointResponse.ProtoReflect.Descriptor instead.
 func (*GetCheckpointResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{65}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *GetCheckpointResponse) GetCheckpoint() string {
@@ -5124,7 +5511,7 @@ type Witness struct {
 
 func (x *Witness) Reset() {
 	*x = Witness{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[66]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5136,7 +5523,7 @@ func (x *Witness) String() string {
 func (*Witness) ProtoMessage() {}
 
 func (x *Witness) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[66]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5149,7 +5536,7 @@ func (x *Witness) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Witness.ProtoReflect.Descriptor instead.
 func (*Witness) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{66}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *Witness) GetState() string {
@@ -5180,7 +5567,7 @@ type LogEntry struct {
 	Index float64 `protobuf:"fixed64,1,opt,name=index,proto3" json:"index,omitempty"`
 	// What it is the proof of.
 	Kind LogEntry_Kind `protobuf:"varint,2,opt,name=kind,proto3,enum=comity.sharing.v1.LogEntry_Kind" json:"kind,omitempty"`
-	// What it is about: an agreement's id and version, a decision's id, a release's id, a publication's id, an announcement's or a notice's, or a stream, epoch and sequence.
+	// What it is about: an agreement's id and version, a decision's id, a release's id, a publication's id, a switch's, an announcement's or a notice's, or a stream, epoch and sequence.
 	Subject string `protobuf:"bytes,3,opt,name=subject,proto3" json:"subject,omitempty"`
 	// When it was written.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
@@ -5200,7 +5587,7 @@ type LogEntry struct {
 
 func (x *LogEntry) Reset() {
 	*x = LogEntry{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[67]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5212,7 +5599,7 @@ func (x *LogEntry) String() string {
 func (*LogEntry) ProtoMessage() {}
 
 func (x *LogEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[67]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5225,7 +5612,7 @@ func (x *LogEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogEntry.ProtoReflect.Descriptor instead.
 func (*LogEntry) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{67}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *LogEntry) GetIndex() float64 {
@@ -5304,7 +5691,7 @@ type ListLogEntriesRequest struct {
 
 func (x *ListLogEntriesRequest) Reset() {
 	*x = ListLogEntriesRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[68]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5316,7 +5703,7 @@ func (x *ListLogEntriesRequest) String() string {
 func (*ListLogEntriesRequest) ProtoMessage() {}
 
 func (x *ListLogEntriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[68]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5329,7 +5716,7 @@ func (x *ListLogEntriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLogEntriesRequest.ProtoReflect.Descriptor instead.
 func (*ListLogEntriesRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{68}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *ListLogEntriesRequest) GetPageSize() int32 {
@@ -5359,7 +5746,7 @@ type ListLogEntriesResponse struct {
 
 func (x *ListLogEntriesResponse) Reset() {
 	*x = ListLogEntriesResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[69]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5371,7 +5758,7 @@ func (x *ListLogEntriesResponse) String() string {
 func (*ListLogEntriesResponse) ProtoMessage() {}
 
 func (x *ListLogEntriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[69]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5384,7 +5771,7 @@ func (x *ListLogEntriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLogEntriesResponse.ProtoReflect.Descriptor instead.
 func (*ListLogEntriesResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{69}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ListLogEntriesResponse) GetEntries() []*LogEntry {
@@ -5428,7 +5815,7 @@ type DeliveryProof struct {
 
 func (x *DeliveryProof) Reset() {
 	*x = DeliveryProof{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[70]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5440,7 +5827,7 @@ func (x *DeliveryProof) String() string {
 func (*DeliveryProof) ProtoMessage() {}
 
 func (x *DeliveryProof) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[70]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5453,7 +5840,7 @@ func (x *DeliveryProof) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeliveryProof.ProtoReflect.Descriptor instead.
 func (*DeliveryProof) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{70}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *DeliveryProof) GetState() string {
@@ -5527,7 +5914,7 @@ type ProvedEntry struct {
 
 func (x *ProvedEntry) Reset() {
 	*x = ProvedEntry{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[71]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5539,7 +5926,7 @@ func (x *ProvedEntry) String() string {
 func (*ProvedEntry) ProtoMessage() {}
 
 func (x *ProvedEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[71]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5552,7 +5939,7 @@ func (x *ProvedEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProvedEntry.ProtoReflect.Descriptor instead.
 func (*ProvedEntry) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{71}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *ProvedEntry) GetEntry() *LogEntry {
@@ -5593,7 +5980,7 @@ type GetDeliveryProofRequest struct {
 
 func (x *GetDeliveryProofRequest) Reset() {
 	*x = GetDeliveryProofRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[72]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5605,7 +5992,7 @@ func (x *GetDeliveryProofRequest) String() string {
 func (*GetDeliveryProofRequest) ProtoMessage() {}
 
 func (x *GetDeliveryProofRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[72]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5618,7 +6005,7 @@ func (x *GetDeliveryProofRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDeliveryProofRequest.ProtoReflect.Descriptor instead.
 func (*GetDeliveryProofRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{72}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *GetDeliveryProofRequest) GetStream() string {
@@ -5660,7 +6047,7 @@ type GetDeliveryProofResponse struct {
 
 func (x *GetDeliveryProofResponse) Reset() {
 	*x = GetDeliveryProofResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[73]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5672,7 +6059,7 @@ func (x *GetDeliveryProofResponse) String() string {
 func (*GetDeliveryProofResponse) ProtoMessage() {}
 
 func (x *GetDeliveryProofResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[73]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5685,7 +6072,7 @@ func (x *GetDeliveryProofResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDeliveryProofResponse.ProtoReflect.Descriptor instead.
 func (*GetDeliveryProofResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{73}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *GetDeliveryProofResponse) GetProof() *DeliveryProof {
@@ -5710,7 +6097,7 @@ type Obligations_Dominance struct {
 
 func (x *Obligations_Dominance) Reset() {
 	*x = Obligations_Dominance{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[75]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5722,7 +6109,7 @@ func (x *Obligations_Dominance) String() string {
 func (*Obligations_Dominance) ProtoMessage() {}
 
 func (x *Obligations_Dominance) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[75]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5772,7 +6159,7 @@ type Obligations_PPercent struct {
 
 func (x *Obligations_PPercent) Reset() {
 	*x = Obligations_PPercent{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[76]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5784,7 +6171,7 @@ func (x *Obligations_PPercent) String() string {
 func (*Obligations_PPercent) ProtoMessage() {}
 
 func (x *Obligations_PPercent) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[76]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6283,7 +6670,36 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\n" +
 	"deliveries\x18\x01 \x03(\v2\x1b.comity.sharing.v1.DeliveryR\n" +
 	"deliveries\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x16\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xb3\x02\n" +
+	"\n" +
+	"KillSwitch\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x126\n" +
+	"\x04mode\x18\x02 \x01(\x0e2\".comity.sharing.v1.KillSwitch.ModeR\x04mode\x12\x18\n" +
+	"\apartner\x18\x03 \x01(\tR\apartner\x12\x1c\n" +
+	"\tindicator\x18\x04 \x01(\tR\tindicator\x12\x0e\n" +
+	"\x02on\x18\x05 \x01(\bR\x02on\x12\x0e\n" +
+	"\x02by\x18\x06 \x01(\tR\x02by\x12\x16\n" +
+	"\x06reason\x18\a \x01(\tR\x06reason\x12;\n" +
+	"\vcreate_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"createTime\"0\n" +
+	"\x04Mode\x12\x0f\n" +
+	"\vUNSPECIFIED\x10\x00\x12\b\n" +
+	"\x04KILL\x10\x01\x12\r\n" +
+	"\tREAD_ONLY\x10\x02\"\xb2\x01\n" +
+	"\x14SetKillSwitchRequest\x126\n" +
+	"\x04mode\x18\x01 \x01(\x0e2\".comity.sharing.v1.KillSwitch.ModeR\x04mode\x12\x18\n" +
+	"\apartner\x18\x02 \x01(\tR\apartner\x12\x1c\n" +
+	"\tindicator\x18\x03 \x01(\tR\tindicator\x12\x12\n" +
+	"\x04lift\x18\x04 \x01(\bR\x04lift\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\"W\n" +
+	"\x15SetKillSwitchResponse\x12>\n" +
+	"\vkill_switch\x18\x01 \x01(\v2\x1d.comity.sharing.v1.KillSwitchR\n" +
+	"killSwitch\":\n" +
+	"\x17ListKillSwitchesRequest\x12\x1f\n" +
+	"\vshow_lifted\x18\x01 \x01(\bR\n" +
+	"showLifted\"^\n" +
+	"\x18ListKillSwitchesResponse\x12B\n" +
+	"\rkill_switches\x18\x01 \x03(\v2\x1d.comity.sharing.v1.KillSwitchR\fkillSwitches\"\x16\n" +
 	"\x14GetCheckpointRequest\"\x94\x01\n" +
 	"\x15GetCheckpointResponse\x12\x1e\n" +
 	"\n" +
@@ -6294,7 +6710,7 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\aWitness\x12\x14\n" +
 	"\x05state\x18\x01 \x01(\tR\x05state\x12\x1a\n" +
 	"\bcosigned\x18\x02 \x01(\tR\bcosigned\x12 \n" +
-	"\vconsistency\x18\x03 \x03(\fR\vconsistency\"\x94\x04\n" +
+	"\vconsistency\x18\x03 \x03(\fR\vconsistency\"\xa0\x04\n" +
 	"\bLogEntry\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x01R\x05index\x124\n" +
 	"\x04kind\x18\x02 \x01(\x0e2 .comity.sharing.v1.LogEntry.KindR\x04kind\x12\x18\n" +
@@ -6306,7 +6722,7 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\tleaf_hash\x18\a \x01(\fR\bleafHash\x12\x18\n" +
 	"\acontent\x18\b \x01(\fR\acontent\x12\x1f\n" +
 	"\vtree_hashes\x18\t \x01(\fR\n" +
-	"treeHashes\"\xd1\x01\n" +
+	"treeHashes\"\xdd\x01\n" +
 	"\x04Kind\x12\x0f\n" +
 	"\vUNSPECIFIED\x10\x00\x12\r\n" +
 	"\tAGREEMENT\x10\x01\x12\f\n" +
@@ -6319,7 +6735,9 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\aRELEASE\x10\b\x12\x0f\n" +
 	"\vPUBLICATION\x10\t\x12\x15\n" +
 	"\x11QUARANTINE_LIFTED\x10\n" +
-	"\"S\n" +
+	"\x12\n" +
+	"\n" +
+	"\x06SWITCH\x10\v\"S\n" +
 	"\x15ListLogEntriesRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -6349,7 +6767,7 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\bsequence\x18\x03 \x01(\x03R\bsequence\x12'\n" +
 	"\x0finclude_figures\x18\x04 \x01(\bR\x0eincludeFigures\"R\n" +
 	"\x18GetDeliveryProofResponse\x126\n" +
-	"\x05proof\x18\x01 \x01(\v2 .comity.sharing.v1.DeliveryProofR\x05proof2\xb8\x16\n" +
+	"\x05proof\x18\x01 \x01(\v2 .comity.sharing.v1.DeliveryProofR\x05proof2\x89\x18\n" +
 	"\x0eSharingService\x12_\n" +
 	"\fListPartners\x12&.comity.sharing.v1.ListPartnersRequest\x1a'.comity.sharing.v1.ListPartnersResponse\x12e\n" +
 	"\x0eLiftQuarantine\x12(.comity.sharing.v1.LiftQuarantineRequest\x1a).comity.sharing.v1.LiftQuarantineResponse\x12h\n" +
@@ -6375,6 +6793,8 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\x12CancelAnnouncement\x12,.comity.sharing.v1.CancelAnnouncementRequest\x1a-.comity.sharing.v1.CancelAnnouncementResponse\x12S\n" +
 	"\bTabulate\x12\".comity.sharing.v1.TabulateRequest\x1a#.comity.sharing.v1.TabulateResponse\x12e\n" +
 	"\x0eListDeliveries\x12(.comity.sharing.v1.ListDeliveriesRequest\x1a).comity.sharing.v1.ListDeliveriesResponse\x12b\n" +
+	"\rSetKillSwitch\x12'.comity.sharing.v1.SetKillSwitchRequest\x1a(.comity.sharing.v1.SetKillSwitchResponse\x12k\n" +
+	"\x10ListKillSwitches\x12*.comity.sharing.v1.ListKillSwitchesRequest\x1a+.comity.sharing.v1.ListKillSwitchesResponse\x12b\n" +
 	"\rGetCheckpoint\x12'.comity.sharing.v1.GetCheckpointRequest\x1a(.comity.sharing.v1.GetCheckpointResponse\x12e\n" +
 	"\x0eListLogEntries\x12(.comity.sharing.v1.ListLogEntriesRequest\x1a).comity.sharing.v1.ListLogEntriesResponse\x12k\n" +
 	"\x10GetDeliveryProof\x12*.comity.sharing.v1.GetDeliveryProofRequest\x1a+.comity.sharing.v1.GetDeliveryProofResponseB\xd2\x01\n" +
@@ -6392,8 +6812,8 @@ func file_comity_sharing_v1_sharing_proto_rawDescGZIP() []byte {
 	return file_comity_sharing_v1_sharing_proto_rawDescData
 }
 
-var file_comity_sharing_v1_sharing_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_comity_sharing_v1_sharing_proto_msgTypes = make([]protoimpl.MessageInfo, 87)
+var file_comity_sharing_v1_sharing_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
+var file_comity_sharing_v1_sharing_proto_msgTypes = make([]protoimpl.MessageInfo, 92)
 var file_comity_sharing_v1_sharing_proto_goTypes = []any{
 	(Agreement_State)(0),                  // 0: comity.sharing.v1.Agreement.State
 	(Publication_State)(0),                // 1: comity.sharing.v1.Publication.State
@@ -6401,244 +6821,259 @@ var file_comity_sharing_v1_sharing_proto_goTypes = []any{
 	(Announcement_State)(0),               // 3: comity.sharing.v1.Announcement.State
 	(Direction_Way)(0),                    // 4: comity.sharing.v1.Direction.Way
 	(Delivery_State)(0),                   // 5: comity.sharing.v1.Delivery.State
-	(LogEntry_Kind)(0),                    // 6: comity.sharing.v1.LogEntry.Kind
-	(*Partner)(nil),                       // 7: comity.sharing.v1.Partner
-	(*Terms)(nil),                         // 8: comity.sharing.v1.Terms
-	(*Agreement)(nil),                     // 9: comity.sharing.v1.Agreement
-	(*AgreementEnd)(nil),                  // 10: comity.sharing.v1.AgreementEnd
-	(*Rejection)(nil),                     // 11: comity.sharing.v1.Rejection
-	(*AgreementWithdrawal)(nil),           // 12: comity.sharing.v1.AgreementWithdrawal
-	(*AgreementSignature)(nil),            // 13: comity.sharing.v1.AgreementSignature
-	(*ListPartnersRequest)(nil),           // 14: comity.sharing.v1.ListPartnersRequest
-	(*ListPartnersResponse)(nil),          // 15: comity.sharing.v1.ListPartnersResponse
-	(*LiftQuarantineRequest)(nil),         // 16: comity.sharing.v1.LiftQuarantineRequest
-	(*LiftQuarantineResponse)(nil),        // 17: comity.sharing.v1.LiftQuarantineResponse
-	(*CreateAgreementRequest)(nil),        // 18: comity.sharing.v1.CreateAgreementRequest
-	(*CreateAgreementResponse)(nil),       // 19: comity.sharing.v1.CreateAgreementResponse
-	(*GetAgreementRequest)(nil),           // 20: comity.sharing.v1.GetAgreementRequest
-	(*GetAgreementResponse)(nil),          // 21: comity.sharing.v1.GetAgreementResponse
-	(*ListAgreementsRequest)(nil),         // 22: comity.sharing.v1.ListAgreementsRequest
-	(*ListAgreementsResponse)(nil),        // 23: comity.sharing.v1.ListAgreementsResponse
-	(*SignAgreementRequest)(nil),          // 24: comity.sharing.v1.SignAgreementRequest
-	(*SignAgreementResponse)(nil),         // 25: comity.sharing.v1.SignAgreementResponse
-	(*ListAgreementVersionsRequest)(nil),  // 26: comity.sharing.v1.ListAgreementVersionsRequest
-	(*ListAgreementVersionsResponse)(nil), // 27: comity.sharing.v1.ListAgreementVersionsResponse
-	(*CounterAgreementRequest)(nil),       // 28: comity.sharing.v1.CounterAgreementRequest
-	(*CounterAgreementResponse)(nil),      // 29: comity.sharing.v1.CounterAgreementResponse
-	(*RenewAgreementRequest)(nil),         // 30: comity.sharing.v1.RenewAgreementRequest
-	(*RenewAgreementResponse)(nil),        // 31: comity.sharing.v1.RenewAgreementResponse
-	(*DeclineAgreementRequest)(nil),       // 32: comity.sharing.v1.DeclineAgreementRequest
-	(*DeclineAgreementResponse)(nil),      // 33: comity.sharing.v1.DeclineAgreementResponse
-	(*TerminateAgreementRequest)(nil),     // 34: comity.sharing.v1.TerminateAgreementRequest
-	(*TerminateAgreementResponse)(nil),    // 35: comity.sharing.v1.TerminateAgreementResponse
-	(*Reason)(nil),                        // 36: comity.sharing.v1.Reason
-	(*Obligations)(nil),                   // 37: comity.sharing.v1.Obligations
-	(*ExplainPolicyRequest)(nil),          // 38: comity.sharing.v1.ExplainPolicyRequest
-	(*ExplainPolicyResponse)(nil),         // 39: comity.sharing.v1.ExplainPolicyResponse
-	(*WithheldCell)(nil),                  // 40: comity.sharing.v1.WithheldCell
-	(*Release)(nil),                       // 41: comity.sharing.v1.Release
-	(*TableNote)(nil),                     // 42: comity.sharing.v1.TableNote
-	(*ListReleasesRequest)(nil),           // 43: comity.sharing.v1.ListReleasesRequest
-	(*ListReleasesResponse)(nil),          // 44: comity.sharing.v1.ListReleasesResponse
-	(*Publication)(nil),                   // 45: comity.sharing.v1.Publication
-	(*Correction)(nil),                    // 46: comity.sharing.v1.Correction
-	(*Notice)(nil),                        // 47: comity.sharing.v1.Notice
-	(*Announcement)(nil),                  // 48: comity.sharing.v1.Announcement
-	(*CreatePublicationRequest)(nil),      // 49: comity.sharing.v1.CreatePublicationRequest
-	(*CreatePublicationResponse)(nil),     // 50: comity.sharing.v1.CreatePublicationResponse
-	(*GetPublicationRequest)(nil),         // 51: comity.sharing.v1.GetPublicationRequest
-	(*GetPublicationResponse)(nil),        // 52: comity.sharing.v1.GetPublicationResponse
-	(*ListPublicationsRequest)(nil),       // 53: comity.sharing.v1.ListPublicationsRequest
-	(*ListPublicationsResponse)(nil),      // 54: comity.sharing.v1.ListPublicationsResponse
-	(*PreviewPublicationRequest)(nil),     // 55: comity.sharing.v1.PreviewPublicationRequest
-	(*PreviewPublicationResponse)(nil),    // 56: comity.sharing.v1.PreviewPublicationResponse
-	(*WithdrawPublicationRequest)(nil),    // 57: comity.sharing.v1.WithdrawPublicationRequest
-	(*WithdrawPublicationResponse)(nil),   // 58: comity.sharing.v1.WithdrawPublicationResponse
-	(*ListNoticesRequest)(nil),            // 59: comity.sharing.v1.ListNoticesRequest
-	(*ListNoticesResponse)(nil),           // 60: comity.sharing.v1.ListNoticesResponse
-	(*CreateAnnouncementRequest)(nil),     // 61: comity.sharing.v1.CreateAnnouncementRequest
-	(*CreateAnnouncementResponse)(nil),    // 62: comity.sharing.v1.CreateAnnouncementResponse
-	(*ListAnnouncementsRequest)(nil),      // 63: comity.sharing.v1.ListAnnouncementsRequest
-	(*ListAnnouncementsResponse)(nil),     // 64: comity.sharing.v1.ListAnnouncementsResponse
-	(*CancelAnnouncementRequest)(nil),     // 65: comity.sharing.v1.CancelAnnouncementRequest
-	(*CancelAnnouncementResponse)(nil),    // 66: comity.sharing.v1.CancelAnnouncementResponse
-	(*Direction)(nil),                     // 67: comity.sharing.v1.Direction
-	(*Delivery)(nil),                      // 68: comity.sharing.v1.Delivery
-	(*ListDeliveriesRequest)(nil),         // 69: comity.sharing.v1.ListDeliveriesRequest
-	(*ListDeliveriesResponse)(nil),        // 70: comity.sharing.v1.ListDeliveriesResponse
-	(*GetCheckpointRequest)(nil),          // 71: comity.sharing.v1.GetCheckpointRequest
-	(*GetCheckpointResponse)(nil),         // 72: comity.sharing.v1.GetCheckpointResponse
-	(*Witness)(nil),                       // 73: comity.sharing.v1.Witness
-	(*LogEntry)(nil),                      // 74: comity.sharing.v1.LogEntry
-	(*ListLogEntriesRequest)(nil),         // 75: comity.sharing.v1.ListLogEntriesRequest
-	(*ListLogEntriesResponse)(nil),        // 76: comity.sharing.v1.ListLogEntriesResponse
-	(*DeliveryProof)(nil),                 // 77: comity.sharing.v1.DeliveryProof
-	(*ProvedEntry)(nil),                   // 78: comity.sharing.v1.ProvedEntry
-	(*GetDeliveryProofRequest)(nil),       // 79: comity.sharing.v1.GetDeliveryProofRequest
-	(*GetDeliveryProofResponse)(nil),      // 80: comity.sharing.v1.GetDeliveryProofResponse
-	nil,                                   // 81: comity.sharing.v1.Terms.DetailEntry
-	(*Obligations_Dominance)(nil),         // 82: comity.sharing.v1.Obligations.Dominance
-	(*Obligations_PPercent)(nil),          // 83: comity.sharing.v1.Obligations.PPercent
-	nil,                                   // 84: comity.sharing.v1.Obligations.DetailEntry
-	nil,                                   // 85: comity.sharing.v1.ExplainPolicyResponse.CoarsenedEntry
-	nil,                                   // 86: comity.sharing.v1.ExplainPolicyResponse.RulesEntry
-	nil,                                   // 87: comity.sharing.v1.WithheldCell.KeyEntry
-	nil,                                   // 88: comity.sharing.v1.WithheldCell.ProtectsEntry
-	nil,                                   // 89: comity.sharing.v1.Release.CoarsenedEntry
-	nil,                                   // 90: comity.sharing.v1.Release.RulesEntry
-	nil,                                   // 91: comity.sharing.v1.TableNote.DetailEntry
-	nil,                                   // 92: comity.sharing.v1.Publication.CoarsenedEntry
-	nil,                                   // 93: comity.sharing.v1.Publication.RulesEntry
-	(*timestamppb.Timestamp)(nil),         // 94: google.protobuf.Timestamp
-	(*v1.Filter)(nil),                     // 95: comity.types.v1.Filter
-	(*v1.Block)(nil),                      // 96: comity.types.v1.Block
-	(*TabulateRequest)(nil),               // 97: comity.sharing.v1.TabulateRequest
-	(*TabulateResponse)(nil),              // 98: comity.sharing.v1.TabulateResponse
+	(KillSwitch_Mode)(0),                  // 6: comity.sharing.v1.KillSwitch.Mode
+	(LogEntry_Kind)(0),                    // 7: comity.sharing.v1.LogEntry.Kind
+	(*Partner)(nil),                       // 8: comity.sharing.v1.Partner
+	(*Terms)(nil),                         // 9: comity.sharing.v1.Terms
+	(*Agreement)(nil),                     // 10: comity.sharing.v1.Agreement
+	(*AgreementEnd)(nil),                  // 11: comity.sharing.v1.AgreementEnd
+	(*Rejection)(nil),                     // 12: comity.sharing.v1.Rejection
+	(*AgreementWithdrawal)(nil),           // 13: comity.sharing.v1.AgreementWithdrawal
+	(*AgreementSignature)(nil),            // 14: comity.sharing.v1.AgreementSignature
+	(*ListPartnersRequest)(nil),           // 15: comity.sharing.v1.ListPartnersRequest
+	(*ListPartnersResponse)(nil),          // 16: comity.sharing.v1.ListPartnersResponse
+	(*LiftQuarantineRequest)(nil),         // 17: comity.sharing.v1.LiftQuarantineRequest
+	(*LiftQuarantineResponse)(nil),        // 18: comity.sharing.v1.LiftQuarantineResponse
+	(*CreateAgreementRequest)(nil),        // 19: comity.sharing.v1.CreateAgreementRequest
+	(*CreateAgreementResponse)(nil),       // 20: comity.sharing.v1.CreateAgreementResponse
+	(*GetAgreementRequest)(nil),           // 21: comity.sharing.v1.GetAgreementRequest
+	(*GetAgreementResponse)(nil),          // 22: comity.sharing.v1.GetAgreementResponse
+	(*ListAgreementsRequest)(nil),         // 23: comity.sharing.v1.ListAgreementsRequest
+	(*ListAgreementsResponse)(nil),        // 24: comity.sharing.v1.ListAgreementsResponse
+	(*SignAgreementRequest)(nil),          // 25: comity.sharing.v1.SignAgreementRequest
+	(*SignAgreementResponse)(nil),         // 26: comity.sharing.v1.SignAgreementResponse
+	(*ListAgreementVersionsRequest)(nil),  // 27: comity.sharing.v1.ListAgreementVersionsRequest
+	(*ListAgreementVersionsResponse)(nil), // 28: comity.sharing.v1.ListAgreementVersionsResponse
+	(*CounterAgreementRequest)(nil),       // 29: comity.sharing.v1.CounterAgreementRequest
+	(*CounterAgreementResponse)(nil),      // 30: comity.sharing.v1.CounterAgreementResponse
+	(*RenewAgreementRequest)(nil),         // 31: comity.sharing.v1.RenewAgreementRequest
+	(*RenewAgreementResponse)(nil),        // 32: comity.sharing.v1.RenewAgreementResponse
+	(*DeclineAgreementRequest)(nil),       // 33: comity.sharing.v1.DeclineAgreementRequest
+	(*DeclineAgreementResponse)(nil),      // 34: comity.sharing.v1.DeclineAgreementResponse
+	(*TerminateAgreementRequest)(nil),     // 35: comity.sharing.v1.TerminateAgreementRequest
+	(*TerminateAgreementResponse)(nil),    // 36: comity.sharing.v1.TerminateAgreementResponse
+	(*Reason)(nil),                        // 37: comity.sharing.v1.Reason
+	(*Obligations)(nil),                   // 38: comity.sharing.v1.Obligations
+	(*ExplainPolicyRequest)(nil),          // 39: comity.sharing.v1.ExplainPolicyRequest
+	(*ExplainPolicyResponse)(nil),         // 40: comity.sharing.v1.ExplainPolicyResponse
+	(*WithheldCell)(nil),                  // 41: comity.sharing.v1.WithheldCell
+	(*Release)(nil),                       // 42: comity.sharing.v1.Release
+	(*TableNote)(nil),                     // 43: comity.sharing.v1.TableNote
+	(*ListReleasesRequest)(nil),           // 44: comity.sharing.v1.ListReleasesRequest
+	(*ListReleasesResponse)(nil),          // 45: comity.sharing.v1.ListReleasesResponse
+	(*Publication)(nil),                   // 46: comity.sharing.v1.Publication
+	(*Correction)(nil),                    // 47: comity.sharing.v1.Correction
+	(*Notice)(nil),                        // 48: comity.sharing.v1.Notice
+	(*Announcement)(nil),                  // 49: comity.sharing.v1.Announcement
+	(*CreatePublicationRequest)(nil),      // 50: comity.sharing.v1.CreatePublicationRequest
+	(*CreatePublicationResponse)(nil),     // 51: comity.sharing.v1.CreatePublicationResponse
+	(*GetPublicationRequest)(nil),         // 52: comity.sharing.v1.GetPublicationRequest
+	(*GetPublicationResponse)(nil),        // 53: comity.sharing.v1.GetPublicationResponse
+	(*ListPublicationsRequest)(nil),       // 54: comity.sharing.v1.ListPublicationsRequest
+	(*ListPublicationsResponse)(nil),      // 55: comity.sharing.v1.ListPublicationsResponse
+	(*PreviewPublicationRequest)(nil),     // 56: comity.sharing.v1.PreviewPublicationRequest
+	(*PreviewPublicationResponse)(nil),    // 57: comity.sharing.v1.PreviewPublicationResponse
+	(*WithdrawPublicationRequest)(nil),    // 58: comity.sharing.v1.WithdrawPublicationRequest
+	(*WithdrawPublicationResponse)(nil),   // 59: comity.sharing.v1.WithdrawPublicationResponse
+	(*ListNoticesRequest)(nil),            // 60: comity.sharing.v1.ListNoticesRequest
+	(*ListNoticesResponse)(nil),           // 61: comity.sharing.v1.ListNoticesResponse
+	(*CreateAnnouncementRequest)(nil),     // 62: comity.sharing.v1.CreateAnnouncementRequest
+	(*CreateAnnouncementResponse)(nil),    // 63: comity.sharing.v1.CreateAnnouncementResponse
+	(*ListAnnouncementsRequest)(nil),      // 64: comity.sharing.v1.ListAnnouncementsRequest
+	(*ListAnnouncementsResponse)(nil),     // 65: comity.sharing.v1.ListAnnouncementsResponse
+	(*CancelAnnouncementRequest)(nil),     // 66: comity.sharing.v1.CancelAnnouncementRequest
+	(*CancelAnnouncementResponse)(nil),    // 67: comity.sharing.v1.CancelAnnouncementResponse
+	(*Direction)(nil),                     // 68: comity.sharing.v1.Direction
+	(*Delivery)(nil),                      // 69: comity.sharing.v1.Delivery
+	(*ListDeliveriesRequest)(nil),         // 70: comity.sharing.v1.ListDeliveriesRequest
+	(*ListDeliveriesResponse)(nil),        // 71: comity.sharing.v1.ListDeliveriesResponse
+	(*KillSwitch)(nil),                    // 72: comity.sharing.v1.KillSwitch
+	(*SetKillSwitchRequest)(nil),          // 73: comity.sharing.v1.SetKillSwitchRequest
+	(*SetKillSwitchResponse)(nil),         // 74: comity.sharing.v1.SetKillSwitchResponse
+	(*ListKillSwitchesRequest)(nil),       // 75: comity.sharing.v1.ListKillSwitchesRequest
+	(*ListKillSwitchesResponse)(nil),      // 76: comity.sharing.v1.ListKillSwitchesResponse
+	(*GetCheckpointRequest)(nil),          // 77: comity.sharing.v1.GetCheckpointRequest
+	(*GetCheckpointResponse)(nil),         // 78: comity.sharing.v1.GetCheckpointResponse
+	(*Witness)(nil),                       // 79: comity.sharing.v1.Witness
+	(*LogEntry)(nil),                      // 80: comity.sharing.v1.LogEntry
+	(*ListLogEntriesRequest)(nil),         // 81: comity.sharing.v1.ListLogEntriesRequest
+	(*ListLogEntriesResponse)(nil),        // 82: comity.sharing.v1.ListLogEntriesResponse
+	(*DeliveryProof)(nil),                 // 83: comity.sharing.v1.DeliveryProof
+	(*ProvedEntry)(nil),                   // 84: comity.sharing.v1.ProvedEntry
+	(*GetDeliveryProofRequest)(nil),       // 85: comity.sharing.v1.GetDeliveryProofRequest
+	(*GetDeliveryProofResponse)(nil),      // 86: comity.sharing.v1.GetDeliveryProofResponse
+	nil,                                   // 87: comity.sharing.v1.Terms.DetailEntry
+	(*Obligations_Dominance)(nil),         // 88: comity.sharing.v1.Obligations.Dominance
+	(*Obligations_PPercent)(nil),          // 89: comity.sharing.v1.Obligations.PPercent
+	nil,                                   // 90: comity.sharing.v1.Obligations.DetailEntry
+	nil,                                   // 91: comity.sharing.v1.ExplainPolicyResponse.CoarsenedEntry
+	nil,                                   // 92: comity.sharing.v1.ExplainPolicyResponse.RulesEntry
+	nil,                                   // 93: comity.sharing.v1.WithheldCell.KeyEntry
+	nil,                                   // 94: comity.sharing.v1.WithheldCell.ProtectsEntry
+	nil,                                   // 95: comity.sharing.v1.Release.CoarsenedEntry
+	nil,                                   // 96: comity.sharing.v1.Release.RulesEntry
+	nil,                                   // 97: comity.sharing.v1.TableNote.DetailEntry
+	nil,                                   // 98: comity.sharing.v1.Publication.CoarsenedEntry
+	nil,                                   // 99: comity.sharing.v1.Publication.RulesEntry
+	(*timestamppb.Timestamp)(nil),         // 100: google.protobuf.Timestamp
+	(*v1.Filter)(nil),                     // 101: comity.types.v1.Filter
+	(*v1.Block)(nil),                      // 102: comity.types.v1.Block
+	(*TabulateRequest)(nil),               // 103: comity.sharing.v1.TabulateRequest
+	(*TabulateResponse)(nil),              // 104: comity.sharing.v1.TabulateResponse
 }
 var file_comity_sharing_v1_sharing_proto_depIdxs = []int32{
-	94,  // 0: comity.sharing.v1.Partner.last_contact_time:type_name -> google.protobuf.Timestamp
-	81,  // 1: comity.sharing.v1.Terms.detail:type_name -> comity.sharing.v1.Terms.DetailEntry
+	100, // 0: comity.sharing.v1.Partner.last_contact_time:type_name -> google.protobuf.Timestamp
+	87,  // 1: comity.sharing.v1.Terms.detail:type_name -> comity.sharing.v1.Terms.DetailEntry
 	0,   // 2: comity.sharing.v1.Agreement.state:type_name -> comity.sharing.v1.Agreement.State
-	8,   // 3: comity.sharing.v1.Agreement.terms:type_name -> comity.sharing.v1.Terms
-	13,  // 4: comity.sharing.v1.Agreement.signatures:type_name -> comity.sharing.v1.AgreementSignature
-	94,  // 5: comity.sharing.v1.Agreement.create_time:type_name -> google.protobuf.Timestamp
-	94,  // 6: comity.sharing.v1.Agreement.update_time:type_name -> google.protobuf.Timestamp
-	10,  // 7: comity.sharing.v1.Agreement.end:type_name -> comity.sharing.v1.AgreementEnd
-	12,  // 8: comity.sharing.v1.Agreement.withdrawals:type_name -> comity.sharing.v1.AgreementWithdrawal
-	94,  // 9: comity.sharing.v1.AgreementEnd.create_time:type_name -> google.protobuf.Timestamp
-	11,  // 10: comity.sharing.v1.AgreementEnd.rejection:type_name -> comity.sharing.v1.Rejection
-	94,  // 11: comity.sharing.v1.Rejection.create_time:type_name -> google.protobuf.Timestamp
-	94,  // 12: comity.sharing.v1.AgreementWithdrawal.create_time:type_name -> google.protobuf.Timestamp
-	94,  // 13: comity.sharing.v1.AgreementSignature.create_time:type_name -> google.protobuf.Timestamp
-	11,  // 14: comity.sharing.v1.AgreementSignature.rejection:type_name -> comity.sharing.v1.Rejection
-	7,   // 15: comity.sharing.v1.ListPartnersResponse.partners:type_name -> comity.sharing.v1.Partner
-	8,   // 16: comity.sharing.v1.CreateAgreementRequest.terms:type_name -> comity.sharing.v1.Terms
-	9,   // 17: comity.sharing.v1.CreateAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
-	9,   // 18: comity.sharing.v1.GetAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
-	9,   // 19: comity.sharing.v1.ListAgreementsResponse.agreements:type_name -> comity.sharing.v1.Agreement
-	9,   // 20: comity.sharing.v1.SignAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
-	9,   // 21: comity.sharing.v1.ListAgreementVersionsResponse.agreements:type_name -> comity.sharing.v1.Agreement
-	8,   // 22: comity.sharing.v1.CounterAgreementRequest.terms:type_name -> comity.sharing.v1.Terms
-	9,   // 23: comity.sharing.v1.CounterAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
-	9,   // 24: comity.sharing.v1.RenewAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
-	9,   // 25: comity.sharing.v1.DeclineAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
-	9,   // 26: comity.sharing.v1.TerminateAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
-	84,  // 27: comity.sharing.v1.Obligations.detail:type_name -> comity.sharing.v1.Obligations.DetailEntry
-	82,  // 28: comity.sharing.v1.Obligations.dominance:type_name -> comity.sharing.v1.Obligations.Dominance
-	83,  // 29: comity.sharing.v1.Obligations.p_percent:type_name -> comity.sharing.v1.Obligations.PPercent
-	95,  // 30: comity.sharing.v1.ExplainPolicyRequest.filter:type_name -> comity.types.v1.Filter
-	36,  // 31: comity.sharing.v1.ExplainPolicyResponse.reasons:type_name -> comity.sharing.v1.Reason
-	37,  // 32: comity.sharing.v1.ExplainPolicyResponse.obligations:type_name -> comity.sharing.v1.Obligations
-	85,  // 33: comity.sharing.v1.ExplainPolicyResponse.coarsened:type_name -> comity.sharing.v1.ExplainPolicyResponse.CoarsenedEntry
-	86,  // 34: comity.sharing.v1.ExplainPolicyResponse.rules:type_name -> comity.sharing.v1.ExplainPolicyResponse.RulesEntry
-	40,  // 35: comity.sharing.v1.ExplainPolicyResponse.cells:type_name -> comity.sharing.v1.WithheldCell
-	42,  // 36: comity.sharing.v1.ExplainPolicyResponse.notes:type_name -> comity.sharing.v1.TableNote
-	87,  // 37: comity.sharing.v1.WithheldCell.key:type_name -> comity.sharing.v1.WithheldCell.KeyEntry
-	88,  // 38: comity.sharing.v1.WithheldCell.protects:type_name -> comity.sharing.v1.WithheldCell.ProtectsEntry
-	89,  // 39: comity.sharing.v1.Release.coarsened:type_name -> comity.sharing.v1.Release.CoarsenedEntry
-	94,  // 40: comity.sharing.v1.Release.create_time:type_name -> google.protobuf.Timestamp
-	90,  // 41: comity.sharing.v1.Release.rules:type_name -> comity.sharing.v1.Release.RulesEntry
-	42,  // 42: comity.sharing.v1.Release.notes:type_name -> comity.sharing.v1.TableNote
-	91,  // 43: comity.sharing.v1.TableNote.detail:type_name -> comity.sharing.v1.TableNote.DetailEntry
-	41,  // 44: comity.sharing.v1.ListReleasesResponse.releases:type_name -> comity.sharing.v1.Release
+	9,   // 3: comity.sharing.v1.Agreement.terms:type_name -> comity.sharing.v1.Terms
+	14,  // 4: comity.sharing.v1.Agreement.signatures:type_name -> comity.sharing.v1.AgreementSignature
+	100, // 5: comity.sharing.v1.Agreement.create_time:type_name -> google.protobuf.Timestamp
+	100, // 6: comity.sharing.v1.Agreement.update_time:type_name -> google.protobuf.Timestamp
+	11,  // 7: comity.sharing.v1.Agreement.end:type_name -> comity.sharing.v1.AgreementEnd
+	13,  // 8: comity.sharing.v1.Agreement.withdrawals:type_name -> comity.sharing.v1.AgreementWithdrawal
+	100, // 9: comity.sharing.v1.AgreementEnd.create_time:type_name -> google.protobuf.Timestamp
+	12,  // 10: comity.sharing.v1.AgreementEnd.rejection:type_name -> comity.sharing.v1.Rejection
+	100, // 11: comity.sharing.v1.Rejection.create_time:type_name -> google.protobuf.Timestamp
+	100, // 12: comity.sharing.v1.AgreementWithdrawal.create_time:type_name -> google.protobuf.Timestamp
+	100, // 13: comity.sharing.v1.AgreementSignature.create_time:type_name -> google.protobuf.Timestamp
+	12,  // 14: comity.sharing.v1.AgreementSignature.rejection:type_name -> comity.sharing.v1.Rejection
+	8,   // 15: comity.sharing.v1.ListPartnersResponse.partners:type_name -> comity.sharing.v1.Partner
+	9,   // 16: comity.sharing.v1.CreateAgreementRequest.terms:type_name -> comity.sharing.v1.Terms
+	10,  // 17: comity.sharing.v1.CreateAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
+	10,  // 18: comity.sharing.v1.GetAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
+	10,  // 19: comity.sharing.v1.ListAgreementsResponse.agreements:type_name -> comity.sharing.v1.Agreement
+	10,  // 20: comity.sharing.v1.SignAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
+	10,  // 21: comity.sharing.v1.ListAgreementVersionsResponse.agreements:type_name -> comity.sharing.v1.Agreement
+	9,   // 22: comity.sharing.v1.CounterAgreementRequest.terms:type_name -> comity.sharing.v1.Terms
+	10,  // 23: comity.sharing.v1.CounterAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
+	10,  // 24: comity.sharing.v1.RenewAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
+	10,  // 25: comity.sharing.v1.DeclineAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
+	10,  // 26: comity.sharing.v1.TerminateAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
+	90,  // 27: comity.sharing.v1.Obligations.detail:type_name -> comity.sharing.v1.Obligations.DetailEntry
+	88,  // 28: comity.sharing.v1.Obligations.dominance:type_name -> comity.sharing.v1.Obligations.Dominance
+	89,  // 29: comity.sharing.v1.Obligations.p_percent:type_name -> comity.sharing.v1.Obligations.PPercent
+	101, // 30: comity.sharing.v1.ExplainPolicyRequest.filter:type_name -> comity.types.v1.Filter
+	37,  // 31: comity.sharing.v1.ExplainPolicyResponse.reasons:type_name -> comity.sharing.v1.Reason
+	38,  // 32: comity.sharing.v1.ExplainPolicyResponse.obligations:type_name -> comity.sharing.v1.Obligations
+	91,  // 33: comity.sharing.v1.ExplainPolicyResponse.coarsened:type_name -> comity.sharing.v1.ExplainPolicyResponse.CoarsenedEntry
+	92,  // 34: comity.sharing.v1.ExplainPolicyResponse.rules:type_name -> comity.sharing.v1.ExplainPolicyResponse.RulesEntry
+	41,  // 35: comity.sharing.v1.ExplainPolicyResponse.cells:type_name -> comity.sharing.v1.WithheldCell
+	43,  // 36: comity.sharing.v1.ExplainPolicyResponse.notes:type_name -> comity.sharing.v1.TableNote
+	93,  // 37: comity.sharing.v1.WithheldCell.key:type_name -> comity.sharing.v1.WithheldCell.KeyEntry
+	94,  // 38: comity.sharing.v1.WithheldCell.protects:type_name -> comity.sharing.v1.WithheldCell.ProtectsEntry
+	95,  // 39: comity.sharing.v1.Release.coarsened:type_name -> comity.sharing.v1.Release.CoarsenedEntry
+	100, // 40: comity.sharing.v1.Release.create_time:type_name -> google.protobuf.Timestamp
+	96,  // 41: comity.sharing.v1.Release.rules:type_name -> comity.sharing.v1.Release.RulesEntry
+	43,  // 42: comity.sharing.v1.Release.notes:type_name -> comity.sharing.v1.TableNote
+	97,  // 43: comity.sharing.v1.TableNote.detail:type_name -> comity.sharing.v1.TableNote.DetailEntry
+	42,  // 44: comity.sharing.v1.ListReleasesResponse.releases:type_name -> comity.sharing.v1.Release
 	1,   // 45: comity.sharing.v1.Publication.state:type_name -> comity.sharing.v1.Publication.State
-	36,  // 46: comity.sharing.v1.Publication.reasons:type_name -> comity.sharing.v1.Reason
-	92,  // 47: comity.sharing.v1.Publication.coarsened:type_name -> comity.sharing.v1.Publication.CoarsenedEntry
-	94,  // 48: comity.sharing.v1.Publication.create_time:type_name -> google.protobuf.Timestamp
-	94,  // 49: comity.sharing.v1.Publication.publish_time:type_name -> google.protobuf.Timestamp
-	93,  // 50: comity.sharing.v1.Publication.rules:type_name -> comity.sharing.v1.Publication.RulesEntry
-	42,  // 51: comity.sharing.v1.Publication.notes:type_name -> comity.sharing.v1.TableNote
-	94,  // 52: comity.sharing.v1.Publication.withdraw_time:type_name -> google.protobuf.Timestamp
+	37,  // 46: comity.sharing.v1.Publication.reasons:type_name -> comity.sharing.v1.Reason
+	98,  // 47: comity.sharing.v1.Publication.coarsened:type_name -> comity.sharing.v1.Publication.CoarsenedEntry
+	100, // 48: comity.sharing.v1.Publication.create_time:type_name -> google.protobuf.Timestamp
+	100, // 49: comity.sharing.v1.Publication.publish_time:type_name -> google.protobuf.Timestamp
+	99,  // 50: comity.sharing.v1.Publication.rules:type_name -> comity.sharing.v1.Publication.RulesEntry
+	43,  // 51: comity.sharing.v1.Publication.notes:type_name -> comity.sharing.v1.TableNote
+	100, // 52: comity.sharing.v1.Publication.withdraw_time:type_name -> google.protobuf.Timestamp
 	2,   // 53: comity.sharing.v1.Notice.kind:type_name -> comity.sharing.v1.Notice.Kind
-	94,  // 54: comity.sharing.v1.Notice.create_time:type_name -> google.protobuf.Timestamp
+	100, // 54: comity.sharing.v1.Notice.create_time:type_name -> google.protobuf.Timestamp
 	3,   // 55: comity.sharing.v1.Announcement.state:type_name -> comity.sharing.v1.Announcement.State
-	94,  // 56: comity.sharing.v1.Announcement.release_time:type_name -> google.protobuf.Timestamp
-	46,  // 57: comity.sharing.v1.Announcement.correction:type_name -> comity.sharing.v1.Correction
-	94,  // 58: comity.sharing.v1.Announcement.create_time:type_name -> google.protobuf.Timestamp
-	46,  // 59: comity.sharing.v1.CreatePublicationRequest.correction:type_name -> comity.sharing.v1.Correction
-	45,  // 60: comity.sharing.v1.CreatePublicationResponse.publication:type_name -> comity.sharing.v1.Publication
-	45,  // 61: comity.sharing.v1.GetPublicationResponse.publication:type_name -> comity.sharing.v1.Publication
-	45,  // 62: comity.sharing.v1.ListPublicationsResponse.publications:type_name -> comity.sharing.v1.Publication
-	45,  // 63: comity.sharing.v1.PreviewPublicationResponse.publication:type_name -> comity.sharing.v1.Publication
-	96,  // 64: comity.sharing.v1.PreviewPublicationResponse.figures:type_name -> comity.types.v1.Block
-	47,  // 65: comity.sharing.v1.WithdrawPublicationResponse.notice:type_name -> comity.sharing.v1.Notice
-	47,  // 66: comity.sharing.v1.ListNoticesResponse.notices:type_name -> comity.sharing.v1.Notice
-	48,  // 67: comity.sharing.v1.CreateAnnouncementRequest.announcement:type_name -> comity.sharing.v1.Announcement
-	48,  // 68: comity.sharing.v1.CreateAnnouncementResponse.announcement:type_name -> comity.sharing.v1.Announcement
-	48,  // 69: comity.sharing.v1.ListAnnouncementsResponse.announcements:type_name -> comity.sharing.v1.Announcement
-	47,  // 70: comity.sharing.v1.CancelAnnouncementResponse.notice:type_name -> comity.sharing.v1.Notice
+	100, // 56: comity.sharing.v1.Announcement.release_time:type_name -> google.protobuf.Timestamp
+	47,  // 57: comity.sharing.v1.Announcement.correction:type_name -> comity.sharing.v1.Correction
+	100, // 58: comity.sharing.v1.Announcement.create_time:type_name -> google.protobuf.Timestamp
+	47,  // 59: comity.sharing.v1.CreatePublicationRequest.correction:type_name -> comity.sharing.v1.Correction
+	46,  // 60: comity.sharing.v1.CreatePublicationResponse.publication:type_name -> comity.sharing.v1.Publication
+	46,  // 61: comity.sharing.v1.GetPublicationResponse.publication:type_name -> comity.sharing.v1.Publication
+	46,  // 62: comity.sharing.v1.ListPublicationsResponse.publications:type_name -> comity.sharing.v1.Publication
+	46,  // 63: comity.sharing.v1.PreviewPublicationResponse.publication:type_name -> comity.sharing.v1.Publication
+	102, // 64: comity.sharing.v1.PreviewPublicationResponse.figures:type_name -> comity.types.v1.Block
+	48,  // 65: comity.sharing.v1.WithdrawPublicationResponse.notice:type_name -> comity.sharing.v1.Notice
+	48,  // 66: comity.sharing.v1.ListNoticesResponse.notices:type_name -> comity.sharing.v1.Notice
+	49,  // 67: comity.sharing.v1.CreateAnnouncementRequest.announcement:type_name -> comity.sharing.v1.Announcement
+	49,  // 68: comity.sharing.v1.CreateAnnouncementResponse.announcement:type_name -> comity.sharing.v1.Announcement
+	49,  // 69: comity.sharing.v1.ListAnnouncementsResponse.announcements:type_name -> comity.sharing.v1.Announcement
+	48,  // 70: comity.sharing.v1.CancelAnnouncementResponse.notice:type_name -> comity.sharing.v1.Notice
 	4,   // 71: comity.sharing.v1.Delivery.direction:type_name -> comity.sharing.v1.Direction.Way
 	5,   // 72: comity.sharing.v1.Delivery.state:type_name -> comity.sharing.v1.Delivery.State
-	94,  // 73: comity.sharing.v1.Delivery.create_time:type_name -> google.protobuf.Timestamp
-	94,  // 74: comity.sharing.v1.Delivery.receipt_time:type_name -> google.protobuf.Timestamp
-	68,  // 75: comity.sharing.v1.ListDeliveriesResponse.deliveries:type_name -> comity.sharing.v1.Delivery
-	73,  // 76: comity.sharing.v1.GetCheckpointResponse.witnesses:type_name -> comity.sharing.v1.Witness
-	6,   // 77: comity.sharing.v1.LogEntry.kind:type_name -> comity.sharing.v1.LogEntry.Kind
-	94,  // 78: comity.sharing.v1.LogEntry.create_time:type_name -> google.protobuf.Timestamp
-	74,  // 79: comity.sharing.v1.ListLogEntriesResponse.entries:type_name -> comity.sharing.v1.LogEntry
-	78,  // 80: comity.sharing.v1.DeliveryProof.entries:type_name -> comity.sharing.v1.ProvedEntry
-	73,  // 81: comity.sharing.v1.DeliveryProof.witnesses:type_name -> comity.sharing.v1.Witness
-	74,  // 82: comity.sharing.v1.ProvedEntry.entry:type_name -> comity.sharing.v1.LogEntry
-	77,  // 83: comity.sharing.v1.GetDeliveryProofResponse.proof:type_name -> comity.sharing.v1.DeliveryProof
-	14,  // 84: comity.sharing.v1.SharingService.ListPartners:input_type -> comity.sharing.v1.ListPartnersRequest
-	16,  // 85: comity.sharing.v1.SharingService.LiftQuarantine:input_type -> comity.sharing.v1.LiftQuarantineRequest
-	18,  // 86: comity.sharing.v1.SharingService.CreateAgreement:input_type -> comity.sharing.v1.CreateAgreementRequest
-	20,  // 87: comity.sharing.v1.SharingService.GetAgreement:input_type -> comity.sharing.v1.GetAgreementRequest
-	22,  // 88: comity.sharing.v1.SharingService.ListAgreements:input_type -> comity.sharing.v1.ListAgreementsRequest
-	24,  // 89: comity.sharing.v1.SharingService.SignAgreement:input_type -> comity.sharing.v1.SignAgreementRequest
-	26,  // 90: comity.sharing.v1.SharingService.ListAgreementVersions:input_type -> comity.sharing.v1.ListAgreementVersionsRequest
-	28,  // 91: comity.sharing.v1.SharingService.CounterAgreement:input_type -> comity.sharing.v1.CounterAgreementRequest
-	30,  // 92: comity.sharing.v1.SharingService.RenewAgreement:input_type -> comity.sharing.v1.RenewAgreementRequest
-	32,  // 93: comity.sharing.v1.SharingService.DeclineAgreement:input_type -> comity.sharing.v1.DeclineAgreementRequest
-	34,  // 94: comity.sharing.v1.SharingService.TerminateAgreement:input_type -> comity.sharing.v1.TerminateAgreementRequest
-	38,  // 95: comity.sharing.v1.SharingService.ExplainPolicy:input_type -> comity.sharing.v1.ExplainPolicyRequest
-	43,  // 96: comity.sharing.v1.SharingService.ListReleases:input_type -> comity.sharing.v1.ListReleasesRequest
-	49,  // 97: comity.sharing.v1.SharingService.CreatePublication:input_type -> comity.sharing.v1.CreatePublicationRequest
-	51,  // 98: comity.sharing.v1.SharingService.GetPublication:input_type -> comity.sharing.v1.GetPublicationRequest
-	53,  // 99: comity.sharing.v1.SharingService.ListPublications:input_type -> comity.sharing.v1.ListPublicationsRequest
-	55,  // 100: comity.sharing.v1.SharingService.PreviewPublication:input_type -> comity.sharing.v1.PreviewPublicationRequest
-	57,  // 101: comity.sharing.v1.SharingService.WithdrawPublication:input_type -> comity.sharing.v1.WithdrawPublicationRequest
-	59,  // 102: comity.sharing.v1.SharingService.ListNotices:input_type -> comity.sharing.v1.ListNoticesRequest
-	61,  // 103: comity.sharing.v1.SharingService.CreateAnnouncement:input_type -> comity.sharing.v1.CreateAnnouncementRequest
-	63,  // 104: comity.sharing.v1.SharingService.ListAnnouncements:input_type -> comity.sharing.v1.ListAnnouncementsRequest
-	65,  // 105: comity.sharing.v1.SharingService.CancelAnnouncement:input_type -> comity.sharing.v1.CancelAnnouncementRequest
-	97,  // 106: comity.sharing.v1.SharingService.Tabulate:input_type -> comity.sharing.v1.TabulateRequest
-	69,  // 107: comity.sharing.v1.SharingService.ListDeliveries:input_type -> comity.sharing.v1.ListDeliveriesRequest
-	71,  // 108: comity.sharing.v1.SharingService.GetCheckpoint:input_type -> comity.sharing.v1.GetCheckpointRequest
-	75,  // 109: comity.sharing.v1.SharingService.ListLogEntries:input_type -> comity.sharing.v1.ListLogEntriesRequest
-	79,  // 110: comity.sharing.v1.SharingService.GetDeliveryProof:input_type -> comity.sharing.v1.GetDeliveryProofRequest
-	15,  // 111: comity.sharing.v1.SharingService.ListPartners:output_type -> comity.sharing.v1.ListPartnersResponse
-	17,  // 112: comity.sharing.v1.SharingService.LiftQuarantine:output_type -> comity.sharing.v1.LiftQuarantineResponse
-	19,  // 113: comity.sharing.v1.SharingService.CreateAgreement:output_type -> comity.sharing.v1.CreateAgreementResponse
-	21,  // 114: comity.sharing.v1.SharingService.GetAgreement:output_type -> comity.sharing.v1.GetAgreementResponse
-	23,  // 115: comity.sharing.v1.SharingService.ListAgreements:output_type -> comity.sharing.v1.ListAgreementsResponse
-	25,  // 116: comity.sharing.v1.SharingService.SignAgreement:output_type -> comity.sharing.v1.SignAgreementResponse
-	27,  // 117: comity.sharing.v1.SharingService.ListAgreementVersions:output_type -> comity.sharing.v1.ListAgreementVersionsResponse
-	29,  // 118: comity.sharing.v1.SharingService.CounterAgreement:output_type -> comity.sharing.v1.CounterAgreementResponse
-	31,  // 119: comity.sharing.v1.SharingService.RenewAgreement:output_type -> comity.sharing.v1.RenewAgreementResponse
-	33,  // 120: comity.sharing.v1.SharingService.DeclineAgreement:output_type -> comity.sharing.v1.DeclineAgreementResponse
-	35,  // 121: comity.sharing.v1.SharingService.TerminateAgreement:output_type -> comity.sharing.v1.TerminateAgreementResponse
-	39,  // 122: comity.sharing.v1.SharingService.ExplainPolicy:output_type -> comity.sharing.v1.ExplainPolicyResponse
-	44,  // 123: comity.sharing.v1.SharingService.ListReleases:output_type -> comity.sharing.v1.ListReleasesResponse
-	50,  // 124: comity.sharing.v1.SharingService.CreatePublication:output_type -> comity.sharing.v1.CreatePublicationResponse
-	52,  // 125: comity.sharing.v1.SharingService.GetPublication:output_type -> comity.sharing.v1.GetPublicationResponse
-	54,  // 126: comity.sharing.v1.SharingService.ListPublications:output_type -> comity.sharing.v1.ListPublicationsResponse
-	56,  // 127: comity.sharing.v1.SharingService.PreviewPublication:output_type -> comity.sharing.v1.PreviewPublicationResponse
-	58,  // 128: comity.sharing.v1.SharingService.WithdrawPublication:output_type -> comity.sharing.v1.WithdrawPublicationResponse
-	60,  // 129: comity.sharing.v1.SharingService.ListNotices:output_type -> comity.sharing.v1.ListNoticesResponse
-	62,  // 130: comity.sharing.v1.SharingService.CreateAnnouncement:output_type -> comity.sharing.v1.CreateAnnouncementResponse
-	64,  // 131: comity.sharing.v1.SharingService.ListAnnouncements:output_type -> comity.sharing.v1.ListAnnouncementsResponse
-	66,  // 132: comity.sharing.v1.SharingService.CancelAnnouncement:output_type -> comity.sharing.v1.CancelAnnouncementResponse
-	98,  // 133: comity.sharing.v1.SharingService.Tabulate:output_type -> comity.sharing.v1.TabulateResponse
-	70,  // 134: comity.sharing.v1.SharingService.ListDeliveries:output_type -> comity.sharing.v1.ListDeliveriesResponse
-	72,  // 135: comity.sharing.v1.SharingService.GetCheckpoint:output_type -> comity.sharing.v1.GetCheckpointResponse
-	76,  // 136: comity.sharing.v1.SharingService.ListLogEntries:output_type -> comity.sharing.v1.ListLogEntriesResponse
-	80,  // 137: comity.sharing.v1.SharingService.GetDeliveryProof:output_type -> comity.sharing.v1.GetDeliveryProofResponse
-	111, // [111:138] is the sub-list for method output_type
-	84,  // [84:111] is the sub-list for method input_type
-	84,  // [84:84] is the sub-list for extension type_name
-	84,  // [84:84] is the sub-list for extension extendee
-	0,   // [0:84] is the sub-list for field type_name
+	100, // 73: comity.sharing.v1.Delivery.create_time:type_name -> google.protobuf.Timestamp
+	100, // 74: comity.sharing.v1.Delivery.receipt_time:type_name -> google.protobuf.Timestamp
+	69,  // 75: comity.sharing.v1.ListDeliveriesResponse.deliveries:type_name -> comity.sharing.v1.Delivery
+	6,   // 76: comity.sharing.v1.KillSwitch.mode:type_name -> comity.sharing.v1.KillSwitch.Mode
+	100, // 77: comity.sharing.v1.KillSwitch.create_time:type_name -> google.protobuf.Timestamp
+	6,   // 78: comity.sharing.v1.SetKillSwitchRequest.mode:type_name -> comity.sharing.v1.KillSwitch.Mode
+	72,  // 79: comity.sharing.v1.SetKillSwitchResponse.kill_switch:type_name -> comity.sharing.v1.KillSwitch
+	72,  // 80: comity.sharing.v1.ListKillSwitchesResponse.kill_switches:type_name -> comity.sharing.v1.KillSwitch
+	79,  // 81: comity.sharing.v1.GetCheckpointResponse.witnesses:type_name -> comity.sharing.v1.Witness
+	7,   // 82: comity.sharing.v1.LogEntry.kind:type_name -> comity.sharing.v1.LogEntry.Kind
+	100, // 83: comity.sharing.v1.LogEntry.create_time:type_name -> google.protobuf.Timestamp
+	80,  // 84: comity.sharing.v1.ListLogEntriesResponse.entries:type_name -> comity.sharing.v1.LogEntry
+	84,  // 85: comity.sharing.v1.DeliveryProof.entries:type_name -> comity.sharing.v1.ProvedEntry
+	79,  // 86: comity.sharing.v1.DeliveryProof.witnesses:type_name -> comity.sharing.v1.Witness
+	80,  // 87: comity.sharing.v1.ProvedEntry.entry:type_name -> comity.sharing.v1.LogEntry
+	83,  // 88: comity.sharing.v1.GetDeliveryProofResponse.proof:type_name -> comity.sharing.v1.DeliveryProof
+	15,  // 89: comity.sharing.v1.SharingService.ListPartners:input_type -> comity.sharing.v1.ListPartnersRequest
+	17,  // 90: comity.sharing.v1.SharingService.LiftQuarantine:input_type -> comity.sharing.v1.LiftQuarantineRequest
+	19,  // 91: comity.sharing.v1.SharingService.CreateAgreement:input_type -> comity.sharing.v1.CreateAgreementRequest
+	21,  // 92: comity.sharing.v1.SharingService.GetAgreement:input_type -> comity.sharing.v1.GetAgreementRequest
+	23,  // 93: comity.sharing.v1.SharingService.ListAgreements:input_type -> comity.sharing.v1.ListAgreementsRequest
+	25,  // 94: comity.sharing.v1.SharingService.SignAgreement:input_type -> comity.sharing.v1.SignAgreementRequest
+	27,  // 95: comity.sharing.v1.SharingService.ListAgreementVersions:input_type -> comity.sharing.v1.ListAgreementVersionsRequest
+	29,  // 96: comity.sharing.v1.SharingService.CounterAgreement:input_type -> comity.sharing.v1.CounterAgreementRequest
+	31,  // 97: comity.sharing.v1.SharingService.RenewAgreement:input_type -> comity.sharing.v1.RenewAgreementRequest
+	33,  // 98: comity.sharing.v1.SharingService.DeclineAgreement:input_type -> comity.sharing.v1.DeclineAgreementRequest
+	35,  // 99: comity.sharing.v1.SharingService.TerminateAgreement:input_type -> comity.sharing.v1.TerminateAgreementRequest
+	39,  // 100: comity.sharing.v1.SharingService.ExplainPolicy:input_type -> comity.sharing.v1.ExplainPolicyRequest
+	44,  // 101: comity.sharing.v1.SharingService.ListReleases:input_type -> comity.sharing.v1.ListReleasesRequest
+	50,  // 102: comity.sharing.v1.SharingService.CreatePublication:input_type -> comity.sharing.v1.CreatePublicationRequest
+	52,  // 103: comity.sharing.v1.SharingService.GetPublication:input_type -> comity.sharing.v1.GetPublicationRequest
+	54,  // 104: comity.sharing.v1.SharingService.ListPublications:input_type -> comity.sharing.v1.ListPublicationsRequest
+	56,  // 105: comity.sharing.v1.SharingService.PreviewPublication:input_type -> comity.sharing.v1.PreviewPublicationRequest
+	58,  // 106: comity.sharing.v1.SharingService.WithdrawPublication:input_type -> comity.sharing.v1.WithdrawPublicationRequest
+	60,  // 107: comity.sharing.v1.SharingService.ListNotices:input_type -> comity.sharing.v1.ListNoticesRequest
+	62,  // 108: comity.sharing.v1.SharingService.CreateAnnouncement:input_type -> comity.sharing.v1.CreateAnnouncementRequest
+	64,  // 109: comity.sharing.v1.SharingService.ListAnnouncements:input_type -> comity.sharing.v1.ListAnnouncementsRequest
+	66,  // 110: comity.sharing.v1.SharingService.CancelAnnouncement:input_type -> comity.sharing.v1.CancelAnnouncementRequest
+	103, // 111: comity.sharing.v1.SharingService.Tabulate:input_type -> comity.sharing.v1.TabulateRequest
+	70,  // 112: comity.sharing.v1.SharingService.ListDeliveries:input_type -> comity.sharing.v1.ListDeliveriesRequest
+	73,  // 113: comity.sharing.v1.SharingService.SetKillSwitch:input_type -> comity.sharing.v1.SetKillSwitchRequest
+	75,  // 114: comity.sharing.v1.SharingService.ListKillSwitches:input_type -> comity.sharing.v1.ListKillSwitchesRequest
+	77,  // 115: comity.sharing.v1.SharingService.GetCheckpoint:input_type -> comity.sharing.v1.GetCheckpointRequest
+	81,  // 116: comity.sharing.v1.SharingService.ListLogEntries:input_type -> comity.sharing.v1.ListLogEntriesRequest
+	85,  // 117: comity.sharing.v1.SharingService.GetDeliveryProof:input_type -> comity.sharing.v1.GetDeliveryProofRequest
+	16,  // 118: comity.sharing.v1.SharingService.ListPartners:output_type -> comity.sharing.v1.ListPartnersResponse
+	18,  // 119: comity.sharing.v1.SharingService.LiftQuarantine:output_type -> comity.sharing.v1.LiftQuarantineResponse
+	20,  // 120: comity.sharing.v1.SharingService.CreateAgreement:output_type -> comity.sharing.v1.CreateAgreementResponse
+	22,  // 121: comity.sharing.v1.SharingService.GetAgreement:output_type -> comity.sharing.v1.GetAgreementResponse
+	24,  // 122: comity.sharing.v1.SharingService.ListAgreements:output_type -> comity.sharing.v1.ListAgreementsResponse
+	26,  // 123: comity.sharing.v1.SharingService.SignAgreement:output_type -> comity.sharing.v1.SignAgreementResponse
+	28,  // 124: comity.sharing.v1.SharingService.ListAgreementVersions:output_type -> comity.sharing.v1.ListAgreementVersionsResponse
+	30,  // 125: comity.sharing.v1.SharingService.CounterAgreement:output_type -> comity.sharing.v1.CounterAgreementResponse
+	32,  // 126: comity.sharing.v1.SharingService.RenewAgreement:output_type -> comity.sharing.v1.RenewAgreementResponse
+	34,  // 127: comity.sharing.v1.SharingService.DeclineAgreement:output_type -> comity.sharing.v1.DeclineAgreementResponse
+	36,  // 128: comity.sharing.v1.SharingService.TerminateAgreement:output_type -> comity.sharing.v1.TerminateAgreementResponse
+	40,  // 129: comity.sharing.v1.SharingService.ExplainPolicy:output_type -> comity.sharing.v1.ExplainPolicyResponse
+	45,  // 130: comity.sharing.v1.SharingService.ListReleases:output_type -> comity.sharing.v1.ListReleasesResponse
+	51,  // 131: comity.sharing.v1.SharingService.CreatePublication:output_type -> comity.sharing.v1.CreatePublicationResponse
+	53,  // 132: comity.sharing.v1.SharingService.GetPublication:output_type -> comity.sharing.v1.GetPublicationResponse
+	55,  // 133: comity.sharing.v1.SharingService.ListPublications:output_type -> comity.sharing.v1.ListPublicationsResponse
+	57,  // 134: comity.sharing.v1.SharingService.PreviewPublication:output_type -> comity.sharing.v1.PreviewPublicationResponse
+	59,  // 135: comity.sharing.v1.SharingService.WithdrawPublication:output_type -> comity.sharing.v1.WithdrawPublicationResponse
+	61,  // 136: comity.sharing.v1.SharingService.ListNotices:output_type -> comity.sharing.v1.ListNoticesResponse
+	63,  // 137: comity.sharing.v1.SharingService.CreateAnnouncement:output_type -> comity.sharing.v1.CreateAnnouncementResponse
+	65,  // 138: comity.sharing.v1.SharingService.ListAnnouncements:output_type -> comity.sharing.v1.ListAnnouncementsResponse
+	67,  // 139: comity.sharing.v1.SharingService.CancelAnnouncement:output_type -> comity.sharing.v1.CancelAnnouncementResponse
+	104, // 140: comity.sharing.v1.SharingService.Tabulate:output_type -> comity.sharing.v1.TabulateResponse
+	71,  // 141: comity.sharing.v1.SharingService.ListDeliveries:output_type -> comity.sharing.v1.ListDeliveriesResponse
+	74,  // 142: comity.sharing.v1.SharingService.SetKillSwitch:output_type -> comity.sharing.v1.SetKillSwitchResponse
+	76,  // 143: comity.sharing.v1.SharingService.ListKillSwitches:output_type -> comity.sharing.v1.ListKillSwitchesResponse
+	78,  // 144: comity.sharing.v1.SharingService.GetCheckpoint:output_type -> comity.sharing.v1.GetCheckpointResponse
+	82,  // 145: comity.sharing.v1.SharingService.ListLogEntries:output_type -> comity.sharing.v1.ListLogEntriesResponse
+	86,  // 146: comity.sharing.v1.SharingService.GetDeliveryProof:output_type -> comity.sharing.v1.GetDeliveryProofResponse
+	118, // [118:147] is the sub-list for method output_type
+	89,  // [89:118] is the sub-list for method input_type
+	89,  // [89:89] is the sub-list for extension type_name
+	89,  // [89:89] is the sub-list for extension extendee
+	0,   // [0:89] is the sub-list for field type_name
 }
 
 func init() { file_comity_sharing_v1_sharing_proto_init() }
@@ -6653,8 +7088,8 @@ func file_comity_sharing_v1_sharing_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_comity_sharing_v1_sharing_proto_rawDesc), len(file_comity_sharing_v1_sharing_proto_rawDesc)),
-			NumEnums:      7,
-			NumMessages:   87,
+			NumEnums:      8,
+			NumMessages:   92,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

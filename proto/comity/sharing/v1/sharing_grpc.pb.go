@@ -43,6 +43,8 @@ const (
 	SharingService_CancelAnnouncement_FullMethodName    = "/comity.sharing.v1.SharingService/CancelAnnouncement"
 	SharingService_Tabulate_FullMethodName              = "/comity.sharing.v1.SharingService/Tabulate"
 	SharingService_ListDeliveries_FullMethodName        = "/comity.sharing.v1.SharingService/ListDeliveries"
+	SharingService_SetKillSwitch_FullMethodName         = "/comity.sharing.v1.SharingService/SetKillSwitch"
+	SharingService_ListKillSwitches_FullMethodName      = "/comity.sharing.v1.SharingService/ListKillSwitches"
 	SharingService_GetCheckpoint_FullMethodName         = "/comity.sharing.v1.SharingService/GetCheckpoint"
 	SharingService_ListLogEntries_FullMethodName        = "/comity.sharing.v1.SharingService/ListLogEntries"
 	SharingService_GetDeliveryProof_FullMethodName      = "/comity.sharing.v1.SharingService/GetDeliveryProof"
@@ -109,6 +111,11 @@ type SharingServiceClient interface {
 	Tabulate(ctx context.Context, in *TabulateRequest, opts ...grpc.CallOption) (*TabulateResponse, error)
 	// ListDeliveries lists what went to partners and what came from them, the newest first.
 	ListDeliveries(ctx context.Context, in *ListDeliveriesRequest, opts ...grpc.CallOption) (*ListDeliveriesResponse, error)
+	// SetKillSwitch stops what leaves this node, or whatever changes anything in it, or lets it go on again. It holds at
+	// once, for streams under way too, and after a restart.
+	SetKillSwitch(ctx context.Context, in *SetKillSwitchRequest, opts ...grpc.CallOption) (*SetKillSwitchResponse, error)
+	// ListKillSwitches lists what is stopped and, where asked for, what was and goes on again.
+	ListKillSwitches(ctx context.Context, in *ListKillSwitchesRequest, opts ...grpc.CallOption) (*ListKillSwitchesResponse, error)
 	// GetCheckpoint returns the newest signed checkpoint of the transparency log.
 	GetCheckpoint(ctx context.Context, in *GetCheckpointRequest, opts ...grpc.CallOption) (*GetCheckpointResponse, error)
 	// ListLogEntries lists entries of the transparency log in order, with what they are the proof of.
@@ -365,6 +372,26 @@ func (c *sharingServiceClient) ListDeliveries(ctx context.Context, in *ListDeliv
 	return out, nil
 }
 
+func (c *sharingServiceClient) SetKillSwitch(ctx context.Context, in *SetKillSwitchRequest, opts ...grpc.CallOption) (*SetKillSwitchResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetKillSwitchResponse)
+	err := c.cc.Invoke(ctx, SharingService_SetKillSwitch_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *sharingServiceClient) ListKillSwitches(ctx context.Context, in *ListKillSwitchesRequest, opts ...grpc.CallOption) (*ListKillSwitchesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListKillSwitchesResponse)
+	err := c.cc.Invoke(ctx, SharingService_ListKillSwitches_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *sharingServiceClient) GetCheckpoint(ctx context.Context, in *GetCheckpointRequest, opts ...grpc.CallOption) (*GetCheckpointResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetCheckpointResponse)
@@ -456,6 +483,11 @@ type SharingServiceServer interface {
 	Tabulate(context.Context, *TabulateRequest) (*TabulateResponse, error)
 	// ListDeliveries lists what went to partners and what came from them, the newest first.
 	ListDeliveries(context.Context, *ListDeliveriesRequest) (*ListDeliveriesResponse, error)
+	// SetKillSwitch stops what leaves this node, or whatever changes anything in it, or lets it go on again. It holds at
+	// once, for streams under way too, and after a restart.
+	SetKillSwitch(context.Context, *SetKillSwitchRequest) (*SetKillSwitchResponse, error)
+	// ListKillSwitches lists what is stopped and, where asked for, what was and goes on again.
+	ListKillSwitches(context.Context, *ListKillSwitchesRequest) (*ListKillSwitchesResponse, error)
 	// GetCheckpoint returns the newest signed checkpoint of the transparency log.
 	GetCheckpoint(context.Context, *GetCheckpointRequest) (*GetCheckpointResponse, error)
 	// ListLogEntries lists entries of the transparency log in order, with what they are the proof of.
@@ -543,6 +575,12 @@ func (UnimplementedSharingServiceServer) Tabulate(context.Context, *TabulateRequ
 }
 func (UnimplementedSharingServiceServer) ListDeliveries(context.Context, *ListDeliveriesRequest) (*ListDeliveriesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListDeliveries not implemented")
+}
+func (UnimplementedSharingServiceServer) SetKillSwitch(context.Context, *SetKillSwitchRequest) (*SetKillSwitchResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetKillSwitch not implemented")
+}
+func (UnimplementedSharingServiceServer) ListKillSwitches(context.Context, *ListKillSwitchesRequest) (*ListKillSwitchesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListKillSwitches not implemented")
 }
 func (UnimplementedSharingServiceServer) GetCheckpoint(context.Context, *GetCheckpointRequest) (*GetCheckpointResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetCheckpoint not implemented")
@@ -1006,6 +1044,42 @@ func _SharingService_ListDeliveries_Handler(srv interface{}, ctx context.Context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _SharingService_SetKillSwitch_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetKillSwitchRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SharingServiceServer).SetKillSwitch(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SharingService_SetKillSwitch_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SharingServiceServer).SetKillSwitch(ctx, req.(*SetKillSwitchRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SharingService_ListKillSwitches_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListKillSwitchesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SharingServiceServer).ListKillSwitches(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SharingService_ListKillSwitches_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SharingServiceServer).ListKillSwitches(ctx, req.(*ListKillSwitchesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _SharingService_GetCheckpoint_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetCheckpointRequest)
 	if err := dec(in); err != nil {
@@ -1162,6 +1236,14 @@ var SharingService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListDeliveries",
 			Handler:    _SharingService_ListDeliveries_Handler,
+		},
+		{
+			MethodName: "SetKillSwitch",
+			Handler:    _SharingService_SetKillSwitch_Handler,
+		},
+		{
+			MethodName: "ListKillSwitches",
+			Handler:    _SharingService_ListKillSwitches_Handler,
 		},
 		{
 			MethodName: "GetCheckpoint",

@@ -73,6 +73,10 @@ const (
 	ErrorReason_CANNOT_PROTECT ErrorReason_Code = 28
 	// Together with what its audience has seen before, the table would give away what was withheld.
 	ErrorReason_DISCLOSED_TOGETHER ErrorReason_Code = 29
+	// The operators of this state have stopped what was asked for.
+	ErrorReason_KILL_SWITCH ErrorReason_Code = 30
+	// The node changes nothing for now; try again later.
+	ErrorReason_READ_ONLY ErrorReason_Code = 31
 	// The envelope or document is signed by no key that we trust for its sender.
 	ErrorReason_UNTRUSTED_SIGNER ErrorReason_Code = 40
 	// The envelope is not what its header says, or is meant for somebody else.
@@ -114,6 +118,8 @@ var (
 		27: "POLICY_ERROR",
 		28: "CANNOT_PROTECT",
 		29: "DISCLOSED_TOGETHER",
+		30: "KILL_SWITCH",
+		31: "READ_ONLY",
 		40: "UNTRUSTED_SIGNER",
 		41: "ENVELOPE_INVALID",
 		42: "OUT_OF_SEQUENCE",
@@ -146,6 +152,8 @@ var (
 		"POLICY_ERROR":          27,
 		"CANNOT_PROTECT":        28,
 		"DISCLOSED_TOGETHER":    29,
+		"KILL_SWITCH":           30,
+		"READ_ONLY":             31,
 		"UNTRUSTED_SIGNER":      40,
 		"ENVELOPE_INVALID":      41,
 		"OUT_OF_SEQUENCE":       42,
@@ -224,8 +232,8 @@ var File_comity_types_v1_error_reason_proto protoreflect.FileDescriptor
 
 const file_comity_types_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
-	"\"comity/types/v1/error_reason.proto\x12\x0fcomity.types.v1\"\xce\x04\n" +
-	"\vErrorReason\"\xbe\x04\n" +
+	"\"comity/types/v1/error_reason.proto\x12\x0fcomity.types.v1\"\xee\x04\n" +
+	"\vErrorReason\"\xde\x04\n" +
 	"\x04Code\x12\x0f\n" +
 	"\vUNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fINVALID_REQUEST\x10\x01\x12\r\n" +
@@ -251,7 +259,9 @@ const file_comity_types_v1_error_reason_proto_rawDesc = "" +
 	"\x03LAW\x10\x1a\x12\x10\n" +
 	"\fPOLICY_ERROR\x10\x1b\x12\x12\n" +
 	"\x0eCANNOT_PROTECT\x10\x1c\x12\x16\n" +
-	"\x12DISCLOSED_TOGETHER\x10\x1d\x12\x14\n" +
+	"\x12DISCLOSED_TOGETHER\x10\x1d\x12\x0f\n" +
+	"\vKILL_SWITCH\x10\x1e\x12\r\n" +
+	"\tREAD_ONLY\x10\x1f\x12\x14\n" +
 	"\x10UNTRUSTED_SIGNER\x10(\x12\x14\n" +
 	"\x10ENVELOPE_INVALID\x10)\x12\x13\n" +
 	"\x0fOUT_OF_SEQUENCE\x10*\x12\x0f\n" +
