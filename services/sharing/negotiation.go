@@ -35,6 +35,9 @@ func (s *Service) Versions(ctx context.Context, id AgreementID) ([]Agreement, er
 // Accept signs a version of the agreement, and no other, even where a later one came in between. Again it does what
 // [Service.Sign] does again.
 func (s *Service) Accept(ctx context.Context, id AgreementID, version int) (Agreement, error) {
+	if err := s.writable(ctx); err != nil {
+		return Agreement{}, err
+	}
 	a, err := s.version(ctx, id, version)
 	if err != nil {
 		return Agreement{}, err
@@ -97,6 +100,9 @@ func (s *Service) Decline(ctx context.Context, id AgreementID, version int, reas
 
 // propose keeps terms with this state's signature, both or neither, and sends them to the partner.
 func (s *Service) propose(ctx context.Context, terms Terms) (Agreement, error) {
+	if err := s.writable(ctx); err != nil {
+		return Agreement{}, err
+	}
 	for _, check := range []func() error{
 		func() error { return s.check(terms) },
 		func() error { return s.understands(ctx, terms) },
