@@ -212,6 +212,30 @@ func TestKillSwitch(t *testing.T) {
 	})
 }
 
+func TestKillSwitchAndTheCalendar(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	w := newCalendar(t)
+	before, err := w.aa.Publish(ctx, sharing.PublicationRequest{Dataflow: dataflow, Indicators: []string{"1A"}})
+	must(t)(nil, err)
+	w.aa.figures.set("M,AA,1A,EAST,IRQ,_T,2023-01", 40)
+	a := w.announce(t)
+	w.aa.kill(t, sharing.SwitchRequest{Indicator: "1A"})
+	w.reach(a.At)
+	hears(t, "publishing what is due", "KILL_SWITCH", w.aa.PublishDue(ctx))
+	if got := w.entry(t, a.ID); got.State != sharing.Announced {
+		t.Errorf("what is due is not to come any more: %+v", got)
+	}
+	if _, err := w.aa.Withdraw(ctx, before.ID, "it was wrong"); err != nil || len(w.aa.figures.received) != 0 {
+		t.Errorf("what everybody sees cannot be taken back while more is stopped: %v, %v", w.aa.figures.received, err)
+	}
+	w.aa.kill(t, sharing.SwitchRequest{Indicator: "1A", Lift: true})
+	w.publishDue(t)
+	if got := w.entry(t, a.ID); got.State != sharing.AnnouncementPublished || len(w.aa.figures.received) == 0 {
+		t.Errorf("it is not published once that is lifted: %+v", got)
+	}
+}
+
 func TestReadOnly(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
