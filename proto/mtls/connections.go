@@ -34,11 +34,28 @@ func (c *Connections) Recheck() map[Identity]error {
 	return cut
 }
 
+// CutGuests cuts the connections that workloads of the state made to this one, or those of all states with "". What waits in
+// their buffers does not go. They may connect again: whether they get anything is for whoever serves them to say.
+func (c *Connections) CutGuests(state string) {
+	c.mu.Lock()
+	var guests []*connection
+	for conn := range c.live {
+		if conn.guest && (state == "" || state == conn.peer.State) {
+			guests = append(guests, conn)
+		}
+	}
+	c.mu.Unlock()
+	for _, conn := range guests {
+		conn.cut()
+	}
+}
+
 // connection is a connection with what it takes to end it.
 type connection struct {
 	net.Conn // of TLS
 	raw      net.Conn
 	peer     Identity
+	guest    bool         // the other end made it
 	still    func() error // says why the other end is believed no more; nil: it is
 	among    *Connections
 }

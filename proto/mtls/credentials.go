@@ -81,17 +81,17 @@ func (t *transport) config(found *verified) *tls.Config {
 func (t *transport) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	var found verified
 	conn, info, err := credentials.NewTLS(t.config(&found)).ClientHandshake(ctx, authority, raw)
-	return t.finish(raw, conn, info, &found, err)
+	return t.finish(raw, conn, info, &found, false, err)
 }
 
 // ServerHandshake is of credentials.TransportCredentials.
 func (t *transport) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	var found verified
 	conn, info, err := credentials.NewTLS(t.config(&found)).ServerHandshake(raw)
-	return t.finish(raw, conn, info, &found, err)
+	return t.finish(raw, conn, info, &found, true, err)
 }
 
-func (t *transport) finish(raw, conn net.Conn, info credentials.AuthInfo, found *verified, err error) (net.Conn, credentials.AuthInfo, error) {
+func (t *transport) finish(raw, conn net.Conn, info credentials.AuthInfo, found *verified, guest bool, err error) (net.Conn, credentials.AuthInfo, error) {
 	if err != nil {
 		return nil, nil, err
 	}
@@ -101,7 +101,7 @@ func (t *transport) finish(raw, conn net.Conn, info credentials.AuthInfo, found 
 		return nil, nil, fmt.Errorf("handshake ended without a verified peer")
 	}
 	if t.among != nil {
-		kept := &connection{Conn: conn, raw: raw, peer: found.identity, still: func() error {
+		kept := &connection{Conn: conn, raw: raw, peer: found.identity, guest: guest, still: func() error {
 			_, err := verify(tlsInfo.State.PeerCertificates, t.roots, t.usage, t.refused)
 			return err
 		}}

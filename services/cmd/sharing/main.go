@@ -116,7 +116,7 @@ func run(ctx context.Context, log *slog.Logger) error {
 	onTheSpot := holds{directory: cfg.Switches, hold: service.Hold, log: log}
 	onTheSpot.look(ctx, map[string]bool{}) // before anything can leave
 	server.Background(func(ctx context.Context) error {
-		return service.CutStopped(ctx, func(partner sharing.StateCode) { server.Cut(string(partner)) })
+		return service.CutStopped(ctx, keeper.Cut)
 	})
 	for _, loop := range []func(context.Context) error{
 		policies.Watch, onTheSpot.run, keeper.Watch, exchange.Run, puller.Run,

@@ -72,7 +72,6 @@ type Server struct {
 
 	national   port
 	exchange   *port
-	guests     connections // of the exchange port
 	ops        *http.Server
 	opsPort    net.Listener
 	background []func(context.Context) error
@@ -112,15 +111,14 @@ func NewServer(cfg Config, policies *policy.Engine, log *slog.Logger, ready func
 	s.streams, s.endStreams = context.WithCancel(context.Background())
 	s.metrics = newMetrics(s.registry)
 	s.ops = s.newOps()
-	s.national = s.newPort(cfg.Listen, nationalLimits, mtls.NewServer(pair, roots, nil), nil)
+	s.national = s.newPort(cfg.Listen, nationalLimits, mtls.NewServer(pair, roots, nil))
 	reflection.Register(s.national.server)
 	return s, nil
 }
 
-// newPort returns a port. Its connections are kept in guests, so that they can be cut; nil: they are not.
-func (s *Server) newPort(address string, l limits, c credentials.TransportCredentials, guests *connections) port {
+func (s *Server) newPort(address string, l limits, c credentials.TransportCredentials) port {
 	server := grpc.NewServer(
-		grpc.Creds(loggedHandshakes{TransportCredentials: c, log: s.log, failures: s.metrics.handshakes.WithLabelValues(address), guests: guests}),
+		grpc.Creds(loggedHandshakes{TransportCredentials: c, log: s.log, failures: s.metrics.handshakes.WithLabelValues(address)}),
 		grpc.ConnectionTimeout(l.handshake),
 		grpc.MaxRecvMsgSize(l.message),
 		grpc.MaxSendMsgSize(l.message),
@@ -154,7 +152,7 @@ func (s *Server) Exchange(listen string, roots mtls.Roots, options ...mtls.Optio
 		}
 		return nil
 	}
-	exchange := s.newPort(listen, exchangeLimits, mtls.NewServer(s.pair, roots, accept, options...), &s.guests)
+	exchange := s.newPort(listen, exchangeLimits, mtls.NewServer(s.pair, roots, accept, options...))
 	s.exchange = &exchange
 	return s.exchange.server, nil
 }
@@ -275,13 +273,11 @@ func (s *Server) stop() {
 	_ = s.ops.Close()
 }
 
-// loggedHandshakes tells of handshakes that fail, which gRPC itself keeps quiet about, and keeps the connections of those
-// that do not.
+// loggedHandshakes tells of handshakes that fail, which gRPC itself keeps quiet about.
 type loggedHandshakes struct {
 	credentials.TransportCredentials
 	log      *slog.Logger
 	failures prometheus.Counter
-	guests   *connections // nil: they are not kept
 }
 
 // ServerHandshake is of credentials.TransportCredentials.
@@ -290,12 +286,8 @@ func (l loggedHandshakes) ServerHandshake(raw net.Conn) (net.Conn, credentials.A
 	if err != nil {
 		l.failures.Inc()
 		l.log.Warn("handshake refused", "peer", raw.RemoteAddr().String(), "error", err)
-		return nil, nil, err
 	}
-	if l.guests != nil {
-		conn = l.guests.keep(conn, raw, info)
-	}
-	return conn, info, nil
+	return conn, info, err
 }
 
 // Clone is of credentials.TransportCredentials.

@@ -114,6 +114,9 @@ func (k *Keeper) Options() []mtls.Option {
 	return []mtls.Option{mtls.Refusing(Refused(k.trust)), mtls.Among(k.live)}
 }
 
+// Cut ends the connections that a partner made to this node, or those of all partners with "". They may come again.
+func (k *Keeper) Cut(partner sharing.StateCode) { k.live.CutGuests(string(partner)) }
+
 // Register registers the keeper's metrics.
 func (k *Keeper) Register(registry prometheus.Registerer) {
 	registry.MustRegister(k.version, k.expires, k.complaint, k.cut)

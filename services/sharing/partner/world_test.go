@@ -203,7 +203,7 @@ func (s *state) start() {
 	must(s.t, err)
 	exchangepb.RegisterExchangeServiceServer(abroad, exchange)
 	server.Background(func(ctx context.Context) error {
-		return s.service.CutStopped(ctx, func(partner sharing.StateCode) { server.Cut(string(partner)) })
+		return s.service.CutStopped(ctx, keeper.Cut)
 	})
 	for _, loop := range []func(context.Context) error{
 		keeper.Watch, exchange.Run, puller.Run, s.service.SequenceLog, s.service.FollowRevisions, s.service.HandOver, s.service.DeliverAgreements,
