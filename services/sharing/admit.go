@@ -297,7 +297,7 @@ func (t *table) settle() {
 			}
 		case r.from.table.Cells[r.cell].Status.Suppressed() && r.conf == free:
 			t.unkeep(r)
-			t.rules[toProtect]++
+			t.Rules[toProtect]++
 			rows = append(rows, r.hidden())
 		default:
 			rows = append(rows, r)
@@ -317,8 +317,8 @@ func (t *table) settle() {
 
 // unkeep counts a cell as withheld that was to go.
 func (t *table) unkeep(r row) {
-	t.released--
-	t.suppressed++
+	t.Released--
+	t.Suppressed++
 	if r.from.cells[r.cell].finest {
 		t.kept -= r.value
 	}

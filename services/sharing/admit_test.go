@@ -241,15 +241,15 @@ func TestAdmit(t *testing.T) {
 			t.Fatal(err)
 		}
 		first := f.give(t, monthly, stack)
-		if len(first.made) != 2 || len(first.notes) != 1 || first.notes[0].Detail != nil || !slices.Equal(first.notes[0].Periods, []string{"2024-02"}) {
-			t.Errorf("%d tables, %+v", len(first.made), first.notes)
+		if len(first.made) != 2 || len(first.Notes) != 1 || first.Notes[0].Detail != nil || !slices.Equal(first.Notes[0].Periods, []string{"2024-02"}) {
+			t.Errorf("%d tables, %+v", len(first.made), first.Notes)
 		}
 		if row := shown(first); row["_T _T 2024-02"] || len(row) == 0 {
 			t.Error("its total goes")
 		}
 		f.at++
-		if later := f.give(t, monthly, stack); len(later.made) != 3 || len(later.notes) != 0 {
-			t.Errorf("%+v", later.notes)
+		if later := f.give(t, monthly, stack); len(later.made) != 3 || len(later.Notes) != 0 {
+			t.Errorf("%+v", later.Notes)
 		}
 	})
 }
@@ -300,12 +300,12 @@ func TestAdmit_reveals_nothing_to_partners_who_pool(t *testing.T) {
 					}
 				}
 			}
-			for _, note := range given.notes {
+			for _, note := range given.Notes {
 				if note.Detail == nil {
 					refused += len(note.Periods)
 				}
 			}
-			kept += given.released
+			kept += given.Released
 			f.readSums(reader, told)
 		}
 		if findings := reader.Findings(t); len(findings) > 0 {

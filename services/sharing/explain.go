@@ -124,7 +124,7 @@ func (s *Service) Explain(ctx context.Context, request ExplainRequest) (Explanat
 		return Explanation{}, err
 	}
 	made.settle()
-	explanation.Coarsened, explanation.Notes = made.coarsened, made.notes
+	explanation.Coarsened, explanation.Notes = made.Coarsened, made.Notes
 	return explanation, explanation.count(structures, decided.Ruling.Obligations, made, request.Filter)
 }
 

@@ -137,7 +137,7 @@ func TestLineage(t *testing.T) {
 			t.Parallel()
 			one, other := ledger.NewMemory(), ledger.NewMemory()
 			if first := c.first.give(t, monthly, one); len(first.made) != 1 {
-				t.Fatalf("%+v", first.notes)
+				t.Fatalf("%+v", first.Notes)
 			}
 			for _, stacks := range [][]ledger.Stack{{one}, {other, one}} {
 				second := c.second.give(t, monthly, stacks...)

@@ -513,7 +513,7 @@ func (m *maker) noteDetail(t *table, b *block.Block, frequency string) {
 		}
 		for _, stored := range column.Dictionary {
 			if finer(dimension, stored, detail) {
-				t.coarsened[dimension.ID] = detail
+				t.Coarsened[dimension.ID] = detail
 				break
 			}
 		}

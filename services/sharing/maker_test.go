@@ -329,21 +329,21 @@ func TestMakeNotes(t *testing.T) {
 		figures := map[string]float64{"W1,_T,_T,2023": 20, "W1,_T,_T,2024": -1, "W1,_T,_T,2025": -2}
 		made := newArchive(figures).make(t, map[string]string{freq: "A", "SECTION": "section"})
 		want := []Note{{Area: "AA", Indicator: "1A", Periods: []string{"2024", "2025"}, Reason: "a figure is negative, so that it is no count"}}
-		if diff := gocmp.Diff(want, made.notes); diff != "" {
+		if diff := gocmp.Diff(want, made.Notes); diff != "" {
 			t.Error(diff)
 		}
-		if made.suppressed != 6 || made.released != 3 {
-			t.Errorf("%d withheld, %d released", made.suppressed, made.released)
+		if made.Suppressed != 6 || made.Released != 3 {
+			t.Errorf("%d withheld, %d released", made.Suppressed, made.Released)
 		}
 	})
 	t.Run("rolls a table up that would keep too little, and says so", func(t *testing.T) {
 		figures := map[string]float64{"W1,R1,_T,2024": 2, "W1,R2,_T,2024": 2, "E1,R3,_T,2024": 2, "E1,Q1,_T,2024": 40, "W2,Q2,_T,2024": 50}
 		made := newArchive(figures).make(t, both, func(d *DecidedRequest) { d.Ruling.Obligations.MinimumKept = 0.9 })
-		if len(made.notes) != 1 || made.notes[0].Detail["CITIZENSHIP"] == "" || made.coarsened["CITIZENSHIP"] != made.notes[0].Detail["CITIZENSHIP"] {
-			t.Errorf("%+v, %v", made.notes, made.coarsened)
+		if len(made.Notes) != 1 || made.Notes[0].Detail["CITIZENSHIP"] == "" || made.Coarsened["CITIZENSHIP"] != made.Notes[0].Detail["CITIZENSHIP"] {
+			t.Errorf("%+v, %v", made.Notes, made.Coarsened)
 		}
 		for _, r := range made.rows {
-			if made.notes[0].Detail["CITIZENSHIP"] == Total && r.codes[inCountries] != Total {
+			if made.Notes[0].Detail["CITIZENSHIP"] == Total && r.codes[inCountries] != Total {
 				t.Errorf("%v goes", r.codes)
 			}
 		}
@@ -377,8 +377,8 @@ func TestMakeNotes(t *testing.T) {
 		if err := m.protect(t.Context(), &made, []*sheet{one}, nil); err != nil {
 			t.Fatal(err)
 		}
-		if len(made.rows) != 150 || made.coarsened["CITIZENSHIP"] != "region" || !strings.Contains(made.notes[0].Reason, "20000") {
-			t.Errorf("%d rows, %v, %+v", len(made.rows), made.coarsened, made.notes)
+		if len(made.rows) != 150 || made.Coarsened["CITIZENSHIP"] != "region" || !strings.Contains(made.Notes[0].Reason, "20000") {
+			t.Errorf("%d rows, %v, %+v", len(made.rows), made.Coarsened, made.Notes)
 		}
 	})
 	t.Run("asks once for all levels, and always for the same revision", func(t *testing.T) {
@@ -470,7 +470,7 @@ func TestMakeRestricted(t *testing.T) {
 		if diff := gocmp.Diff(want, made.show(inSections)); diff != "" {
 			t.Error(diff)
 		}
-		if diff := gocmp.Diff(map[string]int{"S": 1, "D": 1}, made.rules); diff != "" {
+		if diff := gocmp.Diff(map[string]int{"S": 1, "D": 1}, made.Rules); diff != "" {
 			t.Error(diff)
 		}
 	})
@@ -492,7 +492,7 @@ func TestMakeRestricted(t *testing.T) {
 					a.stored["E1,_T,_T,2024"] = figure{value: total, status: "A", conf: free}
 				}
 				made := a.make(t, sections)
-				shares[made.valueKept()] = true
+				shares[made.tally().ValueKept] = true
 			}
 			if len(shares) != 1 {
 				t.Errorf("%s: the shares are %v", name, shares)
@@ -609,7 +609,7 @@ func TestWhatIsReceivedTellsNoSmallCount(t *testing.T) {
 				t.Errorf("%v goes with %v", r.codes, r.value)
 			}
 		}
-		if len(made.notes) == 0 {
+		if len(made.Notes) == 0 {
 			whole++
 		}
 		known, err := a.onlookerOf(t, made).Withheld(1, 2, 10_000)

@@ -36,14 +36,14 @@ func TestLookBack_at_what_statistics_no_longer_hold(t *testing.T) {
 			}
 			f, stack := newMonths(counts), ledger.NewMemory()
 			if first := f.give(t, sections, stack); len(first.made) != 3 {
-				t.Fatalf("%+v", first.notes)
+				t.Fatalf("%+v", first.Notes)
 			}
 			f.at++
 			f.counts[[3]string{"2024-01", "W1", "R1"}]++
 			c.remove(f)
 			second := f.give(t, c.detail, stack)
 			var kept []string
-			for _, note := range second.notes {
+			for _, note := range second.Notes {
 				kept = append(kept, note.Periods...)
 				if !strings.Contains(note.Reason, "no longer hold 2024-") || !strings.Contains(note.Reason, "in revision 1") {
 					t.Errorf("the reason is %q", note.Reason)

@@ -215,7 +215,7 @@ func (m *maker) rules() (disclosure.Rules, error) {
 
 // take adds a protected sheet to the table.
 func (m *maker) take(t *table, p *protected) {
-	t.candidates += p.whole
+	t.Candidates += p.whole
 	if p.reason != nil {
 		note := Note{Area: p.sheet.area, Indicator: p.sheet.indicator, Periods: []string{p.sheet.period}, Reason: said(p.reason)}
 		if !p.left {
@@ -223,7 +223,7 @@ func (m *maker) take(t *table, p *protected) {
 			for d, a := range p.axes {
 				if a.finest != m.told[d].finest {
 					note.Detail[a.dimension.ID] = a.detail()
-					t.coarsened[a.dimension.ID] = a.detail()
+					t.Coarsened[a.dimension.ID] = a.detail()
 				}
 			}
 		}
@@ -240,7 +240,7 @@ func (m *maker) take(t *table, p *protected) {
 	}
 	for i, c := range p.cells {
 		if c.silent {
-			t.withheld++
+			t.Withheld++
 			t.rows = append(t.rows, m.row(p.sheet, p.sheet.figures[c.figure]).hidden())
 		}
 		if p.table.Cells[i].Absent {
@@ -252,25 +252,25 @@ func (m *maker) take(t *table, p *protected) {
 			r = m.row(p.sheet, p.sheet.figures[c.figure])
 		} else {
 			r.value = value
-			t.candidates++
+			t.Candidates++
 		}
 		if c.finest && c.conf == free {
 			t.sum += value
 		}
 		switch {
 		case !p.table.Cells[i].Status.Suppressed():
-			t.released++
+			t.Released++
 			if c.finest {
 				t.kept += value
 			}
 		case c.refused:
-			t.withheld++
+			t.Withheld++
 		default:
-			t.suppressed++
+			t.Suppressed++
 		}
 		r.from, r.cell = &p.made, i
 		if p.table.Cells[i].Status.Suppressed() {
-			t.rules[p.confStatus(m.ruling.Obligations, i)]++
+			t.Rules[p.confStatus(m.ruling.Obligations, i)]++
 			r = r.hidden()
 		}
 		t.rows = append(t.rows, r)
@@ -303,7 +303,7 @@ func (m *maker) leaveOut(t *table, p *protected) {
 		if math.IsNaN(f.value) {
 			continue
 		}
-		t.suppressed++
+		t.Suppressed++
 		if f.conf == free && f.value > 0 && !whole[name(f.key)] {
 			t.sum += f.value
 		}

@@ -19,26 +19,19 @@ import (
 // Publication is a table that passed policy and disclosure control on its way to everybody. Its JSON is kept, and has a
 // leaf in the log.
 type Publication struct {
-	ID             PublicationID     `json:"id"`
-	Dataflow       string            `json:"dataflow"`
-	Indicators     []string          `json:"indicators"`
-	Decision       DecisionID        `json:"decision"`
-	PolicyRevision string            `json:"policyRevision"`
-	Revision       int64             `json:"revision"`   // of the statistics
-	Scope          Condition         `json:"scope"`      // what it replaces of what was published before
-	Candidates     int               `json:"candidates"` // cells with a value, at the published detail and coarser, before any is withheld
-	Released       int               `json:"released"`   // cells that are shown with their value
-	Withheld       int               `json:"withheld"`   // cells that policy's conditions refused
-	Suppressed     int               `json:"suppressed"` // cells whose value disclosure control withheld
-	ValueKept      float64           `json:"valueKept"`  // of the sum of the finest cells that are free here, the share that is shown
-	Coarsened      map[string]string `json:"coarsened"`  // dimensions that were rolled up, with the detail that is shown
-	Rules          map[string]int    `json:"rules"`      // by code of CL_CONF_STATUS, how many cells are shown without a value for that reason
-	Reasons        []Reason          `json:"reasons"`    // why policy refuses some of what was asked for
-	Notes          []Note            `json:"notes"`      // tables that are coarser than policy lets them, or left out
-	Batches        int               `json:"batches"`
-	SHA256         []byte            `json:"sha256"` // over the SHA-256s of the payloads
-	Created        time.Time         `json:"created"`
-	Withdraws      PublicationID     `json:"withdraws,omitempty"` // that this one takes back, and so has no figures; "": none
+	ID             PublicationID `json:"id"`
+	Dataflow       string        `json:"dataflow"`
+	Indicators     []string      `json:"indicators"`
+	Decision       DecisionID    `json:"decision"`
+	PolicyRevision string        `json:"policyRevision"`
+	Revision       int64         `json:"revision"` // of the statistics
+	Scope          Condition     `json:"scope"`    // what it replaces of what was published before
+	Tally
+	Reasons   []Reason      `json:"reasons"` // why policy refuses some of what was asked for
+	Batches   int           `json:"batches"`
+	SHA256    []byte        `json:"sha256"` // over the SHA-256s of the payloads
+	Created   time.Time     `json:"created"`
+	Withdraws PublicationID `json:"withdraws,omitempty"` // that this one takes back, and so has no figures; "": none
 
 	State     PublicationState `json:"-"`
 	Problem   string           `json:"-"` // why the statistics refused it
@@ -308,8 +301,7 @@ func (s *Service) draftPublication(ctx context.Context, request PublicationReque
 
 // fill says in the publication what is in the tables, and returns that as its content.
 func (s *Service) fill(p *Publication, structures *Structures, t table) (payloads [][]byte, err error) {
-	p.Revision, p.Rules, p.Notes, p.Coarsened = t.revision, t.rules, t.notes, t.coarsened
-	p.Candidates, p.Released, p.Withheld, p.Suppressed, p.ValueKept = t.candidates, t.released, t.withheld, t.suppressed, t.valueKept()
+	p.Revision, p.Tally = t.revision, t.tally()
 	encoded, err := s.encodeBatches(structures, t.sorted())
 	p.Batches, p.SHA256 = len(encoded.payloads), encoded.sha256
 	return encoded.payloads, err

@@ -17,29 +17,22 @@ import (
 
 // Release is a table that passed policy and disclosure control. Its JSON is kept, and has a leaf in the log.
 type Release struct {
-	ID               ReleaseID         `json:"id"`
-	Partner          StateCode         `json:"partner"`
-	Agreement        AgreementID       `json:"agreement"`
-	AgreementVersion int               `json:"agreementVersion"`
-	Dataflow         string            `json:"dataflow"`
-	Indicators       []string          `json:"indicators"`
-	Decision         DecisionID        `json:"decision"`
-	PolicyRevision   string            `json:"policyRevision"`
-	Revision         int64             `json:"revision"` // of the statistics
-	Stream           string            `json:"stream"`
-	Epoch            string            `json:"epoch"`
-	Scope            Condition         `json:"scope"`      // what it replaces of what went before
-	Candidates       int               `json:"candidates"` // cells with a value, at the agreed detail and coarser, before any is withheld
-	Released         int               `json:"released"`   // cells that go with their value
-	Withheld         int               `json:"withheld"`   // cells that policy's conditions refuse: they go without a value
-	Suppressed       int               `json:"suppressed"` // cells that disclosure control withholds: they go without a value, or not at all
-	Rules            map[string]int    `json:"rules"`      // by code of CL_CONF_STATUS, how many cells go without a value for that reason
-	ValueKept        float64           `json:"valueKept"`  // of the sum of the finest cells that are free here, the share that goes
-	Coarsened        map[string]string `json:"coarsened"`  // dimensions that were rolled up, with the detail that went
-	Notes            []Note            `json:"notes"`      // tables that went coarser than agreed, or not at all
-	Batches          int               `json:"batches"`
-	SHA256           []byte            `json:"sha256"` // over the SHA-256s of the payloads
-	Created          time.Time         `json:"created"`
+	ID               ReleaseID   `json:"id"`
+	Partner          StateCode   `json:"partner"`
+	Agreement        AgreementID `json:"agreement"`
+	AgreementVersion int         `json:"agreementVersion"`
+	Dataflow         string      `json:"dataflow"`
+	Indicators       []string    `json:"indicators"`
+	Decision         DecisionID  `json:"decision"`
+	PolicyRevision   string      `json:"policyRevision"`
+	Revision         int64       `json:"revision"` // of the statistics
+	Stream           string      `json:"stream"`
+	Epoch            string      `json:"epoch"`
+	Scope            Condition   `json:"scope"` // what it replaces of what went before
+	Tally
+	Batches int       `json:"batches"`
+	SHA256  []byte    `json:"sha256"` // over the SHA-256s of the payloads
+	Created time.Time `json:"created"`
 }
 
 // draft is a release before it has its place in a stream.
@@ -226,8 +219,7 @@ func (s *Service) draftRelease(ctx context.Context, a Agreement) (draft, error) 
 // finish counts what goes, and encodes it.
 func (s *Service) finish(d *draft, structures *Structures) error {
 	r, all := &d.release, &d.content
-	r.Candidates, r.Released, r.Withheld, r.Suppressed = all.candidates, all.released, all.withheld, all.suppressed
-	r.Rules, r.Coarsened, r.Notes, r.ValueKept = all.rules, all.coarsened, all.notes, all.valueKept()
+	r.Tally = all.tally()
 	var err error
 	d.batches, err = s.encodeBatches(structures, all.sorted())
 	r.Batches, r.SHA256 = len(d.payloads), d.sha256

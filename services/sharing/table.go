@@ -33,23 +33,29 @@ const (
 
 // table is what of indicators goes out, and what is withheld.
 type table struct {
-	rows       []row            // what goes, cells without a value among them
-	made       []*made          // the tables that the rows are from, one for each area, indicator and period
-	units      []ledger.Cell    // what the ledgers do not say yet of the units that the tables are counted in
-	told       ledger.ID        // how much the audiences were told before the tables were made
-	past       []*past          // what the ledgers need of earlier revisions
-	held       map[string]*past // of it, by the mark that ledgers get with it
-	closing    []closing        // marks of the present revision, of tables that tell all that holds in it
-	notes      []Note
-	revision   int64 // of the statistics
-	candidates int   // cells with a value, before anything is withheld
-	released   int   // cells that go with their value
-	withheld   int   // cells that policy's conditions refuse
-	suppressed int   // cells that go without a value for another reason
-	rules      map[string]int
-	sum        float64 // of the finest cells that are free here: what is restricted shall not follow from the rest
-	kept       float64 // of it, what goes
-	coarsened  map[string]string
+	Tally
+	rows     []row            // what goes, cells without a value among them
+	made     []*made          // the tables that the rows are from, one for each area, indicator and period
+	units    []ledger.Cell    // what the ledgers do not say yet of the units that the tables are counted in
+	told     ledger.ID        // how much the audiences were told before the tables were made
+	past     []*past          // what the ledgers need of earlier revisions
+	held     map[string]*past // of it, by the mark that ledgers get with it
+	closing  []closing        // marks of the present revision, of tables that tell all that holds in it
+	revision int64            // of the statistics
+	sum      float64          // of the finest cells that are free here: what is restricted shall not follow from the rest
+	kept     float64          // of it, what goes
+}
+
+// Tally says of tables how much of them goes, and why not more.
+type Tally struct {
+	Candidates int               `json:"candidates"` // cells with a value, at the agreed detail and coarser, before any is withheld
+	Released   int               `json:"released"`   // cells that go with their value
+	Withheld   int               `json:"withheld"`   // cells that policy's conditions refuse: they go without a value
+	Suppressed int               `json:"suppressed"` // cells that disclosure control withholds: they go without a value, or not at all
+	Rules      map[string]int    `json:"rules"`      // by code of CL_CONF_STATUS, how many cells go without a value for that reason
+	ValueKept  float64           `json:"valueKept"`  // of the sum of the finest cells that are free here, the share that goes
+	Coarsened  map[string]string `json:"coarsened"`  // dimensions that were rolled up, with the detail that goes
+	Notes      []Note            `json:"notes"`      // tables that go coarser than agreed, or not at all
 }
 
 // sorted returns the rows in order.
@@ -60,16 +66,17 @@ func (t *table) sorted() []row {
 	return t.rows
 }
 
-// valueKept returns the share of the sum of the finest cells that are free here that goes; 1 where there are none.
-func (t *table) valueKept() float64 {
-	if t.sum <= 0 {
-		return 1
+// tally returns the tally of what is in the table now; where there are no cells that are free here, all of them go.
+func (t *table) tally() Tally {
+	tally := t.Tally
+	if tally.ValueKept = 1; t.sum > 0 {
+		tally.ValueKept = t.kept / t.sum
 	}
-	return t.kept / t.sum
+	return tally
 }
 
 func newTable() table {
-	return table{rules: map[string]int{}, coarsened: map[string]string{}, held: map[string]*past{}}
+	return table{Tally: Tally{Rules: map[string]int{}, Coarsened: map[string]string{}}, held: map[string]*past{}}
 }
 
 // row is a cell as it goes.
@@ -122,29 +129,29 @@ func (t *table) add(other table) {
 	t.addUnits(other)
 	t.past = append(t.past, other.past...)
 	t.closing = append(t.closing, other.closing...)
-	t.notes = append(t.notes, other.notes...)
-	t.candidates += other.candidates
-	t.released += other.released
-	t.withheld += other.withheld
-	t.suppressed += other.suppressed
+	t.Notes = append(t.Notes, other.Notes...)
+	t.Candidates += other.Candidates
+	t.Released += other.Released
+	t.Withheld += other.Withheld
+	t.Suppressed += other.Suppressed
 	t.sum += other.sum
 	t.kept += other.kept
-	for rule, n := range other.rules {
-		t.rules[rule] += n
+	for rule, n := range other.Rules {
+		t.Rules[rule] += n
 	}
-	for dimension, detail := range other.coarsened {
-		t.coarsened[dimension] = detail
+	for dimension, detail := range other.Coarsened {
+		t.Coarsened[dimension] = detail
 	}
 }
 
 // note adds that the table of a period went coarser, or not at all.
 func (t *table) note(n Note) {
-	i := slices.IndexFunc(t.notes, func(o Note) bool { return o.about(n) })
+	i := slices.IndexFunc(t.Notes, func(o Note) bool { return o.about(n) })
 	if i < 0 {
-		t.notes = append(t.notes, n)
+		t.Notes = append(t.Notes, n)
 		return
 	}
-	t.notes[i].Periods = append(t.notes[i].Periods, n.Periods...)
+	t.Notes[i].Periods = append(t.Notes[i].Periods, n.Periods...)
 }
 
 // about reports whether two notes say the same, but for the periods.

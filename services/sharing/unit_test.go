@@ -32,7 +32,7 @@ func (t table) values() map[string]float64 {
 // refusals returns why tables do not go, with their periods.
 func (t table) refusals() []string {
 	var all []string
-	for _, n := range t.notes {
+	for _, n := range t.Notes {
 		if n.Detail == nil {
 			all = append(all, strings.Join(n.Periods, " ")+" "+n.Reason)
 		}
@@ -46,7 +46,7 @@ func TestUnit(t *testing.T) {
 		f, revise := revised()
 		stack := ledger.NewMemory()
 		if first := f.give(t, monthly, stack); len(first.made) != 1 || first.values()["W1 R1 2025-02"] != 4 {
-			t.Fatalf("%+v", first.notes)
+			t.Fatalf("%+v", first.Notes)
 		}
 		revise()
 		f.counts[[3]string{"2025-03", "W1", "R1"}] = 70
@@ -71,7 +71,7 @@ func TestUnit(t *testing.T) {
 		for range 2 {
 			given := f.give(t, monthly, stack)
 			if len(given.made) != 1 {
-				t.Fatalf("%+v", given.notes)
+				t.Fatalf("%+v", given.Notes)
 			}
 			given.made[0].read(t, reader, f.at)
 			for _, cell := range []string{"W1 R1 2025-02", "W2 R1 2025-02"} {
@@ -101,7 +101,7 @@ func TestUnit(t *testing.T) {
 			t.Errorf("%v", first)
 		}
 		if value := joined.values()["W1 R1 2024"]; !math.IsNaN(value) || len(joined.made) != 1 {
-			t.Errorf("%v, %v", value, joined.notes)
+			t.Errorf("%v, %v", value, joined.Notes)
 		}
 	})
 	t.Run("keeps a year back whose months do not fit it", func(t *testing.T) {
