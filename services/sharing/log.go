@@ -174,6 +174,21 @@ func openCheckpoint(signedNote, name string, verifier note.Verifier) (checkpoint
 	return checkpoint{size: size, root: root}, opened, nil
 }
 
+// openOwn reads a checkpoint of this state's log, also one that a partner has co-signed.
+func (s *Service) openOwn(signedNote string) (checkpoint, error) {
+	verifier, err := note.NewVerifier(s.Keys.LogVerifier)
+	if err != nil {
+		return checkpoint{}, fmt.Errorf("reading the log's verifier key: %w", err)
+	}
+	opened, _, err := openCheckpoint(signedNote, LogName(s.State), verifier)
+	return opened, err
+}
+
+// tree returns the tree of this state's log.
+func (s *Service) tree(ctx context.Context) treeReader {
+	return treeReader{load: func(indexes []int64) (map[int64][]byte, error) { return s.Store.TreeHashes(ctx, indexes) }}
+}
+
 // treeReader reads hashes of the tree from the entries that they were stored with.
 type treeReader struct {
 	load  func(indexes []int64) (map[int64][]byte, error)
@@ -313,11 +328,7 @@ func (s *Service) checkTree(signed string, size int64, reader treeReader) error 
 		}
 		return nil
 	}
-	verifier, err := note.NewVerifier(s.Keys.LogVerifier)
-	if err != nil {
-		return fmt.Errorf("reading the log's verifier key: %w", err)
-	}
-	last, _, err := openCheckpoint(signed, LogName(s.State), verifier)
+	last, err := s.openOwn(signed)
 	if err != nil {
 		return fmt.Errorf("the log's last checkpoint is not ours: %w", err)
 	}
@@ -422,12 +433,9 @@ func extends(offered checkpoint, last Witnessed, proof [][]byte) error {
 		}
 		return nil
 	}
-	path := make(tlog.TreeProof, len(proof))
-	for i, hash := range proof {
-		if len(hash) != tlog.HashSize {
-			return fault.InvalidField("proof", "a hash has %d bytes, not %d", len(hash), tlog.HashSize)
-		}
-		path[i] = tlog.Hash(hash)
+	path, ok := hashes(proof)
+	if !ok {
+		return fault.InvalidField("proof", "a hash has not %d bytes", tlog.HashSize)
 	}
 	if err := tlog.CheckTree(path, offered.size, offered.root, last.Size, tlog.Hash(last.Root)); err != nil {
 		return split.Because(err)
@@ -442,11 +450,7 @@ func (s *Service) WitnessOffer(ctx context.Context, partner StateCode) (signedNo
 	if err != nil || signedNote == "" {
 		return "", 0, nil, err
 	}
-	verifier, err := note.NewVerifier(s.Keys.LogVerifier)
-	if err != nil {
-		return "", 0, nil, fmt.Errorf("reading the log's verifier key: %w", err)
-	}
-	newest, _, err := openCheckpoint(signedNote, LogName(s.State), verifier)
+	newest, err := s.openOwn(signedNote)
 	if err != nil {
 		return "", 0, nil, fmt.Errorf("opening our own checkpoint: %w", err)
 	}
@@ -457,15 +461,11 @@ func (s *Service) WitnessOffer(ctx context.Context, partner StateCode) (signedNo
 	if known.Shown == 0 {
 		return signedNote, 0, nil, nil
 	}
-	reader := treeReader{load: func(indexes []int64) (map[int64][]byte, error) { return s.Store.TreeHashes(ctx, indexes) }}
-	path, err := tlog.ProveTree(newest.size, known.Shown, reader)
+	path, err := tlog.ProveTree(newest.size, known.Shown, s.tree(ctx))
 	if err != nil {
 		return "", 0, nil, fmt.Errorf("proving the log from %d to %d: %w", known.Shown, newest.size, err)
 	}
-	for _, hash := range path {
-		proof = append(proof, hash[:])
-	}
-	return signedNote, known.Shown, proof, nil
+	return signedNote, known.Shown, hashBytes(path), nil
 }
 
 // Cosigned keeps a partner's answer to a [Service.WitnessOffer]: our checkpoint with its signature, where it gave one,

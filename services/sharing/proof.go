@@ -152,16 +152,12 @@ func (s *Service) proveLog(ctx context.Context, proof *Proof) error {
 	if err != nil {
 		return err
 	}
-	verifier, err := note.NewVerifier(s.Keys.LogVerifier)
-	if err != nil {
-		return fmt.Errorf("reading the log's verifier key: %w", err)
-	}
-	newest, _, err := openCheckpoint(signed, LogName(s.State), verifier)
+	newest, err := s.openOwn(signed)
 	if err != nil {
 		return fmt.Errorf("opening our own checkpoint: %w", err)
 	}
 	proof.Checkpoint = signed
-	reader := treeReader{load: func(indexes []int64) (map[int64][]byte, error) { return s.Store.TreeHashes(ctx, indexes) }}
+	reader := s.tree(ctx)
 	for i, entry := range proof.Entries {
 		path, err := tlog.ProveRecord(newest.size, entry.Index, reader)
 		if err != nil {
@@ -174,7 +170,7 @@ func (s *Service) proveLog(ctx context.Context, proof *Proof) error {
 		return err
 	}
 	for _, partner := range slices.Sorted(maps.Keys(cosigned)) {
-		seen, _, err := openCheckpoint(cosigned[partner], LogName(s.State), verifier)
+		seen, err := s.openOwn(cosigned[partner])
 		if err != nil {
 			return fmt.Errorf("opening the checkpoint that %s has co-signed: %w", partner, err)
 		}
