@@ -80,8 +80,8 @@ func proofParts(h Header, envelope EntryKind) []EntryName {
 	at := Cursor{Stream: h.Stream, Epoch: h.Epoch, Sequence: h.Sequence}.subject()
 	switch envelope {
 	case EntryEnvelopeSent:
-		release := fmt.Sprintf("%s/%s/%d/%s", h.Receiver, h.Agreement, h.AgreementVersion, h.Release)
-		return append(parts, EntryName{EntryDecision, string(h.Decision)}, EntryName{EntryRelease, release},
+		release := Release{Partner: h.Receiver, Agreement: h.Agreement, AgreementVersion: h.AgreementVersion, ID: h.Release}
+		return append(parts, EntryName{EntryDecision, string(h.Decision)}, EntryName{EntryRelease, release.subject()},
 			EntryName{envelope, at}, EntryName{EntryReceiptReceived, at})
 	case EntryEnvelopeReceived:
 		return append(parts, EntryName{envelope, at}, EntryName{EntryReceiptSent, at})

@@ -291,8 +291,7 @@ func (s *Service) put(ctx context.Context, tx Tx, d draft, place Place) error {
 		return err
 	}
 	r := d.release
-	subject := fmt.Sprintf("%s/%s/%d/%s", r.Partner, r.Agreement, r.AgreementVersion, r.ID)
-	if err := tx.AddRelease(ctx, r, document, newLeaf(EntryRelease, subject, r.Created, document)); err != nil {
+	if err := tx.AddRelease(ctx, r, document, newLeaf(EntryRelease, r.subject(), r.Created, document)); err != nil {
 		return err
 	}
 	for i, payload := range d.payloads {
@@ -321,6 +320,11 @@ func (s *Service) put(ctx context.Context, tx Tx, d draft, place Place) error {
 		}
 	}
 	return nil
+}
+
+// subject names the release in the log.
+func (r Release) subject() string {
+	return fmt.Sprintf("%s/%s/%d/%s", r.Partner, r.Agreement, r.AgreementVersion, r.ID)
 }
 
 // subject names the place in the log.

@@ -215,7 +215,7 @@ func (a *auditor) read(entry LogEntry) error {
 		if err := json.Unmarshal(entry.Content, &r); err != nil {
 			return fmt.Errorf("its release cannot be read: %w", err)
 		}
-		return same(entry.Subject, fmt.Sprintf("%s/%s/%d/%s", r.Partner, r.Agreement, r.AgreementVersion, r.ID))
+		return same(entry.Subject, r.subject())
 	case EntryPublication:
 		var p Publication
 		if err := json.Unmarshal(entry.Content, &p); err != nil {
