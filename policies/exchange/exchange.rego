@@ -28,7 +28,8 @@ import data.comity.law
 #      "detail": {"FREQ": "M", "SECTION": "_T", …},               the detail that goes, for every dimension that has one
 #      "obligations": {"tier": "PARTNERS", "minimumFrequency": 3, "relativeWidth": 0.2, "minimumKept": 0, "decimals": 0,
 #                      "dominance": null, "pPercent": null,      as law.obligations has them
-#                      "purposes": […], "retentionDays": 0, "onward": false}}
+#                      "purposes": […], "retentionDays": 0, "onward": false},
+#      "periods": [{"from": "2024-01", "to": "2024-12"}]}         whose figures go; an end may be missing; []: all
 #
 #   Where several agreements allow it, the one whose id comes first counts, in its highest version. All agreements with
 #   a partner are of one clearance tier: what it gets under one, it reads beside what it gets under another.
@@ -46,6 +47,7 @@ decision := {
 		"retentionDays": object.get(chosen, "retentionDays", 0),
 		"onward": object.get(chosen, "onward", false),
 	}),
+	"periods": object.get(chosen, "periods", []),
 } if {
 	input.direction == "send"
 	count(reasons) == 0

@@ -87,7 +87,13 @@ test_it_allows_what_is_agreed if {
 			"retentionDays": 365,
 			"onward": true,
 		},
+		"periods": [],
 	}
+}
+
+test_it_says_which_periods_are_agreed if {
+	spans := [{"from": "2024-01"}, {"to": "2022"}]
+	decide_under({}, by_indicator([object.union(terms, {"periods": spans})])).periods == spans
 }
 
 test_it_allows[name] if {

@@ -37,6 +37,7 @@ type Terms struct {
 	Tier             Tier              `json:"tier,omitempty"`       // the receiver's clearance; "": Partners
 	Afterwards       Afterwards        `json:"afterwards,omitempty"` // what becomes of an indicator's figures that nothing covers any more
 	LegalBasis       string            `json:"legalBasis,omitempty"` // by what law figures may go; a text, which decides nothing
+	Periods          Spans             `json:"periods,omitempty"`    // of which figures go; none: of all
 }
 
 // Tier is a clearance: those who are in one are taken to pool what they get, and are one audience. It is an upper-case
@@ -184,6 +185,14 @@ func (s *Service) check(terms Terms) error {
 	}
 	if terms.Afterwards != Keep && terms.Afterwards != Withdraw {
 		say("afterwards", "%q is neither empty nor %s", terms.Afterwards, Withdraw)
+	}
+	if len(terms.Periods) > maxSpans {
+		say("periods", "there are more than %d", maxSpans)
+	}
+	for _, span := range terms.Periods {
+		if err := span.check(); err != nil {
+			say("periods", "%v", err)
+		}
 	}
 	if terms.RetentionDays < 0 {
 		say("retentionDays", "%d is below 0", terms.RetentionDays)

@@ -60,6 +60,7 @@ type Ruling struct {
 	Agreement   RuledAgreement    `json:"agreement"`
 	Detail      map[string]string `json:"detail"` // by dimension: a level, "_T", or for FREQ a frequency
 	Obligations Obligations       `json:"obligations"`
+	Periods     Spans             `json:"periods,omitempty"` // of which figures go; none: of all
 }
 
 // RuledAgreement is the agreement that a ruling rests on; the zero value is none.
@@ -83,6 +84,8 @@ type DecidedRequest struct {
 	Question Question  `json:"question"`
 	Ruling   Ruling    `json:"ruling"`
 	Include  Condition `json:"include"` // the condition that a cell must pass
+
+	agreed Spans // the periods of the agreement, which bound what policy says
 }
 
 // policyError is the ruling where policy has none.

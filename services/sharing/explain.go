@@ -49,6 +49,7 @@ type Explanation struct {
 	Reasons        []Reason
 	Obligations    Obligations
 	Detail         map[string]string // by dimension, the detail that goes
+	Periods        Spans             // of which figures go; none: of all
 	Coarsened      map[string]string // the dimensions that would be rolled up, with the detail that goes
 	PolicyRevision string
 	Released       int            // cells that would go with their value
@@ -79,11 +80,11 @@ func (s *Service) Explain(ctx context.Context, request ExplainRequest) (Explanat
 	if err := request.check(); err != nil {
 		return Explanation{}, err
 	}
-	dataflow, tier, minimum, err := s.dataflowFor(ctx, request)
+	terms, err := s.termsFor(ctx, request)
 	if err != nil {
 		return Explanation{}, err
 	}
-	structures, err := s.structuresOf(ctx, dataflow)
+	structures, err := s.structuresOf(ctx, terms.Dataflow)
 	if err != nil {
 		return Explanation{}, err
 	}
@@ -92,11 +93,11 @@ func (s *Service) Explain(ctx context.Context, request ExplainRequest) (Explanat
 			return Explanation{}, fault.InvalidField("filter", "cells cannot be asked for by their value")
 		}
 		if !structures.releases(component) {
-			return Explanation{}, fault.InvalidField("filter", "what goes of %s has no component %q", dataflow, component)
+			return Explanation{}, fault.InvalidField("filter", "what goes of %s has no component %q", terms.Dataflow, component)
 		}
 	}
 	decision, err := s.decide(ctx, "explain", []Question{{
-		Partner: request.Partner, Dataflow: dataflow, Indicator: request.Indicator, Purpose: request.Purpose,
+		Partner: request.Partner, Dataflow: terms.Dataflow, Indicator: request.Indicator, Purpose: request.Purpose,
 		Requested: requested(structures, request.Filter),
 	}})
 	if err != nil {
@@ -112,10 +113,11 @@ func (s *Service) Explain(ctx context.Context, request ExplainRequest) (Explanat
 	if !decided.Ruling.Allow {
 		return explanation, nil
 	}
-	decided.Ruling.Obligations.MinimumFrequency = max(decided.Ruling.Obligations.MinimumFrequency, minimum)
-	explanation.Obligations, explanation.Detail = decided.Ruling.Obligations, decided.Ruling.Detail
+	decided.Ruling.Obligations.MinimumFrequency = max(decided.Ruling.Obligations.MinimumFrequency, terms.MinimumFrequency)
+	decided.agreed = terms.Periods
+	explanation.Obligations, explanation.Detail, explanation.Periods = decided.Ruling.Obligations, decided.Ruling.Detail, terms.Periods
 	own, _ := s.Trust.State(s.State)
-	readers, err := s.audience(ctx, string(tier))
+	readers, err := s.audience(ctx, string(terms.tier()))
 	if err != nil {
 		return Explanation{}, err
 	}
@@ -212,19 +214,19 @@ func (r *reasons) of(i int) WithheldCell {
 	return cell
 }
 
-// dataflowFor returns the dataflow that an agreement with the partner covers the indicator in, else the usual one, and
-// the tier and the threshold that the agreement sets.
-func (s *Service) dataflowFor(ctx context.Context, request ExplainRequest) (dataflow string, tier Tier, minimum int, err error) {
+// termsFor returns the terms of an agreement with the partner that covers the indicator; where there is none, terms of
+// nothing but the usual dataflow.
+func (s *Service) termsFor(ctx context.Context, request ExplainRequest) (Terms, error) {
 	active, err := s.refreshPolicy(ctx)
 	if err != nil {
-		return "", "", 0, err
+		return Terms{}, err
 	}
 	for _, a := range active {
 		if a.Terms.Receiver == request.Partner && slices.Contains(a.Terms.Indicators, request.Indicator) {
-			return a.Terms.Dataflow, a.Terms.tier(), a.Terms.MinimumFrequency, nil
+			return a.Terms, nil
 		}
 	}
-	return s.Dataflow, Partners, 0, nil
+	return Terms{Dataflow: s.Dataflow}, nil
 }
 
 // requested returns the codes that a filter speaks of, by dimension, with their levels. A comparison other than with

@@ -276,6 +276,12 @@ func (s *Service) judge(ctx context.Context, in *incoming, terms Terms) (*Reason
 	if err != nil {
 		return bad("%v", err)
 	}
+	if outside := terms.Periods.outside(content); outside != "" {
+		return &Reason{
+			Code: "PERIOD_NOT_COVERED", Agreement: terms.ID,
+			Text: fmt.Sprintf("agreement %s covers %s, not %s", terms.ID, terms.Periods, outside),
+		}, nil
+	}
 	if reason, err := s.fitsRelease(ctx, in, terms); reason != nil || err != nil {
 		return reason, err
 	}

@@ -65,6 +65,7 @@ func (k EntryKind) String() string {
 // The second line is the kind. The third, the subject, is
 //
 //	<agreement>/<version>/document, …/signature/<state>, …/end/<state>    of an agreement
+//	<agreement>/<version>/withdrawal/<withdrawal>                         of figures that were taken out as it says
 //	<decision>                                                            of a decision
 //	<partner>/<agreement>/<version>/<release>                             of a release
 //	<publication>                                                         of a publication

@@ -39,6 +39,7 @@ type maker struct {
 	unit        unit            // of the indicator
 	mirrored    mirrored        // of the area
 
+	periods     []Spans                  // each of which a period has to be in
 	contributed map[string]contributions // to the cells of the area, by the dimension that tells contributors
 
 	areas, indicators []string        // that tables are made of to go together
@@ -178,6 +179,7 @@ func (m *maker) tables(ctx context.Context, decided DecidedRequest) (table, erro
 	m = &one
 	code := decided.Question.Indicator
 	m.ruling, m.include, m.indicators = decided.Ruling, decided.Include.Filter, append([]string{code}, m.indicators...)
+	m.periods = []Spans{decided.Ruling.Periods, decided.agreed}
 	if err := m.tell(); err != nil {
 		return table{}, err
 	}
@@ -321,7 +323,7 @@ func (m *maker) area(ctx context.Context, t *table, sheets []*sheet) error {
 		return err
 	}
 	before := len(t.made)
-	if err := m.protect(ctx, t, sheets, restricted); err != nil {
+	if err := m.protect(ctx, t, m.covered(t, sheets), restricted); err != nil {
 		return err
 	}
 	return m.join(ctx, t, t.made[before:], sheets)

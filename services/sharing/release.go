@@ -194,6 +194,7 @@ func (s *Service) draftRelease(ctx context.Context, a Agreement) (draft, error) 
 		}
 		// The agreement bounds what policy says.
 		decided.Ruling.Obligations.MinimumFrequency = max(decided.Ruling.Obligations.MinimumFrequency, a.Terms.MinimumFrequency)
+		decided.agreed = a.Terms.Periods
 		allowed, indicators = append(allowed, decided), append(indicators, decided.Question.Indicator)
 	}
 	if len(allowed) == 0 {

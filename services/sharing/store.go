@@ -120,8 +120,8 @@ type Tx interface {
 	Delivered(ctx context.Context, id AgreementID, version int, state StateCode, end bool) error
 	// SaveRejection keeps why the partner does not take a state's signature, or its termination; nil: it may do so yet.
 	SaveRejection(ctx context.Context, id AgreementID, version int, state StateCode, end bool, rejection *Rejection) error
-	// AddWithdrawal keeps what was withdrawn.
-	AddWithdrawal(ctx context.Context, withdrawal Withdrawal) error
+	// AddWithdrawal keeps what was withdrawn, with its JSON.
+	AddWithdrawal(ctx context.Context, withdrawal Withdrawal, document []byte, leaf Leaf) error
 
 	// AddDecision keeps a decision as JSON.
 	AddDecision(ctx context.Context, id DecisionID, document []byte, leaf Leaf) error

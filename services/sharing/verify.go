@@ -268,6 +268,13 @@ func (a *auditor) agreement(entry LogEntry) error {
 	if document == nil {
 		return errors.New("its agreement is not in the log before it")
 	}
+	if parts[2] == "withdrawal" {
+		var w Withdrawal
+		if err := json.Unmarshal(entry.Content, &w); err != nil {
+			return fmt.Errorf("its withdrawal cannot be read: %w", err)
+		}
+		return same(entry.Subject, agreementSubject(w.Agreement, w.Version, "withdrawal", w.ID))
+	}
 	signed, err := a.codec.DecodeSigned(entry.Content)
 	if err != nil {
 		return fmt.Errorf("what was signed cannot be read: %w", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -24,12 +25,13 @@ const (
 )
 
 // Withdrawal is the figures of indicators that this state, the receiver, took out of its statistics because the terms that
-// they came under want that, and no agreement covers them any more.
+// they came under want that, and no agreement covers them any more. Its JSON is kept, and has a leaf in the log.
 type Withdrawal struct {
-	Agreement  AgreementID
-	Version    int
-	Indicators []string // sorted
-	Created    time.Time
+	ID         string      `json:"id"` // a UUIDv7
+	Agreement  AgreementID `json:"agreement"`
+	Version    int         `json:"version"`
+	Indicators []string    `json:"indicators"` // sorted
+	Created    time.Time   `json:"created"`
 }
 
 // flowIndicator is an indicator of a partner's dataflow.
@@ -127,7 +129,13 @@ func (s *Service) withdraw(ctx context.Context, terms Terms, w Withdrawal) error
 		return fmt.Errorf("the statistics reject it: %s", submitted.Reason)
 	}
 	w.Created = s.now()
-	if err := s.Store.Write(ctx, func(tx Tx) error { return tx.AddWithdrawal(ctx, w) }); err != nil {
+	w.ID = newID(w.Created)
+	document, err := json.Marshal(w)
+	if err != nil {
+		return err
+	}
+	leaf := newLeaf(EntryAgreement, agreementSubject(w.Agreement, w.Version, "withdrawal", w.ID), w.Created, document)
+	if err := s.Store.Write(ctx, func(tx Tx) error { return tx.AddWithdrawal(ctx, w, document, leaf) }); err != nil {
 		return err
 	}
 	s.Log.InfoContext(ctx, "took out a partner's figures, as agreed", "partner", terms.Provider,

@@ -1,9 +1,11 @@
 package sharing_test
 
 import (
+	"bytes"
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -63,6 +65,19 @@ func TestWithdrawal(t *testing.T) {
 		}
 		if w.bb.figures.count() != 0 || !maps.Equal(submitted, w.bb.figures.submitted) {
 			t.Errorf("%d figures are left; %v, then %v", w.bb.figures.count(), submitted, w.bb.figures.submitted)
+		}
+		entries, err := w.bb.LogEntries(t.Context(), 0, 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		logged := slices.ContainsFunc(entries, func(e sharing.LogEntry) bool {
+			return strings.HasPrefix(e.Subject, "aa-bb-1a/1/withdrawal/") && bytes.Contains(e.Content, []byte(`"indicators":["1A","5A"]`))
+		})
+		if !logged {
+			t.Error("the log does not have it")
+		}
+		if _, err := w.bb.verify(t.Context()); err != nil {
+			t.Error(err)
 		}
 	})
 	t.Run("takes all out after the last day, and a renewal brings it back", func(t *testing.T) {

@@ -16,11 +16,14 @@ import (
 func newAgreementCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "agreement",
-		Short: "Propose, sign, list and end agreements with other states",
+		Short: "Propose, read, sign, renew and end agreements with other states",
 		Args:  cobra.NoArgs,
 	}
 	node := addTarget(cmd, "officer")
-	cmd.AddCommand(newProposeCommand(node), newSignCommand(node), newListCommand(node), newTerminateCommand(node))
+	cmd.AddCommand(
+		newProposeCommand(node), newListCommand(node), newShowCommand(node), newSignCommand(node), newAcceptCommand(node),
+		newCounterCommand(node), newRenewCommand(node), newDeclineCommand(node), newTerminateCommand(node),
+	)
 	return cmd
 }
 
@@ -43,6 +46,7 @@ with terms.yaml such as
   detail: {FREQ: M, CITIZENSHIP: country}
   purposes: [ANALYSIS]
   minimumFrequency: 3
+  periods: [{from: "2020"}]
   validFrom: "2026-01-01"`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -70,13 +74,9 @@ func newSignCommand(node *target) *cobra.Command {
 		Short: "Sign an agreement for this state, and send the signature to the partner",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := node.open()
+			agreement, err := act(cmd, node, args[0], "sign", &sharingpb.SignAgreementRequest{})
 			if err != nil {
 				return err
-			}
-			agreement := &sharingpb.Agreement{}
-			if err := client.post(cmd.Context(), agreementPath(args[0])+":sign", &sharingpb.SignAgreementRequest{}, agreement); err != nil {
-				return fmt.Errorf("signing %s: %w", args[0], err)
 			}
 			text := fmt.Sprintf("%s is signed by %s: %s\n", title(agreement), signers(agreement), agreement.GetState())
 			if agreement.GetState() == sharingpb.Agreement_PROPOSED {
@@ -110,12 +110,8 @@ func newListCommand(node *target) *cobra.Command {
 			rows := []string{"AGREEMENT\tSTATE\tFROM\tTO\tINDICATORS\tSIGNED BY\tIN FORCE"}
 			for _, agreement := range answer.GetAgreements() {
 				terms := agreement.GetTerms()
-				until := terms.GetValidTo()
-				if until == "" {
-					until = "terminated"
-				}
-				rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%s\t%s\t%s\t%s until %s", title(agreement), agreement.GetState(),
-					terms.GetProvider(), terms.GetReceiver(), strings.Join(terms.GetIndicators(), " "), signers(agreement), terms.GetValidFrom(), until))
+				rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%s\t%s\t%s\t%s", title(agreement), agreement.GetState(),
+					terms.GetProvider(), terms.GetReceiver(), strings.Join(terms.GetIndicators(), " "), signers(agreement), inForce(terms)))
 			}
 			if _, err := fmt.Fprintln(table, strings.Join(rows, "\n")); err != nil {
 				return err
@@ -134,13 +130,9 @@ func newTerminateCommand(node *target) *cobra.Command {
 		Short: "End an agreement at once, and tell the partner",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := node.open()
+			agreement, err := act(cmd, node, args[0], "terminate", request)
 			if err != nil {
 				return err
-			}
-			agreement := &sharingpb.Agreement{}
-			if err := client.post(cmd.Context(), agreementPath(args[0])+":terminate", request, agreement); err != nil {
-				return fmt.Errorf("terminating %s: %w", args[0], err)
 			}
 			return show(cmd, fmt.Sprintf("%s is %s\n", title(agreement), agreement.GetState()))
 		},

@@ -57,6 +57,7 @@ func termsFromProto(t *sharingpb.Terms) sharing.Terms {
 		MinimumFrequency: int(t.GetMinimumFrequency()), ValidFrom: t.GetValidFrom(), ValidTo: t.GetValidTo(),
 		RetentionDays: int(t.GetRetentionDays()), Onward: t.GetOnward(), Text: t.GetText(),
 		Tier: sharing.Tier(t.GetTier()), Afterwards: sharing.Afterwards(t.GetAfterwards()), LegalBasis: t.GetLegalBasis(),
+		Periods: spansFromProto(t.GetPeriods()),
 	}
 }
 
@@ -67,7 +68,18 @@ func terms(t sharing.Terms) *sharingpb.Terms {
 		MinimumFrequency: count(t.MinimumFrequency), ValidFrom: t.ValidFrom, ValidTo: t.ValidTo,
 		RetentionDays: count(t.RetentionDays), Onward: t.Onward, Text: t.Text,
 		Tier: string(t.Tier), Afterwards: string(t.Afterwards), LegalBasis: t.LegalBasis,
+		Periods: each(t.Periods, span),
 	}
+}
+
+func span(s sharing.Span) *sharingpb.TimeSpan { return &sharingpb.TimeSpan{From: s.From, To: s.To} }
+
+func spansFromProto(list []*sharingpb.TimeSpan) sharing.Spans {
+	var spans sharing.Spans
+	for _, p := range list {
+		spans = append(spans, sharing.Span{From: p.GetFrom(), To: p.GetTo()})
+	}
+	return spans
 }
 
 var agreementStates = map[sharing.AgreementState]sharingpb.Agreement_State{
@@ -81,7 +93,7 @@ func explanation(e sharing.Explanation) *sharingpb.ExplainPolicyResponse {
 	return &sharingpb.ExplainPolicyResponse{
 		Allowed:     e.Allowed,
 		Reasons:     each(e.Reasons, reason),
-		Obligations: obligations(e.Obligations, e.Detail),
+		Obligations: obligations(e.Obligations, e.Detail, e.Periods),
 		Coarsened:   e.Coarsened, PolicyRevision: e.PolicyRevision,
 		Released: count(e.Released), Withheld: count(e.Withheld), Suppressed: count(e.Suppressed),
 		Rules: counts(e.Rules), Cells: each(e.Cells, withheldCell), Notes: each(e.Notes, tableNote),
@@ -98,11 +110,12 @@ func reason(r sharing.Reason) *sharingpb.Reason {
 	return &sharingpb.Reason{Code: r.Code, Text: r.Text, Agreement: string(r.Agreement)}
 }
 
-func obligations(o sharing.Obligations, detail map[string]string) *sharingpb.Obligations {
+func obligations(o sharing.Obligations, detail map[string]string, periods sharing.Spans) *sharingpb.Obligations {
 	p := &sharingpb.Obligations{
 		MinimumFrequency: count(o.MinimumFrequency), Purposes: o.Purposes,
 		RetentionDays: count(o.RetentionDays), Onward: o.Onward, Detail: detail,
 		Tier: string(o.Tier), RelativeWidth: o.RelativeWidth, MinimumKept: o.MinimumKept, Decimals: count(o.Decimals),
+		Periods: each(periods, span),
 	}
 	if d := o.Dominance; d != nil {
 		p.Dominance = &sharingpb.Obligations_Dominance{N: count(d.N), K: d.K, By: d.By}

@@ -81,7 +81,7 @@ func (x Agreement_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Agreement_State.Descriptor instead.
 func (Agreement_State) EnumDescriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{2, 0}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{3, 0}
 }
 
 // State says how far it got.
@@ -142,7 +142,7 @@ func (x Publication_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Publication_State.Descriptor instead.
 func (Publication_State) EnumDescriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{38, 0}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{39, 0}
 }
 
 // Kind says what happened.
@@ -199,7 +199,7 @@ func (x Notice_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Notice_Kind.Descriptor instead.
 func (Notice_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{40, 0}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{41, 0}
 }
 
 // State says how it stands.
@@ -260,7 +260,7 @@ func (x Announcement_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Announcement_State.Descriptor instead.
 func (Announcement_State) EnumDescriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{41, 0}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{42, 0}
 }
 
 // Way is one of the two.
@@ -313,7 +313,7 @@ func (x Direction_Way) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Direction_Way.Descriptor instead.
 func (Direction_Way) EnumDescriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{60, 0}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{61, 0}
 }
 
 // State says how far it got.
@@ -382,7 +382,7 @@ func (x Delivery_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Delivery_State.Descriptor instead.
 func (Delivery_State) EnumDescriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{61, 0}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{62, 0}
 }
 
 // Mode says what is stopped.
@@ -436,7 +436,7 @@ func (x KillSwitch_Mode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use KillSwitch_Mode.Descriptor instead.
 func (KillSwitch_Mode) EnumDescriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{64, 0}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{65, 0}
 }
 
 // Kind says what it is the proof of.
@@ -525,7 +525,7 @@ func (x LogEntry_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LogEntry_Kind.Descriptor instead.
 func (LogEntry_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{72, 0}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{73, 0}
 }
 
 // Partner is a state that this node trusts, and how the exchange with it stands.
@@ -686,7 +686,9 @@ type Terms struct {
 	// their retention is over; "WITHDRAW", it takes them out of its statistics at once.
 	Afterwards string `protobuf:"bytes,16,opt,name=afterwards,proto3" json:"afterwards,omitempty"`
 	// By what law figures may go. It is a text for people and decides nothing.
-	LegalBasis    string `protobuf:"bytes,17,opt,name=legal_basis,json=legalBasis,proto3" json:"legal_basis,omitempty"`
+	LegalBasis string `protobuf:"bytes,17,opt,name=legal_basis,json=legalBasis,proto3" json:"legal_basis,omitempty"`
+	// The times whose figures go; none: all times. A figure goes if its whole period is in one of them.
+	Periods       []*TimeSpan `protobuf:"bytes,50,rep,name=periods,proto3" json:"periods,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -840,6 +842,68 @@ func (x *Terms) GetLegalBasis() string {
 	return ""
 }
 
+func (x *Terms) GetPeriods() []*TimeSpan {
+	if x != nil {
+		return x.Periods
+	}
+	return nil
+}
+
+// TimeSpan is a stretch of time, both ends included.
+type TimeSpan struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A time period, such as "2024", "2024-Q2", "2024-03" or "2024-03-15": from its first day on. Empty: it has no beginning.
+	From string `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	// A time period: until its last day. Empty: it has no end.
+	To            string `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TimeSpan) Reset() {
+	*x = TimeSpan{}
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TimeSpan) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TimeSpan) ProtoMessage() {}
+
+func (x *TimeSpan) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TimeSpan.ProtoReflect.Descriptor instead.
+func (*TimeSpan) Descriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *TimeSpan) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *TimeSpan) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
 // Agreement is a set of terms with the signatures under it.
 type Agreement struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -872,7 +936,7 @@ type Agreement struct {
 
 func (x *Agreement) Reset() {
 	*x = Agreement{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[2]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -884,7 +948,7 @@ func (x *Agreement) String() string {
 func (*Agreement) ProtoMessage() {}
 
 func (x *Agreement) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[2]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -897,7 +961,7 @@ func (x *Agreement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Agreement.ProtoReflect.Descriptor instead.
 func (*Agreement) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{2}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Agreement) GetName() string {
@@ -996,7 +1060,7 @@ type AgreementEnd struct {
 
 func (x *AgreementEnd) Reset() {
 	*x = AgreementEnd{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[3]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1008,7 +1072,7 @@ func (x *AgreementEnd) String() string {
 func (*AgreementEnd) ProtoMessage() {}
 
 func (x *AgreementEnd) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[3]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1021,7 +1085,7 @@ func (x *AgreementEnd) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgreementEnd.ProtoReflect.Descriptor instead.
 func (*AgreementEnd) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{3}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *AgreementEnd) GetState() string {
@@ -1074,7 +1138,7 @@ type Rejection struct {
 
 func (x *Rejection) Reset() {
 	*x = Rejection{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[4]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1086,7 +1150,7 @@ func (x *Rejection) String() string {
 func (*Rejection) ProtoMessage() {}
 
 func (x *Rejection) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[4]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1099,7 +1163,7 @@ func (x *Rejection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rejection.ProtoReflect.Descriptor instead.
 func (*Rejection) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{4}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Rejection) GetCode() string {
@@ -1137,7 +1201,7 @@ type AgreementWithdrawal struct {
 
 func (x *AgreementWithdrawal) Reset() {
 	*x = AgreementWithdrawal{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[5]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1149,7 +1213,7 @@ func (x *AgreementWithdrawal) String() string {
 func (*AgreementWithdrawal) ProtoMessage() {}
 
 func (x *AgreementWithdrawal) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[5]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1162,7 +1226,7 @@ func (x *AgreementWithdrawal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgreementWithdrawal.ProtoReflect.Descriptor instead.
 func (*AgreementWithdrawal) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{5}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *AgreementWithdrawal) GetIndicators() []string {
@@ -1200,7 +1264,7 @@ type AgreementSignature struct {
 
 func (x *AgreementSignature) Reset() {
 	*x = AgreementSignature{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[6]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1212,7 +1276,7 @@ func (x *AgreementSignature) String() string {
 func (*AgreementSignature) ProtoMessage() {}
 
 func (x *AgreementSignature) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[6]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1225,7 +1289,7 @@ func (x *AgreementSignature) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgreementSignature.ProtoReflect.Descriptor instead.
 func (*AgreementSignature) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{6}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *AgreementSignature) GetState() string {
@@ -1279,7 +1343,7 @@ type ListPartnersRequest struct {
 
 func (x *ListPartnersRequest) Reset() {
 	*x = ListPartnersRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[7]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1291,7 +1355,7 @@ func (x *ListPartnersRequest) String() string {
 func (*ListPartnersRequest) ProtoMessage() {}
 
 func (x *ListPartnersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[7]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1304,7 +1368,7 @@ func (x *ListPartnersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPartnersRequest.ProtoReflect.Descriptor instead.
 func (*ListPartnersRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{7}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{8}
 }
 
 // ListPartnersResponse is the answer of ListPartners.
@@ -1318,7 +1382,7 @@ type ListPartnersResponse struct {
 
 func (x *ListPartnersResponse) Reset() {
 	*x = ListPartnersResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[8]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1330,7 +1394,7 @@ func (x *ListPartnersResponse) String() string {
 func (*ListPartnersResponse) ProtoMessage() {}
 
 func (x *ListPartnersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[8]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1343,7 +1407,7 @@ func (x *ListPartnersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPartnersResponse.ProtoReflect.Descriptor instead.
 func (*ListPartnersResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{8}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListPartnersResponse) GetPartners() []*Partner {
@@ -1366,7 +1430,7 @@ type LiftQuarantineRequest struct {
 
 func (x *LiftQuarantineRequest) Reset() {
 	*x = LiftQuarantineRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[9]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1378,7 +1442,7 @@ func (x *LiftQuarantineRequest) String() string {
 func (*LiftQuarantineRequest) ProtoMessage() {}
 
 func (x *LiftQuarantineRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[9]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1391,7 +1455,7 @@ func (x *LiftQuarantineRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LiftQuarantineRequest.ProtoReflect.Descriptor instead.
 func (*LiftQuarantineRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{9}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *LiftQuarantineRequest) GetPartner() string {
@@ -1423,7 +1487,7 @@ type LiftQuarantineResponse struct {
 
 func (x *LiftQuarantineResponse) Reset() {
 	*x = LiftQuarantineResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[10]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1435,7 +1499,7 @@ func (x *LiftQuarantineResponse) String() string {
 func (*LiftQuarantineResponse) ProtoMessage() {}
 
 func (x *LiftQuarantineResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[10]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1448,7 +1512,7 @@ func (x *LiftQuarantineResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LiftQuarantineResponse.ProtoReflect.Descriptor instead.
 func (*LiftQuarantineResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{10}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *LiftQuarantineResponse) GetEntry() string {
@@ -1483,7 +1547,7 @@ type CreateAgreementRequest struct {
 
 func (x *CreateAgreementRequest) Reset() {
 	*x = CreateAgreementRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[11]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1495,7 +1559,7 @@ func (x *CreateAgreementRequest) String() string {
 func (*CreateAgreementRequest) ProtoMessage() {}
 
 func (x *CreateAgreementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[11]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1508,7 +1572,7 @@ func (x *CreateAgreementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAgreementRequest.ProtoReflect.Descriptor instead.
 func (*CreateAgreementRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{11}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *CreateAgreementRequest) GetTerms() *Terms {
@@ -1529,7 +1593,7 @@ type CreateAgreementResponse struct {
 
 func (x *CreateAgreementResponse) Reset() {
 	*x = CreateAgreementResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[12]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1541,7 +1605,7 @@ func (x *CreateAgreementResponse) String() string {
 func (*CreateAgreementResponse) ProtoMessage() {}
 
 func (x *CreateAgreementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[12]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1554,7 +1618,7 @@ func (x *CreateAgreementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAgreementResponse.ProtoReflect.Descriptor instead.
 func (*CreateAgreementResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{12}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *CreateAgreementResponse) GetAgreement() *Agreement {
@@ -1575,7 +1639,7 @@ type GetAgreementRequest struct {
 
 func (x *GetAgreementRequest) Reset() {
 	*x = GetAgreementRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[13]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1587,7 +1651,7 @@ func (x *GetAgreementRequest) String() string {
 func (*GetAgreementRequest) ProtoMessage() {}
 
 func (x *GetAgreementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[13]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1600,7 +1664,7 @@ func (x *GetAgreementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAgreementRequest.ProtoReflect.Descriptor instead.
 func (*GetAgreementRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{13}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetAgreementRequest) GetName() string {
@@ -1621,7 +1685,7 @@ type GetAgreementResponse struct {
 
 func (x *GetAgreementResponse) Reset() {
 	*x = GetAgreementResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[14]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1633,7 +1697,7 @@ func (x *GetAgreementResponse) String() string {
 func (*GetAgreementResponse) ProtoMessage() {}
 
 func (x *GetAgreementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[14]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1646,7 +1710,7 @@ func (x *GetAgreementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAgreementResponse.ProtoReflect.Descriptor instead.
 func (*GetAgreementResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{14}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetAgreementResponse) GetAgreement() *Agreement {
@@ -1667,7 +1731,7 @@ type ListAgreementsRequest struct {
 
 func (x *ListAgreementsRequest) Reset() {
 	*x = ListAgreementsRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[15]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1679,7 +1743,7 @@ func (x *ListAgreementsRequest) String() string {
 func (*ListAgreementsRequest) ProtoMessage() {}
 
 func (x *ListAgreementsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[15]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1692,7 +1756,7 @@ func (x *ListAgreementsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAgreementsRequest.ProtoReflect.Descriptor instead.
 func (*ListAgreementsRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{15}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListAgreementsRequest) GetShowEnded() bool {
@@ -1713,7 +1777,7 @@ type ListAgreementsResponse struct {
 
 func (x *ListAgreementsResponse) Reset() {
 	*x = ListAgreementsResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[16]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1725,7 +1789,7 @@ func (x *ListAgreementsResponse) String() string {
 func (*ListAgreementsResponse) ProtoMessage() {}
 
 func (x *ListAgreementsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[16]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1738,7 +1802,7 @@ func (x *ListAgreementsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAgreementsResponse.ProtoReflect.Descriptor instead.
 func (*ListAgreementsResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{16}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListAgreementsResponse) GetAgreements() []*Agreement {
@@ -1762,7 +1826,7 @@ type SignAgreementRequest struct {
 
 func (x *SignAgreementRequest) Reset() {
 	*x = SignAgreementRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[17]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1774,7 +1838,7 @@ func (x *SignAgreementRequest) String() string {
 func (*SignAgreementRequest) ProtoMessage() {}
 
 func (x *SignAgreementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[17]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1787,7 +1851,7 @@ func (x *SignAgreementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignAgreementRequest.ProtoReflect.Descriptor instead.
 func (*SignAgreementRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{17}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *SignAgreementRequest) GetName() string {
@@ -1815,7 +1879,7 @@ type SignAgreementResponse struct {
 
 func (x *SignAgreementResponse) Reset() {
 	*x = SignAgreementResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[18]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1827,7 +1891,7 @@ func (x *SignAgreementResponse) String() string {
 func (*SignAgreementResponse) ProtoMessage() {}
 
 func (x *SignAgreementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[18]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1840,7 +1904,7 @@ func (x *SignAgreementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignAgreementResponse.ProtoReflect.Descriptor instead.
 func (*SignAgreementResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{18}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *SignAgreementResponse) GetAgreement() *Agreement {
@@ -1861,7 +1925,7 @@ type ListAgreementVersionsRequest struct {
 
 func (x *ListAgreementVersionsRequest) Reset() {
 	*x = ListAgreementVersionsRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[19]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1873,7 +1937,7 @@ func (x *ListAgreementVersionsRequest) String() string {
 func (*ListAgreementVersionsRequest) ProtoMessage() {}
 
 func (x *ListAgreementVersionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[19]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1886,7 +1950,7 @@ func (x *ListAgreementVersionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAgreementVersionsRequest.ProtoReflect.Descriptor instead.
 func (*ListAgreementVersionsRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{19}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListAgreementVersionsRequest) GetName() string {
@@ -1907,7 +1971,7 @@ type ListAgreementVersionsResponse struct {
 
 func (x *ListAgreementVersionsResponse) Reset() {
 	*x = ListAgreementVersionsResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[20]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1919,7 +1983,7 @@ func (x *ListAgreementVersionsResponse) String() string {
 func (*ListAgreementVersionsResponse) ProtoMessage() {}
 
 func (x *ListAgreementVersionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[20]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1932,7 +1996,7 @@ func (x *ListAgreementVersionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAgreementVersionsResponse.ProtoReflect.Descriptor instead.
 func (*ListAgreementVersionsResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{20}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListAgreementVersionsResponse) GetAgreements() []*Agreement {
@@ -1955,7 +2019,7 @@ type CounterAgreementRequest struct {
 
 func (x *CounterAgreementRequest) Reset() {
 	*x = CounterAgreementRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[21]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1967,7 +2031,7 @@ func (x *CounterAgreementRequest) String() string {
 func (*CounterAgreementRequest) ProtoMessage() {}
 
 func (x *CounterAgreementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[21]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1980,7 +2044,7 @@ func (x *CounterAgreementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CounterAgreementRequest.ProtoReflect.Descriptor instead.
 func (*CounterAgreementRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{21}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CounterAgreementRequest) GetName() string {
@@ -2008,7 +2072,7 @@ type CounterAgreementResponse struct {
 
 func (x *CounterAgreementResponse) Reset() {
 	*x = CounterAgreementResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[22]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2020,7 +2084,7 @@ func (x *CounterAgreementResponse) String() string {
 func (*CounterAgreementResponse) ProtoMessage() {}
 
 func (x *CounterAgreementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[22]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2033,7 +2097,7 @@ func (x *CounterAgreementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CounterAgreementResponse.ProtoReflect.Descriptor instead.
 func (*CounterAgreementResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{22}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CounterAgreementResponse) GetAgreement() *Agreement {
@@ -2056,7 +2120,7 @@ type RenewAgreementRequest struct {
 
 func (x *RenewAgreementRequest) Reset() {
 	*x = RenewAgreementRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[23]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2068,7 +2132,7 @@ func (x *RenewAgreementRequest) String() string {
 func (*RenewAgreementRequest) ProtoMessage() {}
 
 func (x *RenewAgreementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[23]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2081,7 +2145,7 @@ func (x *RenewAgreementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewAgreementRequest.ProtoReflect.Descriptor instead.
 func (*RenewAgreementRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{23}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *RenewAgreementRequest) GetName() string {
@@ -2109,7 +2173,7 @@ type RenewAgreementResponse struct {
 
 func (x *RenewAgreementResponse) Reset() {
 	*x = RenewAgreementResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[24]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2121,7 +2185,7 @@ func (x *RenewAgreementResponse) String() string {
 func (*RenewAgreementResponse) ProtoMessage() {}
 
 func (x *RenewAgreementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[24]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2134,7 +2198,7 @@ func (x *RenewAgreementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewAgreementResponse.ProtoReflect.Descriptor instead.
 func (*RenewAgreementResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{24}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RenewAgreementResponse) GetAgreement() *Agreement {
@@ -2159,7 +2223,7 @@ type DeclineAgreementRequest struct {
 
 func (x *DeclineAgreementRequest) Reset() {
 	*x = DeclineAgreementRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[25]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2171,7 +2235,7 @@ func (x *DeclineAgreementRequest) String() string {
 func (*DeclineAgreementRequest) ProtoMessage() {}
 
 func (x *DeclineAgreementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[25]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2184,7 +2248,7 @@ func (x *DeclineAgreementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeclineAgreementRequest.ProtoReflect.Descriptor instead.
 func (*DeclineAgreementRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{25}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *DeclineAgreementRequest) GetName() string {
@@ -2219,7 +2283,7 @@ type DeclineAgreementResponse struct {
 
 func (x *DeclineAgreementResponse) Reset() {
 	*x = DeclineAgreementResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[26]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2231,7 +2295,7 @@ func (x *DeclineAgreementResponse) String() string {
 func (*DeclineAgreementResponse) ProtoMessage() {}
 
 func (x *DeclineAgreementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[26]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2244,7 +2308,7 @@ func (x *DeclineAgreementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeclineAgreementResponse.ProtoReflect.Descriptor instead.
 func (*DeclineAgreementResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{26}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *DeclineAgreementResponse) GetAgreement() *Agreement {
@@ -2267,7 +2331,7 @@ type TerminateAgreementRequest struct {
 
 func (x *TerminateAgreementRequest) Reset() {
 	*x = TerminateAgreementRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[27]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2279,7 +2343,7 @@ func (x *TerminateAgreementRequest) String() string {
 func (*TerminateAgreementRequest) ProtoMessage() {}
 
 func (x *TerminateAgreementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[27]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2292,7 +2356,7 @@ func (x *TerminateAgreementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TerminateAgreementRequest.ProtoReflect.Descriptor instead.
 func (*TerminateAgreementRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{27}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *TerminateAgreementRequest) GetName() string {
@@ -2320,7 +2384,7 @@ type TerminateAgreementResponse struct {
 
 func (x *TerminateAgreementResponse) Reset() {
 	*x = TerminateAgreementResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[28]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2332,7 +2396,7 @@ func (x *TerminateAgreementResponse) String() string {
 func (*TerminateAgreementResponse) ProtoMessage() {}
 
 func (x *TerminateAgreementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[28]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2345,7 +2409,7 @@ func (x *TerminateAgreementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TerminateAgreementResponse.ProtoReflect.Descriptor instead.
 func (*TerminateAgreementResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{28}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *TerminateAgreementResponse) GetAgreement() *Agreement {
@@ -2370,7 +2434,7 @@ type Reason struct {
 
 func (x *Reason) Reset() {
 	*x = Reason{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[29]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2382,7 +2446,7 @@ func (x *Reason) String() string {
 func (*Reason) ProtoMessage() {}
 
 func (x *Reason) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[29]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2395,7 +2459,7 @@ func (x *Reason) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reason.ProtoReflect.Descriptor instead.
 func (*Reason) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{29}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Reason) GetCode() string {
@@ -2443,14 +2507,16 @@ type Obligations struct {
 	// How well contributors may know each other; absent: no such rule.
 	PPercent *Obligations_PPercent `protobuf:"bytes,10,opt,name=p_percent,json=pPercent,proto3" json:"p_percent,omitempty"`
 	// How many decimal places figures are taken to have at least, from 0 to 6, even where they are whole now.
-	Decimals      int32 `protobuf:"varint,11,opt,name=decimals,proto3" json:"decimals,omitempty"`
+	Decimals int32 `protobuf:"varint,11,opt,name=decimals,proto3" json:"decimals,omitempty"`
+	// The times whose figures go; none: all times.
+	Periods       []*TimeSpan `protobuf:"bytes,20,rep,name=periods,proto3" json:"periods,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Obligations) Reset() {
 	*x = Obligations{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[30]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2462,7 +2528,7 @@ func (x *Obligations) String() string {
 func (*Obligations) ProtoMessage() {}
 
 func (x *Obligations) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[30]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2475,7 +2541,7 @@ func (x *Obligations) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Obligations.ProtoReflect.Descriptor instead.
 func (*Obligations) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{30}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Obligations) GetMinimumFrequency() int32 {
@@ -2555,6 +2621,13 @@ func (x *Obligations) GetDecimals() int32 {
 	return 0
 }
 
+func (x *Obligations) GetPeriods() []*TimeSpan {
+	if x != nil {
+		return x.Periods
+	}
+	return nil
+}
+
 // ExplainPolicyRequest is the request of ExplainPolicy.
 type ExplainPolicyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2572,7 +2645,7 @@ type ExplainPolicyRequest struct {
 
 func (x *ExplainPolicyRequest) Reset() {
 	*x = ExplainPolicyRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[31]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2584,7 +2657,7 @@ func (x *ExplainPolicyRequest) String() string {
 func (*ExplainPolicyRequest) ProtoMessage() {}
 
 func (x *ExplainPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[31]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2597,7 +2670,7 @@ func (x *ExplainPolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainPolicyRequest.ProtoReflect.Descriptor instead.
 func (*ExplainPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{31}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ExplainPolicyRequest) GetPartner() string {
@@ -2659,7 +2732,7 @@ type ExplainPolicyResponse struct {
 
 func (x *ExplainPolicyResponse) Reset() {
 	*x = ExplainPolicyResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[32]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2671,7 +2744,7 @@ func (x *ExplainPolicyResponse) String() string {
 func (*ExplainPolicyResponse) ProtoMessage() {}
 
 func (x *ExplainPolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[32]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2684,7 +2757,7 @@ func (x *ExplainPolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainPolicyResponse.ProtoReflect.Descriptor instead.
 func (*ExplainPolicyResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{32}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ExplainPolicyResponse) GetAllowed() bool {
@@ -2784,7 +2857,7 @@ type WithheldCell struct {
 
 func (x *WithheldCell) Reset() {
 	*x = WithheldCell{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[33]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2796,7 +2869,7 @@ func (x *WithheldCell) String() string {
 func (*WithheldCell) ProtoMessage() {}
 
 func (x *WithheldCell) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[33]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2809,7 +2882,7 @@ func (x *WithheldCell) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WithheldCell.ProtoReflect.Descriptor instead.
 func (*WithheldCell) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{33}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *WithheldCell) GetKey() map[string]string {
@@ -2897,7 +2970,7 @@ type Release struct {
 
 func (x *Release) Reset() {
 	*x = Release{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[34]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2909,7 +2982,7 @@ func (x *Release) String() string {
 func (*Release) ProtoMessage() {}
 
 func (x *Release) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[34]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2922,7 +2995,7 @@ func (x *Release) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Release.ProtoReflect.Descriptor instead.
 func (*Release) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{34}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Release) GetName() string {
@@ -3084,7 +3157,7 @@ type TableNote struct {
 
 func (x *TableNote) Reset() {
 	*x = TableNote{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[35]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3096,7 +3169,7 @@ func (x *TableNote) String() string {
 func (*TableNote) ProtoMessage() {}
 
 func (x *TableNote) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[35]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3109,7 +3182,7 @@ func (x *TableNote) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableNote.ProtoReflect.Descriptor instead.
 func (*TableNote) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{35}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *TableNote) GetArea() string {
@@ -3162,7 +3235,7 @@ type ListReleasesRequest struct {
 
 func (x *ListReleasesRequest) Reset() {
 	*x = ListReleasesRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[36]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3174,7 +3247,7 @@ func (x *ListReleasesRequest) String() string {
 func (*ListReleasesRequest) ProtoMessage() {}
 
 func (x *ListReleasesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[36]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3187,7 +3260,7 @@ func (x *ListReleasesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListReleasesRequest.ProtoReflect.Descriptor instead.
 func (*ListReleasesRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{36}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ListReleasesRequest) GetPartner() string {
@@ -3224,7 +3297,7 @@ type ListReleasesResponse struct {
 
 func (x *ListReleasesResponse) Reset() {
 	*x = ListReleasesResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[37]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3236,7 +3309,7 @@ func (x *ListReleasesResponse) String() string {
 func (*ListReleasesResponse) ProtoMessage() {}
 
 func (x *ListReleasesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[37]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3249,7 +3322,7 @@ func (x *ListReleasesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListReleasesResponse.ProtoReflect.Descriptor instead.
 func (*ListReleasesResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{37}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ListReleasesResponse) GetReleases() []*Release {
@@ -3320,7 +3393,7 @@ type Publication struct {
 
 func (x *Publication) Reset() {
 	*x = Publication{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[38]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3332,7 +3405,7 @@ func (x *Publication) String() string {
 func (*Publication) ProtoMessage() {}
 
 func (x *Publication) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[38]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3345,7 +3418,7 @@ func (x *Publication) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Publication.ProtoReflect.Descriptor instead.
 func (*Publication) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{38}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Publication) GetName() string {
@@ -3515,7 +3588,7 @@ type Correction struct {
 
 func (x *Correction) Reset() {
 	*x = Correction{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[39]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3527,7 +3600,7 @@ func (x *Correction) String() string {
 func (*Correction) ProtoMessage() {}
 
 func (x *Correction) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[39]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3540,7 +3613,7 @@ func (x *Correction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Correction.ProtoReflect.Descriptor instead.
 func (*Correction) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{39}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Correction) GetText() string {
@@ -3584,7 +3657,7 @@ type Notice struct {
 
 func (x *Notice) Reset() {
 	*x = Notice{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[40]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3596,7 +3669,7 @@ func (x *Notice) String() string {
 func (*Notice) ProtoMessage() {}
 
 func (x *Notice) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[40]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3609,7 +3682,7 @@ func (x *Notice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Notice.ProtoReflect.Descriptor instead.
 func (*Notice) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{40}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Notice) GetName() string {
@@ -3704,7 +3777,7 @@ type Announcement struct {
 
 func (x *Announcement) Reset() {
 	*x = Announcement{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[41]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3716,7 +3789,7 @@ func (x *Announcement) String() string {
 func (*Announcement) ProtoMessage() {}
 
 func (x *Announcement) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[41]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3729,7 +3802,7 @@ func (x *Announcement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Announcement.ProtoReflect.Descriptor instead.
 func (*Announcement) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{41}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Announcement) GetName() string {
@@ -3817,7 +3890,7 @@ type CreatePublicationRequest struct {
 
 func (x *CreatePublicationRequest) Reset() {
 	*x = CreatePublicationRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[42]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3829,7 +3902,7 @@ func (x *CreatePublicationRequest) String() string {
 func (*CreatePublicationRequest) ProtoMessage() {}
 
 func (x *CreatePublicationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[42]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3842,7 +3915,7 @@ func (x *CreatePublicationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreatePublicationRequest.ProtoReflect.Descriptor instead.
 func (*CreatePublicationRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{42}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *CreatePublicationRequest) GetDataflow() string {
@@ -3877,7 +3950,7 @@ type CreatePublicationResponse struct {
 
 func (x *CreatePublicationResponse) Reset() {
 	*x = CreatePublicationResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[43]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3889,7 +3962,7 @@ func (x *CreatePublicationResponse) String() string {
 func (*CreatePublicationResponse) ProtoMessage() {}
 
 func (x *CreatePublicationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[43]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3902,7 +3975,7 @@ func (x *CreatePublicationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreatePublicationResponse.ProtoReflect.Descriptor instead.
 func (*CreatePublicationResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{43}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *CreatePublicationResponse) GetPublication() *Publication {
@@ -3923,7 +3996,7 @@ type GetPublicationRequest struct {
 
 func (x *GetPublicationRequest) Reset() {
 	*x = GetPublicationRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[44]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3935,7 +4008,7 @@ func (x *GetPublicationRequest) String() string {
 func (*GetPublicationRequest) ProtoMessage() {}
 
 func (x *GetPublicationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[44]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3948,7 +4021,7 @@ func (x *GetPublicationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPublicationRequest.ProtoReflect.Descriptor instead.
 func (*GetPublicationRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{44}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *GetPublicationRequest) GetName() string {
@@ -3969,7 +4042,7 @@ type GetPublicationResponse struct {
 
 func (x *GetPublicationResponse) Reset() {
 	*x = GetPublicationResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[45]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3981,7 +4054,7 @@ func (x *GetPublicationResponse) String() string {
 func (*GetPublicationResponse) ProtoMessage() {}
 
 func (x *GetPublicationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[45]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3994,7 +4067,7 @@ func (x *GetPublicationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPublicationResponse.ProtoReflect.Descriptor instead.
 func (*GetPublicationResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{45}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *GetPublicationResponse) GetPublication() *Publication {
@@ -4017,7 +4090,7 @@ type ListPublicationsRequest struct {
 
 func (x *ListPublicationsRequest) Reset() {
 	*x = ListPublicationsRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[46]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4029,7 +4102,7 @@ func (x *ListPublicationsRequest) String() string {
 func (*ListPublicationsRequest) ProtoMessage() {}
 
 func (x *ListPublicationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[46]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4042,7 +4115,7 @@ func (x *ListPublicationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPublicationsRequest.ProtoReflect.Descriptor instead.
 func (*ListPublicationsRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{46}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ListPublicationsRequest) GetPageSize() int32 {
@@ -4072,7 +4145,7 @@ type ListPublicationsResponse struct {
 
 func (x *ListPublicationsResponse) Reset() {
 	*x = ListPublicationsResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[47]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4084,7 +4157,7 @@ func (x *ListPublicationsResponse) String() string {
 func (*ListPublicationsResponse) ProtoMessage() {}
 
 func (x *ListPublicationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[47]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4097,7 +4170,7 @@ func (x *ListPublicationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPublicationsResponse.ProtoReflect.Descriptor instead.
 func (*ListPublicationsResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{47}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ListPublicationsResponse) GetPublications() []*Publication {
@@ -4127,7 +4200,7 @@ type PreviewPublicationRequest struct {
 
 func (x *PreviewPublicationRequest) Reset() {
 	*x = PreviewPublicationRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[48]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4139,7 +4212,7 @@ func (x *PreviewPublicationRequest) String() string {
 func (*PreviewPublicationRequest) ProtoMessage() {}
 
 func (x *PreviewPublicationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[48]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4152,7 +4225,7 @@ func (x *PreviewPublicationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewPublicationRequest.ProtoReflect.Descriptor instead.
 func (*PreviewPublicationRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{48}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *PreviewPublicationRequest) GetDataflow() string {
@@ -4182,7 +4255,7 @@ type PreviewPublicationResponse struct {
 
 func (x *PreviewPublicationResponse) Reset() {
 	*x = PreviewPublicationResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[49]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4194,7 +4267,7 @@ func (x *PreviewPublicationResponse) String() string {
 func (*PreviewPublicationResponse) ProtoMessage() {}
 
 func (x *PreviewPublicationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[49]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4207,7 +4280,7 @@ func (x *PreviewPublicationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewPublicationResponse.ProtoReflect.Descriptor instead.
 func (*PreviewPublicationResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{49}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *PreviewPublicationResponse) GetPublication() *Publication {
@@ -4237,7 +4310,7 @@ type WithdrawPublicationRequest struct {
 
 func (x *WithdrawPublicationRequest) Reset() {
 	*x = WithdrawPublicationRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[50]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4249,7 +4322,7 @@ func (x *WithdrawPublicationRequest) String() string {
 func (*WithdrawPublicationRequest) ProtoMessage() {}
 
 func (x *WithdrawPublicationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[50]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4262,7 +4335,7 @@ func (x *WithdrawPublicationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WithdrawPublicationRequest.ProtoReflect.Descriptor instead.
 func (*WithdrawPublicationRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{50}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *WithdrawPublicationRequest) GetName() string {
@@ -4290,7 +4363,7 @@ type WithdrawPublicationResponse struct {
 
 func (x *WithdrawPublicationResponse) Reset() {
 	*x = WithdrawPublicationResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[51]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4302,7 +4375,7 @@ func (x *WithdrawPublicationResponse) String() string {
 func (*WithdrawPublicationResponse) ProtoMessage() {}
 
 func (x *WithdrawPublicationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[51]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4315,7 +4388,7 @@ func (x *WithdrawPublicationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WithdrawPublicationResponse.ProtoReflect.Descriptor instead.
 func (*WithdrawPublicationResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{51}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *WithdrawPublicationResponse) GetNotice() *Notice {
@@ -4340,7 +4413,7 @@ type ListNoticesRequest struct {
 
 func (x *ListNoticesRequest) Reset() {
 	*x = ListNoticesRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[52]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4352,7 +4425,7 @@ func (x *ListNoticesRequest) String() string {
 func (*ListNoticesRequest) ProtoMessage() {}
 
 func (x *ListNoticesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[52]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4365,7 +4438,7 @@ func (x *ListNoticesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNoticesRequest.ProtoReflect.Descriptor instead.
 func (*ListNoticesRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{52}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ListNoticesRequest) GetDataflow() string {
@@ -4402,7 +4475,7 @@ type ListNoticesResponse struct {
 
 func (x *ListNoticesResponse) Reset() {
 	*x = ListNoticesResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[53]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4414,7 +4487,7 @@ func (x *ListNoticesResponse) String() string {
 func (*ListNoticesResponse) ProtoMessage() {}
 
 func (x *ListNoticesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[53]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4427,7 +4500,7 @@ func (x *ListNoticesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNoticesResponse.ProtoReflect.Descriptor instead.
 func (*ListNoticesResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{53}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ListNoticesResponse) GetNotices() []*Notice {
@@ -4455,7 +4528,7 @@ type CreateAnnouncementRequest struct {
 
 func (x *CreateAnnouncementRequest) Reset() {
 	*x = CreateAnnouncementRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[54]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4467,7 +4540,7 @@ func (x *CreateAnnouncementRequest) String() string {
 func (*CreateAnnouncementRequest) ProtoMessage() {}
 
 func (x *CreateAnnouncementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[54]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4480,7 +4553,7 @@ func (x *CreateAnnouncementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAnnouncementRequest.ProtoReflect.Descriptor instead.
 func (*CreateAnnouncementRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{54}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *CreateAnnouncementRequest) GetAnnouncement() *Announcement {
@@ -4501,7 +4574,7 @@ type CreateAnnouncementResponse struct {
 
 func (x *CreateAnnouncementResponse) Reset() {
 	*x = CreateAnnouncementResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[55]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4513,7 +4586,7 @@ func (x *CreateAnnouncementResponse) String() string {
 func (*CreateAnnouncementResponse) ProtoMessage() {}
 
 func (x *CreateAnnouncementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[55]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4526,7 +4599,7 @@ func (x *CreateAnnouncementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAnnouncementResponse.ProtoReflect.Descriptor instead.
 func (*CreateAnnouncementResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{55}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *CreateAnnouncementResponse) GetAnnouncement() *Announcement {
@@ -4549,7 +4622,7 @@ type ListAnnouncementsRequest struct {
 
 func (x *ListAnnouncementsRequest) Reset() {
 	*x = ListAnnouncementsRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[56]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4561,7 +4634,7 @@ func (x *ListAnnouncementsRequest) String() string {
 func (*ListAnnouncementsRequest) ProtoMessage() {}
 
 func (x *ListAnnouncementsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[56]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4574,7 +4647,7 @@ func (x *ListAnnouncementsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAnnouncementsRequest.ProtoReflect.Descriptor instead.
 func (*ListAnnouncementsRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{56}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ListAnnouncementsRequest) GetPageSize() int32 {
@@ -4604,7 +4677,7 @@ type ListAnnouncementsResponse struct {
 
 func (x *ListAnnouncementsResponse) Reset() {
 	*x = ListAnnouncementsResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[57]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4616,7 +4689,7 @@ func (x *ListAnnouncementsResponse) String() string {
 func (*ListAnnouncementsResponse) ProtoMessage() {}
 
 func (x *ListAnnouncementsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[57]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4629,7 +4702,7 @@ func (x *ListAnnouncementsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAnnouncementsResponse.ProtoReflect.Descriptor instead.
 func (*ListAnnouncementsResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{57}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ListAnnouncementsResponse) GetAnnouncements() []*Announcement {
@@ -4659,7 +4732,7 @@ type CancelAnnouncementRequest struct {
 
 func (x *CancelAnnouncementRequest) Reset() {
 	*x = CancelAnnouncementRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[58]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4671,7 +4744,7 @@ func (x *CancelAnnouncementRequest) String() string {
 func (*CancelAnnouncementRequest) ProtoMessage() {}
 
 func (x *CancelAnnouncementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[58]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4684,7 +4757,7 @@ func (x *CancelAnnouncementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelAnnouncementRequest.ProtoReflect.Descriptor instead.
 func (*CancelAnnouncementRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{58}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *CancelAnnouncementRequest) GetName() string {
@@ -4712,7 +4785,7 @@ type CancelAnnouncementResponse struct {
 
 func (x *CancelAnnouncementResponse) Reset() {
 	*x = CancelAnnouncementResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[59]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4724,7 +4797,7 @@ func (x *CancelAnnouncementResponse) String() string {
 func (*CancelAnnouncementResponse) ProtoMessage() {}
 
 func (x *CancelAnnouncementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[59]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4737,7 +4810,7 @@ func (x *CancelAnnouncementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelAnnouncementResponse.ProtoReflect.Descriptor instead.
 func (*CancelAnnouncementResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{59}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *CancelAnnouncementResponse) GetNotice() *Notice {
@@ -4756,7 +4829,7 @@ type Direction struct {
 
 func (x *Direction) Reset() {
 	*x = Direction{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[60]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4768,7 +4841,7 @@ func (x *Direction) String() string {
 func (*Direction) ProtoMessage() {}
 
 func (x *Direction) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[60]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4781,7 +4854,7 @@ func (x *Direction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Direction.ProtoReflect.Descriptor instead.
 func (*Direction) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{60}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{61}
 }
 
 // Delivery is a batch on its way to or from a partner.
@@ -4821,7 +4894,7 @@ type Delivery struct {
 
 func (x *Delivery) Reset() {
 	*x = Delivery{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[61]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4833,7 +4906,7 @@ func (x *Delivery) String() string {
 func (*Delivery) ProtoMessage() {}
 
 func (x *Delivery) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[61]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4846,7 +4919,7 @@ func (x *Delivery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delivery.ProtoReflect.Descriptor instead.
 func (*Delivery) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{61}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *Delivery) GetDirection() Direction_Way {
@@ -4962,7 +5035,7 @@ type ListDeliveriesRequest struct {
 
 func (x *ListDeliveriesRequest) Reset() {
 	*x = ListDeliveriesRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[62]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4974,7 +5047,7 @@ func (x *ListDeliveriesRequest) String() string {
 func (*ListDeliveriesRequest) ProtoMessage() {}
 
 func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[62]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4987,7 +5060,7 @@ func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeliveriesRequest.ProtoReflect.Descriptor instead.
 func (*ListDeliveriesRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{62}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *ListDeliveriesRequest) GetPartner() string {
@@ -5024,7 +5097,7 @@ type ListDeliveriesResponse struct {
 
 func (x *ListDeliveriesResponse) Reset() {
 	*x = ListDeliveriesResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[63]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5036,7 +5109,7 @@ func (x *ListDeliveriesResponse) String() string {
 func (*ListDeliveriesResponse) ProtoMessage() {}
 
 func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[63]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5049,7 +5122,7 @@ func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeliveriesResponse.ProtoReflect.Descriptor instead.
 func (*ListDeliveriesResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{63}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *ListDeliveriesResponse) GetDeliveries() []*Delivery {
@@ -5091,7 +5164,7 @@ type KillSwitch struct {
 
 func (x *KillSwitch) Reset() {
 	*x = KillSwitch{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[64]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5103,7 +5176,7 @@ func (x *KillSwitch) String() string {
 func (*KillSwitch) ProtoMessage() {}
 
 func (x *KillSwitch) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[64]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5116,7 +5189,7 @@ func (x *KillSwitch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillSwitch.ProtoReflect.Descriptor instead.
 func (*KillSwitch) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{64}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *KillSwitch) GetId() string {
@@ -5194,7 +5267,7 @@ type SetKillSwitchRequest struct {
 
 func (x *SetKillSwitchRequest) Reset() {
 	*x = SetKillSwitchRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[65]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5206,7 +5279,7 @@ func (x *SetKillSwitchRequest) String() string {
 func (*SetKillSwitchRequest) ProtoMessage() {}
 
 func (x *SetKillSwitchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[65]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5219,7 +5292,7 @@ func (x *SetKillSwitchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetKillSwitchRequest.ProtoReflect.Descriptor instead.
 func (*SetKillSwitchRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{65}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *SetKillSwitchRequest) GetMode() KillSwitch_Mode {
@@ -5268,7 +5341,7 @@ type SetKillSwitchResponse struct {
 
 func (x *SetKillSwitchResponse) Reset() {
 	*x = SetKillSwitchResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[66]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5280,7 +5353,7 @@ func (x *SetKillSwitchResponse) String() string {
 func (*SetKillSwitchResponse) ProtoMessage() {}
 
 func (x *SetKillSwitchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[66]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5293,7 +5366,7 @@ func (x *SetKillSwitchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetKillSwitchResponse.ProtoReflect.Descriptor instead.
 func (*SetKillSwitchResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{66}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *SetKillSwitchResponse) GetKillSwitch() *KillSwitch {
@@ -5314,7 +5387,7 @@ type ListKillSwitchesRequest struct {
 
 func (x *ListKillSwitchesRequest) Reset() {
 	*x = ListKillSwitchesRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[67]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5326,7 +5399,7 @@ func (x *ListKillSwitchesRequest) String() string {
 func (*ListKillSwitchesRequest) ProtoMessage() {}
 
 func (x *ListKillSwitchesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[67]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5339,7 +5412,7 @@ func (x *ListKillSwitchesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKillSwitchesRequest.ProtoReflect.Descriptor instead.
 func (*ListKillSwitchesRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{67}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *ListKillSwitchesRequest) GetShowLifted() bool {
@@ -5360,7 +5433,7 @@ type ListKillSwitchesResponse struct {
 
 func (x *ListKillSwitchesResponse) Reset() {
 	*x = ListKillSwitchesResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[68]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5372,7 +5445,7 @@ func (x *ListKillSwitchesResponse) String() string {
 func (*ListKillSwitchesResponse) ProtoMessage() {}
 
 func (x *ListKillSwitchesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[68]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5385,7 +5458,7 @@ func (x *ListKillSwitchesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKillSwitchesResponse.ProtoReflect.Descriptor instead.
 func (*ListKillSwitchesResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{68}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *ListKillSwitchesResponse) GetKillSwitches() []*KillSwitch {
@@ -5404,7 +5477,7 @@ type GetCheckpointRequest struct {
 
 func (x *GetCheckpointRequest) Reset() {
 	*x = GetCheckpointRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[69]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5416,7 +5489,7 @@ func (x *GetCheckpointRequest) String() string {
 func (*GetCheckpointRequest) ProtoMessage() {}
 
 func (x *GetCheckpointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[69]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5429,7 +5502,7 @@ func (x *GetCheckpointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCheckpointRequest.ProtoReflect.Descriptor instead.
 func (*GetCheckpointRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{69}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{70}
 }
 
 // GetCheckpointResponse is the answer of GetCheckpoint.
@@ -5447,7 +5520,7 @@ type GetCheckpointResponse struct {
 
 func (x *GetCheckpointResponse) Reset() {
 	*x = GetCheckpointResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[70]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5459,7 +5532,7 @@ func (x *GetCheckpointResponse) String() string {
 func (*GetCheckpointResponse) ProtoMessage() {}
 
 func (x *GetCheckpointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[70]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5472,7 +5545,7 @@ func (x *GetCheckpointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCheckpointResponse.ProtoReflect.Descriptor instead.
 func (*GetCheckpointResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{70}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *GetCheckpointResponse) GetCheckpoint() string {
@@ -5511,7 +5584,7 @@ type Witness struct {
 
 func (x *Witness) Reset() {
 	*x = Witness{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[71]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5523,7 +5596,7 @@ func (x *Witness) String() string {
 func (*Witness) ProtoMessage() {}
 
 func (x *Witness) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[71]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5536,7 +5609,7 @@ func (x *Witness) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Witness.ProtoReflect.Descriptor instead.
 func (*Witness) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{71}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *Witness) GetState() string {
@@ -5587,7 +5660,7 @@ type LogEntry struct {
 
 func (x *LogEntry) Reset() {
 	*x = LogEntry{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[72]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5599,7 +5672,7 @@ func (x *LogEntry) String() string {
 func (*LogEntry) ProtoMessage() {}
 
 func (x *LogEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[72]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5612,7 +5685,7 @@ func (x *LogEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogEntry.ProtoReflect.Descriptor instead.
 func (*LogEntry) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{72}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *LogEntry) GetIndex() float64 {
@@ -5691,7 +5764,7 @@ type ListLogEntriesRequest struct {
 
 func (x *ListLogEntriesRequest) Reset() {
 	*x = ListLogEntriesRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[73]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5703,7 +5776,7 @@ func (x *ListLogEntriesRequest) String() string {
 func (*ListLogEntriesRequest) ProtoMessage() {}
 
 func (x *ListLogEntriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[73]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5716,7 +5789,7 @@ func (x *ListLogEntriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLogEntriesRequest.ProtoReflect.Descriptor instead.
 func (*ListLogEntriesRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{73}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ListLogEntriesRequest) GetPageSize() int32 {
@@ -5746,7 +5819,7 @@ type ListLogEntriesResponse struct {
 
 func (x *ListLogEntriesResponse) Reset() {
 	*x = ListLogEntriesResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[74]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5758,7 +5831,7 @@ func (x *ListLogEntriesResponse) String() string {
 func (*ListLogEntriesResponse) ProtoMessage() {}
 
 func (x *ListLogEntriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[74]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5771,7 +5844,7 @@ func (x *ListLogEntriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLogEntriesResponse.ProtoReflect.Descriptor instead.
 func (*ListLogEntriesResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{74}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *ListLogEntriesResponse) GetEntries() []*LogEntry {
@@ -5815,7 +5888,7 @@ type DeliveryProof struct {
 
 func (x *DeliveryProof) Reset() {
 	*x = DeliveryProof{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[75]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5827,7 +5900,7 @@ func (x *DeliveryProof) String() string {
 func (*DeliveryProof) ProtoMessage() {}
 
 func (x *DeliveryProof) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[75]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5840,7 +5913,7 @@ func (x *DeliveryProof) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeliveryProof.ProtoReflect.Descriptor instead.
 func (*DeliveryProof) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{75}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *DeliveryProof) GetState() string {
@@ -5914,7 +5987,7 @@ type ProvedEntry struct {
 
 func (x *ProvedEntry) Reset() {
 	*x = ProvedEntry{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[76]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5926,7 +5999,7 @@ func (x *ProvedEntry) String() string {
 func (*ProvedEntry) ProtoMessage() {}
 
 func (x *ProvedEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[76]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5939,7 +6012,7 @@ func (x *ProvedEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProvedEntry.ProtoReflect.Descriptor instead.
 func (*ProvedEntry) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{76}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *ProvedEntry) GetEntry() *LogEntry {
@@ -5980,7 +6053,7 @@ type GetDeliveryProofRequest struct {
 
 func (x *GetDeliveryProofRequest) Reset() {
 	*x = GetDeliveryProofRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[77]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5992,7 +6065,7 @@ func (x *GetDeliveryProofRequest) String() string {
 func (*GetDeliveryProofRequest) ProtoMessage() {}
 
 func (x *GetDeliveryProofRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[77]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6005,7 +6078,7 @@ func (x *GetDeliveryProofRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDeliveryProofRequest.ProtoReflect.Descriptor instead.
 func (*GetDeliveryProofRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{77}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *GetDeliveryProofRequest) GetStream() string {
@@ -6047,7 +6120,7 @@ type GetDeliveryProofResponse struct {
 
 func (x *GetDeliveryProofResponse) Reset() {
 	*x = GetDeliveryProofResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[78]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6059,7 +6132,7 @@ func (x *GetDeliveryProofResponse) String() string {
 func (*GetDeliveryProofResponse) ProtoMessage() {}
 
 func (x *GetDeliveryProofResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[78]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6072,7 +6145,7 @@ func (x *GetDeliveryProofResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDeliveryProofResponse.ProtoReflect.Descriptor instead.
 func (*GetDeliveryProofResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{78}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *GetDeliveryProofResponse) GetProof() *DeliveryProof {
@@ -6097,7 +6170,7 @@ type Obligations_Dominance struct {
 
 func (x *Obligations_Dominance) Reset() {
 	*x = Obligations_Dominance{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[80]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6109,7 +6182,7 @@ func (x *Obligations_Dominance) String() string {
 func (*Obligations_Dominance) ProtoMessage() {}
 
 func (x *Obligations_Dominance) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[80]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6122,7 +6195,7 @@ func (x *Obligations_Dominance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Obligations_Dominance.ProtoReflect.Descriptor instead.
 func (*Obligations_Dominance) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{30, 0}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{31, 0}
 }
 
 func (x *Obligations_Dominance) GetN() int32 {
@@ -6159,7 +6232,7 @@ type Obligations_PPercent struct {
 
 func (x *Obligations_PPercent) Reset() {
 	*x = Obligations_PPercent{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[81]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6171,7 +6244,7 @@ func (x *Obligations_PPercent) String() string {
 func (*Obligations_PPercent) ProtoMessage() {}
 
 func (x *Obligations_PPercent) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[81]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6184,7 +6257,7 @@ func (x *Obligations_PPercent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Obligations_PPercent.ProtoReflect.Descriptor instead.
 func (*Obligations_PPercent) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{30, 1}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{31, 1}
 }
 
 func (x *Obligations_PPercent) GetP() float64 {
@@ -6216,7 +6289,7 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\x11received_sequence\x18\x06 \x01(\x01R\x10receivedSequence\x12-\n" +
 	"\x12receipted_sequence\x18\a \x01(\x01R\x11receiptedSequence\x12\x18\n" +
 	"\awaiting\x18\b \x01(\x05R\awaiting\x12 \n" +
-	"\vquarantined\x18\t \x01(\bR\vquarantined\"\xc9\x04\n" +
+	"\vquarantined\x18\t \x01(\bR\vquarantined\"\x80\x05\n" +
 	"\x05Terms\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x05R\aversion\x12\x1a\n" +
@@ -6241,10 +6314,14 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"afterwards\x18\x10 \x01(\tR\n" +
 	"afterwards\x12\x1f\n" +
 	"\vlegal_basis\x18\x11 \x01(\tR\n" +
-	"legalBasis\x1a9\n" +
+	"legalBasis\x125\n" +
+	"\aperiods\x182 \x03(\v2\x1b.comity.sharing.v1.TimeSpanR\aperiods\x1a9\n" +
 	"\vDetailEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x83\x05\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\".\n" +
+	"\bTimeSpan\x12\x12\n" +
+	"\x04from\x18\x01 \x01(\tR\x04from\x12\x0e\n" +
+	"\x02to\x18\x02 \x01(\tR\x02to\"\x83\x05\n" +
 	"\tAgreement\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x128\n" +
 	"\x05state\x18\x02 \x01(\x0e2\".comity.sharing.v1.Agreement.StateR\x05state\x12.\n" +
@@ -6359,7 +6436,7 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\x06Reason\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x1c\n" +
-	"\tagreement\x18\x03 \x01(\tR\tagreement\"\xff\x04\n" +
+	"\tagreement\x18\x03 \x01(\tR\tagreement\"\xb6\x05\n" +
 	"\vObligations\x12+\n" +
 	"\x11minimum_frequency\x18\x01 \x01(\x05R\x10minimumFrequency\x12\x1a\n" +
 	"\bpurposes\x18\x02 \x03(\tR\bpurposes\x12%\n" +
@@ -6372,7 +6449,8 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\tdominance\x18\t \x01(\v2(.comity.sharing.v1.Obligations.DominanceR\tdominance\x12D\n" +
 	"\tp_percent\x18\n" +
 	" \x01(\v2'.comity.sharing.v1.Obligations.PPercentR\bpPercent\x12\x1a\n" +
-	"\bdecimals\x18\v \x01(\x05R\bdecimals\x1a7\n" +
+	"\bdecimals\x18\v \x01(\x05R\bdecimals\x125\n" +
+	"\aperiods\x18\x14 \x03(\v2\x1b.comity.sharing.v1.TimeSpanR\aperiods\x1a7\n" +
 	"\tDominance\x12\f\n" +
 	"\x01n\x18\x01 \x01(\x05R\x01n\x12\f\n" +
 	"\x01k\x18\x02 \x01(\x01R\x01k\x12\x0e\n" +
@@ -6813,7 +6891,7 @@ func file_comity_sharing_v1_sharing_proto_rawDescGZIP() []byte {
 }
 
 var file_comity_sharing_v1_sharing_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
-var file_comity_sharing_v1_sharing_proto_msgTypes = make([]protoimpl.MessageInfo, 92)
+var file_comity_sharing_v1_sharing_proto_msgTypes = make([]protoimpl.MessageInfo, 93)
 var file_comity_sharing_v1_sharing_proto_goTypes = []any{
 	(Agreement_State)(0),                  // 0: comity.sharing.v1.Agreement.State
 	(Publication_State)(0),                // 1: comity.sharing.v1.Publication.State
@@ -6825,255 +6903,258 @@ var file_comity_sharing_v1_sharing_proto_goTypes = []any{
 	(LogEntry_Kind)(0),                    // 7: comity.sharing.v1.LogEntry.Kind
 	(*Partner)(nil),                       // 8: comity.sharing.v1.Partner
 	(*Terms)(nil),                         // 9: comity.sharing.v1.Terms
-	(*Agreement)(nil),                     // 10: comity.sharing.v1.Agreement
-	(*AgreementEnd)(nil),                  // 11: comity.sharing.v1.AgreementEnd
-	(*Rejection)(nil),                     // 12: comity.sharing.v1.Rejection
-	(*AgreementWithdrawal)(nil),           // 13: comity.sharing.v1.AgreementWithdrawal
-	(*AgreementSignature)(nil),            // 14: comity.sharing.v1.AgreementSignature
-	(*ListPartnersRequest)(nil),           // 15: comity.sharing.v1.ListPartnersRequest
-	(*ListPartnersResponse)(nil),          // 16: comity.sharing.v1.ListPartnersResponse
-	(*LiftQuarantineRequest)(nil),         // 17: comity.sharing.v1.LiftQuarantineRequest
-	(*LiftQuarantineResponse)(nil),        // 18: comity.sharing.v1.LiftQuarantineResponse
-	(*CreateAgreementRequest)(nil),        // 19: comity.sharing.v1.CreateAgreementRequest
-	(*CreateAgreementResponse)(nil),       // 20: comity.sharing.v1.CreateAgreementResponse
-	(*GetAgreementRequest)(nil),           // 21: comity.sharing.v1.GetAgreementRequest
-	(*GetAgreementResponse)(nil),          // 22: comity.sharing.v1.GetAgreementResponse
-	(*ListAgreementsRequest)(nil),         // 23: comity.sharing.v1.ListAgreementsRequest
-	(*ListAgreementsResponse)(nil),        // 24: comity.sharing.v1.ListAgreementsResponse
-	(*SignAgreementRequest)(nil),          // 25: comity.sharing.v1.SignAgreementRequest
-	(*SignAgreementResponse)(nil),         // 26: comity.sharing.v1.SignAgreementResponse
-	(*ListAgreementVersionsRequest)(nil),  // 27: comity.sharing.v1.ListAgreementVersionsRequest
-	(*ListAgreementVersionsResponse)(nil), // 28: comity.sharing.v1.ListAgreementVersionsResponse
-	(*CounterAgreementRequest)(nil),       // 29: comity.sharing.v1.CounterAgreementRequest
-	(*CounterAgreementResponse)(nil),      // 30: comity.sharing.v1.CounterAgreementResponse
-	(*RenewAgreementRequest)(nil),         // 31: comity.sharing.v1.RenewAgreementRequest
-	(*RenewAgreementResponse)(nil),        // 32: comity.sharing.v1.RenewAgreementResponse
-	(*DeclineAgreementRequest)(nil),       // 33: comity.sharing.v1.DeclineAgreementRequest
-	(*DeclineAgreementResponse)(nil),      // 34: comity.sharing.v1.DeclineAgreementResponse
-	(*TerminateAgreementRequest)(nil),     // 35: comity.sharing.v1.TerminateAgreementRequest
-	(*TerminateAgreementResponse)(nil),    // 36: comity.sharing.v1.TerminateAgreementResponse
-	(*Reason)(nil),                        // 37: comity.sharing.v1.Reason
-	(*Obligations)(nil),                   // 38: comity.sharing.v1.Obligations
-	(*ExplainPolicyRequest)(nil),          // 39: comity.sharing.v1.ExplainPolicyRequest
-	(*ExplainPolicyResponse)(nil),         // 40: comity.sharing.v1.ExplainPolicyResponse
-	(*WithheldCell)(nil),                  // 41: comity.sharing.v1.WithheldCell
-	(*Release)(nil),                       // 42: comity.sharing.v1.Release
-	(*TableNote)(nil),                     // 43: comity.sharing.v1.TableNote
-	(*ListReleasesRequest)(nil),           // 44: comity.sharing.v1.ListReleasesRequest
-	(*ListReleasesResponse)(nil),          // 45: comity.sharing.v1.ListReleasesResponse
-	(*Publication)(nil),                   // 46: comity.sharing.v1.Publication
-	(*Correction)(nil),                    // 47: comity.sharing.v1.Correction
-	(*Notice)(nil),                        // 48: comity.sharing.v1.Notice
-	(*Announcement)(nil),                  // 49: comity.sharing.v1.Announcement
-	(*CreatePublicationRequest)(nil),      // 50: comity.sharing.v1.CreatePublicationRequest
-	(*CreatePublicationResponse)(nil),     // 51: comity.sharing.v1.CreatePublicationResponse
-	(*GetPublicationRequest)(nil),         // 52: comity.sharing.v1.GetPublicationRequest
-	(*GetPublicationResponse)(nil),        // 53: comity.sharing.v1.GetPublicationResponse
-	(*ListPublicationsRequest)(nil),       // 54: comity.sharing.v1.ListPublicationsRequest
-	(*ListPublicationsResponse)(nil),      // 55: comity.sharing.v1.ListPublicationsResponse
-	(*PreviewPublicationRequest)(nil),     // 56: comity.sharing.v1.PreviewPublicationRequest
-	(*PreviewPublicationResponse)(nil),    // 57: comity.sharing.v1.PreviewPublicationResponse
-	(*WithdrawPublicationRequest)(nil),    // 58: comity.sharing.v1.WithdrawPublicationRequest
-	(*WithdrawPublicationResponse)(nil),   // 59: comity.sharing.v1.WithdrawPublicationResponse
-	(*ListNoticesRequest)(nil),            // 60: comity.sharing.v1.ListNoticesRequest
-	(*ListNoticesResponse)(nil),           // 61: comity.sharing.v1.ListNoticesResponse
-	(*CreateAnnouncementRequest)(nil),     // 62: comity.sharing.v1.CreateAnnouncementRequest
-	(*CreateAnnouncementResponse)(nil),    // 63: comity.sharing.v1.CreateAnnouncementResponse
-	(*ListAnnouncementsRequest)(nil),      // 64: comity.sharing.v1.ListAnnouncementsRequest
-	(*ListAnnouncementsResponse)(nil),     // 65: comity.sharing.v1.ListAnnouncementsResponse
-	(*CancelAnnouncementRequest)(nil),     // 66: comity.sharing.v1.CancelAnnouncementRequest
-	(*CancelAnnouncementResponse)(nil),    // 67: comity.sharing.v1.CancelAnnouncementResponse
-	(*Direction)(nil),                     // 68: comity.sharing.v1.Direction
-	(*Delivery)(nil),                      // 69: comity.sharing.v1.Delivery
-	(*ListDeliveriesRequest)(nil),         // 70: comity.sharing.v1.ListDeliveriesRequest
-	(*ListDeliveriesResponse)(nil),        // 71: comity.sharing.v1.ListDeliveriesResponse
-	(*KillSwitch)(nil),                    // 72: comity.sharing.v1.KillSwitch
-	(*SetKillSwitchRequest)(nil),          // 73: comity.sharing.v1.SetKillSwitchRequest
-	(*SetKillSwitchResponse)(nil),         // 74: comity.sharing.v1.SetKillSwitchResponse
-	(*ListKillSwitchesRequest)(nil),       // 75: comity.sharing.v1.ListKillSwitchesRequest
-	(*ListKillSwitchesResponse)(nil),      // 76: comity.sharing.v1.ListKillSwitchesResponse
-	(*GetCheckpointRequest)(nil),          // 77: comity.sharing.v1.GetCheckpointRequest
-	(*GetCheckpointResponse)(nil),         // 78: comity.sharing.v1.GetCheckpointResponse
-	(*Witness)(nil),                       // 79: comity.sharing.v1.Witness
-	(*LogEntry)(nil),                      // 80: comity.sharing.v1.LogEntry
-	(*ListLogEntriesRequest)(nil),         // 81: comity.sharing.v1.ListLogEntriesRequest
-	(*ListLogEntriesResponse)(nil),        // 82: comity.sharing.v1.ListLogEntriesResponse
-	(*DeliveryProof)(nil),                 // 83: comity.sharing.v1.DeliveryProof
-	(*ProvedEntry)(nil),                   // 84: comity.sharing.v1.ProvedEntry
-	(*GetDeliveryProofRequest)(nil),       // 85: comity.sharing.v1.GetDeliveryProofRequest
-	(*GetDeliveryProofResponse)(nil),      // 86: comity.sharing.v1.GetDeliveryProofResponse
-	nil,                                   // 87: comity.sharing.v1.Terms.DetailEntry
-	(*Obligations_Dominance)(nil),         // 88: comity.sharing.v1.Obligations.Dominance
-	(*Obligations_PPercent)(nil),          // 89: comity.sharing.v1.Obligations.PPercent
-	nil,                                   // 90: comity.sharing.v1.Obligations.DetailEntry
-	nil,                                   // 91: comity.sharing.v1.ExplainPolicyResponse.CoarsenedEntry
-	nil,                                   // 92: comity.sharing.v1.ExplainPolicyResponse.RulesEntry
-	nil,                                   // 93: comity.sharing.v1.WithheldCell.KeyEntry
-	nil,                                   // 94: comity.sharing.v1.WithheldCell.ProtectsEntry
-	nil,                                   // 95: comity.sharing.v1.Release.CoarsenedEntry
-	nil,                                   // 96: comity.sharing.v1.Release.RulesEntry
-	nil,                                   // 97: comity.sharing.v1.TableNote.DetailEntry
-	nil,                                   // 98: comity.sharing.v1.Publication.CoarsenedEntry
-	nil,                                   // 99: comity.sharing.v1.Publication.RulesEntry
-	(*timestamppb.Timestamp)(nil),         // 100: google.protobuf.Timestamp
-	(*v1.Filter)(nil),                     // 101: comity.types.v1.Filter
-	(*v1.Block)(nil),                      // 102: comity.types.v1.Block
-	(*TabulateRequest)(nil),               // 103: comity.sharing.v1.TabulateRequest
-	(*TabulateResponse)(nil),              // 104: comity.sharing.v1.TabulateResponse
+	(*TimeSpan)(nil),                      // 10: comity.sharing.v1.TimeSpan
+	(*Agreement)(nil),                     // 11: comity.sharing.v1.Agreement
+	(*AgreementEnd)(nil),                  // 12: comity.sharing.v1.AgreementEnd
+	(*Rejection)(nil),                     // 13: comity.sharing.v1.Rejection
+	(*AgreementWithdrawal)(nil),           // 14: comity.sharing.v1.AgreementWithdrawal
+	(*AgreementSignature)(nil),            // 15: comity.sharing.v1.AgreementSignature
+	(*ListPartnersRequest)(nil),           // 16: comity.sharing.v1.ListPartnersRequest
+	(*ListPartnersResponse)(nil),          // 17: comity.sharing.v1.ListPartnersResponse
+	(*LiftQuarantineRequest)(nil),         // 18: comity.sharing.v1.LiftQuarantineRequest
+	(*LiftQuarantineResponse)(nil),        // 19: comity.sharing.v1.LiftQuarantineResponse
+	(*CreateAgreementRequest)(nil),        // 20: comity.sharing.v1.CreateAgreementRequest
+	(*CreateAgreementResponse)(nil),       // 21: comity.sharing.v1.CreateAgreementResponse
+	(*GetAgreementRequest)(nil),           // 22: comity.sharing.v1.GetAgreementRequest
+	(*GetAgreementResponse)(nil),          // 23: comity.sharing.v1.GetAgreementResponse
+	(*ListAgreementsRequest)(nil),         // 24: comity.sharing.v1.ListAgreementsRequest
+	(*ListAgreementsResponse)(nil),        // 25: comity.sharing.v1.ListAgreementsResponse
+	(*SignAgreementRequest)(nil),          // 26: comity.sharing.v1.SignAgreementRequest
+	(*SignAgreementResponse)(nil),         // 27: comity.sharing.v1.SignAgreementResponse
+	(*ListAgreementVersionsRequest)(nil),  // 28: comity.sharing.v1.ListAgreementVersionsRequest
+	(*ListAgreementVersionsResponse)(nil), // 29: comity.sharing.v1.ListAgreementVersionsResponse
+	(*CounterAgreementRequest)(nil),       // 30: comity.sharing.v1.CounterAgreementRequest
+	(*CounterAgreementResponse)(nil),      // 31: comity.sharing.v1.CounterAgreementResponse
+	(*RenewAgreementRequest)(nil),         // 32: comity.sharing.v1.RenewAgreementRequest
+	(*RenewAgreementResponse)(nil),        // 33: comity.sharing.v1.RenewAgreementResponse
+	(*DeclineAgreementRequest)(nil),       // 34: comity.sharing.v1.DeclineAgreementRequest
+	(*DeclineAgreementResponse)(nil),      // 35: comity.sharing.v1.DeclineAgreementResponse
+	(*TerminateAgreementRequest)(nil),     // 36: comity.sharing.v1.TerminateAgreementRequest
+	(*TerminateAgreementResponse)(nil),    // 37: comity.sharing.v1.TerminateAgreementResponse
+	(*Reason)(nil),                        // 38: comity.sharing.v1.Reason
+	(*Obligations)(nil),                   // 39: comity.sharing.v1.Obligations
+	(*ExplainPolicyRequest)(nil),          // 40: comity.sharing.v1.ExplainPolicyRequest
+	(*ExplainPolicyResponse)(nil),         // 41: comity.sharing.v1.ExplainPolicyResponse
+	(*WithheldCell)(nil),                  // 42: comity.sharing.v1.WithheldCell
+	(*Release)(nil),                       // 43: comity.sharing.v1.Release
+	(*TableNote)(nil),                     // 44: comity.sharing.v1.TableNote
+	(*ListReleasesRequest)(nil),           // 45: comity.sharing.v1.ListReleasesRequest
+	(*ListReleasesResponse)(nil),          // 46: comity.sharing.v1.ListReleasesResponse
+	(*Publication)(nil),                   // 47: comity.sharing.v1.Publication
+	(*Correction)(nil),                    // 48: comity.sharing.v1.Correction
+	(*Notice)(nil),                        // 49: comity.sharing.v1.Notice
+	(*Announcement)(nil),                  // 50: comity.sharing.v1.Announcement
+	(*CreatePublicationRequest)(nil),      // 51: comity.sharing.v1.CreatePublicationRequest
+	(*CreatePublicationResponse)(nil),     // 52: comity.sharing.v1.CreatePublicationResponse
+	(*GetPublicationRequest)(nil),         // 53: comity.sharing.v1.GetPublicationRequest
+	(*GetPublicationResponse)(nil),        // 54: comity.sharing.v1.GetPublicationResponse
+	(*ListPublicationsRequest)(nil),       // 55: comity.sharing.v1.ListPublicationsRequest
+	(*ListPublicationsResponse)(nil),      // 56: comity.sharing.v1.ListPublicationsResponse
+	(*PreviewPublicationRequest)(nil),     // 57: comity.sharing.v1.PreviewPublicationRequest
+	(*PreviewPublicationResponse)(nil),    // 58: comity.sharing.v1.PreviewPublicationResponse
+	(*WithdrawPublicationRequest)(nil),    // 59: comity.sharing.v1.WithdrawPublicationRequest
+	(*WithdrawPublicationResponse)(nil),   // 60: comity.sharing.v1.WithdrawPublicationResponse
+	(*ListNoticesRequest)(nil),            // 61: comity.sharing.v1.ListNoticesRequest
+	(*ListNoticesResponse)(nil),           // 62: comity.sharing.v1.ListNoticesResponse
+	(*CreateAnnouncementRequest)(nil),     // 63: comity.sharing.v1.CreateAnnouncementRequest
+	(*CreateAnnouncementResponse)(nil),    // 64: comity.sharing.v1.CreateAnnouncementResponse
+	(*ListAnnouncementsRequest)(nil),      // 65: comity.sharing.v1.ListAnnouncementsRequest
+	(*ListAnnouncementsResponse)(nil),     // 66: comity.sharing.v1.ListAnnouncementsResponse
+	(*CancelAnnouncementRequest)(nil),     // 67: comity.sharing.v1.CancelAnnouncementRequest
+	(*CancelAnnouncementResponse)(nil),    // 68: comity.sharing.v1.CancelAnnouncementResponse
+	(*Direction)(nil),                     // 69: comity.sharing.v1.Direction
+	(*Delivery)(nil),                      // 70: comity.sharing.v1.Delivery
+	(*ListDeliveriesRequest)(nil),         // 71: comity.sharing.v1.ListDeliveriesRequest
+	(*ListDeliveriesResponse)(nil),        // 72: comity.sharing.v1.ListDeliveriesResponse
+	(*KillSwitch)(nil),                    // 73: comity.sharing.v1.KillSwitch
+	(*SetKillSwitchRequest)(nil),          // 74: comity.sharing.v1.SetKillSwitchRequest
+	(*SetKillSwitchResponse)(nil),         // 75: comity.sharing.v1.SetKillSwitchResponse
+	(*ListKillSwitchesRequest)(nil),       // 76: comity.sharing.v1.ListKillSwitchesRequest
+	(*ListKillSwitchesResponse)(nil),      // 77: comity.sharing.v1.ListKillSwitchesResponse
+	(*GetCheckpointRequest)(nil),          // 78: comity.sharing.v1.GetCheckpointRequest
+	(*GetCheckpointResponse)(nil),         // 79: comity.sharing.v1.GetCheckpointResponse
+	(*Witness)(nil),                       // 80: comity.sharing.v1.Witness
+	(*LogEntry)(nil),                      // 81: comity.sharing.v1.LogEntry
+	(*ListLogEntriesRequest)(nil),         // 82: comity.sharing.v1.ListLogEntriesRequest
+	(*ListLogEntriesResponse)(nil),        // 83: comity.sharing.v1.ListLogEntriesResponse
+	(*DeliveryProof)(nil),                 // 84: comity.sharing.v1.DeliveryProof
+	(*ProvedEntry)(nil),                   // 85: comity.sharing.v1.ProvedEntry
+	(*GetDeliveryProofRequest)(nil),       // 86: comity.sharing.v1.GetDeliveryProofRequest
+	(*GetDeliveryProofResponse)(nil),      // 87: comity.sharing.v1.GetDeliveryProofResponse
+	nil,                                   // 88: comity.sharing.v1.Terms.DetailEntry
+	(*Obligations_Dominance)(nil),         // 89: comity.sharing.v1.Obligations.Dominance
+	(*Obligations_PPercent)(nil),          // 90: comity.sharing.v1.Obligations.PPercent
+	nil,                                   // 91: comity.sharing.v1.Obligations.DetailEntry
+	nil,                                   // 92: comity.sharing.v1.ExplainPolicyResponse.CoarsenedEntry
+	nil,                                   // 93: comity.sharing.v1.ExplainPolicyResponse.RulesEntry
+	nil,                                   // 94: comity.sharing.v1.WithheldCell.KeyEntry
+	nil,                                   // 95: comity.sharing.v1.WithheldCell.ProtectsEntry
+	nil,                                   // 96: comity.sharing.v1.Release.CoarsenedEntry
+	nil,                                   // 97: comity.sharing.v1.Release.RulesEntry
+	nil,                                   // 98: comity.sharing.v1.TableNote.DetailEntry
+	nil,                                   // 99: comity.sharing.v1.Publication.CoarsenedEntry
+	nil,                                   // 100: comity.sharing.v1.Publication.RulesEntry
+	(*timestamppb.Timestamp)(nil),         // 101: google.protobuf.Timestamp
+	(*v1.Filter)(nil),                     // 102: comity.types.v1.Filter
+	(*v1.Block)(nil),                      // 103: comity.types.v1.Block
+	(*TabulateRequest)(nil),               // 104: comity.sharing.v1.TabulateRequest
+	(*TabulateResponse)(nil),              // 105: comity.sharing.v1.TabulateResponse
 }
 var file_comity_sharing_v1_sharing_proto_depIdxs = []int32{
-	100, // 0: comity.sharing.v1.Partner.last_contact_time:type_name -> google.protobuf.Timestamp
-	87,  // 1: comity.sharing.v1.Terms.detail:type_name -> comity.sharing.v1.Terms.DetailEntry
-	0,   // 2: comity.sharing.v1.Agreement.state:type_name -> comity.sharing.v1.Agreement.State
-	9,   // 3: comity.sharing.v1.Agreement.terms:type_name -> comity.sharing.v1.Terms
-	14,  // 4: comity.sharing.v1.Agreement.signatures:type_name -> comity.sharing.v1.AgreementSignature
-	100, // 5: comity.sharing.v1.Agreement.create_time:type_name -> google.protobuf.Timestamp
-	100, // 6: comity.sharing.v1.Agreement.update_time:type_name -> google.protobuf.Timestamp
-	11,  // 7: comity.sharing.v1.Agreement.end:type_name -> comity.sharing.v1.AgreementEnd
-	13,  // 8: comity.sharing.v1.Agreement.withdrawals:type_name -> comity.sharing.v1.AgreementWithdrawal
-	100, // 9: comity.sharing.v1.AgreementEnd.create_time:type_name -> google.protobuf.Timestamp
-	12,  // 10: comity.sharing.v1.AgreementEnd.rejection:type_name -> comity.sharing.v1.Rejection
-	100, // 11: comity.sharing.v1.Rejection.create_time:type_name -> google.protobuf.Timestamp
-	100, // 12: comity.sharing.v1.AgreementWithdrawal.create_time:type_name -> google.protobuf.Timestamp
-	100, // 13: comity.sharing.v1.AgreementSignature.create_time:type_name -> google.protobuf.Timestamp
-	12,  // 14: comity.sharing.v1.AgreementSignature.rejection:type_name -> comity.sharing.v1.Rejection
-	8,   // 15: comity.sharing.v1.ListPartnersResponse.partners:type_name -> comity.sharing.v1.Partner
-	9,   // 16: comity.sharing.v1.CreateAgreementRequest.terms:type_name -> comity.sharing.v1.Terms
-	10,  // 17: comity.sharing.v1.CreateAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
-	10,  // 18: comity.sharing.v1.GetAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
-	10,  // 19: comity.sharing.v1.ListAgreementsResponse.agreements:type_name -> comity.sharing.v1.Agreement
-	10,  // 20: comity.sharing.v1.SignAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
-	10,  // 21: comity.sharing.v1.ListAgreementVersionsResponse.agreements:type_name -> comity.sharing.v1.Agreement
-	9,   // 22: comity.sharing.v1.CounterAgreementRequest.terms:type_name -> comity.sharing.v1.Terms
-	10,  // 23: comity.sharing.v1.CounterAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
-	10,  // 24: comity.sharing.v1.RenewAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
-	10,  // 25: comity.sharing.v1.DeclineAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
-	10,  // 26: comity.sharing.v1.TerminateAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
-	90,  // 27: comity.sharing.v1.Obligations.detail:type_name -> comity.sharing.v1.Obligations.DetailEntry
-	88,  // 28: comity.sharing.v1.Obligations.dominance:type_name -> comity.sharing.v1.Obligations.Dominance
-	89,  // 29: comity.sharing.v1.Obligations.p_percent:type_name -> comity.sharing.v1.Obligations.PPercent
-	101, // 30: comity.sharing.v1.ExplainPolicyRequest.filter:type_name -> comity.types.v1.Filter
-	37,  // 31: comity.sharing.v1.ExplainPolicyResponse.reasons:type_name -> comity.sharing.v1.Reason
-	38,  // 32: comity.sharing.v1.ExplainPolicyResponse.obligations:type_name -> comity.sharing.v1.Obligations
-	91,  // 33: comity.sharing.v1.ExplainPolicyResponse.coarsened:type_name -> comity.sharing.v1.ExplainPolicyResponse.CoarsenedEntry
-	92,  // 34: comity.sharing.v1.ExplainPolicyResponse.rules:type_name -> comity.sharing.v1.ExplainPolicyResponse.RulesEntry
-	41,  // 35: comity.sharing.v1.ExplainPolicyResponse.cells:type_name -> comity.sharing.v1.WithheldCell
-	43,  // 36: comity.sharing.v1.ExplainPolicyResponse.notes:type_name -> comity.sharing.v1.TableNote
-	93,  // 37: comity.sharing.v1.WithheldCell.key:type_name -> comity.sharing.v1.WithheldCell.KeyEntry
-	94,  // 38: comity.sharing.v1.WithheldCell.protects:type_name -> comity.sharing.v1.WithheldCell.ProtectsEntry
-	95,  // 39: comity.sharing.v1.Release.coarsened:type_name -> comity.sharing.v1.Release.CoarsenedEntry
-	100, // 40: comity.sharing.v1.Release.create_time:type_name -> google.protobuf.Timestamp
-	96,  // 41: comity.sharing.v1.Release.rules:type_name -> comity.sharing.v1.Release.RulesEntry
-	43,  // 42: comity.sharing.v1.Release.notes:type_name -> comity.sharing.v1.TableNote
-	97,  // 43: comity.sharing.v1.TableNote.detail:type_name -> comity.sharing.v1.TableNote.DetailEntry
-	42,  // 44: comity.sharing.v1.ListReleasesResponse.releases:type_name -> comity.sharing.v1.Release
-	1,   // 45: comity.sharing.v1.Publication.state:type_name -> comity.sharing.v1.Publication.State
-	37,  // 46: comity.sharing.v1.Publication.reasons:type_name -> comity.sharing.v1.Reason
-	98,  // 47: comity.sharing.v1.Publication.coarsened:type_name -> comity.sharing.v1.Publication.CoarsenedEntry
-	100, // 48: comity.sharing.v1.Publication.create_time:type_name -> google.protobuf.Timestamp
-	100, // 49: comity.sharing.v1.Publication.publish_time:type_name -> google.protobuf.Timestamp
-	99,  // 50: comity.sharing.v1.Publication.rules:type_name -> comity.sharing.v1.Publication.RulesEntry
-	43,  // 51: comity.sharing.v1.Publication.notes:type_name -> comity.sharing.v1.TableNote
-	100, // 52: comity.sharing.v1.Publication.withdraw_time:type_name -> google.protobuf.Timestamp
-	2,   // 53: comity.sharing.v1.Notice.kind:type_name -> comity.sharing.v1.Notice.Kind
-	100, // 54: comity.sharing.v1.Notice.create_time:type_name -> google.protobuf.Timestamp
-	3,   // 55: comity.sharing.v1.Announcement.state:type_name -> comity.sharing.v1.Announcement.State
-	100, // 56: comity.sharing.v1.Announcement.release_time:type_name -> google.protobuf.Timestamp
-	47,  // 57: comity.sharing.v1.Announcement.correction:type_name -> comity.sharing.v1.Correction
-	100, // 58: comity.sharing.v1.Announcement.create_time:type_name -> google.protobuf.Timestamp
-	47,  // 59: comity.sharing.v1.CreatePublicationRequest.correction:type_name -> comity.sharing.v1.Correction
-	46,  // 60: comity.sharing.v1.CreatePublicationResponse.publication:type_name -> comity.sharing.v1.Publication
-	46,  // 61: comity.sharing.v1.GetPublicationResponse.publication:type_name -> comity.sharing.v1.Publication
-	46,  // 62: comity.sharing.v1.ListPublicationsResponse.publications:type_name -> comity.sharing.v1.Publication
-	46,  // 63: comity.sharing.v1.PreviewPublicationResponse.publication:type_name -> comity.sharing.v1.Publication
-	102, // 64: comity.sharing.v1.PreviewPublicationResponse.figures:type_name -> comity.types.v1.Block
-	48,  // 65: comity.sharing.v1.WithdrawPublicationResponse.notice:type_name -> comity.sharing.v1.Notice
-	48,  // 66: comity.sharing.v1.ListNoticesResponse.notices:type_name -> comity.sharing.v1.Notice
-	49,  // 67: comity.sharing.v1.CreateAnnouncementRequest.announcement:type_name -> comity.sharing.v1.Announcement
-	49,  // 68: comity.sharing.v1.CreateAnnouncementResponse.announcement:type_name -> comity.sharing.v1.Announcement
-	49,  // 69: comity.sharing.v1.ListAnnouncementsResponse.announcements:type_name -> comity.sharing.v1.Announcement
-	48,  // 70: comity.sharing.v1.CancelAnnouncementResponse.notice:type_name -> comity.sharing.v1.Notice
-	4,   // 71: comity.sharing.v1.Delivery.direction:type_name -> comity.sharing.v1.Direction.Way
-	5,   // 72: comity.sharing.v1.Delivery.state:type_name -> comity.sharing.v1.Delivery.State
-	100, // 73: comity.sharing.v1.Delivery.create_time:type_name -> google.protobuf.Timestamp
-	100, // 74: comity.sharing.v1.Delivery.receipt_time:type_name -> google.protobuf.Timestamp
-	69,  // 75: comity.sharing.v1.ListDeliveriesResponse.deliveries:type_name -> comity.sharing.v1.Delivery
-	6,   // 76: comity.sharing.v1.KillSwitch.mode:type_name -> comity.sharing.v1.KillSwitch.Mode
-	100, // 77: comity.sharing.v1.KillSwitch.create_time:type_name -> google.protobuf.Timestamp
-	6,   // 78: comity.sharing.v1.SetKillSwitchRequest.mode:type_name -> comity.sharing.v1.KillSwitch.Mode
-	72,  // 79: comity.sharing.v1.SetKillSwitchResponse.kill_switch:type_name -> comity.sharing.v1.KillSwitch
-	72,  // 80: comity.sharing.v1.ListKillSwitchesResponse.kill_switches:type_name -> comity.sharing.v1.KillSwitch
-	79,  // 81: comity.sharing.v1.GetCheckpointResponse.witnesses:type_name -> comity.sharing.v1.Witness
-	7,   // 82: comity.sharing.v1.LogEntry.kind:type_name -> comity.sharing.v1.LogEntry.Kind
-	100, // 83: comity.sharing.v1.LogEntry.create_time:type_name -> google.protobuf.Timestamp
-	80,  // 84: comity.sharing.v1.ListLogEntriesResponse.entries:type_name -> comity.sharing.v1.LogEntry
-	84,  // 85: comity.sharing.v1.DeliveryProof.entries:type_name -> comity.sharing.v1.ProvedEntry
-	79,  // 86: comity.sharing.v1.DeliveryProof.witnesses:type_name -> comity.sharing.v1.Witness
-	80,  // 87: comity.sharing.v1.ProvedEntry.entry:type_name -> comity.sharing.v1.LogEntry
-	83,  // 88: comity.sharing.v1.GetDeliveryProofResponse.proof:type_name -> comity.sharing.v1.DeliveryProof
-	15,  // 89: comity.sharing.v1.SharingService.ListPartners:input_type -> comity.sharing.v1.ListPartnersRequest
-	17,  // 90: comity.sharing.v1.SharingService.LiftQuarantine:input_type -> comity.sharing.v1.LiftQuarantineRequest
-	19,  // 91: comity.sharing.v1.SharingService.CreateAgreement:input_type -> comity.sharing.v1.CreateAgreementRequest
-	21,  // 92: comity.sharing.v1.SharingService.GetAgreement:input_type -> comity.sharing.v1.GetAgreementRequest
-	23,  // 93: comity.sharing.v1.SharingService.ListAgreements:input_type -> comity.sharing.v1.ListAgreementsRequest
-	25,  // 94: comity.sharing.v1.SharingService.SignAgreement:input_type -> comity.sharing.v1.SignAgreementRequest
-	27,  // 95: comity.sharing.v1.SharingService.ListAgreementVersions:input_type -> comity.sharing.v1.ListAgreementVersionsRequest
-	29,  // 96: comity.sharing.v1.SharingService.CounterAgreement:input_type -> comity.sharing.v1.CounterAgreementRequest
-	31,  // 97: comity.sharing.v1.SharingService.RenewAgreement:input_type -> comity.sharing.v1.RenewAgreementRequest
-	33,  // 98: comity.sharing.v1.SharingService.DeclineAgreement:input_type -> comity.sharing.v1.DeclineAgreementRequest
-	35,  // 99: comity.sharing.v1.SharingService.TerminateAgreement:input_type -> comity.sharing.v1.TerminateAgreementRequest
-	39,  // 100: comity.sharing.v1.SharingService.ExplainPolicy:input_type -> comity.sharing.v1.ExplainPolicyRequest
-	44,  // 101: comity.sharing.v1.SharingService.ListReleases:input_type -> comity.sharing.v1.ListReleasesRequest
-	50,  // 102: comity.sharing.v1.SharingService.CreatePublication:input_type -> comity.sharing.v1.CreatePublicationRequest
-	52,  // 103: comity.sharing.v1.SharingService.GetPublication:input_type -> comity.sharing.v1.GetPublicationRequest
-	54,  // 104: comity.sharing.v1.SharingService.ListPublications:input_type -> comity.sharing.v1.ListPublicationsRequest
-	56,  // 105: comity.sharing.v1.SharingService.PreviewPublication:input_type -> comity.sharing.v1.PreviewPublicationRequest
-	58,  // 106: comity.sharing.v1.SharingService.WithdrawPublication:input_type -> comity.sharing.v1.WithdrawPublicationRequest
-	60,  // 107: comity.sharing.v1.SharingService.ListNotices:input_type -> comity.sharing.v1.ListNoticesRequest
-	62,  // 108: comity.sharing.v1.SharingService.CreateAnnouncement:input_type -> comity.sharing.v1.CreateAnnouncementRequest
-	64,  // 109: comity.sharing.v1.SharingService.ListAnnouncements:input_type -> comity.sharing.v1.ListAnnouncementsRequest
-	66,  // 110: comity.sharing.v1.SharingService.CancelAnnouncement:input_type -> comity.sharing.v1.CancelAnnouncementRequest
-	103, // 111: comity.sharing.v1.SharingService.Tabulate:input_type -> comity.sharing.v1.TabulateRequest
-	70,  // 112: comity.sharing.v1.SharingService.ListDeliveries:input_type -> comity.sharing.v1.ListDeliveriesRequest
-	73,  // 113: comity.sharing.v1.SharingService.SetKillSwitch:input_type -> comity.sharing.v1.SetKillSwitchRequest
-	75,  // 114: comity.sharing.v1.SharingService.ListKillSwitches:input_type -> comity.sharing.v1.ListKillSwitchesRequest
-	77,  // 115: comity.sharing.v1.SharingService.GetCheckpoint:input_type -> comity.sharing.v1.GetCheckpointRequest
-	81,  // 116: comity.sharing.v1.SharingService.ListLogEntries:input_type -> comity.sharing.v1.ListLogEntriesRequest
-	85,  // 117: comity.sharing.v1.SharingService.GetDeliveryProof:input_type -> comity.sharing.v1.GetDeliveryProofRequest
-	16,  // 118: comity.sharing.v1.SharingService.ListPartners:output_type -> comity.sharing.v1.ListPartnersResponse
-	18,  // 119: comity.sharing.v1.SharingService.LiftQuarantine:output_type -> comity.sharing.v1.LiftQuarantineResponse
-	20,  // 120: comity.sharing.v1.SharingService.CreateAgreement:output_type -> comity.sharing.v1.CreateAgreementResponse
-	22,  // 121: comity.sharing.v1.SharingService.GetAgreement:output_type -> comity.sharing.v1.GetAgreementResponse
-	24,  // 122: comity.sharing.v1.SharingService.ListAgreements:output_type -> comity.sharing.v1.ListAgreementsResponse
-	26,  // 123: comity.sharing.v1.SharingService.SignAgreement:output_type -> comity.sharing.v1.SignAgreementResponse
-	28,  // 124: comity.sharing.v1.SharingService.ListAgreementVersions:output_type -> comity.sharing.v1.ListAgreementVersionsResponse
-	30,  // 125: comity.sharing.v1.SharingService.CounterAgreement:output_type -> comity.sharing.v1.CounterAgreementResponse
-	32,  // 126: comity.sharing.v1.SharingService.RenewAgreement:output_type -> comity.sharing.v1.RenewAgreementResponse
-	34,  // 127: comity.sharing.v1.SharingService.DeclineAgreement:output_type -> comity.sharing.v1.DeclineAgreementResponse
-	36,  // 128: comity.sharing.v1.SharingService.TerminateAgreement:output_type -> comity.sharing.v1.TerminateAgreementResponse
-	40,  // 129: comity.sharing.v1.SharingService.ExplainPolicy:output_type -> comity.sharing.v1.ExplainPolicyResponse
-	45,  // 130: comity.sharing.v1.SharingService.ListReleases:output_type -> comity.sharing.v1.ListReleasesResponse
-	51,  // 131: comity.sharing.v1.SharingService.CreatePublication:output_type -> comity.sharing.v1.CreatePublicationResponse
-	53,  // 132: comity.sharing.v1.SharingService.GetPublication:output_type -> comity.sharing.v1.GetPublicationResponse
-	55,  // 133: comity.sharing.v1.SharingService.ListPublications:output_type -> comity.sharing.v1.ListPublicationsResponse
-	57,  // 134: comity.sharing.v1.SharingService.PreviewPublication:output_type -> comity.sharing.v1.PreviewPublicationResponse
-	59,  // 135: comity.sharing.v1.SharingService.WithdrawPublication:output_type -> comity.sharing.v1.WithdrawPublicationResponse
-	61,  // 136: comity.sharing.v1.SharingService.ListNotices:output_type -> comity.sharing.v1.ListNoticesResponse
-	63,  // 137: comity.sharing.v1.SharingService.CreateAnnouncement:output_type -> comity.sharing.v1.CreateAnnouncementResponse
-	65,  // 138: comity.sharing.v1.SharingService.ListAnnouncements:output_type -> comity.sharing.v1.ListAnnouncementsResponse
-	67,  // 139: comity.sharing.v1.SharingService.CancelAnnouncement:output_type -> comity.sharing.v1.CancelAnnouncementResponse
-	104, // 140: comity.sharing.v1.SharingService.Tabulate:output_type -> comity.sharing.v1.TabulateResponse
-	71,  // 141: comity.sharing.v1.SharingService.ListDeliveries:output_type -> comity.sharing.v1.ListDeliveriesResponse
-	74,  // 142: comity.sharing.v1.SharingService.SetKillSwitch:output_type -> comity.sharing.v1.SetKillSwitchResponse
-	76,  // 143: comity.sharing.v1.SharingService.ListKillSwitches:output_type -> comity.sharing.v1.ListKillSwitchesResponse
-	78,  // 144: comity.sharing.v1.SharingService.GetCheckpoint:output_type -> comity.sharing.v1.GetCheckpointResponse
-	82,  // 145: comity.sharing.v1.SharingService.ListLogEntries:output_type -> comity.sharing.v1.ListLogEntriesResponse
-	86,  // 146: comity.sharing.v1.SharingService.GetDeliveryProof:output_type -> comity.sharing.v1.GetDeliveryProofResponse
-	118, // [118:147] is the sub-list for method output_type
-	89,  // [89:118] is the sub-list for method input_type
-	89,  // [89:89] is the sub-list for extension type_name
-	89,  // [89:89] is the sub-list for extension extendee
-	0,   // [0:89] is the sub-list for field type_name
+	101, // 0: comity.sharing.v1.Partner.last_contact_time:type_name -> google.protobuf.Timestamp
+	88,  // 1: comity.sharing.v1.Terms.detail:type_name -> comity.sharing.v1.Terms.DetailEntry
+	10,  // 2: comity.sharing.v1.Terms.periods:type_name -> comity.sharing.v1.TimeSpan
+	0,   // 3: comity.sharing.v1.Agreement.state:type_name -> comity.sharing.v1.Agreement.State
+	9,   // 4: comity.sharing.v1.Agreement.terms:type_name -> comity.sharing.v1.Terms
+	15,  // 5: comity.sharing.v1.Agreement.signatures:type_name -> comity.sharing.v1.AgreementSignature
+	101, // 6: comity.sharing.v1.Agreement.create_time:type_name -> google.protobuf.Timestamp
+	101, // 7: comity.sharing.v1.Agreement.update_time:type_name -> google.protobuf.Timestamp
+	12,  // 8: comity.sharing.v1.Agreement.end:type_name -> comity.sharing.v1.AgreementEnd
+	14,  // 9: comity.sharing.v1.Agreement.withdrawals:type_name -> comity.sharing.v1.AgreementWithdrawal
+	101, // 10: comity.sharing.v1.AgreementEnd.create_time:type_name -> google.protobuf.Timestamp
+	13,  // 11: comity.sharing.v1.AgreementEnd.rejection:type_name -> comity.sharing.v1.Rejection
+	101, // 12: comity.sharing.v1.Rejection.create_time:type_name -> google.protobuf.Timestamp
+	101, // 13: comity.sharing.v1.AgreementWithdrawal.create_time:type_name -> google.protobuf.Timestamp
+	101, // 14: comity.sharing.v1.AgreementSignature.create_time:type_name -> google.protobuf.Timestamp
+	13,  // 15: comity.sharing.v1.AgreementSignature.rejection:type_name -> comity.sharing.v1.Rejection
+	8,   // 16: comity.sharing.v1.ListPartnersResponse.partners:type_name -> comity.sharing.v1.Partner
+	9,   // 17: comity.sharing.v1.CreateAgreementRequest.terms:type_name -> comity.sharing.v1.Terms
+	11,  // 18: comity.sharing.v1.CreateAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
+	11,  // 19: comity.sharing.v1.GetAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
+	11,  // 20: comity.sharing.v1.ListAgreementsResponse.agreements:type_name -> comity.sharing.v1.Agreement
+	11,  // 21: comity.sharing.v1.SignAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
+	11,  // 22: comity.sharing.v1.ListAgreementVersionsResponse.agreements:type_name -> comity.sharing.v1.Agreement
+	9,   // 23: comity.sharing.v1.CounterAgreementRequest.terms:type_name -> comity.sharing.v1.Terms
+	11,  // 24: comity.sharing.v1.CounterAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
+	11,  // 25: comity.sharing.v1.RenewAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
+	11,  // 26: comity.sharing.v1.DeclineAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
+	11,  // 27: comity.sharing.v1.TerminateAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
+	91,  // 28: comity.sharing.v1.Obligations.detail:type_name -> comity.sharing.v1.Obligations.DetailEntry
+	89,  // 29: comity.sharing.v1.Obligations.dominance:type_name -> comity.sharing.v1.Obligations.Dominance
+	90,  // 30: comity.sharing.v1.Obligations.p_percent:type_name -> comity.sharing.v1.Obligations.PPercent
+	10,  // 31: comity.sharing.v1.Obligations.periods:type_name -> comity.sharing.v1.TimeSpan
+	102, // 32: comity.sharing.v1.ExplainPolicyRequest.filter:type_name -> comity.types.v1.Filter
+	38,  // 33: comity.sharing.v1.ExplainPolicyResponse.reasons:type_name -> comity.sharing.v1.Reason
+	39,  // 34: comity.sharing.v1.ExplainPolicyResponse.obligations:type_name -> comity.sharing.v1.Obligations
+	92,  // 35: comity.sharing.v1.ExplainPolicyResponse.coarsened:type_name -> comity.sharing.v1.ExplainPolicyResponse.CoarsenedEntry
+	93,  // 36: comity.sharing.v1.ExplainPolicyResponse.rules:type_name -> comity.sharing.v1.ExplainPolicyResponse.RulesEntry
+	42,  // 37: comity.sharing.v1.ExplainPolicyResponse.cells:type_name -> comity.sharing.v1.WithheldCell
+	44,  // 38: comity.sharing.v1.ExplainPolicyResponse.notes:type_name -> comity.sharing.v1.TableNote
+	94,  // 39: comity.sharing.v1.WithheldCell.key:type_name -> comity.sharing.v1.WithheldCell.KeyEntry
+	95,  // 40: comity.sharing.v1.WithheldCell.protects:type_name -> comity.sharing.v1.WithheldCell.ProtectsEntry
+	96,  // 41: comity.sharing.v1.Release.coarsened:type_name -> comity.sharing.v1.Release.CoarsenedEntry
+	101, // 42: comity.sharing.v1.Release.create_time:type_name -> google.protobuf.Timestamp
+	97,  // 43: comity.sharing.v1.Release.rules:type_name -> comity.sharing.v1.Release.RulesEntry
+	44,  // 44: comity.sharing.v1.Release.notes:type_name -> comity.sharing.v1.TableNote
+	98,  // 45: comity.sharing.v1.TableNote.detail:type_name -> comity.sharing.v1.TableNote.DetailEntry
+	43,  // 46: comity.sharing.v1.ListReleasesResponse.releases:type_name -> comity.sharing.v1.Release
+	1,   // 47: comity.sharing.v1.Publication.state:type_name -> comity.sharing.v1.Publication.State
+	38,  // 48: comity.sharing.v1.Publication.reasons:type_name -> comity.sharing.v1.Reason
+	99,  // 49: comity.sharing.v1.Publication.coarsened:type_name -> comity.sharing.v1.Publication.CoarsenedEntry
+	101, // 50: comity.sharing.v1.Publication.create_time:type_name -> google.protobuf.Timestamp
+	101, // 51: comity.sharing.v1.Publication.publish_time:type_name -> google.protobuf.Timestamp
+	100, // 52: comity.sharing.v1.Publication.rules:type_name -> comity.sharing.v1.Publication.RulesEntry
+	44,  // 53: comity.sharing.v1.Publication.notes:type_name -> comity.sharing.v1.TableNote
+	101, // 54: comity.sharing.v1.Publication.withdraw_time:type_name -> google.protobuf.Timestamp
+	2,   // 55: comity.sharing.v1.Notice.kind:type_name -> comity.sharing.v1.Notice.Kind
+	101, // 56: comity.sharing.v1.Notice.create_time:type_name -> google.protobuf.Timestamp
+	3,   // 57: comity.sharing.v1.Announcement.state:type_name -> comity.sharing.v1.Announcement.State
+	101, // 58: comity.sharing.v1.Announcement.release_time:type_name -> google.protobuf.Timestamp
+	48,  // 59: comity.sharing.v1.Announcement.correction:type_name -> comity.sharing.v1.Correction
+	101, // 60: comity.sharing.v1.Announcement.create_time:type_name -> google.protobuf.Timestamp
+	48,  // 61: comity.sharing.v1.CreatePublicationRequest.correction:type_name -> comity.sharing.v1.Correction
+	47,  // 62: comity.sharing.v1.CreatePublicationResponse.publication:type_name -> comity.sharing.v1.Publication
+	47,  // 63: comity.sharing.v1.GetPublicationResponse.publication:type_name -> comity.sharing.v1.Publication
+	47,  // 64: comity.sharing.v1.ListPublicationsResponse.publications:type_name -> comity.sharing.v1.Publication
+	47,  // 65: comity.sharing.v1.PreviewPublicationResponse.publication:type_name -> comity.sharing.v1.Publication
+	103, // 66: comity.sharing.v1.PreviewPublicationResponse.figures:type_name -> comity.types.v1.Block
+	49,  // 67: comity.sharing.v1.WithdrawPublicationResponse.notice:type_name -> comity.sharing.v1.Notice
+	49,  // 68: comity.sharing.v1.ListNoticesResponse.notices:type_name -> comity.sharing.v1.Notice
+	50,  // 69: comity.sharing.v1.CreateAnnouncementRequest.announcement:type_name -> comity.sharing.v1.Announcement
+	50,  // 70: comity.sharing.v1.CreateAnnouncementResponse.announcement:type_name -> comity.sharing.v1.Announcement
+	50,  // 71: comity.sharing.v1.ListAnnouncementsResponse.announcements:type_name -> comity.sharing.v1.Announcement
+	49,  // 72: comity.sharing.v1.CancelAnnouncementResponse.notice:type_name -> comity.sharing.v1.Notice
+	4,   // 73: comity.sharing.v1.Delivery.direction:type_name -> comity.sharing.v1.Direction.Way
+	5,   // 74: comity.sharing.v1.Delivery.state:type_name -> comity.sharing.v1.Delivery.State
+	101, // 75: comity.sharing.v1.Delivery.create_time:type_name -> google.protobuf.Timestamp
+	101, // 76: comity.sharing.v1.Delivery.receipt_time:type_name -> google.protobuf.Timestamp
+	70,  // 77: comity.sharing.v1.ListDeliveriesResponse.deliveries:type_name -> comity.sharing.v1.Delivery
+	6,   // 78: comity.sharing.v1.KillSwitch.mode:type_name -> comity.sharing.v1.KillSwitch.Mode
+	101, // 79: comity.sharing.v1.KillSwitch.create_time:type_name -> google.protobuf.Timestamp
+	6,   // 80: comity.sharing.v1.SetKillSwitchRequest.mode:type_name -> comity.sharing.v1.KillSwitch.Mode
+	73,  // 81: comity.sharing.v1.SetKillSwitchResponse.kill_switch:type_name -> comity.sharing.v1.KillSwitch
+	73,  // 82: comity.sharing.v1.ListKillSwitchesResponse.kill_switches:type_name -> comity.sharing.v1.KillSwitch
+	80,  // 83: comity.sharing.v1.GetCheckpointResponse.witnesses:type_name -> comity.sharing.v1.Witness
+	7,   // 84: comity.sharing.v1.LogEntry.kind:type_name -> comity.sharing.v1.LogEntry.Kind
+	101, // 85: comity.sharing.v1.LogEntry.create_time:type_name -> google.protobuf.Timestamp
+	81,  // 86: comity.sharing.v1.ListLogEntriesResponse.entries:type_name -> comity.sharing.v1.LogEntry
+	85,  // 87: comity.sharing.v1.DeliveryProof.entries:type_name -> comity.sharing.v1.ProvedEntry
+	80,  // 88: comity.sharing.v1.DeliveryProof.witnesses:type_name -> comity.sharing.v1.Witness
+	81,  // 89: comity.sharing.v1.ProvedEntry.entry:type_name -> comity.sharing.v1.LogEntry
+	84,  // 90: comity.sharing.v1.GetDeliveryProofResponse.proof:type_name -> comity.sharing.v1.DeliveryProof
+	16,  // 91: comity.sharing.v1.SharingService.ListPartners:input_type -> comity.sharing.v1.ListPartnersRequest
+	18,  // 92: comity.sharing.v1.SharingService.LiftQuarantine:input_type -> comity.sharing.v1.LiftQuarantineRequest
+	20,  // 93: comity.sharing.v1.SharingService.CreateAgreement:input_type -> comity.sharing.v1.CreateAgreementRequest
+	22,  // 94: comity.sharing.v1.SharingService.GetAgreement:input_type -> comity.sharing.v1.GetAgreementRequest
+	24,  // 95: comity.sharing.v1.SharingService.ListAgreements:input_type -> comity.sharing.v1.ListAgreementsRequest
+	26,  // 96: comity.sharing.v1.SharingService.SignAgreement:input_type -> comity.sharing.v1.SignAgreementRequest
+	28,  // 97: comity.sharing.v1.SharingService.ListAgreementVersions:input_type -> comity.sharing.v1.ListAgreementVersionsRequest
+	30,  // 98: comity.sharing.v1.SharingService.CounterAgreement:input_type -> comity.sharing.v1.CounterAgreementRequest
+	32,  // 99: comity.sharing.v1.SharingService.RenewAgreement:input_type -> comity.sharing.v1.RenewAgreementRequest
+	34,  // 100: comity.sharing.v1.SharingService.DeclineAgreement:input_type -> comity.sharing.v1.DeclineAgreementRequest
+	36,  // 101: comity.sharing.v1.SharingService.TerminateAgreement:input_type -> comity.sharing.v1.TerminateAgreementRequest
+	40,  // 102: comity.sharing.v1.SharingService.ExplainPolicy:input_type -> comity.sharing.v1.ExplainPolicyRequest
+	45,  // 103: comity.sharing.v1.SharingService.ListReleases:input_type -> comity.sharing.v1.ListReleasesRequest
+	51,  // 104: comity.sharing.v1.SharingService.CreatePublication:input_type -> comity.sharing.v1.CreatePublicationRequest
+	53,  // 105: comity.sharing.v1.SharingService.GetPublication:input_type -> comity.sharing.v1.GetPublicationRequest
+	55,  // 106: comity.sharing.v1.SharingService.ListPublications:input_type -> comity.sharing.v1.ListPublicationsRequest
+	57,  // 107: comity.sharing.v1.SharingService.PreviewPublication:input_type -> comity.sharing.v1.PreviewPublicationRequest
+	59,  // 108: comity.sharing.v1.SharingService.WithdrawPublication:input_type -> comity.sharing.v1.WithdrawPublicationRequest
+	61,  // 109: comity.sharing.v1.SharingService.ListNotices:input_type -> comity.sharing.v1.ListNoticesRequest
+	63,  // 110: comity.sharing.v1.SharingService.CreateAnnouncement:input_type -> comity.sharing.v1.CreateAnnouncementRequest
+	65,  // 111: comity.sharing.v1.SharingService.ListAnnouncements:input_type -> comity.sharing.v1.ListAnnouncementsRequest
+	67,  // 112: comity.sharing.v1.SharingService.CancelAnnouncement:input_type -> comity.sharing.v1.CancelAnnouncementRequest
+	104, // 113: comity.sharing.v1.SharingService.Tabulate:input_type -> comity.sharing.v1.TabulateRequest
+	71,  // 114: comity.sharing.v1.SharingService.ListDeliveries:input_type -> comity.sharing.v1.ListDeliveriesRequest
+	74,  // 115: comity.sharing.v1.SharingService.SetKillSwitch:input_type -> comity.sharing.v1.SetKillSwitchRequest
+	76,  // 116: comity.sharing.v1.SharingService.ListKillSwitches:input_type -> comity.sharing.v1.ListKillSwitchesRequest
+	78,  // 117: comity.sharing.v1.SharingService.GetCheckpoint:input_type -> comity.sharing.v1.GetCheckpointRequest
+	82,  // 118: comity.sharing.v1.SharingService.ListLogEntries:input_type -> comity.sharing.v1.ListLogEntriesRequest
+	86,  // 119: comity.sharing.v1.SharingService.GetDeliveryProof:input_type -> comity.sharing.v1.GetDeliveryProofRequest
+	17,  // 120: comity.sharing.v1.SharingService.ListPartners:output_type -> comity.sharing.v1.ListPartnersResponse
+	19,  // 121: comity.sharing.v1.SharingService.LiftQuarantine:output_type -> comity.sharing.v1.LiftQuarantineResponse
+	21,  // 122: comity.sharing.v1.SharingService.CreateAgreement:output_type -> comity.sharing.v1.CreateAgreementResponse
+	23,  // 123: comity.sharing.v1.SharingService.GetAgreement:output_type -> comity.sharing.v1.GetAgreementResponse
+	25,  // 124: comity.sharing.v1.SharingService.ListAgreements:output_type -> comity.sharing.v1.ListAgreementsResponse
+	27,  // 125: comity.sharing.v1.SharingService.SignAgreement:output_type -> comity.sharing.v1.SignAgreementResponse
+	29,  // 126: comity.sharing.v1.SharingService.ListAgreementVersions:output_type -> comity.sharing.v1.ListAgreementVersionsResponse
+	31,  // 127: comity.sharing.v1.SharingService.CounterAgreement:output_type -> comity.sharing.v1.CounterAgreementResponse
+	33,  // 128: comity.sharing.v1.SharingService.RenewAgreement:output_type -> comity.sharing.v1.RenewAgreementResponse
+	35,  // 129: comity.sharing.v1.SharingService.DeclineAgreement:output_type -> comity.sharing.v1.DeclineAgreementResponse
+	37,  // 130: comity.sharing.v1.SharingService.TerminateAgreement:output_type -> comity.sharing.v1.TerminateAgreementResponse
+	41,  // 131: comity.sharing.v1.SharingService.ExplainPolicy:output_type -> comity.sharing.v1.ExplainPolicyResponse
+	46,  // 132: comity.sharing.v1.SharingService.ListReleases:output_type -> comity.sharing.v1.ListReleasesResponse
+	52,  // 133: comity.sharing.v1.SharingService.CreatePublication:output_type -> comity.sharing.v1.CreatePublicationResponse
+	54,  // 134: comity.sharing.v1.SharingService.GetPublication:output_type -> comity.sharing.v1.GetPublicationResponse
+	56,  // 135: comity.sharing.v1.SharingService.ListPublications:output_type -> comity.sharing.v1.ListPublicationsResponse
+	58,  // 136: comity.sharing.v1.SharingService.PreviewPublication:output_type -> comity.sharing.v1.PreviewPublicationResponse
+	60,  // 137: comity.sharing.v1.SharingService.WithdrawPublication:output_type -> comity.sharing.v1.WithdrawPublicationResponse
+	62,  // 138: comity.sharing.v1.SharingService.ListNotices:output_type -> comity.sharing.v1.ListNoticesResponse
+	64,  // 139: comity.sharing.v1.SharingService.CreateAnnouncement:output_type -> comity.sharing.v1.CreateAnnouncementResponse
+	66,  // 140: comity.sharing.v1.SharingService.ListAnnouncements:output_type -> comity.sharing.v1.ListAnnouncementsResponse
+	68,  // 141: comity.sharing.v1.SharingService.CancelAnnouncement:output_type -> comity.sharing.v1.CancelAnnouncementResponse
+	105, // 142: comity.sharing.v1.SharingService.Tabulate:output_type -> comity.sharing.v1.TabulateResponse
+	72,  // 143: comity.sharing.v1.SharingService.ListDeliveries:output_type -> comity.sharing.v1.ListDeliveriesResponse
+	75,  // 144: comity.sharing.v1.SharingService.SetKillSwitch:output_type -> comity.sharing.v1.SetKillSwitchResponse
+	77,  // 145: comity.sharing.v1.SharingService.ListKillSwitches:output_type -> comity.sharing.v1.ListKillSwitchesResponse
+	79,  // 146: comity.sharing.v1.SharingService.GetCheckpoint:output_type -> comity.sharing.v1.GetCheckpointResponse
+	83,  // 147: comity.sharing.v1.SharingService.ListLogEntries:output_type -> comity.sharing.v1.ListLogEntriesResponse
+	87,  // 148: comity.sharing.v1.SharingService.GetDeliveryProof:output_type -> comity.sharing.v1.GetDeliveryProofResponse
+	120, // [120:149] is the sub-list for method output_type
+	91,  // [91:120] is the sub-list for method input_type
+	91,  // [91:91] is the sub-list for extension type_name
+	91,  // [91:91] is the sub-list for extension extendee
+	0,   // [0:91] is the sub-list for field type_name
 }
 
 func init() { file_comity_sharing_v1_sharing_proto_init() }
@@ -7082,14 +7163,14 @@ func file_comity_sharing_v1_sharing_proto_init() {
 		return
 	}
 	file_comity_sharing_v1_table_proto_init()
-	file_comity_sharing_v1_sharing_proto_msgTypes[2].OneofWrappers = []any{}
+	file_comity_sharing_v1_sharing_proto_msgTypes[3].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_comity_sharing_v1_sharing_proto_rawDesc), len(file_comity_sharing_v1_sharing_proto_rawDesc)),
 			NumEnums:      8,
-			NumMessages:   92,
+			NumMessages:   93,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -77,6 +77,8 @@ const (
 	ErrorReason_KILL_SWITCH ErrorReason_Code = 30
 	// The node changes nothing for now; try again later.
 	ErrorReason_READ_ONLY ErrorReason_Code = 31
+	// The agreement covers other periods.
+	ErrorReason_PERIOD_NOT_COVERED ErrorReason_Code = 34
 	// The envelope or document is signed by no key that we trust for its sender.
 	ErrorReason_UNTRUSTED_SIGNER ErrorReason_Code = 40
 	// The envelope is not what its header says, or is meant for somebody else.
@@ -120,6 +122,7 @@ var (
 		29: "DISCLOSED_TOGETHER",
 		30: "KILL_SWITCH",
 		31: "READ_ONLY",
+		34: "PERIOD_NOT_COVERED",
 		40: "UNTRUSTED_SIGNER",
 		41: "ENVELOPE_INVALID",
 		42: "OUT_OF_SEQUENCE",
@@ -154,6 +157,7 @@ var (
 		"DISCLOSED_TOGETHER":    29,
 		"KILL_SWITCH":           30,
 		"READ_ONLY":             31,
+		"PERIOD_NOT_COVERED":    34,
 		"UNTRUSTED_SIGNER":      40,
 		"ENVELOPE_INVALID":      41,
 		"OUT_OF_SEQUENCE":       42,
@@ -232,8 +236,8 @@ var File_comity_types_v1_error_reason_proto protoreflect.FileDescriptor
 
 const file_comity_types_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
-	"\"comity/types/v1/error_reason.proto\x12\x0fcomity.types.v1\"\xee\x04\n" +
-	"\vErrorReason\"\xde\x04\n" +
+	"\"comity/types/v1/error_reason.proto\x12\x0fcomity.types.v1\"\x86\x05\n" +
+	"\vErrorReason\"\xf6\x04\n" +
 	"\x04Code\x12\x0f\n" +
 	"\vUNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fINVALID_REQUEST\x10\x01\x12\r\n" +
@@ -261,7 +265,8 @@ const file_comity_types_v1_error_reason_proto_rawDesc = "" +
 	"\x0eCANNOT_PROTECT\x10\x1c\x12\x16\n" +
 	"\x12DISCLOSED_TOGETHER\x10\x1d\x12\x0f\n" +
 	"\vKILL_SWITCH\x10\x1e\x12\r\n" +
-	"\tREAD_ONLY\x10\x1f\x12\x14\n" +
+	"\tREAD_ONLY\x10\x1f\x12\x16\n" +
+	"\x12PERIOD_NOT_COVERED\x10\"\x12\x14\n" +
 	"\x10UNTRUSTED_SIGNER\x10(\x12\x14\n" +
 	"\x10ENVELOPE_INVALID\x10)\x12\x13\n" +
 	"\x0fOUT_OF_SEQUENCE\x10*\x12\x0f\n" +
