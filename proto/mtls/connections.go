@@ -1,8 +1,12 @@
 package mtls
 
 import (
+	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"sync"
+	"time"
 )
 
 // Connections are those alive that were made with credentials [Among] them, so that the ones whose other end is believed
@@ -15,20 +19,18 @@ type Connections struct {
 // NewConnections returns connections, of which there are none yet.
 func NewConnections() *Connections { return &Connections{live: map[*connection]bool{}} }
 
-// Recheck looks at the certificates of all connections again, as if they were shown just now, cuts the connections where
-// they would be refused, and returns why, by the workload at the other end.
-func (c *Connections) Recheck() map[Identity]error {
-	c.mu.Lock()
-	all := make([]*connection, 0, len(c.live))
-	for conn := range c.live {
-		all = append(all, conn)
-	}
-	c.mu.Unlock()
-	cut := map[Identity]error{}
-	for _, conn := range all {
-		if err := conn.still(); err != nil {
-			conn.cut()
-			cut[conn.peer] = err
+// Cut is a connection that was ended.
+type Cut struct {
+	Peer   Identity
+	Reason error
+}
+
+// Recheck looks at the certificates of all connections again, as if they were shown just now, and cuts the connections where
+// they would be refused.
+func (c *Connections) Recheck() (cut []Cut) {
+	for _, conn := range c.all() {
+		if err := conn.recheck(); err != nil {
+			cut = append(cut, Cut{conn.peer, err})
 		}
 	}
 	return cut
@@ -50,14 +52,36 @@ func (c *Connections) CutGuests(state string) {
 	}
 }
 
+// Expire cuts the connections with a certificate that has expired at the time. It looks at nothing else, and so takes next to
+// no time.
+func (c *Connections) Expire(at time.Time) (cut []Cut) {
+	for _, conn := range c.all() {
+		c.mu.Lock()
+		end := conn.notAfter
+		c.mu.Unlock()
+		if !end.IsZero() && at.After(end) { // zero: it is being added
+			conn.cut()
+			cut = append(cut, Cut{conn.peer, fmt.Errorf("its certificate expired at %s", end.Format(time.RFC3339))})
+		}
+	}
+	return cut
+}
+
+func (c *Connections) all() []*connection {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Collect(maps.Keys(c.live))
+}
+
 // connection is a connection with what it takes to end it.
 type connection struct {
 	net.Conn // of TLS
 	raw      net.Conn
 	peer     Identity
-	guest    bool         // the other end made it
-	still    func() error // says why the other end is believed no more; nil: it is
+	guest    bool                                   // the other end made it
+	still    func() (notAfter time.Time, err error) // says why the other end is believed no more, or until when it is
 	among    *Connections
+	notAfter time.Time // guarded by among.mu
 }
 
 // add keeps a connection until it is closed. What changed since its handshake counts for it too.
@@ -66,10 +90,19 @@ func (c *Connections) add(conn *connection) error {
 	c.mu.Lock()
 	c.live[conn] = true
 	c.mu.Unlock()
-	if err := conn.still(); err != nil {
-		conn.cut()
+	return conn.recheck()
+}
+
+// recheck cuts the connection if the other end is believed no more, and says why.
+func (c *connection) recheck() error {
+	notAfter, err := c.still()
+	if err != nil {
+		c.cut()
 		return err
 	}
+	c.among.mu.Lock()
+	c.notAfter = notAfter
+	c.among.mu.Unlock()
 	return nil
 }
 

@@ -41,8 +41,8 @@ type transport struct {
 	usage  x509.ExtKeyUsage // of the other end
 	accept func(Identity) error
 
-	refused func(state string, certificate *x509.Certificate) error // nil: none is
-	among   *Connections                                            // nil: nobody keeps the connections
+	refused Refusal      // nil: none is
+	among   *Connections // nil: nobody keeps the connections
 }
 
 // authInfo says who is at the other end of a connection.
@@ -101,9 +101,9 @@ func (t *transport) finish(raw, conn net.Conn, info credentials.AuthInfo, found 
 		return nil, nil, fmt.Errorf("handshake ended without a verified peer")
 	}
 	if t.among != nil {
-		kept := &connection{Conn: conn, raw: raw, peer: found.identity, guest: guest, still: func() error {
-			_, err := verify(tlsInfo.State.PeerCertificates, t.roots, t.usage, t.refused)
-			return err
+		kept := &connection{Conn: conn, raw: raw, peer: found.identity, guest: guest, still: func() (time.Time, error) {
+			now, err := verify(tlsInfo.State.PeerCertificates, t.roots, t.usage, t.refused)
+			return now.notAfter, err
 		}}
 		if err := t.among.add(kept); err != nil {
 			return nil, nil, err

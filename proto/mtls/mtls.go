@@ -40,9 +40,13 @@ type Roots func(state string) *x509.CertPool
 // Option changes what credentials believe.
 type Option func(*transport)
 
-// Refusing has credentials refuse chains with a certificate for which refused, asked in the name of the chain's state,
-// gives a reason. It is called for each certificate in each handshake, from several goroutines.
-func Refusing(refused func(state string, certificate *x509.Certificate) error) Option {
+// Refusal gives the reason why a chain in the name of a state does not count, though it leads to a root of that state; nil:
+// it counts. The chain begins with the leaf and ends with the root. It is called for each chain in each handshake, from
+// several goroutines.
+type Refusal func(state string, chain []*x509.Certificate) error
+
+// Refusing has credentials refuse the chains that refused gives a reason against.
+func Refusing(refused Refusal) Option {
 	return func(t *transport) { t.refused = refused }
 }
 
@@ -90,8 +94,8 @@ type verified struct {
 }
 
 // verify returns who the other end of a connection is. The chain must lead from a leaf for the usage to a root of the
-// state that the leaf names, over no certificate that refused gives a reason against; a nil refused has none.
-func verify(shown []*x509.Certificate, roots Roots, usage x509.ExtKeyUsage, refused func(string, *x509.Certificate) error) (verified, error) {
+// state that the leaf names, and refused must give no reason against it; a nil refused has none.
+func verify(shown []*x509.Certificate, roots Roots, usage x509.ExtKeyUsage, refused Refusal) (verified, error) {
 	if len(shown) == 0 {
 		return verified{}, errors.New("no certificate was shown")
 	}
@@ -121,9 +125,11 @@ func verify(shown []*x509.Certificate, roots Roots, usage x509.ExtKeyUsage, refu
 	v := verified{identity: identity}
 	var refusal error
 	for _, chain := range chains {
-		if err := refuse(chain, identity.State, refused); err != nil {
-			refusal = err
-			continue
+		if refused != nil {
+			if err := refused(identity.State, chain); err != nil {
+				refusal = err
+				continue
+			}
 		}
 		if end := firstEnd(chain); end.After(v.notAfter) {
 			v.notAfter = end
@@ -133,18 +139,6 @@ func verify(shown []*x509.Certificate, roots Roots, usage x509.ExtKeyUsage, refu
 		return verified{}, fmt.Errorf("certificate of %s: %w", identity, refusal)
 	}
 	return v, nil
-}
-
-func refuse(chain []*x509.Certificate, state string, refused func(string, *x509.Certificate) error) error {
-	if refused == nil {
-		return nil
-	}
-	for _, certificate := range chain {
-		if err := refused(state, certificate); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func firstEnd(chain []*x509.Certificate) time.Time {

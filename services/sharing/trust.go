@@ -39,7 +39,17 @@ type TrustedState struct {
 	SigningKeys []SigningKey `json:"signingKeys"`
 	LogKey      string       `json:"logKey"` // the note verifier key of its transparency log
 	Revoked     Revoked      `json:"revoked,omitzero"`
+	CRL         *CRLPolicy   `json:"crl,omitempty"` // nil: its authorities publish no revocation lists
 }
+
+// CRLPolicy says that every authority of a state publishes certificate revocation lists. None of its certificates counts
+// without one.
+type CRLPolicy struct {
+	GraceHours int `json:"graceHours"` // for which a list still counts after its successor was due
+}
+
+// Grace returns the grace of the lists.
+func (c *CRLPolicy) Grace() time.Duration { return time.Duration(c.GraceHours) * time.Hour }
 
 // SigningKey is an Ed25519 public key that a state signs with. One that has ended stays on the list: what it signed is
 // still verified with it when the log is audited.
@@ -54,6 +64,14 @@ type SigningKey struct {
 type Revoked struct {
 	Serials    []string `json:"serials,omitempty"`    // in lower-case hexadecimal digits without leading zeros
 	PublicKeys []string `json:"publicKeys,omitempty"` // SHA-256 of the SubjectPublicKeyInfo, 64 lower-case hexadecimal digits
+}
+
+// KeptCRL is a revocation list as it is kept.
+type KeptCRL struct {
+	State     StateCode
+	Authority string // SHA-256 of the SubjectPublicKeyInfo of who signed it, 64 lower-case hexadecimal digits
+	Number    string // in decimal digits
+	DER       []byte
 }
 
 // Limits of a trust list.
@@ -137,6 +155,9 @@ func (s TrustedState) check() error {
 		if err := checkKey(key.ID, key.PublicKey); err != nil {
 			return fmt.Errorf("signing key of %s: %w", s.Code, err)
 		}
+	}
+	if s.CRL != nil && (s.CRL.GraceHours < 0 || s.CRL.GraceHours > maxGraceHours) {
+		return fmt.Errorf("the grace of %d hours of the revocation lists of %s is not between 0 and %d", s.CRL.GraceHours, s.Code, maxGraceHours)
 	}
 	for _, serial := range s.Revoked.Serials {
 		if !serialNumber.MatchString(serial) {

@@ -68,7 +68,7 @@ func (a *Authority) Intermediate(isCA bool) *Authority {
 		IsCA: isCA, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature,
 	}
 	if isCA {
-		template.KeyUsage = x509.KeyUsageCertSign
+		template.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
 	}
 	der := sign(a.t, template, a.certificate, key, a.key)
 	return &Authority{
@@ -76,6 +76,37 @@ func (a *Authority) Intermediate(isCA bool) *Authority {
 		through: append(encode("CERTIFICATE", der), a.through...),
 	}
 }
+
+// CRL returns a revocation list of the authority with the number, whose successor is due at the time, as DER. It has the
+// certificates in the files; options change the list before it is signed.
+func (a *Authority) CRL(number int64, next time.Time, revoked []Files, options ...func(*x509.RevocationList)) []byte {
+	a.t.Helper()
+	list := &x509.RevocationList{Number: big.NewInt(number), ThisUpdate: next.Add(-24 * time.Hour), NextUpdate: next}
+	if list.ThisUpdate.After(time.Now()) {
+		list.ThisUpdate = time.Now().Add(-time.Minute)
+	}
+	for _, files := range revoked {
+		text, err := os.ReadFile(files.Certificate)
+		if err != nil {
+			a.t.Fatal(err)
+		}
+		block, _ := pem.Decode(text)
+		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries, x509.RevocationListEntry{
+			SerialNumber: parse(a.t, block.Bytes).SerialNumber, RevocationTime: time.Now(),
+		})
+	}
+	for _, option := range options {
+		option(list)
+	}
+	der, err := x509.CreateRevocationList(rand.Reader, list, a.certificate, a.key)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return der
+}
+
+// Certificate returns the authority's certificate in PEM: its root, or the intermediate that it issues through.
+func (a *Authority) Certificate() []byte { return encode("CERTIFICATE", a.certificate.Raw) }
 
 // Option changes a certificate before it is signed.
 type Option func(*x509.Certificate)

@@ -48,6 +48,20 @@ func lifetime(cmd *cobra.Command) func(*sharing.TrustList) {
 	}
 }
 
+// crlFlag adds the flag that says whether a state publishes revocation lists. The result changes a state as it says.
+func crlFlag(cmd *cobra.Command) func(*sharing.TrustedState) {
+	hours := cmd.Flags().Int("crl-grace", 0, "the authorities of the state publish revocation lists, and one counts for so many `HOURS` after the next was due; -1: they do not")
+	return func(state *sharing.TrustedState) {
+		switch {
+		case !cmd.Flags().Changed("crl-grace"):
+		case *hours < 0:
+			state.CRL = nil
+		default:
+			state.CRL = &sharing.CRLPolicy{GraceHours: *hours}
+		}
+	}
+}
+
 func newTrustInitCommand(file *string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "init --officer NAME=KEY --officer NAME=KEY",
@@ -90,6 +104,7 @@ func newTrustJoinCommand(file *string) *cobra.Command {
 	roots := cmd.Flags().String("roots", "", "the PEM `FILE` with the roots of its certificates")
 	signing := cmd.Flags().String("signing-key", "", "the PEM `FILE` with the key that it signs with, the public one is enough")
 	logKey := cmd.Flags().String("log-key", "", "the `FILE` with the note verifier key of its transparency log")
+	crls := crlFlag(cmd)
 	for _, name := range []string{"state", "name", "address", "roots", "signing-key", "log-key"} {
 		_ = cmd.MarkFlagRequired(name) // it fails for a flag that is not there
 	}
@@ -115,6 +130,7 @@ func newTrustJoinCommand(file *string) *cobra.Command {
 				return err
 			}
 			state.SigningKeys = []sharing.SigningKey{{ID: sharing.KeyID(key), PublicKey: key}}
+			crls(&state)
 			list.States = append(slices.Clone(list.States), state)
 			expire(list)
 			return nil
@@ -155,7 +171,7 @@ func newTrustSignCommand(file *string) *cobra.Command {
 
 func newTrustRotateCommand(file *string) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "rotate [--state CODE] [--roots FILE] [--signing-key FILE] [--officer NAME=KEY]",
+		Use:   "rotate [--state CODE] [--roots FILE] [--signing-key FILE] [--crl-grace HOURS] [--officer NAME=KEY]",
 		Short: "Propose new keys for a state, or for an officer",
 		Long: `Propose new keys for a state, or for an officer.
 
@@ -170,7 +186,8 @@ An officer of a name that is on the list gets another key; a new name is a furth
 	overlap := cmd.Flags().Duration("overlap", signingOverlap, "how long the signing keys before it still count")
 	officers := cmd.Flags().StringArray("officer", nil, "the `NAME=KEY` of an officer")
 	expire := lifetime(cmd)
-	cmd.MarkFlagsOneRequired("roots", "signing-key", "officer")
+	crls := crlFlag(cmd)
+	cmd.MarkFlagsOneRequired("roots", "signing-key", "crl-grace", "officer")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		file := trustFile(*file)
 		return proposed(cmd, file, file.propose(func(list *sharing.TrustList) error {
@@ -181,10 +198,11 @@ An officer of a name that is on the list gets another key; a new name is a furth
 					return err
 				}
 			}
-			if *roots == "" && *signing == "" {
+			if *roots == "" && *signing == "" && !cmd.Flags().Changed("crl-grace") {
 				return nil
 			}
 			return changeState(list, *code, func(state *sharing.TrustedState) error {
+				crls(state)
 				if *roots != "" {
 					text, err := os.ReadFile(*roots)
 					if err != nil {

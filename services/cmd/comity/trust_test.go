@@ -65,6 +65,8 @@ func TestTrust(t *testing.T) {
 	run("signatures of 1 of its own", "sign", "--key", path("two")) // the old key brings the new one in
 	sign("3", "two again")
 
+	run("is not between 0 and", "rotate", "--state", "aa", "--crl-grace", "100000")
+	run("proposed", "rotate", "--state", "aa", "--crl-grace", "48")
 	leaf := filepath.Join(aa.Certificates(), "sharing.pem")
 	run("proposed", "revoke", "--state", "aa", "--certificate", leaf)
 	run("proposed", "revoke", "--state", "aa", "--signing-key", officer("", next).ID)
@@ -83,6 +85,9 @@ func TestTrust(t *testing.T) {
 	}
 	if state.SigningKeys[1].ValidAt(time.Now().Add(time.Second)) || len(state.Revoked.Serials) != 1 {
 		t.Errorf("what was revoked still counts: %+v", state)
+	}
+	if state.CRL == nil || state.CRL.Grace() != 48*time.Hour {
+		t.Errorf("the grace of revocation lists is not 48 hours: %+v", state.CRL)
 	}
 	if _, err := os.Stat(list + ".next"); err == nil {
 		t.Error("what is in force is still proposed")

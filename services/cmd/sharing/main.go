@@ -36,6 +36,7 @@ type Config struct {
 	LogKey         string `env:"COMITY_LOG_KEY,required,notEmpty"`                  // file with the note signer key of the transparency log
 	TrustList      string `env:"COMITY_TRUST_LIST,required,notEmpty"`               // JSON file, signed by officers: the states that exchange, and their keys; a later list counts at once
 	Switches       string `env:"COMITY_SWITCHES"`                                   // directory where a file "kill" or "read-only" stops the service at once
+	CRLs           string `env:"COMITY_CRLS"`                                       // directory with the revocation lists of partners' authorities, <state>.crl; a later list counts at once
 	Dataflow       string `env:"COMITY_DATAFLOW" envDefault:"COMITY:BORDER(1.0.0)"` // of questions that no agreement answers
 	ExpiryNotice   int    `env:"COMITY_EXPIRY_NOTICE" envDefault:"60"`              // days before its last one from which an agreement is said to end
 }
@@ -67,7 +68,7 @@ func run(ctx context.Context, log *slog.Logger) error {
 	}
 	defer pool.Close()
 	store := postgres.NewStore(pool)
-	keeper, err := partner.OpenKeeper(ctx, cfg.TrustList, state, store, log)
+	keeper, err := partner.OpenKeeper(ctx, cfg.TrustList, state, store, log, partner.CRLs(cfg.CRLs))
 	if err != nil {
 		return fmt.Errorf("opening the trust list: %w", err)
 	}
@@ -125,5 +126,21 @@ func run(ctx context.Context, log *slog.Logger) error {
 	} {
 		server.Background(loop)
 	}
+	defer onHangup(keeper.Reload)()
 	return server.Serve(ctx)
+}
+
+// onHangup calls reload whenever the process gets SIGHUP, until the returned function is called.
+func onHangup(reload func()) (stop func()) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	go func() {
+		for range hangups {
+			reload()
+		}
+	}()
+	return func() {
+		signal.Stop(hangups)
+		close(hangups)
+	}
 }

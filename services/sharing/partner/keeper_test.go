@@ -97,6 +97,15 @@ func TestKeeper(t *testing.T) {
 	put(t, path, three.sign(t, three.list(t, 3, state)))
 	soon(t, "it takes over the next list after that", func() bool { return version() == 3 && keeper.Err() == nil })
 
+	kept := func(version uint64) {
+		t.Helper()
+		soon(t, "the list in force is kept", func() bool {
+			list, err := store.TrustList(t.Context(), version-1)
+			return err == nil && list != nil
+		})
+	}
+	kept(3)
+
 	// A replica, whose file is still the first one.
 	replica, _ := watched(t, writeTrustList(t, three, state), store)
 	if got := replica.Trust().List().Version; got != 3 {
@@ -109,6 +118,7 @@ func TestKeeper(t *testing.T) {
 	}
 
 	// After a restart.
+	kept(4)
 	stop()
 	put(t, path, three.sign(t, three.list(t, 2, state)))
 	again, err := partner.OpenKeeper(t.Context(), path, "aa", store, slog.New(slog.DiscardHandler))

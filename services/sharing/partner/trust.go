@@ -108,15 +108,12 @@ func poolsOf(list *sharing.TrustList) map[string]*x509.CertPool {
 	return pools
 }
 
-// Refused returns what says whether a certificate is revoked by the list in force.
-func Refused(trust *sharing.Trust) func(state string, certificate *x509.Certificate) error {
-	return func(state string, certificate *x509.Certificate) error {
-		trusted, _ := trust.State(sharing.StateCode(state))
-		serial := certificate.SerialNumber.Text(16)
-		sum := sha256.Sum256(certificate.RawSubjectPublicKeyInfo)
-		if slices.Contains(trusted.Revoked.Serials, serial) || slices.Contains(trusted.Revoked.PublicKeys, hex.EncodeToString(sum[:])) {
-			return fmt.Errorf("the certificate with the serial number %s is revoked", serial)
-		}
-		return nil
+// revoked returns why a certificate of a state counts no more by the trust list; nil: it counts.
+func revoked(state sharing.TrustedState, certificate *x509.Certificate) error {
+	serial := certificate.SerialNumber.Text(16)
+	sum := sha256.Sum256(certificate.RawSubjectPublicKeyInfo)
+	if slices.Contains(state.Revoked.Serials, serial) || slices.Contains(state.Revoked.PublicKeys, hex.EncodeToString(sum[:])) {
+		return fmt.Errorf("the certificate with the serial number %s is revoked", serial)
 	}
+	return nil
 }

@@ -55,7 +55,9 @@ type state struct {
 	keys      sharing.Keys
 	trustFile string         // the same for all
 	officers  officers       // who sign it
+	crls      string         // the directory of revocation lists
 	trust     *sharing.Trust // of the last start
+	keeper    *partner.Keeper
 	policies  *policy.Engine
 	log       *slog.Logger
 	proxy     *proxy
@@ -104,7 +106,7 @@ func newWorld(t *testing.T, codes ...sharing.StateCode) []*state {
 	policies := policytest.Untested(t, filepath.Join("..", "..", "..", "policies"))
 	for _, s := range states {
 		var err error
-		s.trustFile, s.officers = trustList, by
+		s.trustFile, s.officers, s.crls = trustList, by, t.TempDir()
 		s.cfg = rpc.Config{
 			State: string(s.code), Listen: "127.0.0.1:0", OpsListen: "127.0.0.1:0", Root: s.authority.Root,
 			JWKS: keySet, Issuer: "issuer", Audience: "comity",
@@ -185,9 +187,9 @@ func (s *state) start() {
 	figures, err := rpc.Dial(cfg, "statistics", s.statisticsAddress)
 	must(s.t, err)
 	store := sharingpostgres.NewStore(pool)
-	keeper, err := partner.OpenKeeper(s.t.Context(), s.trustFile, s.code, store, s.log)
+	keeper, err := partner.OpenKeeper(s.t.Context(), s.trustFile, s.code, store, s.log, partner.CRLs(s.crls))
 	must(s.t, err)
-	s.trust = keeper.Trust()
+	s.trust, s.keeper = keeper.Trust(), keeper
 	partners := partner.NewConnector(s.trust, pair, keeper.Options()...)
 	s.service = sharing.New(sharing.Config{
 		State: s.code, Dataflow: dataflow, Trust: s.trust, Keys: s.keys, Policy: s.policies, Log: s.log,
