@@ -113,6 +113,9 @@ const (
 // dropped. What is wrong with the records is a fault of kind Invalid that names records and columns, and never what stands
 // in them. A batch that would leave a cell with less than no records is a fault of kind Precondition.
 func (s *Service) RecordEvents(ctx context.Context, header EventHeader, blocks iter.Seq2[*block.Block, error]) (EventReceipt, error) {
+	if err := s.writable(ctx); err != nil {
+		return EventReceipt{}, err
+	}
 	if err := checkBatchIDs(&header); err != nil {
 		return EventReceipt{}, err
 	}

@@ -146,7 +146,7 @@ func eventBlocks(flow *Flow, cells []EventCell) iter.Seq2[*block.Block, error] {
 // logged and tried again the next time.
 func (s *Service) CloseEventsEvery(ctx context.Context, span time.Duration, log *slog.Logger) error {
 	return repeat(ctx, span, func() {
-		if err := s.closeAll(ctx); err != nil && ctx.Err() == nil {
+		if err := s.closeAll(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, ErrReadOnly) {
 			log.ErrorContext(ctx, "closing events", "error", err)
 		}
 	})

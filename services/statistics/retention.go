@@ -292,7 +292,7 @@ func (s *Service) removeExpired(ctx context.Context, part Part, rules []Retentio
 // again the next time.
 func (s *Service) RemoveExpiredEvery(ctx context.Context, span time.Duration, log *slog.Logger) error {
 	return repeat(ctx, span, func() {
-		if err := s.RemoveExpired(ctx); err != nil && ctx.Err() == nil {
+		if err := s.RemoveExpired(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, ErrReadOnly) {
 			log.ErrorContext(ctx, "removing what has expired", "error", err)
 		}
 	})

@@ -14,6 +14,7 @@ import (
 	"context"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -31,6 +32,8 @@ type Service struct {
 	newID func() string
 
 	cellSecret []byte // of the keys of cells; nil: there is none
+
+	held atomic.Bool // closed to changes on the spot
 
 	mu        sync.Mutex
 	catalogue *Catalogue // as it was read last; nil: not yet

@@ -200,6 +200,7 @@ type Store interface {
 	EventStore
 	RuleStore
 	RetentionStore
+	ReadOnlyStore
 	// Structures returns every artefact.
 	Structures(ctx context.Context) (*Structures, error)
 	// StructuresChange returns a number that grows with every change of the structures. It is read before them.

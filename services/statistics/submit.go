@@ -13,6 +13,9 @@ const maxIdempotencyKey = 128 // characters
 // what is derived from it; a rejected one is stored with its findings alone. Faults are of the request: what is wrong
 // with the rows is in the findings of the submission.
 func (s *Service) Submit(ctx context.Context, header Header, content Content) (*Submission, error) {
+	if err := s.writable(ctx); err != nil {
+		return nil, err
+	}
 	if header.Provider == "" {
 		header.Provider = s.state
 	}

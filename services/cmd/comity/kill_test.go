@@ -26,11 +26,29 @@ func TestKill(t *testing.T) {
 		}
 	})
 	t.Run("lists what is stopped", func(t *testing.T) {
-		directory := runningRegion(t, func(w http.ResponseWriter, _ *http.Request) {
+		directory := runningRegion(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/v1/readonly" {
+				fmt.Fprint(w, `{"on":true,"by":"eve","reason":"moves","createTime":"2026-01-02T03:04:06Z"}`)
+				return
+			}
 			fmt.Fprint(w, `{"killSwitches":[{"mode":"READ_ONLY","on":false,"by":"ada","reason":"moved","createTime":"2026-01-02T03:04:05Z"}]}`)
 		})
 		printed, err := comity(t, "kill", "--dir", directory, "--state", "aa", "--role", "officer", "--list")
-		if err != nil || !strings.Contains(printed, "whatever changes anything  goes on  2026-01-02T03:04:05Z  ada  moved") {
+		if err != nil || !strings.Contains(printed, "whatever changes what is shared  goes on  2026-01-02T03:04:05Z  ada  moved") ||
+			!strings.Contains(printed, "whatever changes the statistics  stopped  2026-01-02T03:04:06Z  eve  moves") {
+			t.Errorf("%q, %v", printed, err)
+		}
+	})
+	t.Run("closes the statistics to changes", func(t *testing.T) {
+		directory := runningRegion(t, func(w http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			if r.Method+" "+r.URL.Path != "POST /v1/readonly" || !strings.Contains(string(body), "a move") {
+				t.Errorf("got %s %s %s", r.Method, r.URL, body)
+			}
+			fmt.Fprint(w, `{"on":true}`)
+		})
+		printed, err := comity(t, "kill", "--dir", directory, "--state", "aa", "--role", "officer", "--read-only", "--statistics", "--reason", "a move")
+		if err != nil || printed != "whatever changes the statistics: stopped\n" {
 			t.Errorf("%q, %v", printed, err)
 		}
 	})

@@ -204,7 +204,10 @@ func (s *sandbox) processes(n *sandboxNode) []process {
 		"COMITY_SHARING":    n.address(sharingPort),
 	}
 	all := []process{
-		s.process(n, "statistics", statisticsPort, statisticsOpsPort, common, map[string]string{"COMITY_CELL_SECRET": n.authority.CellSecret()}),
+		s.process(n, "statistics", statisticsPort, statisticsOpsPort, common, map[string]string{
+			"COMITY_CELL_SECRET": n.authority.CellSecret(),
+			"COMITY_SWITCHES":    filepath.Join(n.directory, "switches"),
+		}),
 		s.process(n, "risk", riskPort, riskOpsPort, common, addresses),
 		s.process(n, "sharing", sharingPort, sharingOpsPort, common, addresses, map[string]string{
 			"COMITY_EXCHANGE_LISTEN": n.address(exchangePort),

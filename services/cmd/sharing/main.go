@@ -17,6 +17,7 @@ import (
 	sharingpb "github.com/comity-federation/comity/proto/comity/sharing/v1"
 	"github.com/comity-federation/comity/proto/mtls"
 	"github.com/comity-federation/comity/services/internal/database"
+	"github.com/comity-federation/comity/services/internal/onthespot"
 	"github.com/comity-federation/comity/services/internal/policy"
 	"github.com/comity-federation/comity/services/internal/rpc"
 	"github.com/comity-federation/comity/services/sharing"
@@ -114,13 +115,18 @@ func run(ctx context.Context, log *slog.Logger) error {
 		return fmt.Errorf("setting the exchange up: %w", err)
 	}
 	exchangepb.RegisterExchangeServiceServer(abroad, exchange)
-	onTheSpot := holds{directory: cfg.Switches, hold: service.Hold, log: log}
-	onTheSpot.look(ctx, map[string]bool{}) // before anything can leave
+	hold := func(mode sharing.Mode) func(context.Context, string) error {
+		return func(ctx context.Context, reason string) error { return service.Hold(ctx, mode, reason) }
+	}
+	onTheSpot := onthespot.Files{Directory: cfg.Switches, Log: log, Hold: map[string]func(context.Context, string) error{
+		"kill": hold(sharing.Kill), "read-only": hold(sharing.ReadOnly),
+	}}
+	onTheSpot.Look(ctx) // before anything can leave
 	server.Background(func(ctx context.Context) error {
 		return service.CutStopped(ctx, keeper.Cut)
 	})
 	for _, loop := range []func(context.Context) error{
-		policies.Watch, onTheSpot.run, keeper.Watch, exchange.Run, puller.Run,
+		policies.Watch, onTheSpot.Run, keeper.Watch, exchange.Run, puller.Run,
 		service.SequenceLog, service.FollowRevisions, service.HandOver, service.DeliverAgreements, service.WarnOfExpiry,
 		service.HandOverPublications, service.KeepCalendar,
 	} {

@@ -18,6 +18,7 @@ import (
 
 	statisticspb "github.com/comity-federation/comity/proto/comity/statistics/v1"
 	"github.com/comity-federation/comity/services/internal/database"
+	"github.com/comity-federation/comity/services/internal/onthespot"
 	"github.com/comity-federation/comity/services/internal/policy"
 	"github.com/comity-federation/comity/services/internal/rpc"
 	"github.com/comity-federation/comity/services/statistics"
@@ -30,6 +31,7 @@ type Config struct {
 	rpc.Config
 	DatabaseURL string `env:"COMITY_DATABASE_URL,required,notEmpty"` // the service's own database, "postgres://…"
 	ReplicaURL  string `env:"COMITY_REPLICA_URL"`                    // a streaming replica of it, which answers queries; empty: there is none
+	Switches    string `env:"COMITY_SWITCHES"`                       // directory where a file "read-only" keeps everything as it is
 	CellSecret  string `env:"COMITY_CELL_SECRET"`                    // file with 32 bytes in hexadecimal, which make the keys of cells and may never change; empty: no tables with noise
 
 	// How often events are closed, which makes a revision of what was counted; 0: only when somebody asks for it.
@@ -91,6 +93,11 @@ func run(ctx context.Context, log *slog.Logger) error {
 		return fmt.Errorf("setting the server up: %w", err)
 	}
 	statisticspb.RegisterStatisticsServiceServer(server, statisticsrpc.NewServer(service, policies))
+	onTheSpot := onthespot.Files{Directory: cfg.Switches, Log: log, Hold: map[string]func(context.Context, string) error{
+		"read-only": service.HoldReadOnly,
+	}}
+	onTheSpot.Look(ctx) // before anything can be changed
+	server.Background(onTheSpot.Run)
 	server.Background(policies.Watch)
 	server.Background(store.Listen)
 	if cfg.EventsCloseEvery > 0 {

@@ -307,7 +307,7 @@ func (s *Store) CloseEvents(ctx context.Context, part statistics.Part, do func(c
 }
 
 func (s *Store) closeEvents(ctx context.Context, part statistics.Part, do func(context.Context, statistics.EventClosing) error) (free bool, err error) {
-	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	err = s.begin(ctx, func(tx pgx.Tx) error {
 		if err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock($1, 0)`, lockClosing).Scan(&free); err != nil || !free {
 			return err
 		}

@@ -40,16 +40,18 @@ func (s *Store) PutRules(ctx context.Context, rules *statistics.Rules) error {
 	// Two who do so at once get the same version, and the second waits for the first and then fails: once more.
 	const attempts = 5
 	for attempt := 1; ; attempt++ {
-		err := s.pool.QueryRow(ctx, `
+		err := s.begin(ctx, func(tx pgx.Tx) error {
+			return tx.QueryRow(ctx, `
 			INSERT INTO quality_rules (dataflow, version, content, author, created_at)
 			SELECT @dataflow, coalesce(max(version), 0) + 1, @content, @author, @created_at
 			FROM quality_rules
 			WHERE dataflow = @dataflow
 			ON CONFLICT DO NOTHING
 			RETURNING version`,
-			pgx.NamedArgs{
-				"dataflow": rules.Dataflow.String(), "content": content, "author": rules.Author, "created_at": rules.CreateTime,
-			}).Scan(&rules.Version)
+				pgx.NamedArgs{
+					"dataflow": rules.Dataflow.String(), "content": content, "author": rules.Author, "created_at": rules.CreateTime,
+				}).Scan(&rules.Version)
+		})
 		if errors.Is(err, pgx.ErrNoRows) && attempt < attempts {
 			continue
 		}

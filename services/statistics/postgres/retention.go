@@ -45,7 +45,7 @@ func (s *Store) RetentionRules(ctx context.Context) ([]statistics.RetentionRule,
 
 // PutRetentionRule stores a rule in place of the one for its dataflow and provider.
 func (s *Store) PutRetentionRule(ctx context.Context, r *statistics.RetentionRule) error {
-	_, err := s.pool.Exec(ctx, `
+	err := s.alter(ctx, `
 		INSERT INTO retention (dataflow, provider, after_received, after_period, after_superseded, author, created_at)
 		VALUES (@dataflow, @provider, @received, @period, @superseded, @author, @created_at)
 		ON CONFLICT (dataflow, provider) DO UPDATE SET
@@ -66,14 +66,14 @@ func (s *Store) PutRetentionRule(ctx context.Context, r *statistics.RetentionRul
 
 // DeleteRetentionRule takes a rule away.
 func (s *Store) DeleteRetentionRule(ctx context.Context, dataflow statistics.Ref, provider string) error {
-	tag, err := s.pool.Exec(ctx, `
+	err := s.alter(ctx, `
 		DELETE FROM retention
 		WHERE dataflow = @dataflow AND provider = @provider`,
 		pgx.NamedArgs{"dataflow": dataflowText(dataflow), "provider": provider})
-	if err != nil {
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return fmt.Errorf("taking a rule of retention away: %w", err)
 	}
-	if tag.RowsAffected() == 0 {
+	if err != nil {
 		return fault.Missing("there is no rule for the dataflow %q and the provider %q", dataflowText(dataflow), provider)
 	}
 	return nil

@@ -31,6 +31,7 @@ const (
 	lockStructures = 1
 	lockPart       = 2
 	lockNews       = 3
+	lockReadOnly   = 5 // shared by every change
 )
 
 // newsChannel is notified of every revision.
@@ -65,7 +66,7 @@ const (
 // Update runs do in a transaction.
 func (s *Store) Update(ctx context.Context, do func(context.Context, statistics.Transaction) error) error {
 	added := 0
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	err := s.begin(ctx, func(tx pgx.Tx) error {
 		t := &transaction{
 			reader: reader{store: s, db: tx, own: map[int32]*statistics.Dictionary{}},
 			tx:     tx,

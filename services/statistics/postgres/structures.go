@@ -192,7 +192,7 @@ func (s *Store) Layout(ctx context.Context, id string) (layout statistics.Layout
 
 // PutLayout stores a layout.
 func (s *Store) PutLayout(ctx context.Context, l statistics.Layout) error {
-	_, err := s.pool.Exec(ctx, `
+	err := s.alter(ctx, `
 		INSERT INTO layout (id, content)
 		VALUES (@id, @content)
 		ON CONFLICT (id) DO UPDATE SET content = excluded.content, updated_at = now()`,

@@ -775,6 +775,54 @@ func local_request_StatisticsService_ListRemovals_0(ctx context.Context, marshal
 	return msg, metadata, err
 }
 
+func request_StatisticsService_SetReadOnly_0(ctx context.Context, marshaler runtime.Marshaler, client extStatisticsv1.StatisticsServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq extStatisticsv1.SetReadOnlyRequest
+		metadata runtime.ServerMetadata
+	)
+	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if req.Body != nil {
+		_, _ = io.Copy(io.Discard, req.Body)
+	}
+	msg, err := client.SetReadOnly(ctx, &protoReq, grpc.Header(&metadata.HeaderMD), grpc.Trailer(&metadata.TrailerMD))
+	return msg, metadata, err
+}
+
+func local_request_StatisticsService_SetReadOnly_0(ctx context.Context, marshaler runtime.Marshaler, server extStatisticsv1.StatisticsServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq extStatisticsv1.SetReadOnlyRequest
+		metadata runtime.ServerMetadata
+	)
+	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	msg, err := server.SetReadOnly(ctx, &protoReq)
+	return msg, metadata, err
+}
+
+func request_StatisticsService_GetReadOnly_0(ctx context.Context, marshaler runtime.Marshaler, client extStatisticsv1.StatisticsServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq extStatisticsv1.GetReadOnlyRequest
+		metadata runtime.ServerMetadata
+	)
+	if req.Body != nil {
+		_, _ = io.Copy(io.Discard, req.Body)
+	}
+	msg, err := client.GetReadOnly(ctx, &protoReq, grpc.Header(&metadata.HeaderMD), grpc.Trailer(&metadata.TrailerMD))
+	return msg, metadata, err
+}
+
+func local_request_StatisticsService_GetReadOnly_0(ctx context.Context, marshaler runtime.Marshaler, server extStatisticsv1.StatisticsServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq extStatisticsv1.GetReadOnlyRequest
+		metadata runtime.ServerMetadata
+	)
+	msg, err := server.GetReadOnly(ctx, &protoReq)
+	return msg, metadata, err
+}
+
 // RegisterStatisticsServiceHandlerServer registers the http handlers for service StatisticsService to "mux".
 // UnaryRPC     :call StatisticsServiceServer directly.
 // StreamingRPC :currently unsupported pending https://github.com/grpc/grpc-go/issues/906.
@@ -1235,6 +1283,46 @@ func RegisterStatisticsServiceHandlerServer(ctx context.Context, mux *runtime.Se
 		}
 		forward_StatisticsService_ListRemovals_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
 	})
+	mux.Handle(http.MethodPost, pattern_StatisticsService_SetReadOnly_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		var stream runtime.ServerTransportStream
+		ctx = grpc.NewContextWithServerTransportStream(ctx, &stream)
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/comity.statistics.v1.StatisticsService/SetReadOnly", runtime.WithHTTPPathPattern("/v1/readonly"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := local_request_StatisticsService_SetReadOnly_0(annotatedContext, inboundMarshaler, server, req, pathParams)
+		md.HeaderMD, md.TrailerMD = metadata.Join(md.HeaderMD, stream.Header()), metadata.Join(md.TrailerMD, stream.Trailer())
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_StatisticsService_SetReadOnly_0(annotatedContext, mux, outboundMarshaler, w, req, response_StatisticsService_SetReadOnly_0{resp.(*extStatisticsv1.SetReadOnlyResponse)}, mux.GetForwardResponseOptions()...)
+	})
+	mux.Handle(http.MethodGet, pattern_StatisticsService_GetReadOnly_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		var stream runtime.ServerTransportStream
+		ctx = grpc.NewContextWithServerTransportStream(ctx, &stream)
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/comity.statistics.v1.StatisticsService/GetReadOnly", runtime.WithHTTPPathPattern("/v1/readonly"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := local_request_StatisticsService_GetReadOnly_0(annotatedContext, inboundMarshaler, server, req, pathParams)
+		md.HeaderMD, md.TrailerMD = metadata.Join(md.HeaderMD, stream.Header()), metadata.Join(md.TrailerMD, stream.Trailer())
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_StatisticsService_GetReadOnly_0(annotatedContext, mux, outboundMarshaler, w, req, response_StatisticsService_GetReadOnly_0{resp.(*extStatisticsv1.GetReadOnlyResponse)}, mux.GetForwardResponseOptions()...)
+	})
 
 	return nil
 }
@@ -1683,6 +1771,40 @@ func RegisterStatisticsServiceHandlerClient(ctx context.Context, mux *runtime.Se
 		}
 		forward_StatisticsService_ListRemovals_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
 	})
+	mux.Handle(http.MethodPost, pattern_StatisticsService_SetReadOnly_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/comity.statistics.v1.StatisticsService/SetReadOnly", runtime.WithHTTPPathPattern("/v1/readonly"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := request_StatisticsService_SetReadOnly_0(annotatedContext, inboundMarshaler, client, req, pathParams)
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_StatisticsService_SetReadOnly_0(annotatedContext, mux, outboundMarshaler, w, req, response_StatisticsService_SetReadOnly_0{resp.(*extStatisticsv1.SetReadOnlyResponse)}, mux.GetForwardResponseOptions()...)
+	})
+	mux.Handle(http.MethodGet, pattern_StatisticsService_GetReadOnly_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/comity.statistics.v1.StatisticsService/GetReadOnly", runtime.WithHTTPPathPattern("/v1/readonly"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := request_StatisticsService_GetReadOnly_0(annotatedContext, inboundMarshaler, client, req, pathParams)
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_StatisticsService_GetReadOnly_0(annotatedContext, mux, outboundMarshaler, w, req, response_StatisticsService_GetReadOnly_0{resp.(*extStatisticsv1.GetReadOnlyResponse)}, mux.GetForwardResponseOptions()...)
+	})
 	return nil
 }
 
@@ -1776,6 +1898,24 @@ func (m response_StatisticsService_SetRetention_0) XXX_ResponseBody() interface{
 	return response.Rule
 }
 
+type response_StatisticsService_SetReadOnly_0 struct {
+	*extStatisticsv1.SetReadOnlyResponse
+}
+
+func (m response_StatisticsService_SetReadOnly_0) XXX_ResponseBody() interface{} {
+	response := m.SetReadOnlyResponse
+	return response.ReadOnly
+}
+
+type response_StatisticsService_GetReadOnly_0 struct {
+	*extStatisticsv1.GetReadOnlyResponse
+}
+
+func (m response_StatisticsService_GetReadOnly_0) XXX_ResponseBody() interface{} {
+	response := m.GetReadOnlyResponse
+	return response.ReadOnly
+}
+
 var (
 	pattern_StatisticsService_CreateStructures_0   = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "structures"}, ""))
 	pattern_StatisticsService_GetStructures_0      = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "structures"}, ""))
@@ -1801,6 +1941,8 @@ var (
 	pattern_StatisticsService_SetRetention_0       = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "retention"}, ""))
 	pattern_StatisticsService_ListRetention_0      = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "retention"}, ""))
 	pattern_StatisticsService_ListRemovals_0       = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "removals"}, ""))
+	pattern_StatisticsService_SetReadOnly_0        = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "readonly"}, ""))
+	pattern_StatisticsService_GetReadOnly_0        = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "readonly"}, ""))
 )
 
 var (
@@ -1828,4 +1970,6 @@ var (
 	forward_StatisticsService_SetRetention_0       = runtime.ForwardResponseMessage
 	forward_StatisticsService_ListRetention_0      = runtime.ForwardResponseMessage
 	forward_StatisticsService_ListRemovals_0       = runtime.ForwardResponseMessage
+	forward_StatisticsService_SetReadOnly_0        = runtime.ForwardResponseMessage
+	forward_StatisticsService_GetReadOnly_0        = runtime.ForwardResponseMessage
 )

@@ -43,6 +43,8 @@ const (
 	StatisticsService_SetRetention_FullMethodName       = "/comity.statistics.v1.StatisticsService/SetRetention"
 	StatisticsService_ListRetention_FullMethodName      = "/comity.statistics.v1.StatisticsService/ListRetention"
 	StatisticsService_ListRemovals_FullMethodName       = "/comity.statistics.v1.StatisticsService/ListRemovals"
+	StatisticsService_SetReadOnly_FullMethodName        = "/comity.statistics.v1.StatisticsService/SetReadOnly"
+	StatisticsService_GetReadOnly_FullMethodName        = "/comity.statistics.v1.StatisticsService/GetReadOnly"
 	StatisticsService_WatchRevisions_FullMethodName     = "/comity.statistics.v1.StatisticsService/WatchRevisions"
 )
 
@@ -107,6 +109,11 @@ type StatisticsServiceClient interface {
 	ListRetention(ctx context.Context, in *ListRetentionRequest, opts ...grpc.CallOption) (*ListRetentionResponse, error)
 	// ListRemovals lists what was removed because its time was over, the newest first.
 	ListRemovals(ctx context.Context, in *ListRemovalsRequest, opts ...grpc.CallOption) (*ListRemovalsResponse, error)
+	// SetReadOnly closes the statistics to every change, or opens them again. It holds at once, when it answers no change is
+	// under way any more, and it stays so after a restart.
+	SetReadOnly(ctx context.Context, in *SetReadOnlyRequest, opts ...grpc.CallOption) (*SetReadOnlyResponse, error)
+	// GetReadOnly says whether the statistics are closed to changes, since when and why.
+	GetReadOnly(ctx context.Context, in *GetReadOnlyRequest, opts ...grpc.CallOption) (*GetReadOnlyResponse, error)
 	// WatchRevisions tells of each revision in the order of commits, from a cursor on, and stays open for those to come.
 	WatchRevisions(ctx context.Context, in *WatchRevisionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchRevisionsResponse], error)
 }
@@ -392,6 +399,26 @@ func (c *statisticsServiceClient) ListRemovals(ctx context.Context, in *ListRemo
 	return out, nil
 }
 
+func (c *statisticsServiceClient) SetReadOnly(ctx context.Context, in *SetReadOnlyRequest, opts ...grpc.CallOption) (*SetReadOnlyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetReadOnlyResponse)
+	err := c.cc.Invoke(ctx, StatisticsService_SetReadOnly_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *statisticsServiceClient) GetReadOnly(ctx context.Context, in *GetReadOnlyRequest, opts ...grpc.CallOption) (*GetReadOnlyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetReadOnlyResponse)
+	err := c.cc.Invoke(ctx, StatisticsService_GetReadOnly_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *statisticsServiceClient) WatchRevisions(ctx context.Context, in *WatchRevisionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchRevisionsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &StatisticsService_ServiceDesc.Streams[5], StatisticsService_WatchRevisions_FullMethodName, cOpts...)
@@ -472,6 +499,11 @@ type StatisticsServiceServer interface {
 	ListRetention(context.Context, *ListRetentionRequest) (*ListRetentionResponse, error)
 	// ListRemovals lists what was removed because its time was over, the newest first.
 	ListRemovals(context.Context, *ListRemovalsRequest) (*ListRemovalsResponse, error)
+	// SetReadOnly closes the statistics to every change, or opens them again. It holds at once, when it answers no change is
+	// under way any more, and it stays so after a restart.
+	SetReadOnly(context.Context, *SetReadOnlyRequest) (*SetReadOnlyResponse, error)
+	// GetReadOnly says whether the statistics are closed to changes, since when and why.
+	GetReadOnly(context.Context, *GetReadOnlyRequest) (*GetReadOnlyResponse, error)
 	// WatchRevisions tells of each revision in the order of commits, from a cursor on, and stays open for those to come.
 	WatchRevisions(*WatchRevisionsRequest, grpc.ServerStreamingServer[WatchRevisionsResponse]) error
 	mustEmbedUnimplementedStatisticsServiceServer()
@@ -555,6 +587,12 @@ func (UnimplementedStatisticsServiceServer) ListRetention(context.Context, *List
 }
 func (UnimplementedStatisticsServiceServer) ListRemovals(context.Context, *ListRemovalsRequest) (*ListRemovalsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListRemovals not implemented")
+}
+func (UnimplementedStatisticsServiceServer) SetReadOnly(context.Context, *SetReadOnlyRequest) (*SetReadOnlyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetReadOnly not implemented")
+}
+func (UnimplementedStatisticsServiceServer) GetReadOnly(context.Context, *GetReadOnlyRequest) (*GetReadOnlyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetReadOnly not implemented")
 }
 func (UnimplementedStatisticsServiceServer) WatchRevisions(*WatchRevisionsRequest, grpc.ServerStreamingServer[WatchRevisionsResponse]) error {
 	return status.Error(codes.Unimplemented, "method WatchRevisions not implemented")
@@ -969,6 +1007,42 @@ func _StatisticsService_ListRemovals_Handler(srv interface{}, ctx context.Contex
 	return interceptor(ctx, in, info, handler)
 }
 
+func _StatisticsService_SetReadOnly_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetReadOnlyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StatisticsServiceServer).SetReadOnly(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StatisticsService_SetReadOnly_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StatisticsServiceServer).SetReadOnly(ctx, req.(*SetReadOnlyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _StatisticsService_GetReadOnly_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetReadOnlyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StatisticsServiceServer).GetReadOnly(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StatisticsService_GetReadOnly_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StatisticsServiceServer).GetReadOnly(ctx, req.(*GetReadOnlyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _StatisticsService_WatchRevisions_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(WatchRevisionsRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -1062,6 +1136,14 @@ var StatisticsService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListRemovals",
 			Handler:    _StatisticsService_ListRemovals_Handler,
+		},
+		{
+			MethodName: "SetReadOnly",
+			Handler:    _StatisticsService_SetReadOnly_Handler,
+		},
+		{
+			MethodName: "GetReadOnly",
+			Handler:    _StatisticsService_GetReadOnly_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -1,4 +1,4 @@
-package main
+package onthespot
 
 import (
 	"context"
@@ -8,21 +8,25 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-
-	"github.com/comity-federation/comity/services/sharing"
 )
 
-func TestHoldsFollowTheFilesOfTheirDirectory(t *testing.T) {
+func TestAServiceFollowsTheFilesOfItsDirectory(t *testing.T) {
 	directory := filepath.Join(t.TempDir(), "switches")
-	held := map[sharing.Mode]string{}
-	h := holds{directory: directory, log: slog.New(slog.DiscardHandler), hold: func(_ context.Context, mode sharing.Mode, reason string) error {
-		held[mode] = reason
-		return errors.New("the database is away")
-	}}
+	held := map[string]string{}
+	hold := func(name string) func(context.Context, string) error {
+		return func(_ context.Context, reason string) error {
+			held[name] = reason
+			return errors.New("the database is away")
+		}
+	}
+	f := Files{
+		Directory: directory, Log: slog.New(slog.DiscardHandler),
+		Hold: map[string]func(context.Context, string) error{"kill": hold("kill"), "read-only": hold("read-only")},
+	}
 	look := func(kill, readOnly string) {
 		t.Helper()
-		h.look(t.Context(), map[string]bool{})
-		if want := map[sharing.Mode]string{sharing.Kill: kill, sharing.ReadOnly: readOnly}; !maps.Equal(held, want) {
+		f.Look(t.Context())
+		if want := map[string]string{"kill": kill, "read-only": readOnly}; !maps.Equal(held, want) {
 			t.Errorf("%v, want %v", held, want)
 		}
 	}
