@@ -486,7 +486,7 @@ func (s *Service) understands(ctx context.Context, terms Terms) error {
 		return err
 	}
 	for _, named := range slices.Sorted(maps.Keys(terms.Detail)) {
-		i := slices.IndexFunc(structures.Dimensions, func(d Dimension) bool { return d.ID == named })
+		i := structures.place(named)
 		if i < 0 {
 			return refuse("is about the detail of %s, which is no dimension of %s", named, terms.Dataflow)
 		}

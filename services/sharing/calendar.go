@@ -66,7 +66,7 @@ func (s *Service) Announce(ctx context.Context, a Announcement) (Announcement, e
 	if !a.At.Equal(a.At.Truncate(time.Minute)) || !a.At.After(a.Created) {
 		return Announcement{}, fault.InvalidField("releaseTime", "it is not a whole minute in the future; the clock of this node says %s", a.Created.Format(time.RFC3339))
 	}
-	known := codesOf(structures, indicator)
+	known := structures.codes(indicator)
 	unknown := slices.IndexFunc(a.Request.Indicators, func(code string) bool { return !slices.Contains(known, code) })
 	if unknown >= 0 || repeats(a.Request.Indicators) {
 		return Announcement{}, fault.InvalidField("indicators", "one stands twice, or %s does not have it", structures.Dataflow)

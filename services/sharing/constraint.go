@@ -39,7 +39,7 @@ func (b *Bound) holds(structures *Structures, codes []string, s *sheet) bool {
 		within := (b.First.IsZero() || !s.first.Before(b.First)) && (b.Last.IsZero() || !s.last.After(b.Last))
 		return known && within != b.Negated
 	}
-	at := slices.IndexFunc(structures.Dimensions, func(d Dimension) bool { return d.ID == b.Dimension })
+	at := structures.place(b.Dimension)
 	return at >= 0 && b.Codes[codes[at]] != b.Negated
 }
 

@@ -53,7 +53,7 @@ func (o Obligations) aboutContributors() []contributorRule {
 // a dimension, and tells the finest codes of each cell apart. What those leave of a cell, or have too much, nobody can
 // tell the contributors of: such a cell has none that are known, and so have all where the structure has no such dimension.
 func (m *maker) contributionsBy(ctx context.Context, by string, sheets []*sheet) (contributions, error) {
-	place := slices.IndexFunc(m.structures.Dimensions, func(d Dimension) bool { return d.ID == by })
+	place := m.structures.place(by)
 	if place < 0 || slices.Contains([]string{freq, refArea, indicator}, by) || len(sheets) == 0 {
 		return contributions{}, nil
 	}
@@ -107,17 +107,6 @@ func without(key []string, d int) []string {
 		return key
 	}
 	return slices.Delete(slices.Clone(key), d, d+1)
-}
-
-// within reports whether a code is another one or a part of it. What hangs under nothing is a part of the total.
-func (d Dimension) within(code, whole string) bool {
-	if whole == Total || code == whole || slices.Contains(d.Codes[whole].Covers, code) {
-		return true
-	}
-	for seen := 0; seen < len(d.Codes) && code != "" && code != whole; seen++ {
-		code = d.Codes[code].Parent
-	}
-	return code == whole
 }
 
 // dominate makes the cells primary that one of the rules about contributors withholds. A cell whose contributors are not

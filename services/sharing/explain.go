@@ -251,7 +251,7 @@ func speaksOf(structures *Structures, f filter.Filter, denied bool, asked map[st
 	for _, operand := range f.Operands {
 		speaksOf(structures, operand, denied != (f.Op == filter.OpNot), asked)
 	}
-	i := slices.IndexFunc(structures.Dimensions, func(d Dimension) bool { return d.ID == f.Component })
+	i := structures.place(f.Component)
 	if i < 0 {
 		return
 	}
@@ -270,8 +270,5 @@ func speaksOf(structures *Structures, f filter.Filter, denied bool, asked map[st
 
 // releases reports whether the rows of a release have the component, besides the value.
 func (s *Structures) releases(component string) bool {
-	if slices.Contains([]string{block.TimePeriod, block.ObsStatus, block.ConfStatus}, component) {
-		return true
-	}
-	return slices.ContainsFunc(s.Dimensions, func(d Dimension) bool { return d.ID == component })
+	return slices.Contains([]string{block.TimePeriod, block.ObsStatus, block.ConfStatus}, component) || s.has(component)
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/comity-federation/comity/services/disclosure/ledger"
 	"github.com/comity-federation/comity/services/fault"
@@ -61,15 +60,6 @@ func newLineage(structures *Structures, derivations []Derivation) lineage {
 	}
 	return l
 }
-
-// flowOf names a dataflow, of whatever version.
-func flowOf(dataflow string) string {
-	flow, _, _ := strings.Cut(dataflow, "(")
-	return flow
-}
-
-// flow names the dataflow, of whatever version.
-func (s *Structures) flow() string { return flowOf(s.Dataflow) }
 
 // The names in ledgers of what somebody was told of: of figures that are made of those of a dataflow, or are these, of an
 // indicator of an area, and by which dataflow that was.
@@ -137,29 +127,6 @@ func (l lineage) elsewhere(ctx context.Context, audiences []ledger.Reader, areas
 		}
 	}
 	return nil, nil
-}
-
-// dimension returns a dimension; one without codes where the structure lacks it.
-func (s *Structures) dimension(id string) Dimension {
-	if i := slices.IndexFunc(s.Dimensions, func(d Dimension) bool { return d.ID == id }); i >= 0 {
-		return s.Dimensions[i]
-	}
-	return Dimension{ID: id}
-}
-
-func (s *Structures) has(dimension string) bool {
-	return slices.ContainsFunc(s.Dimensions, func(d Dimension) bool { return d.ID == dimension })
-}
-
-// near returns a code, those that it is a part of, and its parts.
-func (d Dimension) near(code string) []string {
-	codes := []string{code}
-	for other := range d.Codes {
-		if other != code && (d.within(other, code) || d.within(code, other)) {
-			codes = append(codes, other)
-		}
-	}
-	return codes
 }
 
 // keepsDataflow returns a fault where the receiver, or others of its tier, are told of the same by another dataflow, or would

@@ -257,25 +257,16 @@ func (m *maker) has(dimension string) bool { return m.structures.has(dimension) 
 
 // knows reports whether a code can stand in a dimension; in one that the structure lacks, any can.
 func (m *maker) knows(dimension, code string) bool {
-	for _, d := range m.structures.Dimensions {
-		if d.ID == dimension && len(d.Codes) > 0 {
-			_, ok := d.Codes[code]
-			return ok
-		}
-	}
-	return true
+	codes := m.structures.dimension(dimension).Codes
+	_, known := codes[code]
+	return known || len(codes) == 0
 }
 
 // detail returns the detail at which a dimension goes: what the ruling does not name goes as the total, and so does
 // what it names by the level that only the total is on.
 func (m *maker) detail(dimension string) string {
 	detail := m.ruling.Detail[dimension]
-	for _, d := range m.structures.Dimensions {
-		if d.ID == dimension && d.Codes[Total].Level == detail {
-			return Total
-		}
-	}
-	if detail == "" {
+	if detail == "" || detail == m.structures.dimension(dimension).Codes[Total].Level {
 		return Total
 	}
 	return detail
@@ -500,7 +491,7 @@ func (m *maker) stored(ctx context.Context, t *table, area, code, frequency stri
 	return restricted, err
 }
 
-func cellName(period string, key []string) string { return period + "\x00" + strings.Join(key, "\x00") }
+func cellName(period string, key []string) string { return period + "\x00" + name(key) }
 
 // noteDetail notes the dimensions that are stored in more detail than they go in.
 func (m *maker) noteDetail(t *table, b *block.Block, frequency string) {

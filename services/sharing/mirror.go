@@ -130,9 +130,7 @@ func (m *maker) corridors(area, code, frequency string) (*corridors, bool) {
 	if design == nil {
 		return nil, false
 	}
-	place := func(id string) int {
-		return slices.IndexFunc(m.structures.Dimensions, func(d Dimension) bool { return d.ID == id })
-	}
+	place := m.structures.place
 	c := &corridors{
 		maker: m, design: design, frequency: frequency,
 		often: place(freq), area: place(design.Area), flow: place(design.Flow), counterpart: place(design.Counterpart),
@@ -179,8 +177,7 @@ func otherEnds(design *Mirror, codes []string) []string {
 
 // standing returns the codes of the counterpart dimension that stand for areas.
 func (m *maker) standing(design *Mirror, areas []string) []string {
-	i := slices.IndexFunc(m.structures.Dimensions, func(d Dimension) bool { return d.ID == design.Counterpart })
-	if len(m.structures.Dimensions[i].Codes) == 0 { // any code can stand there
+	if len(m.structures.dimension(design.Counterpart).Codes) == 0 { // any code can stand there
 		var codes []string
 		for code, area := range design.Areas {
 			if slices.Contains(areas, area) {
@@ -189,7 +186,7 @@ func (m *maker) standing(design *Mirror, areas []string) []string {
 		}
 		return append(codes, areas...)
 	}
-	return slices.DeleteFunc(codesOf(m.structures, design.Counterpart), func(code string) bool {
+	return slices.DeleteFunc(m.structures.codes(design.Counterpart), func(code string) bool {
 		return !slices.Contains(areas, design.area(code))
 	})
 }
@@ -300,19 +297,11 @@ func (c *corridors) over(row counted, codes []string) []string {
 // comparable reports whether one of two figures is a part of the other one, as far as their codes tell.
 func (c *corridors) comparable(a, b counted) bool {
 	for i, d := range c.structures.Dimensions {
-		if d.ID != freq && !d.holds(a.codes[i], b.codes[i]) && !d.holds(b.codes[i], a.codes[i]) {
+		if d.ID != freq && !d.within(a.codes[i], b.codes[i]) && !d.within(b.codes[i], a.codes[i]) {
 			return false
 		}
 	}
 	return within(a.period, b.period) || within(b.period, a.period)
-}
-
-// holds reports whether a code is a part of a whole, or the same.
-func (d Dimension) holds(whole, code string) bool {
-	for code != "" && code != whole {
-		code = d.Codes[code].Parent
-	}
-	return code == whole || whole == Total
 }
 
 // coarser reports whether members of the audiences have counted figures themselves at a coarser frequency.

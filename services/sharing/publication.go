@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"maps"
 	"slices"
 	"time"
 
@@ -253,7 +252,7 @@ func (s *Service) draftPublication(ctx context.Context, request PublicationReque
 	}
 	codes := request.Indicators
 	if len(codes) == 0 {
-		codes = codesOf(structures, indicator)
+		codes = structures.codes(indicator)
 	}
 	if len(codes) == 0 || repeats(codes) {
 		return publicationDraft{}, fault.InvalidField("indicators", "one is empty or stands twice, or %s has none", structures.Dataflow)
@@ -305,16 +304,6 @@ func (s *Service) fill(p *Publication, structures *Structures, t table) (payload
 	encoded, err := s.encodeBatches(structures, t.sorted())
 	p.Batches, p.SHA256 = len(encoded.payloads), encoded.sha256
 	return encoded.payloads, err
-}
-
-// codesOf returns the codes of a dimension, sorted.
-func codesOf(structures *Structures, id string) []string {
-	for _, d := range structures.Dimensions {
-		if d.ID == id {
-			return slices.Sorted(maps.Keys(d.Codes))
-		}
-	}
-	return nil
 }
 
 // Publication returns a publication; a fault of kind NotFound where there is none.

@@ -145,28 +145,6 @@ type Submitted struct {
 	Reason   string // the first blocking finding; "" where accepted
 }
 
-// Structures is what sharing needs to know of a dataflow's structure.
-type Structures struct {
-	Dataflow   string      // "AGENCY:ID(VERSION)", with the version
-	Codelists  []string    // of the dimensions, "AGENCY:ID(VERSION)", each once
-	Dimensions []Dimension // in key order, TIME_PERIOD left out
-	Mirror     *Mirror     // nil: no figures count the same from two ends
-}
-
-// Dimension is a dimension with its codes.
-type Dimension struct {
-	ID     string
-	Levels []string // of its codelist, from the coarsest to the finest
-	Codes  map[string]Code
-}
-
-// Code is a code of a codelist.
-type Code struct {
-	Parent string   // "" for a root
-	Level  string   // "" where the codelist has no levels
-	Covers []string // siblings that it wholly contains, as a group of ages another one
-}
-
 // Policy evaluates the rules of policies/.
 type Policy interface {
 	// SetData puts a value under a path of the policy's data, such as "agreements".

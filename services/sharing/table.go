@@ -114,10 +114,8 @@ func (r row) component(s *Structures, component string) string {
 	case block.ConfStatus:
 		return r.conf
 	}
-	for i, dimension := range s.Dimensions {
-		if dimension.ID == component {
-			return r.codes[i]
-		}
+	if i := s.place(component); i >= 0 {
+		return r.codes[i]
 	}
 	return ""
 }
