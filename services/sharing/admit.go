@@ -196,15 +196,7 @@ func (t *table) admitSome(ctx context.Context, stacks []ledger.Stack, id string,
 				at[one.Cells[i].Key] = &m.table.Cells[i]
 			}
 		}
-		for _, p := range one.Proofs {
-			p.Cells = slices.Clone(p.Cells)
-			for k := range p.Cells {
-				p.Cells[k] += len(release.Cells)
-			}
-			release.Proofs = append(release.Proofs, p)
-		}
-		release.Cells, release.Equations = append(release.Cells, one.Cells...), append(release.Equations, one.Equations...)
-		release.Ceiling = max(release.Ceiling, one.Ceiling)
+		extend(&release, one)
 	}
 	verdict, err := ledger.Admit(ctx, stacks, release, ledger.Options{Random: rand.Reader})
 	if err != nil {

@@ -2,7 +2,6 @@ package sharing
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -56,27 +55,19 @@ func (m *maker) details(ctx context.Context, relatives map[strand][]*sheet) ([]*
 
 // toldBy returns those of the details in which an audience was told of any of the relatives.
 func (m *maker) toldBy(ctx context.Context, relatives map[strand][]*sheet, details [][]axis, p part) ([][]axis, error) {
-	var keys []string
-	of := map[string]int{}
-	for i, axes := range details {
+	var marks []string // of each detail, that it was told of each of the relatives
+	for _, axes := range details {
 		for s := range relatives {
-			key := s.detailTold(axes, p)
-			of[key], keys = i, append(keys, key)
+			marks = append(marks, s.detailTold(axes, p))
 		}
 	}
-	told := make([]bool, len(details))
-	for _, audience := range m.audiences {
-		found, err := audience.Cells(ctx, keys)
-		if err != nil {
-			return nil, fmt.Errorf("reading a ledger: %w", err)
-		}
-		for _, u := range found {
-			told[of[u.Cell]] = true
-		}
+	told, err := marked(ctx, m.audiences, marks)
+	if err != nil {
+		return nil, err
 	}
 	var some [][]axis
 	for i, axes := range details {
-		if told[i] {
+		if slices.ContainsFunc(marks[i*len(relatives):(i+1)*len(relatives)], func(mark string) bool { return told[mark] }) {
 			some = append(some, axes)
 		}
 	}

@@ -160,15 +160,9 @@ func (m *maker) family(ctx context.Context, own *sheet) ([]strand, error) {
 	for i, s := range kin {
 		marks[i] = s.told()
 	}
-	told := map[string]bool{}
-	for _, audience := range m.audiences {
-		found, err := audience.Cells(ctx, marks)
-		if err != nil {
-			return nil, err
-		}
-		for _, u := range found {
-			told[u.Cell] = true
-		}
+	told, err := marked(ctx, m.audiences, marks)
+	if err != nil {
+		return nil, err
 	}
 	often, areas, codes := map[string]bool{own.frequency: true}, map[string]bool{own.area: true}, map[string]bool{own.indicator: true}
 	for i, s := range kin {

@@ -104,14 +104,10 @@ func (l lineage) elsewhere(ctx context.Context, audiences []ledger.Reader, areas
 	for _, thing := range things {
 		keys = append(keys, thing, told(thing, l.flow()))
 	}
-	for _, audience := range audiences {
-		found, err := audience.Cells(ctx, keys)
+	for i := range audiences {
+		known, err := marked(ctx, audiences[i:i+1], keys)
 		if err != nil {
-			return nil, fmt.Errorf("reading a ledger: %w", err)
-		}
-		known := map[string]bool{}
-		for _, u := range found {
-			known[u.Cell] = true
+			return nil, err
 		}
 		for _, flow := range l.others {
 			if known[told(toldFrom(flow), flow)] {

@@ -33,46 +33,6 @@ func (m *Mirror) area(counterpart string) string {
 	return counterpart
 }
 
-// audience is whoever may put what they were shown together.
-type audience struct {
-	ledger.Reader             // what it has seen
-	members       []StateCode // who belongs to it, and knows what it counted itself; none of the public
-}
-
-// audience returns an audience with all partners that ever had an agreement of the tier: what was shown stays known.
-func (s *Service) audience(ctx context.Context, tier string) (audience, error) {
-	agreements, err := s.agreements(ctx, "")
-	if err != nil {
-		return audience{}, err
-	}
-	a := audience{Reader: s.Store.Seen(tier)}
-	for _, one := range agreements {
-		partner := one.Terms.Receiver
-		if one.wasActive() && one.Terms.Provider == s.State && string(one.Terms.tier()) == tier && !slices.Contains(a.members, partner) {
-			a.members = append(a.members, partner)
-		}
-	}
-	return a, nil
-}
-
-// everybody returns the audiences in the order of [Tx.Ledgers].
-func (s *Service) everybody(ctx context.Context) ([]audience, error) {
-	tiers, err := s.Store.Audiences(ctx)
-	if err != nil {
-		return nil, err
-	}
-	tiers = slices.DeleteFunc(tiers, func(tier string) bool { return tier == Public })
-	audiences := []audience{{Reader: s.Store.Seen(Public)}}
-	for _, tier := range tiers {
-		one, err := s.audience(ctx, tier)
-		if err != nil {
-			return nil, err
-		}
-		audiences = append(audiences, one)
-	}
-	return audiences, nil
-}
-
 // mirrored is what members of audiences have counted themselves of the figures of an area and indicator.
 type mirrored struct {
 	known       []map[string]bool // of each audience, the names of the cells in ledgers

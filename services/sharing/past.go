@@ -2,7 +2,6 @@ package sharing
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
@@ -23,29 +22,10 @@ type past struct {
 	tables  []*made // that may not go where it cannot be remembered
 }
 
-// add adds what held between the figures of a table.
-func (p *past) add(release ledger.Release) {
-	p.release.Cells, p.release.Equations = append(p.release.Cells, release.Cells...), append(p.release.Equations, release.Equations...)
-	p.release.Ceiling = max(p.release.Ceiling, release.Ceiling)
-}
-
 // closing is a mark that ledgers get where a table goes: that they have all that holds between its figures in this revision.
 type closing struct {
 	key   string
 	table *made
-}
-
-// amount returns how much audiences were told, as a number that grows with it.
-func amount[R ledger.Reader](ctx context.Context, audiences []R) (ledger.ID, error) {
-	var sum ledger.ID
-	for _, audience := range audiences {
-		next, err := audience.Next(ctx)
-		if err != nil {
-			return 0, fmt.Errorf("reading a ledger: %w", err)
-		}
-		sum += next
-	}
-	return sum, nil
 }
 
 // remember notes in the ledgers what held in earlier revisions. A table whose past cannot be told does not go.
@@ -53,7 +33,7 @@ func (t *table) remember(ctx context.Context, stacks []ledger.Stack, id string) 
 	slices.SortStableFunc(t.past, func(a, b *past) int { return int(a.release.Revision - b.release.Revision) })
 	for _, p := range t.past {
 		p.release.ID = id
-		verdict, err := ledger.Remember(ctx, stacks, p.release, ledger.Options{Random: rand.Reader})
+		err := noteDown(ctx, stacks, p.release)
 		if refusal, ok := errors.AsType[*ledger.Refusal](err); ok {
 			for _, m := range p.tables {
 				m.refusal = refusal
@@ -62,9 +42,6 @@ func (t *table) remember(ctx context.Context, stacks []ledger.Stack, id string) 
 		}
 		if err != nil {
 			return fmt.Errorf("remembering revision %d: %w", p.release.Revision, err)
-		}
-		if err := verdict.Record(ctx, stacks); err != nil {
-			return err
 		}
 	}
 	return nil
@@ -89,11 +66,10 @@ func (t *table) close(ctx context.Context, stacks []ledger.Stack, id string) err
 	if len(release.Cells) == 0 {
 		return nil
 	}
-	verdict, err := ledger.Remember(ctx, stacks, release, ledger.Options{Random: rand.Reader})
-	if err != nil {
+	if err := noteDown(ctx, stacks, release); err != nil {
 		return fmt.Errorf("closing revision %d: %w", t.revision, err)
 	}
-	return verdict.Record(ctx, stacks)
+	return nil
 }
 
 // toldIn names in ledgers the revisions in which anything was told of a period.
@@ -146,13 +122,13 @@ func (m *maker) toldAt(ctx context.Context, key string, relatives map[strand][]*
 			keys = append(keys, s.toldIn(period))
 		}
 	}
+	found, err := recorded(ctx, m.audiences, keys)
+	if err != nil {
+		return nil, err
+	}
 	revisions := map[int64]bool{}
-	for _, audience := range m.audiences {
-		found, err := audience.Cells(ctx, keys)
-		if err != nil {
-			return nil, fmt.Errorf("reading a ledger: %w", err)
-		}
-		for _, u := range found {
+	for _, of := range found {
+		for _, u := range of {
 			revisions[u.Value] = true
 		}
 	}
@@ -272,7 +248,7 @@ func (h *history) add(ctx context.Context, p *past, key string) error {
 			}
 			lonely = append(lonely, then.addSums(one, []*sheet{s}, relatives)...)
 			p.sums = append(p.sums, one.sums...)
-			p.add(release)
+			extend(&p.release, release)
 		}
 	}
 	p.sums = append(p.sums, then.persons(lonely)...)

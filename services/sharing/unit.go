@@ -2,7 +2,6 @@ package sharing
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"math"
 	"slices"
@@ -103,15 +102,15 @@ func (m *maker) decideUnit(ctx context.Context, t *table, code string, sheets []
 		}
 	}
 	key := m.unitKey(m.nested[indicator].top(code))
+	found, err := recorded(ctx, m.audiences, []string{key})
+	if err != nil {
+		return err
+	}
 	var told []int64
 	missing := false
-	for _, audience := range m.audiences {
-		found, err := audience.Cells(ctx, []string{key})
-		if err != nil {
-			return fmt.Errorf("reading a ledger: %w", err)
-		}
-		missing = missing || len(found) == 0
-		for _, u := range found {
+	for _, of := range found {
+		missing = missing || len(of) == 0
+		for _, u := range of {
 			told = append(told, u.Value)
 		}
 	}
@@ -157,11 +156,10 @@ func (t *table) keepUnits(ctx context.Context, stacks []ledger.Stack, id string)
 	if len(t.units) == 0 || !slices.ContainsFunc(t.made, func(m *made) bool { return !m.known && m.refusal == nil }) {
 		return nil
 	}
-	verdict, err := ledger.Remember(ctx, stacks, ledger.Release{ID: id, Revision: t.revision, Cells: t.units}, ledger.Options{Random: rand.Reader})
-	if err != nil {
+	if err := noteDown(ctx, stacks, ledger.Release{ID: id, Revision: t.revision, Cells: t.units}); err != nil {
 		return fmt.Errorf("noting decimal places: %w", err)
 	}
-	return verdict.Record(ctx, stacks)
+	return nil
 }
 
 // refuse keeps a table back that is not out already, for what it has to do with.
