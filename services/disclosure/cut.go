@@ -139,7 +139,7 @@ func (s *solver) complete(ctx context.Context, c *cutting) error {
 	if err := trial.cover(ctx, c.order); err != nil {
 		return err
 	}
-	if err := trial.show(ctx); err != nil {
+	if err := trial.show(ctx, proofParts); err != nil {
 		return err
 	}
 	s.work += trial.work

@@ -22,6 +22,7 @@ type solver struct {
 var (
 	proofParts  = []reach{{3, false, 300}, {5, false, 800}, {5, true, 800}, {15, false, 1500}, {30, true, 800}, {0, false, 400}}
 	quickParts  = proofParts[:3]
+	deepParts   = append(slices.Clone(proofParts), reach{0, false, 1500}, reach{15, true, 1500}, reach{0, false, 4000})
 	choiceParts = []reach{{7, false, 500}, {7, true, 800}, {3, false, 1500}, {15, false, 1500}, {15, true, 800}, {30, true, 800}}
 	lastParts   = []reach{{5, false, 1500}, {10, false, 1500}, {2, true, 1500}, {20, false, 2000}, {0, false, 500}, {0, false, 3000}, {3, true, 4000}, {30, false, 4000}}
 	wholeTable  = []reach{{0, false, math.MaxInt32}}
@@ -63,7 +64,7 @@ func (s *solver) solve(ctx context.Context, effort int) error {
 		return err
 	}
 	s.most = max(enough, s.work+quickWork/2)
-	if err := s.show(ctx); err != nil {
+	if err := s.show(ctx, proofParts); err != nil {
 		return err
 	}
 	if effort > 0 {
@@ -115,16 +116,16 @@ func (s *solver) cover(ctx context.Context, order []int32) error {
 	return nil
 }
 
-// show shows again what need not be withheld: many at a time as long as that succeeds, which it mostly does in large
-// tables.
-func (s *solver) show(ctx context.Context) error {
+// show shows again what need not be withheld, as far as those parts of the table prove: many at a time as long as that
+// succeeds, which it mostly does in large tables.
+func (s *solver) show(ctx context.Context, parts []reach) error {
 	for left, some := s.secondaries(), 1; len(left) > 0 && s.work < s.most; {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		some = min(some, len(left))
 		switch {
-		case s.drop(left[:some]...):
+		case some > 1 && s.drop(quickParts, left[:some]...), some == 1 && s.drop(parts, left[0]):
 			left = left[some:]
 			some *= 2
 		case some == 1:
@@ -138,12 +139,17 @@ func (s *solver) show(ctx context.Context) error {
 }
 
 // improve looks for cheaper patterns: in small tables for the cheapest of all, and otherwise, or where that takes too
-// long, by ruining and recreating what there is.
+// long, by ruining and recreating what there is, and showing what larger parts of the table prove then.
 func (s *solver) improve(ctx context.Context, order []int32, effort int) error {
 	c := s.newCutting(order)
 	if c == nil {
 		n := len(s.class)
-		return s.ruins(ctx, effort, min(ruinWork, ruinUnit*n*n))
+		most := min(ruinWork, ruinUnit*n*n)
+		if err := s.ruins(ctx, effort, most); err != nil {
+			return err
+		}
+		s.most = min(s.most, s.work+most)
+		return s.show(ctx, deepParts)
 	}
 	s.most = smallWork * effort
 	if found, err := s.cut(ctx, c, cutRate*min(cutWork*effort, s.most-s.work)); found || err != nil {
@@ -343,17 +349,14 @@ func (s *solver) moveWithout(u, v int32, parts []reach, skip func(class int32) b
 	return false
 }
 
-// drop shows classes again if everything stays protected without them, and reports whether it does.
-func (s *solver) drop(classes ...int32) bool {
+// drop shows classes again if those parts of the table prove that everything stays protected without them, and reports
+// whether they do.
+func (s *solver) drop(parts []reach, classes ...int32) bool {
 	mark := len(s.journal)
 	var affected []int32
 	for _, v := range classes {
 		affected = append(affected, s.dependents(v)...)
 		s.release(v)
-	}
-	parts := proofParts
-	if len(classes) > 1 {
-		parts = quickParts
 	}
 	for _, u := range affected {
 		if !s.protected(u) && !s.prove(u, parts) {
@@ -382,7 +385,7 @@ func (s *solver) ruin(v int32, parts []reach, thorough bool) bool {
 	if ok {
 		for _, u := range s.changed(mark, thorough) {
 			if s.in[u] {
-				s.drop(u)
+				s.drop(proofParts, u)
 			}
 		}
 	}
