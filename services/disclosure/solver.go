@@ -42,7 +42,7 @@ const (
 	ruinWork   = 1_500_000_000  // of a round of ruins
 	ruinUnit   = 40             // of a round of ruins, times the square of the number of cells
 	smallTable = 128            // classes of a table of which the cheapest of all patterns is looked for
-	smallWork  = 7_000_000      // of all, in such a table, for an effort of 1
+	smallWork  = 6_000_000      // of all, in such a table, for an effort of 1
 	smallRuin  = 300_000        // of a round of ruins
 	cutWork    = 4_000_000      // of looking for the cheapest pattern
 	cutRate    = 4              // so much work of that takes as long as 1 of other
