@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/comity-federation/comity/proto/filter"
+	"github.com/comity-federation/comity/services/fault"
 )
 
 // The rules of policy that this package asks.
@@ -175,8 +176,8 @@ func (s *Service) keepDecision(ctx context.Context, tx Tx, decision Decision) er
 	return tx.AddDecision(ctx, decision.ID, document, newLeaf(EntryDecision, string(decision.ID), decision.Created, document))
 }
 
-// refreshPolicy gives policy the agreements in force that this state provides under, and the levels of their
-// dimensions, where they have changed. It returns the agreements.
+// refreshPolicy gives policy the agreements in force that this state provides under, and the levels of the dimensions of
+// all in force, where they have changed. It returns the agreements.
 func (s *Service) refreshPolicy(ctx context.Context) ([]Agreement, error) {
 	s.policyMu.Lock() // also while reading, so that policy is never told of an earlier state after a later one
 	defer s.policyMu.Unlock()
@@ -184,11 +185,12 @@ func (s *Service) refreshPolicy(ctx context.Context) ([]Agreement, error) {
 	if err != nil {
 		return nil, err
 	}
-	active := slices.DeleteFunc(all, func(a Agreement) bool { return a.State != Active || a.Terms.Provider != s.State })
-	levels, err := s.levels(ctx, active)
+	all = slices.DeleteFunc(all, func(a Agreement) bool { return a.State != Active })
+	levels, err := s.levels(ctx, all) // what comes in is judged by them as well
 	if err != nil {
 		return nil, err
 	}
+	active := slices.DeleteFunc(all, func(a Agreement) bool { return a.Terms.Provider != s.State })
 	agreed := map[StateCode]map[string][]Terms{}
 	for _, a := range active {
 		partner := a.Terms.Receiver
@@ -218,7 +220,7 @@ func (s *Service) refreshPolicy(ctx context.Context) ([]Agreement, error) {
 }
 
 // levels returns the levels of each dimension's codelist, from the coarsest to the finest. Where dataflows differ in a
-// dimension, the one of [Config.Dataflow] counts.
+// dimension, the one of [Config.Dataflow] counts. A dataflow that the statistics do not know has none: nothing goes of it.
 func (s *Service) levels(ctx context.Context, active []Agreement) (map[string][]string, error) {
 	dataflows := []string{s.Dataflow}
 	for _, a := range active {
@@ -229,6 +231,9 @@ func (s *Service) levels(ctx context.Context, active []Agreement) (map[string][]
 	levels := map[string][]string{}
 	for _, dataflow := range dataflows {
 		structures, err := s.structuresOf(ctx, dataflow)
+		if fault.Is(err, fault.NotFound) {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -192,7 +192,7 @@ func (s *state) start() {
 	s.trust, s.keeper = keeper.Trust(), keeper
 	partners := partner.NewConnector(s.trust, pair, keeper.Options()...)
 	s.service = sharing.New(sharing.Config{
-		State: s.code, Dataflow: dataflow, Trust: s.trust, Keys: s.keys, Policy: s.policies, Log: s.log,
+		State: s.code, Dataflow: "TEST:USUAL(1.0.0)", Trust: s.trust, Keys: s.keys, Policy: s.policies, Log: s.log,
 		Store: store, Statistics: sharingrpc.NewStatistics(figures),
 		Codec: wire.Codec{}, Courier: partner.NewCourier(partners),
 	})
