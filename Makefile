@@ -8,8 +8,9 @@ export PATH := $(patsubst %/,%,$(dir $(GO))):$(PATH)
 
 PACKAGES := ./proto/... ./services/... ./gateway/...
 # The packages with tests that run only under COMITY_LONG.
-LONG := ./services/statistics/... ./services/cmd/statistics ./services/disclosure/... ./services/sharing ./services/sharing/postgres
+LONG := ./services/statistics/... ./services/cmd/statistics ./services/disclosure/... ./services/sharing ./services/sharing/postgres ./services/cmd/comity
 SOAK := 1h
+KILLS := 1000
 
 .PHONY: help
 help: ## Show this
@@ -41,10 +42,10 @@ test-long: ## Run the tests that take longer too: all national files, millions o
 	COMITY_LONG=1 $(GO) test -count=1 -timeout 2h $(LONG)
 
 .PHONY: soak
-soak: ## Run a node under load for an hour, or SOAK=10m, kill parts of it, and see that figures are right and nothing leaks
+soak: ## Run a node under load for an hour, or SOAK=10m, then two until KILLS=1000 kills, and see that figures are right and nothing leaks
 	@$(SETUP) run
 	@$(MAKE) --no-print-directory build
-	bin/comity soak --for $(SOAK)
+	bin/comity soak --for $(SOAK) --kills $(KILLS)
 
 .PHONY: lint
 lint: ## Check the protos, the generated code, the Go and the policies

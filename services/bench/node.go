@@ -67,41 +67,51 @@ func (n *node) up(ctx context.Context, region string, port int) error {
 	return nil
 }
 
-// regionFile is what is read of the region.json of a sandbox.
-type regionFile struct {
-	States []struct {
-		Gateway      string            `json:"gateway"`
-		Statistics   string            `json:"statistics"`
-		Tokens       map[string]string `json:"tokens"`
-		Certificates string            `json:"certificates"`
-		PIDs         map[string]int    `json:"pids"`
-		Metrics      map[string]string `json:"metrics"`
-	} `json:"states"`
+// stateFile is what is read of a state in the region.json of a sandbox.
+type stateFile struct {
+	Code         string            `json:"code"`
+	Gateway      string            `json:"gateway"`
+	Statistics   string            `json:"statistics"`
+	Tokens       map[string]string `json:"tokens"`
+	Certificates string            `json:"certificates"`
+	PIDs         map[string]int    `json:"pids"`
+	Metrics      map[string]string `json:"metrics"`
 }
 
-// describe reads the description of the region that runs.
-func (n *node) describe() (file regionFile, err error) {
-	text, err := os.ReadFile(filepath.Join(n.directory, "region.json"))
+// readRegion reads the description of the region that runs in a directory.
+func readRegion(directory string) ([]stateFile, error) {
+	text, err := os.ReadFile(filepath.Join(directory, "region.json")) //nolint:gosec // our own file
 	if err != nil {
-		return file, err
+		return nil, err
 	}
-	if err := json.Unmarshal(text, &file); err != nil || len(file.States) != 1 {
-		return file, fmt.Errorf("reading region.json: %w", err)
+	var file struct {
+		States []stateFile `json:"states"`
 	}
-	s := file.States[0]
+	if err := json.Unmarshal(text, &file); err != nil {
+		return nil, fmt.Errorf("reading region.json: %w", err)
+	}
+	return file.States, nil
+}
+
+// describe reads the description of the region that runs, and returns that of its one state.
+func (n *node) describe() (s stateFile, err error) {
+	states, err := readRegion(n.directory)
+	if err != nil || len(states) != 1 {
+		return s, errors.Join(err, fmt.Errorf("region.json has %d states", len(states)))
+	}
+	s = states[0]
 	n.gateway, n.pids, n.metrics = s.Gateway, s.PIDs, s.Metrics
 	if n.cluster, err = pgcluster.Find(filepath.Join(n.directory, "pg")); err != nil || n.cluster == nil {
-		return file, fmt.Errorf("finding the database server: %w", err)
+		return s, fmt.Errorf("finding the database server: %w", err)
 	}
-	return file, nil
+	return s, nil
 }
 
 func (n *node) connect(ctx context.Context) error {
-	file, err := n.describe()
+	s, err := n.describe()
 	if err != nil {
 		return err
 	}
-	s := file.States[0]
 	for role, token := range map[string]*string{"statistician": &n.token, "analyst": &n.reading} {
 		text, err := os.ReadFile(filepath.Join(n.directory, s.Tokens[role]))
 		if err != nil {

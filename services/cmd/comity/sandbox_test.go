@@ -467,6 +467,11 @@ func TestSandbox(t *testing.T) {
 		s.onlook("sydkyst", "nordhav")
 	})
 
+	t.Run("nothing is lost and nothing comes twice when anything is killed at any moment", func(t *testing.T) {
+		t.Parallel()
+		surviveKills(t, program)
+	})
+
 	t.Run("a port that is in use is named in one sentence, and nothing is left", func(t *testing.T) {
 		t.Parallel()
 		s := newSandbox(t, program)
