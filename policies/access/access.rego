@@ -79,6 +79,7 @@ analyst := {
 		"ListAgreements",
 		"ListAnnouncements",
 		"ListDeliveries",
+		"ListHoldings",
 		"ListNotices",
 		"ListPartners",
 		"ListPublications",

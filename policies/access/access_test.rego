@@ -65,6 +65,7 @@ persons := {
 		"WithdrawPublication": {"officer"},
 		"ListDeliveries": {"analyst", "officer", "auditor", "admin"},
 		"ListKillSwitches": {"officer", "auditor", "admin"},
+		"ListHoldings": {"analyst", "officer", "auditor"},
 		"ListLogEntries": {"auditor"},
 		"ListPartners": {"analyst", "officer", "auditor", "admin"},
 		"ListPublications": {"statistician", "analyst", "officer", "auditor"},

@@ -65,7 +65,7 @@ type Agreement struct {
 	Document   []byte // the exact bytes that are signed
 	Signatures []AgreementSignature
 	Ended      *AgreementEnd // nil: nobody has terminated it
-	Withdrawn  []Withdrawal  // what this state, the receiver, took out of its statistics; said by [Service.Versions] alone
+	Withdrawn  []Withdrawal  // what the receiver took out of its statistics, by its word; said by [Service.Versions] alone
 	Created    time.Time     // when this node first saw it
 	Updated    time.Time     // when it last changed here
 }

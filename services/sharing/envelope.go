@@ -109,4 +109,6 @@ type Codec interface {
 	DecodeReceipt([]byte) (Receipt, error)
 	EncodeTermination(Termination) ([]byte, error)
 	DecodeTermination([]byte) (Termination, error)
+	EncodeWithdrawal(Withdrawal) ([]byte, error)
+	DecodeWithdrawal([]byte) (Withdrawal, error)
 }

@@ -1,11 +1,16 @@
 package sharing
 
-import "context"
+import (
+	"context"
+	"errors"
+)
 
 // Steps are the passes of the loops, one at a time.
 func (s *Service) Steps() []func(context.Context) error {
 	release := func(ctx context.Context) error { return s.releaseAll(ctx, map[AgreementID]bool{}) }
-	deliver := func(ctx context.Context) error { return s.deliverAll(ctx, attempts{}) }
+	deliver := func(ctx context.Context) error {
+		return errors.Join(s.deliverAll(ctx, attempts{}), s.confirmAll(ctx, attempts{}))
+	}
 	return []func(context.Context) error{release, s.sequenceAll, s.handOverAll, deliver}
 }
 

@@ -34,7 +34,9 @@ func (s *Service) DeliverAgreements(ctx context.Context) error {
 	attempts := attempts{}
 	s.keep(ctx, "delivering agreements", 0, func(ctx context.Context) error {
 		await(ctx, s.toDeliver, deliverEvery)
-		_, err := s.Store.Exclusively(ctx, "agreements", func(ctx context.Context) error { return s.deliverAll(ctx, attempts) })
+		_, err := s.Store.Exclusively(ctx, "agreements", func(ctx context.Context) error {
+			return errors.Join(s.deliverAll(ctx, attempts), s.confirmAll(ctx, attempts))
+		})
 		return err
 	})
 	return nil
@@ -56,6 +58,8 @@ type letterKey struct {
 	id      AgreementID
 	version int
 	end     bool
+
+	withdrawal string // its id; "": it is about the agreement itself
 }
 
 // attempt is when a letter may be sent again, and how long the pause was before.
@@ -101,7 +105,7 @@ func (s *Service) deliverAll(ctx context.Context, attempts attempts) error {
 		group.Go(func() {
 			held := map[AgreementID]bool{} // what concerns one agreement arrives in order
 			for _, l := range all {
-				key := letterKey{l.kept.ID, l.kept.Version, l.end}
+				key := letterKey{id: l.kept.ID, version: l.kept.Version, end: l.end}
 				mu.Lock()
 				early := s.now().Before(attempts[key].next)
 				mu.Unlock()

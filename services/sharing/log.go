@@ -24,7 +24,7 @@ type EntryKind uint8
 
 // The kinds, numbered as in comity.sharing.v1.LogEntry.Kind.
 const (
-	EntryAgreement        EntryKind = iota + 1 // an agreement was drafted, signed or terminated
+	EntryAgreement        EntryKind = iota + 1 // an agreement was drafted, signed or terminated, or figures withdrawn under it
 	EntryDecision                              // policy decided
 	EntryEnvelopeSent                          // an envelope was put out for a partner
 	EntryReceiptReceived                       // a partner's receipt came in
@@ -45,7 +45,7 @@ var kindNames = [...]string{
 
 // String returns the kind in words.
 func (k EntryKind) String() string {
-	if int(k) < len(kindNames) {
+	if int(k) < len(kindNames) && kindNames[k] != "" {
 		return kindNames[k]
 	}
 	return "kind " + strconv.Itoa(int(k))
@@ -65,7 +65,7 @@ func (k EntryKind) String() string {
 // The second line is the kind. The third, the subject, is
 //
 //	<agreement>/<version>/document, …/signature/<state>, …/end/<state>    of an agreement
-//	<agreement>/<version>/withdrawal/<withdrawal>                         of figures that were taken out as it says
+//	<agreement>/<version>/withdrawal/<state>/<withdrawal>                 of what its receiver took out
 //	<decision>                                                            of a decision
 //	<partner>/<agreement>/<version>/<release>                             of a release
 //	<publication>                                                         of a publication

@@ -18,7 +18,7 @@ func (s *Service) Versions(ctx context.Context, id AgreementID) ([]Agreement, er
 	if len(versions) == 0 {
 		return nil, fault.Missing("there is no agreement %q", id)
 	}
-	withdrawals, err := s.Store.Withdrawals(ctx, id)
+	withdrawals, err := s.withdrawals(ctx, id)
 	if err != nil {
 		return nil, err
 	}

@@ -167,4 +167,6 @@ type Courier interface {
 	Answer(ctx context.Context, partner StateCode, agreement Signed) error
 	// Terminate hands over this state's termination of an agreement.
 	Terminate(ctx context.Context, partner StateCode, termination Signed) error
+	// Confirm hands over that this state took figures out, to the state that they came from.
+	Confirm(ctx context.Context, partner StateCode, withdrawal Signed) error
 }

@@ -16,6 +16,7 @@ const (
 	HeaderType      = "application/vnd.comity.header.v1+protobuf"
 	ReceiptType     = "application/vnd.comity.receipt.v1+protobuf"
 	TerminationType = "application/vnd.comity.termination.v1+protobuf"
+	WithdrawalType  = "application/vnd.comity.withdrawal.v1+protobuf"
 )
 
 // maxSignatures bounds what a stranger can make us verify.

@@ -31,9 +31,13 @@ type Store interface {
 type Reader interface {
 	// Agreements returns every version of the agreement, or of all with the id "", by id and version.
 	Agreements(ctx context.Context, id AgreementID) ([]KeptAgreement, error)
-	// Withdrawals returns what was withdrawn under the agreement, or all with the id "", in the order of AddWithdrawal.
-	Withdrawals(ctx context.Context, id AgreementID) ([]Withdrawal, error)
+	// Withdrawals returns what was withdrawn under the agreement, here and at partners, or all with the id "", in the order of
+	// AddWithdrawal.
+	Withdrawals(ctx context.Context, id AgreementID) ([]KeptWithdrawal, error)
 
+	// Holdings returns how far each agreement's releases are acknowledged by the partner, or by all with "", by partner and
+	// agreement.
+	Holdings(ctx context.Context, partner StateCode) ([]KeptHolding, error)
 	// LastRelease returns the newest release under the agreement as JSON; nil where there is none.
 	LastRelease(ctx context.Context, agreement AgreementID) ([]byte, error)
 	// Releases returns a page of releases as JSON, the newest first, and the token of the next page.
@@ -120,8 +124,10 @@ type Tx interface {
 	Delivered(ctx context.Context, id AgreementID, version int, state StateCode, end bool) error
 	// SaveRejection keeps why the partner does not take a state's signature, or its termination; nil: it may do so yet.
 	SaveRejection(ctx context.Context, id AgreementID, version int, state StateCode, end bool, rejection *Rejection) error
-	// AddWithdrawal keeps what was withdrawn, with its JSON.
-	AddWithdrawal(ctx context.Context, withdrawal Withdrawal, document []byte, leaf Leaf) error
+	// AddWithdrawal keeps what was withdrawn, as its receiver has signed it; false where it is there already.
+	AddWithdrawal(ctx context.Context, withdrawal Withdrawal, signed []byte, leaf Leaf) (bool, error)
+	// WithdrawalDelivered marks this state's own withdrawal as known to the provider.
+	WithdrawalDelivered(ctx context.Context, id string) error
 
 	// AddDecision keeps a decision as JSON.
 	AddDecision(ctx context.Context, id DecisionID, document []byte, leaf Leaf) error
@@ -219,6 +225,23 @@ type KeptSigned struct {
 	Created   time.Time
 	Delivered bool
 	Rejection *Rejection // nil: the partner has not rejected it
+}
+
+// KeptWithdrawal is a withdrawal as it is kept.
+type KeptWithdrawal struct {
+	Signed    []byte // a Signed, encoded
+	Delivered bool
+}
+
+// KeptHolding is how far the releases under an agreement are acknowledged.
+type KeptHolding struct {
+	Partner      StateCode
+	Agreement    AgreementID
+	Newest       []byte    // the newest release, as JSON
+	Held         []byte    // the newest release of which every batch has its receipt, as JSON; nil: there is none
+	Acknowledged time.Time // when the last of those receipts came in
+	Behind       int       // releases after it
+	Since        time.Time // when the first of them was made
 }
 
 // Place is the newest place of a stream.

@@ -261,19 +261,12 @@ func (a *auditor) agreement(entry LogEntry) error {
 		a.documents[parts[0]+"/"+parts[1]] = entry.Content
 		return same(entry.Subject, agreementSubject(terms.ID, terms.Version, "document"))
 	}
-	if len(parts) != 4 {
+	if len(parts) != 4 && (len(parts) != 5 || parts[2] != "withdrawal") {
 		return errors.New("its subject is none of an agreement")
 	}
 	document, state := a.documents[parts[0]+"/"+parts[1]], StateCode(parts[3])
 	if document == nil {
 		return errors.New("its agreement is not in the log before it")
-	}
-	if parts[2] == "withdrawal" {
-		var w Withdrawal
-		if err := json.Unmarshal(entry.Content, &w); err != nil {
-			return fmt.Errorf("its withdrawal cannot be read: %w", err)
-		}
-		return same(entry.Subject, agreementSubject(w.Agreement, w.Version, "withdrawal", w.ID))
 	}
 	signed, err := a.codec.DecodeSigned(entry.Content)
 	if err != nil {
@@ -286,6 +279,15 @@ func (a *auditor) agreement(entry LogEntry) error {
 		}
 		_, err = a.trust.Verify(state, AgreementType, signed)
 		return err
+	case "withdrawal":
+		if _, err := a.trust.Verify(state, WithdrawalType, signed); err != nil {
+			return err
+		}
+		w, err := a.codec.DecodeWithdrawal(signed.Payload)
+		if err != nil {
+			return fmt.Errorf("the withdrawal cannot be read: %w", err)
+		}
+		return same(entry.Subject, w.subject())
 	case "end":
 		if _, err := a.trust.Verify(state, TerminationType, signed); err != nil {
 			return err

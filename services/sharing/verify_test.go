@@ -18,8 +18,8 @@ var proofless = map[string]string{
 	"inbox.cells": "counts the payload's rows", "inbox.refusal": "says why, the entry's kind says that", "inbox.refusal_text": "is a sentence for people",
 	"evidence.sender": "repeats the header", "evidence.refusal": "says why, the entry's kind says that", "evidence.refusal_text": "is a sentence for people",
 	"agreement_signature.delivered": "is bookkeeping", "agreement_end.delivered": "is bookkeeping",
-	"checkpoint.single": "is a constant", "publication.dataflow": "repeats the document",
 	"switch.mode": "repeats the document", "switch.partner": "repeats the document", "switch.indicator": "repeats the document",
+	"withdrawal.delivered": "is bookkeeping", "checkpoint.single": "is a constant", "publication.dataflow": "repeats the document",
 	"publication.state": "is bookkeeping", "publication.problem": "is bookkeeping", "publication.update_time": "is bookkeeping",
 }
 

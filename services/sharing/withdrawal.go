@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -24,19 +23,23 @@ const (
 	Withdraw Afterwards = "WITHDRAW" // they are taken out of its statistics at once
 )
 
-// Withdrawal is the figures of indicators that this state, the receiver, took out of its statistics because the terms that
-// they came under want that, and no agreement covers them any more. Its JSON is kept, and has a leaf in the log.
+// Withdrawal is the figures of indicators that the receiver took out of its statistics because the terms that they came
+// under want that, and no agreement covers them any more. It signs that it did, and the provider keeps its word.
 type Withdrawal struct {
-	ID         string      `json:"id"` // a UUIDv7
-	Agreement  AgreementID `json:"agreement"`
-	Version    int         `json:"version"`
-	Indicators []string    `json:"indicators"` // sorted
-	Created    time.Time   `json:"created"`
+	ID         string // a UUIDv7
+	Agreement  AgreementID
+	Version    int
+	State      StateCode // the receiver
+	Indicators []string  // sorted
+	Created    time.Time
+	Delivered  bool // for this state's own: the provider has it, or has said that it does not take it
+
+	signed Signed // as it is kept
 }
 
-// flowIndicator is an indicator of a partner's dataflow.
+// flowIndicator is an indicator of a dataflow on its way from a state to another.
 type flowIndicator struct {
-	provider            StateCode
+	provider, receiver  StateCode
 	dataflow, indicator string
 }
 
@@ -44,10 +47,33 @@ type flowIndicator struct {
 // version of an agreement that has an indicator says what becomes of it. Of several agreements, one that wants it withdrawn
 // counts, and none does as long as another one covers it.
 func (s *Service) due(agreements []Agreement, done []Withdrawal, day string) []Withdrawal {
+	var due []Withdrawal
+	for _, l := range lapsed(agreements, day, func(t Terms) bool { return t.Receiver == s.State }) {
+		w := Withdrawal{Agreement: l.terms.ID, Version: l.terms.Version, State: s.State}
+		for _, code := range l.indicators {
+			if !w.among(done, code) {
+				w.Indicators = append(w.Indicators, code)
+			}
+		}
+		if l.terms.Afterwards == Withdraw && len(w.Indicators) > 0 {
+			due = append(due, w)
+		}
+	}
+	return due
+}
+
+// lapse is indicators that a version of an agreement was the last to have, and that nothing covers any more.
+type lapse struct {
+	terms      Terms
+	indicators []string // sorted
+}
+
+// lapsed returns the lapses on the day among the agreements that are looked at, in their order.
+func lapsed(agreements []Agreement, day string, looked func(Terms) bool) []lapse {
 	covered := map[flowIndicator]bool{}
 	last := map[AgreementID]map[string]Agreement{} // by indicator, of those that were in force
 	for _, a := range agreements {
-		if a.Terms.Receiver != s.State || !a.wasActive() || a.Terms.ValidFrom > day {
+		if !looked(a.Terms) || !a.wasActive() || a.Terms.ValidFrom > day {
 			continue
 		}
 		if last[a.Terms.ID] == nil {
@@ -56,31 +82,34 @@ func (s *Service) due(agreements []Agreement, done []Withdrawal, day string) []W
 		for _, code := range a.Terms.Indicators {
 			last[a.Terms.ID][code] = a
 			if a.covers(day) {
-				covered[flowIndicator{a.Terms.Provider, a.Terms.Dataflow, code}] = true
+				covered[a.flowIndicator(code)] = true
 			}
 		}
 	}
-	var due []Withdrawal
+	var lapses []lapse
 	for _, a := range agreements {
-		w := Withdrawal{Agreement: a.Terms.ID, Version: a.Terms.Version}
+		l := lapse{terms: a.Terms}
 		for code, governing := range last[a.Terms.ID] {
-			if governing.Terms.Version == a.Terms.Version && a.Terms.Afterwards == Withdraw &&
-				!covered[flowIndicator{a.Terms.Provider, a.Terms.Dataflow, code}] && !w.among(done, code) {
-				w.Indicators = append(w.Indicators, code)
+			if governing.Terms.Version == a.Terms.Version && !covered[a.flowIndicator(code)] {
+				l.indicators = append(l.indicators, code)
 			}
 		}
-		if len(w.Indicators) > 0 {
-			slices.Sort(w.Indicators)
-			due = append(due, w)
+		if len(l.indicators) > 0 {
+			slices.Sort(l.indicators)
+			lapses = append(lapses, l)
 		}
 	}
-	return due
+	return lapses
 }
 
-// among reports whether the indicator was withdrawn under the version.
+func (a Agreement) flowIndicator(code string) flowIndicator {
+	return flowIndicator{a.Terms.Provider, a.Terms.Receiver, a.Terms.Dataflow, code}
+}
+
+// among reports whether the state has withdrawn the indicator under the version.
 func (w Withdrawal) among(done []Withdrawal, code string) bool {
 	return slices.ContainsFunc(done, func(d Withdrawal) bool {
-		return d.Agreement == w.Agreement && d.Version == w.Version && slices.Contains(d.Indicators, code)
+		return d.State == w.State && d.Agreement == w.Agreement && d.Version == w.Version && slices.Contains(d.Indicators, code)
 	})
 }
 
@@ -91,7 +120,7 @@ func (s *Service) withdrawAll(ctx context.Context, waiting map[StateCode]bool) e
 	if err != nil {
 		return err
 	}
-	done, err := s.Store.Withdrawals(ctx, "")
+	done, err := s.withdrawals(ctx, "")
 	if err != nil {
 		return err
 	}
@@ -130,14 +159,10 @@ func (s *Service) withdraw(ctx context.Context, terms Terms, w Withdrawal) error
 	}
 	w.Created = s.now()
 	w.ID = newID(w.Created)
-	document, err := json.Marshal(w)
-	if err != nil {
+	if err := s.keepWithdrawal(ctx, w, nil); err != nil {
 		return err
 	}
-	leaf := newLeaf(EntryAgreement, agreementSubject(w.Agreement, w.Version, "withdrawal", w.ID), w.Created, document)
-	if err := s.Store.Write(ctx, func(tx Tx) error { return tx.AddWithdrawal(ctx, w, document, leaf) }); err != nil {
-		return err
-	}
+	wake(s.toDeliver)
 	s.Log.InfoContext(ctx, "took out a partner's figures, as agreed", "partner", terms.Provider,
 		"agreement", w.Agreement, "version", w.Version, "indicators", w.Indicators)
 	return nil

@@ -71,7 +71,7 @@ func TestWithdrawal(t *testing.T) {
 			t.Fatal(err)
 		}
 		logged := slices.ContainsFunc(entries, func(e sharing.LogEntry) bool {
-			return strings.HasPrefix(e.Subject, "aa-bb-1a/1/withdrawal/") && bytes.Contains(e.Content, []byte(`"indicators":["1A","5A"]`))
+			return strings.HasPrefix(e.Subject, "aa-bb-1a/1/withdrawal/bb/") && bytes.Contains(e.Content, []byte("5A"))
 		})
 		if !logged {
 			t.Error("the log does not have it")

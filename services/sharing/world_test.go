@@ -376,6 +376,14 @@ func (l *letters) Terminate(ctx context.Context, _ sharing.StateCode, terminatio
 	return answered(l.to.ReceiveTermination(ctx, l.from, termination))
 }
 
+func (l *letters) Confirm(ctx context.Context, _ sharing.StateCode, withdrawal sharing.Signed) error {
+	l.carried++
+	if l.down != nil {
+		return l.down
+	}
+	return answered(l.to.ReceiveWithdrawal(ctx, l.from, withdrawal))
+}
+
 // answered returns the error as the exchange does.
 func answered(err error) error {
 	for _, kind := range []fault.Kind{fault.Invalid, fault.NotFound, fault.Exists, fault.Precondition} {

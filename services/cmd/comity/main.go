@@ -43,6 +43,7 @@ func newRootCommand() *cobra.Command {
 		newExplainCommand(),
 		newPublishCommand(),
 		newQuarantineCommand(),
+		newStaleCommand(),
 		newTrustCommand(),
 		newKillCommand(),
 		newAuditCommand(),

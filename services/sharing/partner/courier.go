@@ -44,6 +44,13 @@ func (c *Courier) Terminate(ctx context.Context, partner sharing.StateCode, term
 	})
 }
 
+// Confirm hands over that this state took figures out.
+func (c *Courier) Confirm(ctx context.Context, partner sharing.StateCode, withdrawal sharing.Signed) error {
+	return c.answer(ctx, partner, &exchangepb.AnswerRequest{
+		Answer: &exchangepb.AnswerRequest_Withdrawal{Withdrawal: wire.Signed(withdrawal)},
+	})
+}
+
 func (c *Courier) answer(ctx context.Context, partner sharing.StateCode, request *exchangepb.AnswerRequest) error {
 	return c.connector.call(ctx, partner, func(ctx context.Context, client exchangepb.ExchangeServiceClient) error {
 		if _, err := client.Answer(ctx, request); err != nil {

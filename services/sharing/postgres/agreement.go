@@ -152,36 +152,3 @@ func (t tx) SaveRejection(ctx context.Context, id sharing.AgreementID, version i
 	_, err := t.db.Exec(ctx, sql, args)
 	return err
 }
-
-// Withdrawals returns what was withdrawn under the agreement, or all with the id "".
-func (r reader) Withdrawals(ctx context.Context, id sharing.AgreementID) ([]sharing.Withdrawal, error) {
-	rows, err := r.db.Query(ctx, `
-		SELECT coalesce(name::text, ''), agreement, version, indicators, create_time
-		FROM agreement_withdrawal
-		WHERE $1 IN ('', agreement)
-		ORDER BY id`, string(id))
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (sharing.Withdrawal, error) {
-		w, err := pgx.RowToStructByPos[sharing.Withdrawal](row)
-		w.Created = w.Created.UTC()
-		return w, err
-	})
-}
-
-// AddWithdrawal keeps what was withdrawn.
-func (t tx) AddWithdrawal(ctx context.Context, w sharing.Withdrawal, document []byte, leaf sharing.Leaf) error {
-	entry, err := t.addLeaf(ctx, leaf)
-	if err != nil {
-		return err
-	}
-	_, err = t.db.Exec(ctx, `
-		INSERT INTO agreement_withdrawal (name, agreement, version, indicators, create_time, document, entry)
-		VALUES (@name, @agreement, @version, @indicators, @created, @document, @entry)`,
-		pgx.NamedArgs{
-			"name": w.ID, "agreement": w.Agreement, "version": w.Version, "indicators": w.Indicators, "created": w.Created,
-			"document": document, "entry": entry,
-		})
-	return err
-}

@@ -43,7 +43,7 @@ const pageBytes = 2 << 20
 // filled continues a WITH whose page has rows of log_entry: each gets its content from the row that names it, and has
 // the columns that scanEntry reads.
 const filled = `, filled AS (
-		SELECT l.*, coalesce(a.document, g.signed, n.signed, d.document, r.document, o.envelope, p.receipt, i.envelope, q.receipt, v.envelope, u.document, k.document, c.document, b.document, w.document, aw.document) AS content
+		SELECT l.*, coalesce(a.document, g.signed, n.signed, d.document, r.document, o.envelope, p.receipt, i.envelope, q.receipt, v.envelope, u.document, k.document, c.document, b.document, w.document, x.signed) AS content
 		FROM page l
 		LEFT JOIN agreement a ON l.kind = 1 AND a.entry = l.arrival
 			AND l.subject = concat_ws('/', a.id, a.version, 'document')
@@ -51,8 +51,6 @@ const filled = `, filled AS (
 			AND l.subject = concat_ws('/', g.id, g.version, 'signature', g.state)
 		LEFT JOIN agreement_end n ON l.kind = 1 AND n.entry = l.arrival
 			AND l.subject = concat_ws('/', n.id, n.version, 'end', n.state)
-		LEFT JOIN agreement_withdrawal aw ON l.kind = 1 AND aw.entry = l.arrival
-			AND l.subject = concat_ws('/', aw.agreement, aw.version, 'withdrawal', aw.name)
 		LEFT JOIN decision d ON l.kind = 2 AND d.entry = l.arrival
 			AND l.subject = d.id::text
 		LEFT JOIN outbox o ON l.kind = 3 AND o.entry = l.arrival
@@ -77,6 +75,8 @@ const filled = `, filled AS (
 			AND l.subject = concat_ws('/', k.stream, k.id)
 		LEFT JOIN switch w ON l.kind = 11 AND w.entry = l.arrival
 			AND l.subject = w.id::text
+		LEFT JOIN withdrawal x ON l.kind = 1 AND x.entry = l.arrival
+			AND l.subject = concat_ws('/', x.agreement, x.version, 'withdrawal', x.state, x.id)
 	)`
 
 func scanEntry(row pgx.CollectableRow) (e sharing.LogEntry, err error) {

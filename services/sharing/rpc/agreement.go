@@ -91,7 +91,9 @@ func (s *Server) agreement(a sharing.Agreement) *sharingpb.Agreement {
 	}
 	_, p.Expiring = s.service.Expiring(a)
 	for _, w := range a.Withdrawn {
-		p.Withdrawals = append(p.Withdrawals, &sharingpb.AgreementWithdrawal{Indicators: w.Indicators, CreateTime: timestamp(w.Created)})
+		p.Withdrawals = append(p.Withdrawals, &sharingpb.AgreementWithdrawal{
+			Indicators: w.Indicators, CreateTime: timestamp(w.Created), State: string(w.State), Delivered: w.Delivered,
+		})
 	}
 	return p
 }

@@ -41,6 +41,7 @@ type Node interface {
 	ReceiveProposal(ctx context.Context, from sharing.StateCode, agreement sharing.Signed) error
 	ReceiveAnswer(ctx context.Context, from sharing.StateCode, agreement sharing.Signed) error
 	ReceiveTermination(ctx context.Context, from sharing.StateCode, termination sharing.Signed) error
+	ReceiveWithdrawal(ctx context.Context, from sharing.StateCode, withdrawal sharing.Signed) error
 }
 
 var _ Node = (*sharing.Service)(nil)
@@ -395,7 +396,7 @@ func (e *Exchange) Propose(ctx context.Context, r *exchangepb.ProposeRequest) (*
 	return &exchangepb.ProposeResponse{}, nil
 }
 
-// Answer takes the caller's signature under an agreement, or its termination.
+// Answer takes the caller's signature under an agreement, its termination, or that figures were taken out after it.
 func (e *Exchange) Answer(ctx context.Context, r *exchangepb.AnswerRequest) (*exchangepb.AnswerResponse, error) {
 	partner, err := e.caller(ctx)
 	if err != nil {
@@ -406,6 +407,8 @@ func (e *Exchange) Answer(ctx context.Context, r *exchangepb.AnswerRequest) (*ex
 		err = e.node.ReceiveAnswer(ctx, partner, wire.SignedFromProto(answer.Agreement))
 	case *exchangepb.AnswerRequest_Termination:
 		err = e.node.ReceiveTermination(ctx, partner, wire.SignedFromProto(answer.Termination))
+	case *exchangepb.AnswerRequest_Withdrawal:
+		err = e.node.ReceiveWithdrawal(ctx, partner, wire.SignedFromProto(answer.Withdrawal))
 	default:
 		err = fault.InvalidField("answer", "is missing")
 	}

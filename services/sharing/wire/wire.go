@@ -206,6 +206,34 @@ func (Codec) DecodeTermination(data []byte) (sharing.Termination, error) {
 	}, nil
 }
 
+// EncodeWithdrawal returns the bytes of a Withdrawal.
+func (Codec) EncodeWithdrawal(w sharing.Withdrawal) ([]byte, error) {
+	version, err := int32From("version", w.Version)
+	if err != nil {
+		return nil, err
+	}
+	return encode(&exchangepb.Withdrawal{
+		Id: w.ID, Agreement: string(w.Agreement), Version: version, State: string(w.State), Indicators: w.Indicators,
+		CreateTime: timestamppb.New(w.Created),
+	})
+}
+
+// DecodeWithdrawal reads a Withdrawal.
+func (Codec) DecodeWithdrawal(data []byte) (sharing.Withdrawal, error) {
+	var p exchangepb.Withdrawal
+	if err := proto.Unmarshal(data, &p); err != nil {
+		return sharing.Withdrawal{}, err
+	}
+	created, err := timeFrom("create_time", p.GetCreateTime())
+	if err != nil {
+		return sharing.Withdrawal{}, err
+	}
+	return sharing.Withdrawal{
+		ID: p.GetId(), Agreement: sharing.AgreementID(p.GetAgreement()), Version: int(p.GetVersion()),
+		State: sharing.StateCode(p.GetState()), Indicators: p.GetIndicators(), Created: created,
+	}, nil
+}
+
 func timeFrom(field string, t *timestamppb.Timestamp) (time.Time, error) {
 	if err := t.CheckValid(); err != nil {
 		return time.Time{}, fmt.Errorf("%s: %w", field, err)

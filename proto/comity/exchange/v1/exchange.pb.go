@@ -1277,6 +1277,7 @@ type AnswerRequest struct {
 	//
 	//	*AnswerRequest_Agreement
 	//	*AnswerRequest_Termination
+	//	*AnswerRequest_Withdrawal
 	Answer        isAnswerRequest_Answer `protobuf_oneof:"answer"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1337,6 +1338,15 @@ func (x *AnswerRequest) GetTermination() *Signed {
 	return nil
 }
 
+func (x *AnswerRequest) GetWithdrawal() *Signed {
+	if x != nil {
+		if x, ok := x.Answer.(*AnswerRequest_Withdrawal); ok {
+			return x.Withdrawal
+		}
+	}
+	return nil
+}
+
 type isAnswerRequest_Answer interface {
 	isAnswerRequest_Answer()
 }
@@ -1351,9 +1361,108 @@ type AnswerRequest_Termination struct {
 	Termination *Signed `protobuf:"bytes,2,opt,name=termination,proto3,oneof"`
 }
 
+type AnswerRequest_Withdrawal struct {
+	// A Withdrawal, signed by the caller; payload type "application/vnd.comity.withdrawal.v1+protobuf".
+	Withdrawal *Signed `protobuf:"bytes,3,opt,name=withdrawal,proto3,oneof"`
+}
+
 func (*AnswerRequest_Agreement) isAnswerRequest_Answer() {}
 
 func (*AnswerRequest_Termination) isAnswerRequest_Answer() {}
+
+func (*AnswerRequest_Withdrawal) isAnswerRequest_Answer() {}
+
+// Withdrawal is a receiver's word that it took figures out of its statistics, as the agreement says, because nothing covers
+// them any more.
+type Withdrawal struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its id, a UUIDv7.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The agreement, by id.
+	Agreement string `protobuf:"bytes,2,opt,name=agreement,proto3" json:"agreement,omitempty"`
+	// The last version of it that had the indicators.
+	Version int32 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	// The receiver.
+	State string `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`
+	// The indicators.
+	Indicators []string `protobuf:"bytes,5,rep,name=indicators,proto3" json:"indicators,omitempty"`
+	// When.
+	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Withdrawal) Reset() {
+	*x = Withdrawal{}
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Withdrawal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Withdrawal) ProtoMessage() {}
+
+func (x *Withdrawal) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Withdrawal.ProtoReflect.Descriptor instead.
+func (*Withdrawal) Descriptor() ([]byte, []int) {
+	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Withdrawal) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Withdrawal) GetAgreement() string {
+	if x != nil {
+		return x.Agreement
+	}
+	return ""
+}
+
+func (x *Withdrawal) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *Withdrawal) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Withdrawal) GetIndicators() []string {
+	if x != nil {
+		return x.Indicators
+	}
+	return nil
+}
+
+func (x *Withdrawal) GetCreateTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreateTime
+	}
+	return nil
+}
 
 // Termination ends an agreement.
 type Termination struct {
@@ -1374,7 +1483,7 @@ type Termination struct {
 
 func (x *Termination) Reset() {
 	*x = Termination{}
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[19]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1386,7 +1495,7 @@ func (x *Termination) String() string {
 func (*Termination) ProtoMessage() {}
 
 func (x *Termination) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[19]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1399,7 +1508,7 @@ func (x *Termination) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Termination.ProtoReflect.Descriptor instead.
 func (*Termination) Descriptor() ([]byte, []int) {
-	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{19}
+	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Termination) GetAgreement() string {
@@ -1446,7 +1555,7 @@ type AnswerResponse struct {
 
 func (x *AnswerResponse) Reset() {
 	*x = AnswerResponse{}
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[20]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1458,7 +1567,7 @@ func (x *AnswerResponse) String() string {
 func (*AnswerResponse) ProtoMessage() {}
 
 func (x *AnswerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[20]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1471,7 +1580,7 @@ func (x *AnswerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerResponse.ProtoReflect.Descriptor instead.
 func (*AnswerResponse) Descriptor() ([]byte, []int) {
-	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{20}
+	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{21}
 }
 
 // WitnessRequest is the request of Witness.
@@ -1489,7 +1598,7 @@ type WitnessRequest struct {
 
 func (x *WitnessRequest) Reset() {
 	*x = WitnessRequest{}
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[21]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1501,7 +1610,7 @@ func (x *WitnessRequest) String() string {
 func (*WitnessRequest) ProtoMessage() {}
 
 func (x *WitnessRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[21]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1514,7 +1623,7 @@ func (x *WitnessRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WitnessRequest.ProtoReflect.Descriptor instead.
 func (*WitnessRequest) Descriptor() ([]byte, []int) {
-	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{21}
+	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *WitnessRequest) GetCheckpoint() string {
@@ -1551,7 +1660,7 @@ type WitnessResponse struct {
 
 func (x *WitnessResponse) Reset() {
 	*x = WitnessResponse{}
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[22]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1563,7 +1672,7 @@ func (x *WitnessResponse) String() string {
 func (*WitnessResponse) ProtoMessage() {}
 
 func (x *WitnessResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[22]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1576,7 +1685,7 @@ func (x *WitnessResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WitnessResponse.ProtoReflect.Descriptor instead.
 func (*WitnessResponse) Descriptor() ([]byte, []int) {
-	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{22}
+	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *WitnessResponse) GetCosigned() string {
@@ -1681,11 +1790,25 @@ const file_comity_exchange_v1_exchange_proto_rawDesc = "" +
 	"\x0eNotifyResponse\"J\n" +
 	"\x0eProposeRequest\x128\n" +
 	"\tagreement\x18\x01 \x01(\v2\x1a.comity.exchange.v1.SignedR\tagreement\"\x11\n" +
-	"\x0fProposeResponse\"\x95\x01\n" +
+	"\x0fProposeResponse\"\xd3\x01\n" +
 	"\rAnswerRequest\x12:\n" +
 	"\tagreement\x18\x01 \x01(\v2\x1a.comity.exchange.v1.SignedH\x00R\tagreement\x12>\n" +
-	"\vtermination\x18\x02 \x01(\v2\x1a.comity.exchange.v1.SignedH\x00R\vterminationB\b\n" +
-	"\x06answer\"\xb0\x01\n" +
+	"\vtermination\x18\x02 \x01(\v2\x1a.comity.exchange.v1.SignedH\x00R\vtermination\x12<\n" +
+	"\n" +
+	"withdrawal\x18\x03 \x01(\v2\x1a.comity.exchange.v1.SignedH\x00R\n" +
+	"withdrawalB\b\n" +
+	"\x06answer\"\xc7\x01\n" +
+	"\n" +
+	"Withdrawal\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
+	"\tagreement\x18\x02 \x01(\tR\tagreement\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x05R\aversion\x12\x14\n" +
+	"\x05state\x18\x04 \x01(\tR\x05state\x12\x1e\n" +
+	"\n" +
+	"indicators\x18\x05 \x03(\tR\n" +
+	"indicators\x12;\n" +
+	"\vcreate_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"createTime\"\xb0\x01\n" +
 	"\vTermination\x12\x1c\n" +
 	"\tagreement\x18\x01 \x01(\tR\tagreement\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x05R\aversion\x12\x14\n" +
@@ -1725,7 +1848,7 @@ func file_comity_exchange_v1_exchange_proto_rawDescGZIP() []byte {
 	return file_comity_exchange_v1_exchange_proto_rawDescData
 }
 
-var file_comity_exchange_v1_exchange_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_comity_exchange_v1_exchange_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_comity_exchange_v1_exchange_proto_goTypes = []any{
 	(*Signed)(nil),                // 0: comity.exchange.v1.Signed
 	(*Signature)(nil),             // 1: comity.exchange.v1.Signature
@@ -1746,22 +1869,23 @@ var file_comity_exchange_v1_exchange_proto_goTypes = []any{
 	(*ProposeRequest)(nil),        // 16: comity.exchange.v1.ProposeRequest
 	(*ProposeResponse)(nil),       // 17: comity.exchange.v1.ProposeResponse
 	(*AnswerRequest)(nil),         // 18: comity.exchange.v1.AnswerRequest
-	(*Termination)(nil),           // 19: comity.exchange.v1.Termination
-	(*AnswerResponse)(nil),        // 20: comity.exchange.v1.AnswerResponse
-	(*WitnessRequest)(nil),        // 21: comity.exchange.v1.WitnessRequest
-	(*WitnessResponse)(nil),       // 22: comity.exchange.v1.WitnessResponse
-	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
-	(*v1.Filter)(nil),             // 24: comity.types.v1.Filter
-	(*v1.Block)(nil),              // 25: comity.types.v1.Block
+	(*Withdrawal)(nil),            // 19: comity.exchange.v1.Withdrawal
+	(*Termination)(nil),           // 20: comity.exchange.v1.Termination
+	(*AnswerResponse)(nil),        // 21: comity.exchange.v1.AnswerResponse
+	(*WitnessRequest)(nil),        // 22: comity.exchange.v1.WitnessRequest
+	(*WitnessResponse)(nil),       // 23: comity.exchange.v1.WitnessResponse
+	(*timestamppb.Timestamp)(nil), // 24: google.protobuf.Timestamp
+	(*v1.Filter)(nil),             // 25: comity.types.v1.Filter
+	(*v1.Block)(nil),              // 26: comity.types.v1.Block
 }
 var file_comity_exchange_v1_exchange_proto_depIdxs = []int32{
 	1,  // 0: comity.exchange.v1.Signed.signatures:type_name -> comity.exchange.v1.Signature
 	0,  // 1: comity.exchange.v1.Envelope.header:type_name -> comity.exchange.v1.Signed
-	23, // 2: comity.exchange.v1.Header.create_time:type_name -> google.protobuf.Timestamp
-	23, // 3: comity.exchange.v1.Header.expire_time:type_name -> google.protobuf.Timestamp
-	24, // 4: comity.exchange.v1.Header.scope:type_name -> comity.types.v1.Filter
-	25, // 5: comity.exchange.v1.Payload.block:type_name -> comity.types.v1.Block
-	23, // 6: comity.exchange.v1.Receipt.receive_time:type_name -> google.protobuf.Timestamp
+	24, // 2: comity.exchange.v1.Header.create_time:type_name -> google.protobuf.Timestamp
+	24, // 3: comity.exchange.v1.Header.expire_time:type_name -> google.protobuf.Timestamp
+	25, // 4: comity.exchange.v1.Header.scope:type_name -> comity.types.v1.Filter
+	26, // 5: comity.exchange.v1.Payload.block:type_name -> comity.types.v1.Block
+	24, // 6: comity.exchange.v1.Receipt.receive_time:type_name -> google.protobuf.Timestamp
 	6,  // 7: comity.exchange.v1.DescribeResponse.head:type_name -> comity.exchange.v1.Cursor
 	6,  // 8: comity.exchange.v1.SyncRequest.resume:type_name -> comity.exchange.v1.Cursor
 	0,  // 9: comity.exchange.v1.SyncRequest.receipt:type_name -> comity.exchange.v1.Signed
@@ -1774,26 +1898,28 @@ var file_comity_exchange_v1_exchange_proto_depIdxs = []int32{
 	0,  // 16: comity.exchange.v1.ProposeRequest.agreement:type_name -> comity.exchange.v1.Signed
 	0,  // 17: comity.exchange.v1.AnswerRequest.agreement:type_name -> comity.exchange.v1.Signed
 	0,  // 18: comity.exchange.v1.AnswerRequest.termination:type_name -> comity.exchange.v1.Signed
-	23, // 19: comity.exchange.v1.Termination.create_time:type_name -> google.protobuf.Timestamp
-	7,  // 20: comity.exchange.v1.ExchangeService.Describe:input_type -> comity.exchange.v1.DescribeRequest
-	9,  // 21: comity.exchange.v1.ExchangeService.Sync:input_type -> comity.exchange.v1.SyncRequest
-	12, // 22: comity.exchange.v1.ExchangeService.Fetch:input_type -> comity.exchange.v1.FetchRequest
-	14, // 23: comity.exchange.v1.ExchangeService.Notify:input_type -> comity.exchange.v1.NotifyRequest
-	16, // 24: comity.exchange.v1.ExchangeService.Propose:input_type -> comity.exchange.v1.ProposeRequest
-	18, // 25: comity.exchange.v1.ExchangeService.Answer:input_type -> comity.exchange.v1.AnswerRequest
-	21, // 26: comity.exchange.v1.ExchangeService.Witness:input_type -> comity.exchange.v1.WitnessRequest
-	8,  // 27: comity.exchange.v1.ExchangeService.Describe:output_type -> comity.exchange.v1.DescribeResponse
-	10, // 28: comity.exchange.v1.ExchangeService.Sync:output_type -> comity.exchange.v1.SyncResponse
-	13, // 29: comity.exchange.v1.ExchangeService.Fetch:output_type -> comity.exchange.v1.FetchResponse
-	15, // 30: comity.exchange.v1.ExchangeService.Notify:output_type -> comity.exchange.v1.NotifyResponse
-	17, // 31: comity.exchange.v1.ExchangeService.Propose:output_type -> comity.exchange.v1.ProposeResponse
-	20, // 32: comity.exchange.v1.ExchangeService.Answer:output_type -> comity.exchange.v1.AnswerResponse
-	22, // 33: comity.exchange.v1.ExchangeService.Witness:output_type -> comity.exchange.v1.WitnessResponse
-	27, // [27:34] is the sub-list for method output_type
-	20, // [20:27] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	0,  // 19: comity.exchange.v1.AnswerRequest.withdrawal:type_name -> comity.exchange.v1.Signed
+	24, // 20: comity.exchange.v1.Withdrawal.create_time:type_name -> google.protobuf.Timestamp
+	24, // 21: comity.exchange.v1.Termination.create_time:type_name -> google.protobuf.Timestamp
+	7,  // 22: comity.exchange.v1.ExchangeService.Describe:input_type -> comity.exchange.v1.DescribeRequest
+	9,  // 23: comity.exchange.v1.ExchangeService.Sync:input_type -> comity.exchange.v1.SyncRequest
+	12, // 24: comity.exchange.v1.ExchangeService.Fetch:input_type -> comity.exchange.v1.FetchRequest
+	14, // 25: comity.exchange.v1.ExchangeService.Notify:input_type -> comity.exchange.v1.NotifyRequest
+	16, // 26: comity.exchange.v1.ExchangeService.Propose:input_type -> comity.exchange.v1.ProposeRequest
+	18, // 27: comity.exchange.v1.ExchangeService.Answer:input_type -> comity.exchange.v1.AnswerRequest
+	22, // 28: comity.exchange.v1.ExchangeService.Witness:input_type -> comity.exchange.v1.WitnessRequest
+	8,  // 29: comity.exchange.v1.ExchangeService.Describe:output_type -> comity.exchange.v1.DescribeResponse
+	10, // 30: comity.exchange.v1.ExchangeService.Sync:output_type -> comity.exchange.v1.SyncResponse
+	13, // 31: comity.exchange.v1.ExchangeService.Fetch:output_type -> comity.exchange.v1.FetchResponse
+	15, // 32: comity.exchange.v1.ExchangeService.Notify:output_type -> comity.exchange.v1.NotifyResponse
+	17, // 33: comity.exchange.v1.ExchangeService.Propose:output_type -> comity.exchange.v1.ProposeResponse
+	21, // 34: comity.exchange.v1.ExchangeService.Answer:output_type -> comity.exchange.v1.AnswerResponse
+	23, // 35: comity.exchange.v1.ExchangeService.Witness:output_type -> comity.exchange.v1.WitnessResponse
+	29, // [29:36] is the sub-list for method output_type
+	22, // [22:29] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_comity_exchange_v1_exchange_proto_init() }
@@ -1814,6 +1940,7 @@ func file_comity_exchange_v1_exchange_proto_init() {
 	file_comity_exchange_v1_exchange_proto_msgTypes[18].OneofWrappers = []any{
 		(*AnswerRequest_Agreement)(nil),
 		(*AnswerRequest_Termination)(nil),
+		(*AnswerRequest_Withdrawal)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1821,7 +1948,7 @@ func file_comity_exchange_v1_exchange_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_comity_exchange_v1_exchange_proto_rawDesc), len(file_comity_exchange_v1_exchange_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   23,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -47,7 +47,7 @@ type ExchangeServiceClient interface {
 	Notify(ctx context.Context, in *NotifyRequest, opts ...grpc.CallOption) (*NotifyResponse, error)
 	// Propose hands over an agreement that the caller has signed.
 	Propose(ctx context.Context, in *ProposeRequest, opts ...grpc.CallOption) (*ProposeResponse, error)
-	// Answer hands over the caller's signature under an agreement, or its termination.
+	// Answer hands over the caller's signature under an agreement, its termination, or that figures were taken out after it.
 	Answer(ctx context.Context, in *AnswerRequest, opts ...grpc.CallOption) (*AnswerResponse, error)
 	// Witness hands over the caller's newest checkpoint with a proof that it extends the one before; the answer is a
 	// co-signature.
@@ -152,7 +152,7 @@ type ExchangeServiceServer interface {
 	Notify(context.Context, *NotifyRequest) (*NotifyResponse, error)
 	// Propose hands over an agreement that the caller has signed.
 	Propose(context.Context, *ProposeRequest) (*ProposeResponse, error)
-	// Answer hands over the caller's signature under an agreement, or its termination.
+	// Answer hands over the caller's signature under an agreement, its termination, or that figures were taken out after it.
 	Answer(context.Context, *AnswerRequest) (*AnswerResponse, error)
 	// Witness hands over the caller's newest checkpoint with a proof that it extends the one before; the answer is a
 	// co-signature.

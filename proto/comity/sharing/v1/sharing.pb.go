@@ -445,7 +445,7 @@ type LogEntry_Kind int32
 const (
 	// Not set.
 	LogEntry_UNSPECIFIED LogEntry_Kind = 0
-	// An agreement was signed, proposed or terminated.
+	// An agreement was signed, proposed or terminated, or figures were withdrawn under it.
 	LogEntry_AGREEMENT LogEntry_Kind = 1
 	// Policy decided.
 	LogEntry_DECISION LogEntry_Kind = 2
@@ -928,7 +928,7 @@ type Agreement struct {
 	DaysLeft *int32 `protobuf:"varint,9,opt,name=days_left,json=daysLeft,proto3,oneof" json:"days_left,omitempty"`
 	// Whether it ends within the notice that the node is set to give, or has ended by its last day.
 	Expiring bool `protobuf:"varint,10,opt,name=expiring,proto3" json:"expiring,omitempty"`
-	// What this state, the receiver, took out of its statistics; said by ListAgreementVersions alone.
+	// What the receiver took out of its statistics, as it has said itself; said by ListAgreementVersions alone.
 	Withdrawals   []*AgreementWithdrawal `protobuf:"bytes,11,rep,name=withdrawals,proto3" json:"withdrawals,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1194,7 +1194,11 @@ type AgreementWithdrawal struct {
 	// The indicators.
 	Indicators []string `protobuf:"bytes,1,rep,name=indicators,proto3" json:"indicators,omitempty"`
 	// When.
-	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	CreateTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	// The receiver, whose signed word this is. Its own node has it as well.
+	State string `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
+	// For this state's own: whether the provider has it.
+	Delivered     bool `protobuf:"varint,4,opt,name=delivered,proto3" json:"delivered,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1241,6 +1245,20 @@ func (x *AgreementWithdrawal) GetCreateTime() *timestamppb.Timestamp {
 		return x.CreateTime
 	}
 	return nil
+}
+
+func (x *AgreementWithdrawal) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *AgreementWithdrawal) GetDelivered() bool {
+	if x != nil {
+		return x.Delivered
+	}
+	return false
 }
 
 // AgreementSignature is a state's signature under an agreement.
@@ -6278,7 +6296,7 @@ var File_comity_sharing_v1_sharing_proto protoreflect.FileDescriptor
 
 const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\n" +
-	"\x1fcomity/sharing/v1/sharing.proto\x12\x11comity.sharing.v1\x1a\x1dcomity/sharing/v1/table.proto\x1a\x1bcomity/types/v1/block.proto\x1a\x1ccomity/types/v1/filter.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd9\x02\n" +
+	"\x1fcomity/sharing/v1/sharing.proto\x12\x11comity.sharing.v1\x1a\"comity/sharing/v1/provenance.proto\x1a\x1dcomity/sharing/v1/table.proto\x1a\x1bcomity/types/v1/block.proto\x1a\x1ccomity/types/v1/filter.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd9\x02\n" +
 	"\aPartner\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12!\n" +
 	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x12\x18\n" +
@@ -6361,13 +6379,15 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12;\n" +
 	"\vcreate_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"createTime\"r\n" +
+	"createTime\"\xa6\x01\n" +
 	"\x13AgreementWithdrawal\x12\x1e\n" +
 	"\n" +
 	"indicators\x18\x01 \x03(\tR\n" +
 	"indicators\x12;\n" +
 	"\vcreate_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"createTime\"\xf6\x01\n" +
+	"createTime\x12\x14\n" +
+	"\x05state\x18\x03 \x01(\tR\x05state\x12\x1c\n" +
+	"\tdelivered\x18\x04 \x01(\bR\tdelivered\"\xf6\x01\n" +
 	"\x12AgreementSignature\x12\x14\n" +
 	"\x05state\x18\x01 \x01(\tR\x05state\x12\x15\n" +
 	"\x06key_id\x18\x02 \x01(\tR\x05keyId\x12\x1c\n" +
@@ -6845,7 +6865,7 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\bsequence\x18\x03 \x01(\x03R\bsequence\x12'\n" +
 	"\x0finclude_figures\x18\x04 \x01(\bR\x0eincludeFigures\"R\n" +
 	"\x18GetDeliveryProofResponse\x126\n" +
-	"\x05proof\x18\x01 \x01(\v2 .comity.sharing.v1.DeliveryProofR\x05proof2\x89\x18\n" +
+	"\x05proof\x18\x01 \x01(\v2 .comity.sharing.v1.DeliveryProofR\x05proof2\xea\x18\n" +
 	"\x0eSharingService\x12_\n" +
 	"\fListPartners\x12&.comity.sharing.v1.ListPartnersRequest\x1a'.comity.sharing.v1.ListPartnersResponse\x12e\n" +
 	"\x0eLiftQuarantine\x12(.comity.sharing.v1.LiftQuarantineRequest\x1a).comity.sharing.v1.LiftQuarantineResponse\x12h\n" +
@@ -6872,7 +6892,8 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\bTabulate\x12\".comity.sharing.v1.TabulateRequest\x1a#.comity.sharing.v1.TabulateResponse\x12e\n" +
 	"\x0eListDeliveries\x12(.comity.sharing.v1.ListDeliveriesRequest\x1a).comity.sharing.v1.ListDeliveriesResponse\x12b\n" +
 	"\rSetKillSwitch\x12'.comity.sharing.v1.SetKillSwitchRequest\x1a(.comity.sharing.v1.SetKillSwitchResponse\x12k\n" +
-	"\x10ListKillSwitches\x12*.comity.sharing.v1.ListKillSwitchesRequest\x1a+.comity.sharing.v1.ListKillSwitchesResponse\x12b\n" +
+	"\x10ListKillSwitches\x12*.comity.sharing.v1.ListKillSwitchesRequest\x1a+.comity.sharing.v1.ListKillSwitchesResponse\x12_\n" +
+	"\fListHoldings\x12&.comity.sharing.v1.ListHoldingsRequest\x1a'.comity.sharing.v1.ListHoldingsResponse\x12b\n" +
 	"\rGetCheckpoint\x12'.comity.sharing.v1.GetCheckpointRequest\x1a(.comity.sharing.v1.GetCheckpointResponse\x12e\n" +
 	"\x0eListLogEntries\x12(.comity.sharing.v1.ListLogEntriesRequest\x1a).comity.sharing.v1.ListLogEntriesResponse\x12k\n" +
 	"\x10GetDeliveryProof\x12*.comity.sharing.v1.GetDeliveryProofRequest\x1a+.comity.sharing.v1.GetDeliveryProofResponseB\xd2\x01\n" +
@@ -6998,7 +7019,9 @@ var file_comity_sharing_v1_sharing_proto_goTypes = []any{
 	(*v1.Filter)(nil),                     // 102: comity.types.v1.Filter
 	(*v1.Block)(nil),                      // 103: comity.types.v1.Block
 	(*TabulateRequest)(nil),               // 104: comity.sharing.v1.TabulateRequest
-	(*TabulateResponse)(nil),              // 105: comity.sharing.v1.TabulateResponse
+	(*ListHoldingsRequest)(nil),           // 105: comity.sharing.v1.ListHoldingsRequest
+	(*TabulateResponse)(nil),              // 106: comity.sharing.v1.TabulateResponse
+	(*ListHoldingsResponse)(nil),          // 107: comity.sharing.v1.ListHoldingsResponse
 }
 var file_comity_sharing_v1_sharing_proto_depIdxs = []int32{
 	101, // 0: comity.sharing.v1.Partner.last_contact_time:type_name -> google.protobuf.Timestamp
@@ -7118,40 +7141,42 @@ var file_comity_sharing_v1_sharing_proto_depIdxs = []int32{
 	71,  // 114: comity.sharing.v1.SharingService.ListDeliveries:input_type -> comity.sharing.v1.ListDeliveriesRequest
 	74,  // 115: comity.sharing.v1.SharingService.SetKillSwitch:input_type -> comity.sharing.v1.SetKillSwitchRequest
 	76,  // 116: comity.sharing.v1.SharingService.ListKillSwitches:input_type -> comity.sharing.v1.ListKillSwitchesRequest
-	78,  // 117: comity.sharing.v1.SharingService.GetCheckpoint:input_type -> comity.sharing.v1.GetCheckpointRequest
-	82,  // 118: comity.sharing.v1.SharingService.ListLogEntries:input_type -> comity.sharing.v1.ListLogEntriesRequest
-	86,  // 119: comity.sharing.v1.SharingService.GetDeliveryProof:input_type -> comity.sharing.v1.GetDeliveryProofRequest
-	17,  // 120: comity.sharing.v1.SharingService.ListPartners:output_type -> comity.sharing.v1.ListPartnersResponse
-	19,  // 121: comity.sharing.v1.SharingService.LiftQuarantine:output_type -> comity.sharing.v1.LiftQuarantineResponse
-	21,  // 122: comity.sharing.v1.SharingService.CreateAgreement:output_type -> comity.sharing.v1.CreateAgreementResponse
-	23,  // 123: comity.sharing.v1.SharingService.GetAgreement:output_type -> comity.sharing.v1.GetAgreementResponse
-	25,  // 124: comity.sharing.v1.SharingService.ListAgreements:output_type -> comity.sharing.v1.ListAgreementsResponse
-	27,  // 125: comity.sharing.v1.SharingService.SignAgreement:output_type -> comity.sharing.v1.SignAgreementResponse
-	29,  // 126: comity.sharing.v1.SharingService.ListAgreementVersions:output_type -> comity.sharing.v1.ListAgreementVersionsResponse
-	31,  // 127: comity.sharing.v1.SharingService.CounterAgreement:output_type -> comity.sharing.v1.CounterAgreementResponse
-	33,  // 128: comity.sharing.v1.SharingService.RenewAgreement:output_type -> comity.sharing.v1.RenewAgreementResponse
-	35,  // 129: comity.sharing.v1.SharingService.DeclineAgreement:output_type -> comity.sharing.v1.DeclineAgreementResponse
-	37,  // 130: comity.sharing.v1.SharingService.TerminateAgreement:output_type -> comity.sharing.v1.TerminateAgreementResponse
-	41,  // 131: comity.sharing.v1.SharingService.ExplainPolicy:output_type -> comity.sharing.v1.ExplainPolicyResponse
-	46,  // 132: comity.sharing.v1.SharingService.ListReleases:output_type -> comity.sharing.v1.ListReleasesResponse
-	52,  // 133: comity.sharing.v1.SharingService.CreatePublication:output_type -> comity.sharing.v1.CreatePublicationResponse
-	54,  // 134: comity.sharing.v1.SharingService.GetPublication:output_type -> comity.sharing.v1.GetPublicationResponse
-	56,  // 135: comity.sharing.v1.SharingService.ListPublications:output_type -> comity.sharing.v1.ListPublicationsResponse
-	58,  // 136: comity.sharing.v1.SharingService.PreviewPublication:output_type -> comity.sharing.v1.PreviewPublicationResponse
-	60,  // 137: comity.sharing.v1.SharingService.WithdrawPublication:output_type -> comity.sharing.v1.WithdrawPublicationResponse
-	62,  // 138: comity.sharing.v1.SharingService.ListNotices:output_type -> comity.sharing.v1.ListNoticesResponse
-	64,  // 139: comity.sharing.v1.SharingService.CreateAnnouncement:output_type -> comity.sharing.v1.CreateAnnouncementResponse
-	66,  // 140: comity.sharing.v1.SharingService.ListAnnouncements:output_type -> comity.sharing.v1.ListAnnouncementsResponse
-	68,  // 141: comity.sharing.v1.SharingService.CancelAnnouncement:output_type -> comity.sharing.v1.CancelAnnouncementResponse
-	105, // 142: comity.sharing.v1.SharingService.Tabulate:output_type -> comity.sharing.v1.TabulateResponse
-	72,  // 143: comity.sharing.v1.SharingService.ListDeliveries:output_type -> comity.sharing.v1.ListDeliveriesResponse
-	75,  // 144: comity.sharing.v1.SharingService.SetKillSwitch:output_type -> comity.sharing.v1.SetKillSwitchResponse
-	77,  // 145: comity.sharing.v1.SharingService.ListKillSwitches:output_type -> comity.sharing.v1.ListKillSwitchesResponse
-	79,  // 146: comity.sharing.v1.SharingService.GetCheckpoint:output_type -> comity.sharing.v1.GetCheckpointResponse
-	83,  // 147: comity.sharing.v1.SharingService.ListLogEntries:output_type -> comity.sharing.v1.ListLogEntriesResponse
-	87,  // 148: comity.sharing.v1.SharingService.GetDeliveryProof:output_type -> comity.sharing.v1.GetDeliveryProofResponse
-	120, // [120:149] is the sub-list for method output_type
-	91,  // [91:120] is the sub-list for method input_type
+	105, // 117: comity.sharing.v1.SharingService.ListHoldings:input_type -> comity.sharing.v1.ListHoldingsRequest
+	78,  // 118: comity.sharing.v1.SharingService.GetCheckpoint:input_type -> comity.sharing.v1.GetCheckpointRequest
+	82,  // 119: comity.sharing.v1.SharingService.ListLogEntries:input_type -> comity.sharing.v1.ListLogEntriesRequest
+	86,  // 120: comity.sharing.v1.SharingService.GetDeliveryProof:input_type -> comity.sharing.v1.GetDeliveryProofRequest
+	17,  // 121: comity.sharing.v1.SharingService.ListPartners:output_type -> comity.sharing.v1.ListPartnersResponse
+	19,  // 122: comity.sharing.v1.SharingService.LiftQuarantine:output_type -> comity.sharing.v1.LiftQuarantineResponse
+	21,  // 123: comity.sharing.v1.SharingService.CreateAgreement:output_type -> comity.sharing.v1.CreateAgreementResponse
+	23,  // 124: comity.sharing.v1.SharingService.GetAgreement:output_type -> comity.sharing.v1.GetAgreementResponse
+	25,  // 125: comity.sharing.v1.SharingService.ListAgreements:output_type -> comity.sharing.v1.ListAgreementsResponse
+	27,  // 126: comity.sharing.v1.SharingService.SignAgreement:output_type -> comity.sharing.v1.SignAgreementResponse
+	29,  // 127: comity.sharing.v1.SharingService.ListAgreementVersions:output_type -> comity.sharing.v1.ListAgreementVersionsResponse
+	31,  // 128: comity.sharing.v1.SharingService.CounterAgreement:output_type -> comity.sharing.v1.CounterAgreementResponse
+	33,  // 129: comity.sharing.v1.SharingService.RenewAgreement:output_type -> comity.sharing.v1.RenewAgreementResponse
+	35,  // 130: comity.sharing.v1.SharingService.DeclineAgreement:output_type -> comity.sharing.v1.DeclineAgreementResponse
+	37,  // 131: comity.sharing.v1.SharingService.TerminateAgreement:output_type -> comity.sharing.v1.TerminateAgreementResponse
+	41,  // 132: comity.sharing.v1.SharingService.ExplainPolicy:output_type -> comity.sharing.v1.ExplainPolicyResponse
+	46,  // 133: comity.sharing.v1.SharingService.ListReleases:output_type -> comity.sharing.v1.ListReleasesResponse
+	52,  // 134: comity.sharing.v1.SharingService.CreatePublication:output_type -> comity.sharing.v1.CreatePublicationResponse
+	54,  // 135: comity.sharing.v1.SharingService.GetPublication:output_type -> comity.sharing.v1.GetPublicationResponse
+	56,  // 136: comity.sharing.v1.SharingService.ListPublications:output_type -> comity.sharing.v1.ListPublicationsResponse
+	58,  // 137: comity.sharing.v1.SharingService.PreviewPublication:output_type -> comity.sharing.v1.PreviewPublicationResponse
+	60,  // 138: comity.sharing.v1.SharingService.WithdrawPublication:output_type -> comity.sharing.v1.WithdrawPublicationResponse
+	62,  // 139: comity.sharing.v1.SharingService.ListNotices:output_type -> comity.sharing.v1.ListNoticesResponse
+	64,  // 140: comity.sharing.v1.SharingService.CreateAnnouncement:output_type -> comity.sharing.v1.CreateAnnouncementResponse
+	66,  // 141: comity.sharing.v1.SharingService.ListAnnouncements:output_type -> comity.sharing.v1.ListAnnouncementsResponse
+	68,  // 142: comity.sharing.v1.SharingService.CancelAnnouncement:output_type -> comity.sharing.v1.CancelAnnouncementResponse
+	106, // 143: comity.sharing.v1.SharingService.Tabulate:output_type -> comity.sharing.v1.TabulateResponse
+	72,  // 144: comity.sharing.v1.SharingService.ListDeliveries:output_type -> comity.sharing.v1.ListDeliveriesResponse
+	75,  // 145: comity.sharing.v1.SharingService.SetKillSwitch:output_type -> comity.sharing.v1.SetKillSwitchResponse
+	77,  // 146: comity.sharing.v1.SharingService.ListKillSwitches:output_type -> comity.sharing.v1.ListKillSwitchesResponse
+	107, // 147: comity.sharing.v1.SharingService.ListHoldings:output_type -> comity.sharing.v1.ListHoldingsResponse
+	79,  // 148: comity.sharing.v1.SharingService.GetCheckpoint:output_type -> comity.sharing.v1.GetCheckpointResponse
+	83,  // 149: comity.sharing.v1.SharingService.ListLogEntries:output_type -> comity.sharing.v1.ListLogEntriesResponse
+	87,  // 150: comity.sharing.v1.SharingService.GetDeliveryProof:output_type -> comity.sharing.v1.GetDeliveryProofResponse
+	121, // [121:151] is the sub-list for method output_type
+	91,  // [91:121] is the sub-list for method input_type
 	91,  // [91:91] is the sub-list for extension type_name
 	91,  // [91:91] is the sub-list for extension extendee
 	0,   // [0:91] is the sub-list for field type_name
@@ -7162,6 +7187,7 @@ func file_comity_sharing_v1_sharing_proto_init() {
 	if File_comity_sharing_v1_sharing_proto != nil {
 		return
 	}
+	file_comity_sharing_v1_provenance_proto_init()
 	file_comity_sharing_v1_table_proto_init()
 	file_comity_sharing_v1_sharing_proto_msgTypes[3].OneofWrappers = []any{}
 	type x struct{}

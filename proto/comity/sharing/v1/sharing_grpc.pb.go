@@ -45,6 +45,7 @@ const (
 	SharingService_ListDeliveries_FullMethodName        = "/comity.sharing.v1.SharingService/ListDeliveries"
 	SharingService_SetKillSwitch_FullMethodName         = "/comity.sharing.v1.SharingService/SetKillSwitch"
 	SharingService_ListKillSwitches_FullMethodName      = "/comity.sharing.v1.SharingService/ListKillSwitches"
+	SharingService_ListHoldings_FullMethodName          = "/comity.sharing.v1.SharingService/ListHoldings"
 	SharingService_GetCheckpoint_FullMethodName         = "/comity.sharing.v1.SharingService/GetCheckpoint"
 	SharingService_ListLogEntries_FullMethodName        = "/comity.sharing.v1.SharingService/ListLogEntries"
 	SharingService_GetDeliveryProof_FullMethodName      = "/comity.sharing.v1.SharingService/GetDeliveryProof"
@@ -116,6 +117,9 @@ type SharingServiceClient interface {
 	SetKillSwitch(ctx context.Context, in *SetKillSwitchRequest, opts ...grpc.CallOption) (*SetKillSwitchResponse, error)
 	// ListKillSwitches lists what is stopped and, where asked for, what was and goes on again.
 	ListKillSwitches(ctx context.Context, in *ListKillSwitchesRequest, opts ...grpc.CallOption) (*ListKillSwitchesResponse, error)
+	// ListHoldings lists what partners hold of this state's figures, as far as their receipts say, and so who holds stale ones
+	// after a correction or a retraction.
+	ListHoldings(ctx context.Context, in *ListHoldingsRequest, opts ...grpc.CallOption) (*ListHoldingsResponse, error)
 	// GetCheckpoint returns the newest signed checkpoint of the transparency log.
 	GetCheckpoint(ctx context.Context, in *GetCheckpointRequest, opts ...grpc.CallOption) (*GetCheckpointResponse, error)
 	// ListLogEntries lists entries of the transparency log in order, with what they are the proof of.
@@ -392,6 +396,16 @@ func (c *sharingServiceClient) ListKillSwitches(ctx context.Context, in *ListKil
 	return out, nil
 }
 
+func (c *sharingServiceClient) ListHoldings(ctx context.Context, in *ListHoldingsRequest, opts ...grpc.CallOption) (*ListHoldingsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListHoldingsResponse)
+	err := c.cc.Invoke(ctx, SharingService_ListHoldings_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *sharingServiceClient) GetCheckpoint(ctx context.Context, in *GetCheckpointRequest, opts ...grpc.CallOption) (*GetCheckpointResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetCheckpointResponse)
@@ -488,6 +502,9 @@ type SharingServiceServer interface {
 	SetKillSwitch(context.Context, *SetKillSwitchRequest) (*SetKillSwitchResponse, error)
 	// ListKillSwitches lists what is stopped and, where asked for, what was and goes on again.
 	ListKillSwitches(context.Context, *ListKillSwitchesRequest) (*ListKillSwitchesResponse, error)
+	// ListHoldings lists what partners hold of this state's figures, as far as their receipts say, and so who holds stale ones
+	// after a correction or a retraction.
+	ListHoldings(context.Context, *ListHoldingsRequest) (*ListHoldingsResponse, error)
 	// GetCheckpoint returns the newest signed checkpoint of the transparency log.
 	GetCheckpoint(context.Context, *GetCheckpointRequest) (*GetCheckpointResponse, error)
 	// ListLogEntries lists entries of the transparency log in order, with what they are the proof of.
@@ -581,6 +598,9 @@ func (UnimplementedSharingServiceServer) SetKillSwitch(context.Context, *SetKill
 }
 func (UnimplementedSharingServiceServer) ListKillSwitches(context.Context, *ListKillSwitchesRequest) (*ListKillSwitchesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListKillSwitches not implemented")
+}
+func (UnimplementedSharingServiceServer) ListHoldings(context.Context, *ListHoldingsRequest) (*ListHoldingsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListHoldings not implemented")
 }
 func (UnimplementedSharingServiceServer) GetCheckpoint(context.Context, *GetCheckpointRequest) (*GetCheckpointResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetCheckpoint not implemented")
@@ -1080,6 +1100,24 @@ func _SharingService_ListKillSwitches_Handler(srv interface{}, ctx context.Conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _SharingService_ListHoldings_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListHoldingsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SharingServiceServer).ListHoldings(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SharingService_ListHoldings_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SharingServiceServer).ListHoldings(ctx, req.(*ListHoldingsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _SharingService_GetCheckpoint_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetCheckpointRequest)
 	if err := dec(in); err != nil {
@@ -1244,6 +1282,10 @@ var SharingService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListKillSwitches",
 			Handler:    _SharingService_ListKillSwitches_Handler,
+		},
+		{
+			MethodName: "ListHoldings",
+			Handler:    _SharingService_ListHoldings_Handler,
 		},
 		{
 			MethodName: "GetCheckpoint",

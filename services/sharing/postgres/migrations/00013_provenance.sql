@@ -1,0 +1,18 @@
+-- +goose Up
+
+-- What receivers took out of their statistics once no agreement covered it any more, as they have signed it: this state's
+-- own, and what partners say.
+CREATE TABLE withdrawal (
+    agreement text    NOT NULL,
+    version   int     NOT NULL,
+    state     text    NOT NULL,
+    id        uuid    PRIMARY KEY,
+    signed    bytea   NOT NULL,
+    delivered boolean NOT NULL DEFAULT false, -- of our own: the provider has it, or does not take it
+    entry     bigint  NOT NULL UNIQUE REFERENCES log_entry,
+    FOREIGN KEY (agreement, version) REFERENCES agreement (id, version)
+);
+CREATE INDEX withdrawal_of ON withdrawal (agreement, version);
+
+-- A release is acknowledged when each of its batches is.
+CREATE INDEX outbox_release ON outbox (release);
