@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"strconv"
 
 	"github.com/jackc/pgx/v5"
 
@@ -30,7 +29,7 @@ const selectAnnouncement = `
 
 // Announcement returns an announcement; false where there is none of that id.
 func (r reader) Announcement(ctx context.Context, id sharing.AnnouncementID) (sharing.KeptAnnouncement, bool, error) {
-	return one(ctx, r.db, keptAnnouncement(new(int64)), selectAnnouncement+`
+	return one(ctx, r.db, keptAnnouncement, selectAnnouncement+`
 		WHERE a.id::text = $1`, id)
 }
 
@@ -42,40 +41,27 @@ func (r reader) OpenAnnouncements(ctx context.Context) ([]sharing.KeptAnnounceme
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, keptAnnouncement(new(int64)))
+	return pgx.CollectRows(rows, keptAnnouncement)
 }
 
 // Announcements returns a page of announcements, what was announced last first.
 func (r reader) Announcements(ctx context.Context, page sharing.Page) (announcements []sharing.KeptAnnouncement, next string, err error) {
-	before, limit, err := bounds(page)
-	if err != nil {
-		return nil, "", err
-	}
-	rows, err := r.db.Query(ctx, selectAnnouncement+`
+	return pageOf(ctx, r.db, page, selectAnnouncement+`
 		WHERE a.entry < @before
 		ORDER BY a.entry DESC
 		LIMIT @limit`,
-		pgx.NamedArgs{"before": before, "limit": limit + 1})
-	if err != nil {
-		return nil, "", err
-	}
-	var entry, last int64
-	scan := keptAnnouncement(&entry)
-	announcements, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (sharing.KeptAnnouncement, error) {
-		last = entry
-		return scan(row)
-	})
-	if err == nil && len(announcements) > limit {
-		announcements, next = announcements[:limit], strconv.FormatInt(last, 10)
-	}
-	return announcements, next, err
+		pgx.NamedArgs{}, scanAnnouncement)
 }
 
-func keptAnnouncement(entry *int64) pgx.RowToFunc[sharing.KeptAnnouncement] {
-	return func(row pgx.CollectableRow) (k sharing.KeptAnnouncement, err error) {
-		err = row.Scan(&k.ID, &k.Document, &k.State, &k.Problem, &k.Publication, &k.Became, &k.BecameProblem, entry)
-		return k, err
-	}
+// keptAnnouncement reads an announcement.
+func keptAnnouncement(row pgx.CollectableRow) (sharing.KeptAnnouncement, error) {
+	return scanAnnouncement(row, new(int64))
+}
+
+// scanAnnouncement reads an announcement and its entry.
+func scanAnnouncement(row pgx.CollectableRow, entry *int64) (k sharing.KeptAnnouncement, err error) {
+	err = row.Scan(&k.ID, &k.Document, &k.State, &k.Problem, &k.Publication, &k.Became, &k.BecameProblem, entry)
+	return k, err
 }
 
 // PublishAnnouncement keeps which publication came of an announcement that is to come.

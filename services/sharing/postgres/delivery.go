@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -12,11 +11,7 @@ import (
 
 // Deliveries returns a page of deliveries, the newest first.
 func (r reader) Deliveries(ctx context.Context, page sharing.Page) (deliveries []sharing.Delivery, next string, err error) {
-	before, limit, err := bounds(page)
-	if err != nil {
-		return nil, "", err
-	}
-	rows, err := r.db.Query(ctx, `
+	return pageOf(ctx, r.db, page, `
 		WITH sent AS (
 			SELECT 1 AS direction,
 				CASE WHEN o.receipt IS NOT NULL THEN 2 WHEN o.epoch <> s.epoch THEN 6 ELSE 1 END AS state,
@@ -60,31 +55,19 @@ func (r reader) Deliveries(ctx context.Context, page sharing.Page) (deliveries [
 		JOIN log_entry l ON l.arrival = d.entry
 		LEFT JOIN log_entry c ON c.arrival = d.receipt_entry
 		ORDER BY d.entry DESC`,
-		pgx.NamedArgs{"before": before, "partner": string(page.Partner), "limit": limit + 1})
-	if err != nil {
-		return nil, "", err
+		pgx.NamedArgs{"partner": string(page.Partner)}, scanDelivery)
+}
+
+// scanDelivery reads a delivery and its entry.
+func scanDelivery(row pgx.CollectableRow, entry *int64) (d sharing.Delivery, err error) {
+	var receipt *time.Time
+	err = row.Scan(&d.Direction, &d.State, &d.Partner, &d.Release, &d.Agreement, &d.Stream, &d.Epoch, &d.Sequence,
+		&d.Cells, &d.EnvelopeSHA256, &d.Created, &receipt, &d.Reason, entry)
+	if d.Created = d.Created.UTC(); receipt != nil {
+		// Only receipts that were verified, or made here, are kept.
+		d.ReceiptTime, d.ReceiptVerified = receipt.UTC(), true
 	}
-	var entries []int64
-	deliveries, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (d sharing.Delivery, err error) {
-		var receipt *time.Time
-		var entry int64
-		err = row.Scan(&d.Direction, &d.State, &d.Partner, &d.Release, &d.Agreement, &d.Stream, &d.Epoch, &d.Sequence,
-			&d.Cells, &d.EnvelopeSHA256, &d.Created, &receipt, &d.Reason, &entry)
-		if d.Created = d.Created.UTC(); receipt != nil {
-			// Only receipts that were verified, or made here, are kept.
-			d.ReceiptTime, d.ReceiptVerified = receipt.UTC(), true
-		}
-		entries = append(entries, entry)
-		return d, err
-	})
-	if err != nil {
-		return nil, "", err
-	}
-	if len(deliveries) > limit {
-		deliveries = deliveries[:limit]
-		next = strconv.FormatInt(entries[limit-1], 10)
-	}
-	return deliveries, next, nil
+	return d, err
 }
 
 // Standings returns how the streams to and from each partner stand. What waits for a partner lies behind the newest of

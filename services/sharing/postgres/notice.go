@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"strconv"
 
 	"github.com/jackc/pgx/v5"
 
@@ -26,29 +25,12 @@ func (t tx) AddNotice(ctx context.Context, notice sharing.Notice, document []byt
 
 // Notices returns a page of the notices about the dataflow, or about all with "", the newest first.
 func (r reader) Notices(ctx context.Context, dataflow string, page sharing.Page) (documents [][]byte, next string, err error) {
-	before, limit, err := bounds(page)
-	if err != nil {
-		return nil, "", err
-	}
-	rows, err := r.db.Query(ctx, `
+	return pageOf(ctx, r.db, page, `
 		SELECT n.document, n.entry
 		FROM notice n
 		LEFT JOIN publication p ON p.id = n.replacement
 		WHERE n.entry < @before AND (@dataflow = '' OR n.dataflow = @dataflow) AND (n.replacement IS NULL OR p.state = 2)
 		ORDER BY n.entry DESC
 		LIMIT @limit`,
-		pgx.NamedArgs{"before": before, "dataflow": dataflow, "limit": limit + 1})
-	if err != nil {
-		return nil, "", err
-	}
-	var entry, last int64
-	documents, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (document []byte, err error) {
-		last = entry
-		err = row.Scan(&document, &entry)
-		return document, err
-	})
-	if err == nil && len(documents) > limit {
-		documents, next = documents[:limit], strconv.FormatInt(last, 10)
-	}
-	return documents, next, err
+		pgx.NamedArgs{"dataflow": dataflow}, scanDocument)
 }

@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -67,32 +66,15 @@ func (r reader) WaitingPublications(ctx context.Context) ([]sharing.KeptPublicat
 
 // Publications returns a page of publications, the newest first.
 func (r reader) Publications(ctx context.Context, page sharing.Page) (publications []sharing.KeptPublication, next string, err error) {
-	before, limit, err := bounds(page)
-	if err != nil {
-		return nil, "", err
-	}
-	rows, err := r.db.Query(ctx, `
+	return pageOf(ctx, r.db, page, `
 		SELECT `+publicationColumns+`, entry
 		FROM publication
 		WHERE entry < @before
 		ORDER BY entry DESC
 		LIMIT @limit`,
-		pgx.NamedArgs{"before": before, "limit": limit + 1})
-	if err != nil {
-		return nil, "", err
-	}
-	var entry, last int64
-	publications, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (sharing.KeptPublication, error) {
-		last = entry
-		return scanPublication(row, &entry)
-	})
-	if err != nil {
-		return nil, "", err
-	}
-	if len(publications) > limit {
-		publications, next = publications[:limit], strconv.FormatInt(last, 10)
-	}
-	return publications, next, nil
+		pgx.NamedArgs{}, func(row pgx.CollectableRow, entry *int64) (sharing.KeptPublication, error) {
+			return scanPublication(row, entry)
+		})
 }
 
 func keptPublication(row pgx.CollectableRow) (sharing.KeptPublication, error) {

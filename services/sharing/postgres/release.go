@@ -3,11 +3,9 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"strconv"
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/comity-federation/comity/services/fault"
 	"github.com/comity-federation/comity/services/sharing"
 )
 
@@ -51,59 +49,15 @@ func (r reader) LastRelease(ctx context.Context, agreement sharing.AgreementID) 
 	return document, err
 }
 
-// The bounds of a page.
-const (
-	defaultPage = 100
-	largestPage = 1_000
-)
-
-// bounds returns the entry that a page begins before, and how many it has.
-func bounds(page sharing.Page) (before int64, limit int, err error) {
-	before, limit = 1<<62, page.Limit
-	if limit <= 0 {
-		limit = defaultPage
-	}
-	limit = min(limit, largestPage)
-	if page.Token != "" {
-		if before, err = strconv.ParseInt(page.Token, 10, 64); err != nil {
-			return 0, 0, fault.InvalidField("pageToken", "it is not the nextPageToken of a page")
-		}
-	}
-	return before, limit, nil
-}
-
 // Releases returns a page of releases, the newest first.
 func (r reader) Releases(ctx context.Context, page sharing.Page) (documents [][]byte, next string, err error) {
-	before, limit, err := bounds(page)
-	if err != nil {
-		return nil, "", err
-	}
-	rows, err := r.db.Query(ctx, `
+	return pageOf(ctx, r.db, page, `
 		SELECT document, entry
 		FROM release
 		WHERE entry < @before AND @partner IN ('', partner)
 		ORDER BY entry DESC
 		LIMIT @limit`,
-		pgx.NamedArgs{"before": before, "partner": string(page.Partner), "limit": limit + 1})
-	if err != nil {
-		return nil, "", err
-	}
-	type kept struct {
-		Document []byte
-		Entry    int64
-	}
-	found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[kept])
-	if err != nil {
-		return nil, "", err
-	}
-	if len(found) > limit {
-		found = found[:limit]
-		next = strconv.FormatInt(found[limit-1].Entry, 10)
-	}
-	for _, k := range found {
-		documents = append(documents, k.Document)
-	}
-	return documents, next, nil
+		pgx.NamedArgs{"partner": string(page.Partner)}, scanDocument)
 }
 
 // LockOutbound returns the stream's newest place, and locks its row.
