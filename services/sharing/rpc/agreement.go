@@ -70,7 +70,7 @@ func (s *Server) DeclineAgreement(ctx context.Context, r *sharingpb.DeclineAgree
 
 func (s *Server) agreement(a sharing.Agreement) *sharingpb.Agreement {
 	p := &sharingpb.Agreement{
-		Name: "agreements/" + string(a.Terms.ID), State: agreementStates[a.State], Terms: terms(a.Terms), Document: a.Document,
+		Name: nameIn("agreements", a.Terms.ID), State: agreementStates[a.State], Terms: terms(a.Terms), Document: a.Document,
 		CreateTime: timestamp(a.Created), UpdateTime: timestamp(a.Updated),
 	}
 	for _, signed := range a.Signatures {

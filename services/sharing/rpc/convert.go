@@ -33,11 +33,25 @@ func page(partner string, size int32, token string) (sharing.Page, error) {
 
 // agreementID reads "agreements/{id}".
 func agreementID(name string) (sharing.AgreementID, error) {
-	id, ok := strings.CutPrefix(name, "agreements/")
+	id, err := idIn("agreements", name)
+	return sharing.AgreementID(id), err
+}
+
+// idIn reads "{collection}/{id}".
+func idIn(collection, name string) (string, error) {
+	id, ok := strings.CutPrefix(name, collection+"/")
 	if !ok || id == "" {
-		return "", fault.InvalidField("name", "%q is not of the form agreements/{id}", name)
+		return "", fault.InvalidField("name", "%q is not of the form %s/{id}", name, collection)
 	}
-	return sharing.AgreementID(id), nil
+	return id, nil
+}
+
+// nameIn returns "{collection}/{id}"; "" for no id.
+func nameIn[ID ~string](collection string, id ID) string {
+	if id == "" {
+		return ""
+	}
+	return collection + "/" + string(id)
 }
 
 func partner(p sharing.Partner) *sharingpb.Partner {
@@ -128,7 +142,7 @@ func obligations(o sharing.Obligations, detail map[string]string, periods sharin
 
 func release(r sharing.Release) *sharingpb.Release {
 	return &sharingpb.Release{
-		Name: "releases/" + string(r.ID), Partner: string(r.Partner),
+		Name: nameIn("releases", r.ID), Partner: string(r.Partner),
 		Agreement: string(r.Agreement), AgreementVersion: count(r.AgreementVersion), Dataflow: r.Dataflow, Indicators: r.Indicators,
 		Decision: string(r.Decision), PolicyRevision: r.PolicyRevision, StatisticsRevision: r.Revision,
 		Candidates: count(r.Candidates), Released: count(r.Released), Withheld: count(r.Withheld), Suppressed: count(r.Suppressed),

@@ -2,11 +2,9 @@ package rpc
 
 import (
 	"context"
-	"strings"
 
 	sharingpb "github.com/comity-federation/comity/proto/comity/sharing/v1"
 	"github.com/comity-federation/comity/proto/wire"
-	"github.com/comity-federation/comity/services/fault"
 	"github.com/comity-federation/comity/services/sharing"
 )
 
@@ -75,23 +73,6 @@ var publicationStates = map[sharing.PublicationState]sharingpb.Publication_State
 	sharing.PublicationRefused: sharingpb.Publication_REFUSED,
 
 	sharing.PublicationWithdrawn: sharingpb.Publication_WITHDRAWN,
-}
-
-// idIn reads "{collection}/{id}".
-func idIn(collection, name string) (string, error) {
-	id, ok := strings.CutPrefix(name, collection+"/")
-	if !ok || id == "" {
-		return "", fault.InvalidField("name", "%q is not of the form %s/{id}", name, collection)
-	}
-	return id, nil
-}
-
-// nameIn returns "{collection}/{id}"; "" for no id.
-func nameIn[ID ~string](collection string, id ID) string {
-	if id == "" {
-		return ""
-	}
-	return collection + "/" + string(id)
 }
 
 func publication(p sharing.Publication) *sharingpb.Publication {
