@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"iter"
 	"math"
 	"regexp"
 	"slices"
@@ -614,13 +613,14 @@ func (s *Service) handOverOne(ctx context.Context, release InboundRelease) error
 		s.Log.WarnContext(ctx, "a partner's release is not stored: the agreement is over", "partner", release.Sender, "release", release.ID)
 		return s.Store.Write(ctx, func(tx Tx) error { return tx.SaveInboundRelease(ctx, release) })
 	}
-	submitted, err := s.Statistics.Submit(ctx, Submission{
+	submitted, err := s.submit(ctx, Submission{
 		Dataflow: header.Dataflow, Provider: release.Sender, Scope: header.Scope,
 		Release: release.ID, IdempotencyKey: string(release.ID), KeepDays: terms.RetentionDays,
-	}, s.blocks(ctx, release))
-	if wrong, ok := errors.AsType[*fault.Error](err); ok && wrong.Kind == fault.Invalid {
-		submitted.Reason = wrong.Message // and would be so again
-	} else if err != nil {
+	}, s.contents(release.Batches, func(batch int) ([]byte, error) {
+		envelope, err := s.kept(ctx, release, batch)
+		return envelope.Payload, err
+	}))
+	if err != nil {
 		return err
 	}
 	if release.State = Stored; !submitted.Accepted {
@@ -657,20 +657,4 @@ func (s *Service) kept(ctx context.Context, release InboundRelease, batch int) (
 		return Envelope{}, err
 	}
 	return s.Codec.DecodeEnvelope(data)
-}
-
-// blocks returns the content of a release, batch by batch.
-func (s *Service) blocks(ctx context.Context, release InboundRelease) iter.Seq2[*block.Block, error] {
-	return func(yield func(*block.Block, error) bool) {
-		for batch := range release.Batches {
-			envelope, err := s.kept(ctx, release, batch)
-			var content *block.Block
-			if err == nil {
-				content, err = s.Codec.DecodePayload(envelope.Payload)
-			}
-			if !yield(content, err) || err != nil {
-				return
-			}
-		}
-	}
 }

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"iter"
 	"slices"
 	"time"
 
@@ -397,13 +396,11 @@ func (s *Service) publishAll(ctx context.Context) error {
 
 // publishOne stores a publication, and marks it as stored, or as refused by the statistics.
 func (s *Service) publishOne(ctx context.Context, p Publication) error {
-	submitted, err := s.Statistics.Submit(ctx, Submission{
+	submitted, err := s.submit(ctx, Submission{
 		Dataflow: p.Dataflow, Provider: PublishedToAll, Scope: p.Scope.Filter,
 		Release: ReleaseID(p.ID), IdempotencyKey: string(p.ID),
-	}, s.published(ctx, p))
-	if wrong, ok := errors.AsType[*fault.Error](err); ok && wrong.Kind == fault.Invalid {
-		submitted.Reason = wrong.Message // and would be so again
-	} else if err != nil {
+	}, s.contents(p.Batches, func(batch int) ([]byte, error) { return s.Store.PublicationPayload(ctx, p.ID, batch) }))
+	if err != nil {
 		return err
 	}
 	state, problem := PublicationStored, ""
@@ -420,23 +417,6 @@ func (s *Service) publishOne(ctx context.Context, p Publication) error {
 	s.Log.InfoContext(ctx, "published", "publication", p.ID, "indicators", p.Indicators, "cells", p.Released,
 		"withheld", p.Withheld, "suppressed", p.Suppressed)
 	return nil
-}
-
-// published returns the content of a publication, batch by batch.
-func (s *Service) published(ctx context.Context, p Publication) iter.Seq2[*block.Block, error] {
-	return func(yield func(*block.Block, error) bool) {
-		for batch := range p.Batches {
-			payload, err := s.Store.PublicationPayload(ctx, p.ID, batch)
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			rows, err := s.Codec.DecodePayload(payload)
-			if !yield(rows, err) || err != nil {
-				return
-			}
-		}
-	}
 }
 
 // publishedAlready returns the newest publication of the dataflow, if it says what p says.

@@ -7,12 +7,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"time"
 
 	"github.com/comity-federation/comity/proto/block"
 	"github.com/comity-federation/comity/proto/filter"
 	"github.com/comity-federation/comity/services/disclosure/ledger"
+	"github.com/comity-federation/comity/services/fault"
 )
 
 // Release is a table that passed policy and disclosure control. Its JSON is kept, and has a leaf in the log.
@@ -266,6 +268,31 @@ func (s *Service) encodeBatches(structures *Structures, rows []row) (batches, er
 	}
 	done.sha256 = total.Sum(nil)
 	return done, nil
+}
+
+// contents returns the content of payloads, one by one.
+func (s *Service) contents(batches int, payload func(batch int) ([]byte, error)) iter.Seq2[*block.Block, error] {
+	return func(yield func(*block.Block, error) bool) {
+		for batch := range batches {
+			var rows *block.Block
+			data, err := payload(batch)
+			if err == nil {
+				rows, err = s.Codec.DecodePayload(data)
+			}
+			if !yield(rows, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// submit stores figures in this state's statistics. What is wrong with them would be so again: they are rejected for it.
+func (s *Service) submit(ctx context.Context, submission Submission, figures iter.Seq2[*block.Block, error]) (Submitted, error) {
+	submitted, err := s.Statistics.Submit(ctx, submission, figures)
+	if wrong, ok := errors.AsType[*fault.Error](err); ok && wrong.Kind == fault.Invalid {
+		return Submitted{Reason: wrong.Message}, nil
+	}
+	return submitted, err
 }
 
 // toBlock returns rows as a block. Comments stay at home: nobody has looked at them with a partner in mind.

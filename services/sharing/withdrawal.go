@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -147,10 +146,10 @@ func (s *Service) withdraw(ctx context.Context, terms Terms, w Withdrawal) error
 	provider, _ := s.Trust.State(terms.Provider)
 	nothing := func(yield func(*block.Block, error) bool) { yield(toBlock(structures, nil), nil) }
 	what := sha256.Sum256([]byte(strings.Join(slices.Concat(provider.RefAreas, []string{""}, w.Indicators), "\x00")))
-	submitted, err := s.Statistics.Submit(ctx, Submission{
+	submitted, err := s.submit(ctx, Submission{
 		Dataflow: terms.Dataflow, Provider: terms.Provider, Scope: scopeOf(structures, provider.RefAreas, w.Indicators),
 		IdempotencyKey: fmt.Sprintf("withdrawal/%s/%d/%s", w.Agreement, w.Version, hex.EncodeToString(what[:8])),
-	}, iter.Seq2[*block.Block, error](nothing))
+	}, nothing)
 	if err != nil {
 		return err
 	}
