@@ -464,7 +464,11 @@ func (s *Service) signVersion(ctx context.Context, a Agreement) (Agreement, erro
 	if err := s.keepsClear(ctx, a.Terms); err != nil {
 		return Agreement{}, err
 	}
-	if err := s.addSignature(ctx, a.Terms, s.State, s.Keys.sign(AgreementType, a.Document)); err != nil {
+	signed, err := s.sign(AgreementType, a.Document)
+	if err != nil {
+		return Agreement{}, err
+	}
+	if err := s.addSignature(ctx, a.Terms, s.State, signed); err != nil {
 		return Agreement{}, err
 	}
 	wake(s.toDeliver)
@@ -572,7 +576,11 @@ func (s *Service) end(ctx context.Context, a Agreement, reason string) (Agreemen
 	if err != nil {
 		return Agreement{}, err
 	}
-	if err := s.addEnd(ctx, end, s.Keys.sign(TerminationType, payload)); err != nil {
+	signed, err := s.sign(TerminationType, payload)
+	if err != nil {
+		return Agreement{}, err
+	}
+	if err := s.addEnd(ctx, end, signed); err != nil {
 		return Agreement{}, err
 	}
 	wake(s.toDeliver)

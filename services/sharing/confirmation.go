@@ -16,7 +16,10 @@ func (s *Service) keepWithdrawal(ctx context.Context, w Withdrawal, signed *Sign
 		if err != nil {
 			return err
 		}
-		own := s.Keys.sign(WithdrawalType, payload)
+		own, err := s.sign(WithdrawalType, payload)
+		if err != nil {
+			return err
+		}
 		signed = &own
 	}
 	data, err := s.Codec.EncodeSigned(*signed)

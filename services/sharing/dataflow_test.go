@@ -53,7 +53,7 @@ func TestSecondDataflow(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		refused(t, w.aa.ReceiveProposal(ctx, "bb", w.bb.Keys.Sign(sharing.AgreementType, document)), "aa-bb-1a")
+		refused(t, w.aa.ReceiveProposal(ctx, "bb", w.bb.Keys.Current().Sign(sharing.AgreementType, document)), "aa-bb-1a")
 		must(t)(w.aa.Draft(ctx, terms(w, native, "5"))) // which nobody knows to be the same
 		must(t)(w.aa.Sign(ctx, "aa-bb-2"))
 	})

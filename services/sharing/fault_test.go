@@ -306,7 +306,7 @@ func (w *world) forge(t *testing.T, envelope []byte, change func(*sharing.Header
 	if err != nil {
 		t.Fatal(err)
 	}
-	opened.Header = w.aa.Keys.Sign(sharing.HeaderType, data)
+	opened.Header = w.aa.Keys.Current().Sign(sharing.HeaderType, data)
 	forged, err := codec.EncodeEnvelope(opened)
 	if err != nil {
 		t.Fatal(err)

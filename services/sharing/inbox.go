@@ -468,7 +468,10 @@ func (s *Service) accept(ctx context.Context, in *incoming) (Signed, error) {
 	if err != nil {
 		return Signed{}, err
 	}
-	receipt := s.Keys.sign(ReceiptType, payload)
+	receipt, err := s.sign(ReceiptType, payload)
+	if err != nil {
+		return Signed{}, err
+	}
 	receiptData, err := s.Codec.EncodeSigned(receipt)
 	if err != nil {
 		return Signed{}, err

@@ -177,11 +177,7 @@ func openCheckpoint(signedNote, name string, verifier note.Verifier) (checkpoint
 
 // openOwn reads a checkpoint of this state's log, also one that a partner has co-signed.
 func (s *Service) openOwn(signedNote string) (checkpoint, error) {
-	verifier, err := note.NewVerifier(s.Keys.LogVerifier)
-	if err != nil {
-		return checkpoint{}, fmt.Errorf("reading the log's verifier key: %w", err)
-	}
-	opened, _, err := openCheckpoint(signedNote, LogName(s.State), verifier)
+	opened, _, _, err := openCheckpointBy(signedNote, LogName(s.State), s.ownLogKeys())
 	return opened, err
 }
 
@@ -301,7 +297,7 @@ func (s *Service) sequence(ctx context.Context) (more bool, err error) {
 		if err != nil {
 			return fmt.Errorf("computing the root: %w", err)
 		}
-		next, err := note.Sign(&note.Note{Text: checkpoint{size, root}.text(LogName(s.State))}, s.Keys.Log)
+		next, err := note.Sign(&note.Note{Text: checkpoint{size, root}.text(LogName(s.State))}, s.Keys.Current().Log)
 		if err != nil {
 			return fmt.Errorf("signing the checkpoint: %w", err)
 		}
@@ -350,7 +346,14 @@ func (s *Service) checkTree(signed string, size int64, reader treeReader) error 
 // checkpoint is "" while the log is empty.
 func (s *Service) Checkpoint(ctx context.Context) (signedNote, verifierKey string, err error) {
 	signedNote, err = s.Store.Checkpoint(ctx)
-	return signedNote, s.Keys.LogVerifier, err
+	if err != nil || signedNote == "" {
+		return "", s.Keys.Current().LogVerifier, err
+	}
+	_, _, verifierKey, err = openCheckpointBy(signedNote, LogName(s.State), s.ownLogKeys())
+	if err != nil {
+		return "", "", fmt.Errorf("opening our own checkpoint: %w", err)
+	}
+	return signedNote, verifierKey, nil
 }
 
 // CosignedCheckpoints returns the checkpoints of this state's log that partners have co-signed last, by partner.
@@ -385,11 +388,7 @@ func (s *Service) Witness(ctx context.Context, from StateCode, signedNote string
 	if !ok {
 		return "", 0, fault.Missing("state %q is not on the trust list", from)
 	}
-	verifier, err := note.NewVerifier(partner.LogKey)
-	if err != nil {
-		return "", 0, fmt.Errorf("reading the log key of %s: %w", from, err)
-	}
-	offered, opened, err := openCheckpoint(signedNote, LogName(from), verifier)
+	offered, opened, _, err := openCheckpointBy(signedNote, LogName(from), partner.logKeysAt(s.now()))
 	if err != nil {
 		return "", 0, fault.New(fault.Invalid, "UNTRUSTED_SIGNER", "the checkpoint is not one of %s", LogName(from)).Because(err)
 	}
@@ -405,7 +404,7 @@ func (s *Service) Witness(ctx context.Context, from StateCode, signedNote string
 			s.Log.ErrorContext(ctx, "a partner's log does not extend what was seen of it", "partner", from, "seen", seen, "offered", offered.size)
 			return err
 		}
-		signed, err := note.Sign(opened, s.Keys.Log)
+		signed, err := note.Sign(opened, s.Keys.Current().Log)
 		if err != nil {
 			return fmt.Errorf("co-signing: %w", err)
 		}
@@ -474,11 +473,7 @@ func (s *Service) WitnessOffer(ctx context.Context, partner StateCode) (signedNo
 func (s *Service) Cosigned(ctx context.Context, partner StateCode, cosigned string, seen int64) error {
 	if cosigned != "" {
 		state, _ := s.Trust.State(partner)
-		verifier, err := note.NewVerifier(state.LogKey)
-		if err != nil {
-			return fmt.Errorf("reading the log key of %s: %w", partner, err)
-		}
-		if _, _, err := openCheckpoint(cosigned, LogName(s.State), verifier); err != nil {
+		if _, _, _, err := openCheckpointBy(cosigned, LogName(s.State), state.logKeysAt(s.now())); err != nil {
 			return fault.New(fault.Invalid, "UNTRUSTED_SIGNER", "%s has not signed the checkpoint", partner).Because(err)
 		}
 	}

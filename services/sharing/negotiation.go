@@ -119,7 +119,11 @@ func (s *Service) propose(ctx context.Context, terms Terms) (Agreement, error) {
 	if err := s.fitsBefore(ctx, terms); err != nil {
 		return Agreement{}, err
 	}
-	signed, err := s.Codec.EncodeSigned(s.Keys.sign(AgreementType, document))
+	ours, err := s.sign(AgreementType, document)
+	if err != nil {
+		return Agreement{}, err
+	}
+	signed, err := s.Codec.EncodeSigned(ours)
 	if err != nil {
 		return Agreement{}, err
 	}

@@ -67,7 +67,11 @@ func (s *Service) Outgoing(ctx context.Context, partner StateCode, after Cursor,
 	var outgoing []Outgoing
 	for _, k := range kept {
 		terms, ok := inForce[RuledAgreement{k.Agreement, k.Version}]
-		if !ok || s.now().After(k.Created.Add(s.Lifetime)) || stopped.overtook(partner, terms.Indicators, k.Created) {
+		superseded, err := s.superseded(k.Envelope)
+		if err != nil {
+			return nil, err
+		}
+		if !ok || superseded || s.now().After(k.Created.Add(s.Lifetime)) || stopped.overtook(partner, terms.Indicators, k.Created) {
 			break
 		}
 		outgoing = append(outgoing, Outgoing{Sequence: k.Sequence, Envelope: k.Envelope})

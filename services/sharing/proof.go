@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/comity-federation/comity/services/fault"
@@ -230,11 +229,8 @@ func (v *proofVerifier) openHead() *ProofError {
 	if !ok {
 		return &ProofError{part, fmt.Sprintf("state %q is not on the trust list", v.State), meansForged}
 	}
-	verifier, err := note.NewVerifier(own.LogKey)
-	if err != nil {
-		return &ProofError{part, fmt.Sprintf("the log key of %s on the trust list: %v", v.State, err), "nothing can be checked"}
-	}
-	if v.head, _, err = openCheckpoint(v.Checkpoint, LogName(v.State), verifier); err != nil {
+	var err error
+	if v.head, _, _, err = openCheckpointBy(v.Checkpoint, LogName(v.State), own.LogKeys()); err != nil {
 		return &ProofError{part, err.Error(), meansForged}
 	}
 	return nil
@@ -289,7 +285,7 @@ func (v *proofVerifier) readEnvelope() *ProofError {
 		return &ProofError{part, fmt.Sprintf("its header cannot be read: %v", err), meansForged}
 	}
 	h := v.proven.Header
-	if _, err := v.trust.Verify(h.Sender, HeaderType, signed); err != nil {
+	if _, err := v.trust.Verify(h.Sender, HeaderType, signed, entry.Created); err != nil {
 		return &ProofError{part, err.Error(), meansForged}
 	}
 	at := Cursor{Stream: h.Stream, Epoch: h.Epoch, Sequence: h.Sequence}
@@ -388,11 +384,7 @@ func (v *proofVerifier) witnesses() *ProofError {
 		if !ok {
 			return &ProofError{part, "the state is not on the trust list", meansForged}
 		}
-		verifier, err := note.NewVerifier(partner.LogKey)
-		if err != nil {
-			return &ProofError{part, fmt.Sprintf("its log key on the trust list: %v", err), "nothing can be checked"}
-		}
-		seen, _, err := openCheckpoint(witness.Cosigned, LogName(v.State), verifier)
+		seen, _, _, err := openCheckpointBy(witness.Cosigned, LogName(v.State), partner.LogKeys())
 		if err != nil {
 			return &ProofError{part, err.Error(), meansForged}
 		}

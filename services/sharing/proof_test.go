@@ -218,7 +218,7 @@ func TestCosignedLog(t *testing.T) {
 			entries = entries[:most]
 		}
 		_, err = sharing.Verify(ctx, w.aa.Trust.List(), w.aa.Codec, sharing.Log{
-			State: "aa", Checkpoint: checkpoint, VerifierKey: w.aa.Keys.LogVerifier, Cosigned: map[sharing.StateCode]string{"bb": cosigned},
+			State: "aa", Checkpoint: checkpoint, VerifierKey: w.aa.Keys.Current().LogVerifier, Cosigned: map[sharing.StateCode]string{"bb": cosigned},
 			Entries: func(yield func(sharing.LogEntry, error) bool) {
 				for _, entry := range entries {
 					if !yield(entry, nil) {

@@ -335,7 +335,11 @@ func (s *Service) put(ctx context.Context, tx Tx, d draft, place Place) error {
 		if err != nil {
 			return fmt.Errorf("encoding a header: %w", err)
 		}
-		envelope, err := s.Codec.EncodeEnvelope(Envelope{Header: s.Keys.sign(HeaderType, header), Payload: payload})
+		signed, err := s.sign(HeaderType, header)
+		if err != nil {
+			return err
+		}
+		envelope, err := s.Codec.EncodeEnvelope(Envelope{Header: signed, Payload: payload})
 		if err != nil {
 			return fmt.Errorf("encoding an envelope: %w", err)
 		}

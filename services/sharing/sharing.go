@@ -13,13 +13,10 @@ package sharing
 
 import (
 	"context"
-	"crypto/ed25519"
 	"iter"
 	"log/slog"
 	"sync"
 	"time"
-
-	"golang.org/x/mod/sumdb/note"
 
 	"github.com/comity-federation/comity/proto/block"
 	"github.com/comity-federation/comity/proto/filter"
@@ -50,20 +47,13 @@ type Config struct {
 	Accounts   Accounts    // of who asks for them
 	Policy     Policy
 	Trust      *Trust
-	Keys       Keys
+	Keys       Keyring
 	Codec      Codec
 	Courier    Courier
 	Clock      func() time.Time // nil: the system's
 	Log        *slog.Logger     // nil: none
 	Lifetime   time.Duration    // how long an envelope may wait for its receiver; 0: 90 days
 	Notice     int              // how many days before its last one an agreement is said to end; 0: 60
-}
-
-// Keys are what this state signs with.
-type Keys struct {
-	Signing     ed25519.PrivateKey // envelopes, receipts, agreements
-	Log         note.Signer        // checkpoints of the log, by the name "comity/<state>/log"
-	LogVerifier string             // the note verifier key that belongs to Log
 }
 
 // Service is the domain of sharing. Its methods may be called concurrently, and by several processes on one store.

@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/hex"
+	"time"
 
 	"github.com/secure-systems-lab/go-securesystemslib/dsse"
 
@@ -42,25 +43,18 @@ func KeyID(key ed25519.PublicKey) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// sign returns the payload with this state's signature.
-func (k Keys) sign(payloadType string, payload []byte) Signed {
-	public, _ := k.Signing.Public().(ed25519.PublicKey)
-	return Signed{
-		PayloadType: payloadType,
-		Payload:     payload,
-		Signatures: []Signature{{
-			KeyID:     KeyID(public),
-			Signature: ed25519.Sign(k.Signing, dsse.PAE(payloadType, payload)),
-		}},
-	}
+// Verify returns the first signature of s that a signing key of the state has made over a payload of the type. Where
+// there is none, it is a fault with the reason UNTRUSTED_SIGNER. A key counts here if it was valid at the time, give or take
+// an hour: this is for what was signed, or arrived, then. For what arrives now see [Trust.Verify].
+func (t *TrustList) Verify(state StateCode, payloadType string, s Signed, at time.Time) (Signature, error) {
+	return t.verify(state, payloadType, s, func(key SigningKey) bool {
+		return key.ValidAt(at) || key.ValidAt(at.Add(-keyTolerance)) || key.ValidAt(at.Add(keyTolerance))
+	})
 }
 
-// Verify returns the first signature of s that a signing key of the state has made over a payload of the type. Where
-// there is none, it is a fault with the reason UNTRUSTED_SIGNER. A key counts here whether it is valid now or not: this
-// is for what was signed long ago. For what arrives see [Trust.Verify].
-func (t *TrustList) Verify(state StateCode, payloadType string, s Signed) (Signature, error) {
-	return t.verify(state, payloadType, s, func(SigningKey) bool { return true })
-}
+// keyTolerance is how far what is logged may lie outside of the time of its key: clocks differ, and a list that ends a key
+// takes its time to get everywhere.
+const keyTolerance = time.Hour
 
 func (t *TrustList) verify(state StateCode, payloadType string, s Signed, counts func(SigningKey) bool) (Signature, error) {
 	if s.PayloadType != payloadType {

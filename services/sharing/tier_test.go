@@ -62,7 +62,7 @@ func TestTier(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := w.aa.ReceiveProposal(ctx, "bb", w.bb.Keys.Sign(sharing.AgreementType, document)); fault.Reason(err) != "WRONG_STATE" {
+		if err := w.aa.ReceiveProposal(ctx, "bb", w.bb.Keys.Current().Sign(sharing.AgreementType, document)); fault.Reason(err) != "WRONG_STATE" {
 			t.Errorf("%v", err)
 		}
 	})

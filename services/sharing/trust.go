@@ -31,15 +31,16 @@ type Officer struct {
 
 // TrustedState is a state of the trust list.
 type TrustedState struct {
-	Code        StateCode    `json:"code"`
-	Name        string       `json:"name"`
-	Address     string       `json:"address"`  // where its exchange answers, "host:port"
-	RefAreas    []string     `json:"refAreas"` // the REF_AREA codes that are its own to report
-	Roots       string       `json:"roots"`    // PEM: the roots of its certificates, one or more, and of no other state's
-	SigningKeys []SigningKey `json:"signingKeys"`
-	LogKey      string       `json:"logKey"` // the note verifier key of its transparency log
-	Revoked     Revoked      `json:"revoked,omitzero"`
-	CRL         *CRLPolicy   `json:"crl,omitempty"` // nil: its authorities publish no revocation lists
+	Code          StateCode    `json:"code"`
+	Name          string       `json:"name"`
+	Address       string       `json:"address"`  // where its exchange answers, "host:port"
+	RefAreas      []string     `json:"refAreas"` // the REF_AREA codes that are its own to report
+	Roots         string       `json:"roots"`    // PEM: the roots of its certificates, one or more, and of no other state's
+	SigningKeys   []SigningKey `json:"signingKeys"`
+	LogKey        string       `json:"logKey"`                  // the note verifier key of its transparency log
+	FormerLogKeys []LogKey     `json:"formerLogKeys,omitempty"` // those before it
+	Revoked       Revoked      `json:"revoked,omitzero"`
+	CRL           *CRLPolicy   `json:"crl,omitempty"` // nil: its authorities publish no revocation lists
 }
 
 // CRLPolicy says that every authority of a state publishes certificate revocation lists. None of its certificates counts

@@ -169,12 +169,16 @@ func TestSigningKeysEnd(t *testing.T) {
 			}
 		})
 	}
-	t.Run("what an ended key signed is verified when the log is audited", func(t *testing.T) {
+	t.Run("an audit verifies what an ended key signed in its time, and nothing of a later time", func(t *testing.T) {
 		t.Parallel()
 		list := *list
-		list.States = []sharing.TrustedState{{Code: "aa", SigningKeys: []sharing.SigningKey{{ID: oldID, PublicKey: oldPublic, NotAfter: now.Add(-time.Hour)}}}}
-		if _, err := list.Verify("aa", sharing.HeaderType, sharing.Keys{Signing: old}.Sign(sharing.HeaderType, []byte("header"))); err != nil {
-			t.Error(err)
+		end := now.Add(-48 * time.Hour)
+		list.States = []sharing.TrustedState{{Code: "aa", SigningKeys: []sharing.SigningKey{{ID: oldID, PublicKey: oldPublic, NotAfter: end}}}}
+		signed := sharing.Keys{Signing: old}.Sign(sharing.HeaderType, []byte("header"))
+		for at, want := range map[time.Duration]bool{-24 * time.Hour: true, 30 * time.Minute: true, 2 * time.Hour: false} {
+			if _, err := list.Verify("aa", sharing.HeaderType, signed, end.Add(at)); want != (err == nil) {
+				t.Errorf("what was logged %s after the key's end is judged %v", at, err)
+			}
 		}
 	})
 }

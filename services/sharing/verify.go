@@ -63,16 +63,16 @@ type Log struct {
 //
 // Of each entry it computes anew the hash of the content, the leaf and the hashes of the tree; it reads the content and
 // holds it against the subject; it checks the signatures of agreements, envelopes and receipts, the order and the
-// chain of hashes of each stream, and that each receipt is for an envelope of the log. The first entry that is not as
-// it must be is a [*BadEntryError]; a checkpoint that does not fit is another error. A log that is whole, but not the one
+// chain of hashes of each stream, and that each receipt is for an envelope of the log. A signing key counts for the entries
+// of the time when it was valid. The first entry that is not as it must be is a [*BadEntryError]; a checkpoint that does not fit is another error. A log that is whole, but not the one
 // that a partner has seen, is found by the checkpoint that the partner has co-signed.
 func Verify(ctx context.Context, trust *TrustList, codec Codec, log Log) (int64, error) {
 	own, ok := trust.State(log.State)
 	if !ok {
 		return 0, fmt.Errorf("state %q is not on the trust list", log.State)
 	}
-	if own.LogKey != log.VerifierKey {
-		return 0, errors.New("the log's verifier key is not the one on the trust list")
+	if !slices.Contains(own.LogKeys(), log.VerifierKey) {
+		return 0, errors.New("the log's verifier key is none on the trust list")
 	}
 	a := &auditor{
 		state: log.State, trust: trust, codec: codec, streams: map[string]Place{}, envelopes: map[string][]byte{}, documents: map[string][]byte{},
@@ -156,11 +156,7 @@ func (a *auditor) witnessed(partner StateCode, cosigned string) error {
 	if !ok {
 		return fmt.Errorf("a checkpoint is co-signed by %q, which is not on the trust list", partner)
 	}
-	verifier, err := note.NewVerifier(state.LogKey)
-	if err != nil {
-		return fmt.Errorf("the log key of %s: %w", partner, err)
-	}
-	signed, _, err := openCheckpoint(cosigned, LogName(a.state), verifier)
+	signed, _, _, err := openCheckpointBy(cosigned, LogName(a.state), state.LogKeys())
 	if err != nil {
 		return fmt.Errorf("the checkpoint that %s has co-signed: %w", partner, err)
 	}
@@ -277,10 +273,10 @@ func (a *auditor) agreement(entry LogEntry) error {
 		if !bytes.Equal(signed.Payload, document) {
 			return errors.New("another document was signed")
 		}
-		_, err = a.trust.Verify(state, AgreementType, signed)
+		_, err = a.trust.Verify(state, AgreementType, signed, entry.Created)
 		return err
 	case "withdrawal":
-		if _, err := a.trust.Verify(state, WithdrawalType, signed); err != nil {
+		if _, err := a.trust.Verify(state, WithdrawalType, signed, entry.Created); err != nil {
 			return err
 		}
 		w, err := a.codec.DecodeWithdrawal(signed.Payload)
@@ -289,7 +285,7 @@ func (a *auditor) agreement(entry LogEntry) error {
 		}
 		return same(entry.Subject, w.subject())
 	case "end":
-		if _, err := a.trust.Verify(state, TerminationType, signed); err != nil {
+		if _, err := a.trust.Verify(state, TerminationType, signed, entry.Created); err != nil {
 			return err
 		}
 		end, err := a.codec.DecodeTermination(signed.Payload)
@@ -315,7 +311,7 @@ func (a *auditor) envelope(entry LogEntry) error {
 	if header.Stream != StreamName(header.Sender, header.Receiver) || sent != (header.Sender == a.state) || !sent && header.Receiver != a.state {
 		return errors.New("its envelope is of another stream")
 	}
-	if _, err := a.trust.Verify(header.Sender, HeaderType, envelope.Header); err != nil {
+	if _, err := a.trust.Verify(header.Sender, HeaderType, envelope.Header, entry.Created); err != nil {
 		return err
 	}
 	payload := sha256.Sum256(envelope.Payload)
@@ -361,7 +357,7 @@ func (a *auditor) receipt(entry LogEntry) error {
 	if ours != a.state {
 		return errors.New("its receipt is another state's")
 	}
-	if _, err := a.trust.Verify(receipt.Receiver, ReceiptType, signed); err != nil {
+	if _, err := a.trust.Verify(receipt.Receiver, ReceiptType, signed, entry.Created); err != nil {
 		return err
 	}
 	at := Cursor{Stream: receipt.Stream, Epoch: receipt.Epoch, Sequence: receipt.Sequence}

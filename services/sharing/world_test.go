@@ -623,7 +623,7 @@ func (s *state) verifyFrom(ctx context.Context, store sharing.Reader) (int64, er
 	if err != nil {
 		return 0, err
 	}
-	log := sharing.Log{State: s.code, Checkpoint: checkpoint, VerifierKey: s.Keys.LogVerifier, Cosigned: map[sharing.StateCode]string{}}
+	log := sharing.Log{State: s.code, Checkpoint: checkpoint, VerifierKey: s.Keys.Current().LogVerifier, Cosigned: map[sharing.StateCode]string{}}
 	for _, partner := range s.Trust.List().States {
 		seen, err := store.Witnessed(ctx, partner.Code)
 		if err != nil {

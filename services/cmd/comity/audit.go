@@ -135,7 +135,7 @@ func verifyLog(ctx context.Context, client *client, trust *sharing.TrustList, lo
 // verifyEntries checks a log by its head and its entries, adds them to the logs that are compared, and returns a line that
 // says so.
 func verifyEntries(ctx context.Context, trust *sharing.TrustList, head *sharingpb.GetCheckpointResponse, logs *sharing.Comparison, entries iter.Seq2[sharing.LogEntry, error]) (string, error) {
-	owner := slices.IndexFunc(trust.States, func(s sharing.TrustedState) bool { return s.LogKey == head.GetVerifierKey() })
+	owner := slices.IndexFunc(trust.States, func(s sharing.TrustedState) bool { return slices.Contains(s.LogKeys(), head.GetVerifierKey()) })
 	if owner < 0 {
 		return "", fmt.Errorf("no state of the trust list has the log key %q", head.GetVerifierKey())
 	}

@@ -171,23 +171,26 @@ func newTrustSignCommand(file *string) *cobra.Command {
 
 func newTrustRotateCommand(file *string) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "rotate [--state CODE] [--roots FILE] [--signing-key FILE] [--crl-grace HOURS] [--officer NAME=KEY]",
+		Use:   "rotate [--state CODE] [--roots FILE] [--signing-key FILE] [--log-key FILE] [--crl-grace HOURS] [--officer NAME=KEY]",
 		Short: "Propose new keys for a state, or for an officer",
 		Long: `Propose new keys for a state, or for an officer.
 
 For a new authority give first the old and the new root in one file, and the new one alone once every certificate hangs
-from it. A new signing key counts at once, and those before it for some days more, so that what waits still arrives.
+from it. A new signing key or log key counts at once, and those before it for some days more, so that what waits still
+arrives. A node signs with the new one as soon as its files have it and the list does.
 An officer of a name that is on the list gets another key; a new name is a further officer.`,
 		Args: cobra.NoArgs,
 	}
 	code := cmd.Flags().String("state", "", "the `CODE` of the state")
 	roots := cmd.Flags().String("roots", "", "the PEM `FILE` with the roots of its certificates from now on")
 	signing := cmd.Flags().String("signing-key", "", "the PEM `FILE` with the next key that it signs with, the public one is enough")
-	overlap := cmd.Flags().Duration("overlap", signingOverlap, "how long the signing keys before it still count")
+	from := cmd.Flags().Duration("from", 0, "in how long the next signing key begins to count")
+	logKey := cmd.Flags().String("log-key", "", "the `FILE` with the next note verifier key of its transparency log")
+	overlap := cmd.Flags().Duration("overlap", signingOverlap, "how long the keys before it still count")
 	officers := cmd.Flags().StringArray("officer", nil, "the `NAME=KEY` of an officer")
 	expire := lifetime(cmd)
 	crls := crlFlag(cmd)
-	cmd.MarkFlagsOneRequired("roots", "signing-key", "crl-grace", "officer")
+	cmd.MarkFlagsOneRequired("roots", "signing-key", "log-key", "crl-grace", "officer")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		file := trustFile(*file)
 		return proposed(cmd, file, file.propose(func(list *sharing.TrustList) error {
@@ -198,7 +201,7 @@ An officer of a name that is on the list gets another key; a new name is a furth
 					return err
 				}
 			}
-			if *roots == "" && *signing == "" && !cmd.Flags().Changed("crl-grace") {
+			if *roots == "" && *signing == "" && *logKey == "" && !cmd.Flags().Changed("crl-grace") {
 				return nil
 			}
 			return changeState(list, *code, func(state *sharing.TrustedState) error {
@@ -210,6 +213,15 @@ An officer of a name that is on the list gets another key; a new name is a furth
 					}
 					state.Roots = string(text)
 				}
+				if *logKey != "" {
+					text, err := os.ReadFile(*logKey)
+					if err != nil {
+						return err
+					}
+					if err := rotateLogKey(state, strings.TrimSpace(string(text)), time.Now().Add(*overlap)); err != nil {
+						return err
+					}
+				}
 				if *signing == "" {
 					return nil
 				}
@@ -217,7 +229,11 @@ An officer of a name that is on the list gets another key; a new name is a furth
 				if err != nil {
 					return err
 				}
-				return rotateKey(state, key, time.Now().Add(*overlap))
+				begin := time.Time{}
+				if *from > 0 {
+					begin = time.Now().Add(*from).UTC().Truncate(time.Second)
+				}
+				return rotateKey(state, key, begin, time.Now().Add(*from+*overlap))
 			})
 		}))
 	}
@@ -298,8 +314,19 @@ func changeState(list *sharing.TrustList, code string, change func(*sharing.Trus
 	return change(&list.States[at])
 }
 
+// rotateLogKey gives a state's log another key, and the one before it an end.
+func rotateLogKey(state *sharing.TrustedState, key string, end time.Time) error {
+	if slices.Contains(state.LogKeys(), key) {
+		return fmt.Errorf("%s has that log key already", state.Code)
+	}
+	former := sharing.LogKey{Key: state.LogKey, NotAfter: end.UTC().Truncate(time.Second)}
+	state.FormerLogKeys = append([]sharing.LogKey{former}, state.FormerLogKeys...)
+	state.LogKey = key
+	return nil
+}
+
 // rotateKey gives a state another signing key, and those before it an end.
-func rotateKey(state *sharing.TrustedState, key ed25519.PublicKey, end time.Time) error {
+func rotateKey(state *sharing.TrustedState, key ed25519.PublicKey, begin, end time.Time) error {
 	id := sharing.KeyID(key)
 	keys := slices.Clone(state.SigningKeys)
 	for i := range keys {
@@ -310,7 +337,7 @@ func rotateKey(state *sharing.TrustedState, key ed25519.PublicKey, end time.Time
 			keys[i].NotAfter = end.UTC().Truncate(time.Second)
 		}
 	}
-	state.SigningKeys = append(keys, sharing.SigningKey{ID: id, PublicKey: key})
+	state.SigningKeys = append(keys, sharing.SigningKey{ID: id, PublicKey: key, NotBefore: begin})
 	return nil
 }
 

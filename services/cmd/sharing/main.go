@@ -33,8 +33,8 @@ type Config struct {
 	DatabaseURL    string `env:"COMITY_DATABASE_URL,required,notEmpty"`             // the service's own database, "postgres://…"
 	Statistics     string `env:"COMITY_STATISTICS,required,notEmpty"`               // where the statistics service answers, "host:port"
 	ExchangeListen string `env:"COMITY_EXCHANGE_LISTEN,required,notEmpty"`          // where partner states call, "host:port"
-	SigningKey     string `env:"COMITY_SIGNING_KEY,required,notEmpty"`              // PEM file, PKCS #8, Ed25519: signs agreements, envelopes, receipts
-	LogKey         string `env:"COMITY_LOG_KEY,required,notEmpty"`                  // file with the note signer key of the transparency log
+	SigningKey     string `env:"COMITY_SIGNING_KEY,required,notEmpty"`              // PEM file, PKCS #8, Ed25519: signs agreements, envelopes, receipts; a later key counts at once
+	LogKey         string `env:"COMITY_LOG_KEY,required,notEmpty"`                  // file with the note signer key of the transparency log; a later key counts at once
 	TrustList      string `env:"COMITY_TRUST_LIST,required,notEmpty"`               // JSON file, signed by officers: the states that exchange, and their keys; a later list counts at once
 	Switches       string `env:"COMITY_SWITCHES"`                                   // directory where a file "kill" or "read-only" stops the service at once
 	CRLs           string `env:"COMITY_CRLS"`                                       // directory with the revocation lists of partners' authorities, <state>.crl; a later list counts at once
@@ -74,7 +74,7 @@ func run(ctx context.Context, log *slog.Logger) error {
 		return fmt.Errorf("opening the trust list: %w", err)
 	}
 	trust := keeper.Trust()
-	keys, err := readKeys(cfg.SigningKey, cfg.LogKey, state, trust.List())
+	keys, err := partner.OpenKeyring(cfg.SigningKey, cfg.LogKey, state, trust, log)
 	if err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func run(ctx context.Context, log *slog.Logger) error {
 	exchange := sharingrpc.NewExchange(state, service, puller.Wake, log)
 
 	server, err := rpc.NewServer(cfg.Config, policies, log, func(ctx context.Context) error {
-		return errors.Join(keeper.Err(), pool.Ping(ctx))
+		return errors.Join(keeper.Err(), keys.Err(), pool.Ping(ctx))
 	})
 	if err != nil {
 		return fmt.Errorf("setting the server up: %w", err)
@@ -126,13 +126,16 @@ func run(ctx context.Context, log *slog.Logger) error {
 		return service.CutStopped(ctx, keeper.Cut)
 	})
 	for _, loop := range []func(context.Context) error{
-		policies.Watch, onTheSpot.Run, keeper.Watch, exchange.Run, puller.Run,
+		policies.Watch, onTheSpot.Run, keeper.Watch, keys.Watch, exchange.Run, puller.Run,
 		service.SequenceLog, service.FollowRevisions, service.HandOver, service.DeliverAgreements, service.WarnOfExpiry,
 		service.HandOverPublications, service.KeepCalendar,
 	} {
 		server.Background(loop)
 	}
-	defer onHangup(keeper.Reload)()
+	defer onHangup(func() {
+		keeper.Reload()
+		keys.Reload()
+	})()
 	return server.Serve(ctx)
 }
 

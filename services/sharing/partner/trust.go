@@ -70,8 +70,10 @@ func check(trusted sharing.TrustedState) error {
 	if len(trusted.SigningKeys) == 0 {
 		return errors.New("there is no signing key")
 	}
-	if _, err := note.NewVerifier(trusted.LogKey); err != nil {
-		return fmt.Errorf("the log key is no note verifier key: %w", err)
+	for _, key := range trusted.LogKeys() {
+		if _, err := note.NewVerifier(key); err != nil {
+			return fmt.Errorf("the log key %q is no note verifier key: %w", key, err)
+		}
 	}
 	return nil
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/base64"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"iter"
@@ -51,8 +53,11 @@ type state struct {
 	t         *testing.T
 	code      sharing.StateCode
 	authority *mtlstest.Authority
-	cfg       rpc.Config // but for certificate and addresses
-	keys      sharing.Keys
+	cfg       rpc.Config     // but for certificate and addresses
+	keys      sharing.Keys   // the first ones
+	signing   string         // the file of signing keys
+	logKeys   string         // the file of log keys
+	files     mtlstest.Files // of the sharing service, of the last start
 	trustFile string         // the same for all
 	officers  officers       // who sign it
 	crls      string         // the directory of revocation lists
@@ -88,6 +93,9 @@ func newWorld(t *testing.T, codes ...sharing.StateCode) []*state {
 		signer, err := note.NewSigner(signerKey)
 		must(t, err)
 		s.keys = sharing.Keys{Signing: private, Log: signer, LogVerifier: verifierKey}
+		s.signing, s.logKeys = filepath.Join(t.TempDir(), "signing.key"), filepath.Join(t.TempDir(), "log.key")
+		put(t, s.signing, pkcs8(t, private))
+		put(t, s.logKeys, []byte(signerKey+"\n"))
 		roots, err := os.ReadFile(s.authority.Root)
 		must(t, err)
 		list = append(list, map[string]any{
@@ -189,10 +197,12 @@ func (s *state) start() {
 	store := sharingpostgres.NewStore(pool)
 	keeper, err := partner.OpenKeeper(s.t.Context(), s.trustFile, s.code, store, s.log, partner.CRLs(s.crls))
 	must(s.t, err)
-	s.trust, s.keeper = keeper.Trust(), keeper
+	s.trust, s.keeper, s.files = keeper.Trust(), keeper, mtlstest.Files{Certificate: cfg.Certificate, Key: cfg.Key}
+	keys, err := partner.OpenKeyring(s.signing, s.logKeys, s.code, s.trust, s.log)
+	must(s.t, err)
 	partners := partner.NewConnector(s.trust, pair, keeper.Options()...)
 	s.service = sharing.New(sharing.Config{
-		State: s.code, Dataflow: "TEST:USUAL(1.0.0)", Trust: s.trust, Keys: s.keys, Policy: s.policies, Log: s.log,
+		State: s.code, Dataflow: "TEST:USUAL(1.0.0)", Trust: s.trust, Keys: keys, Policy: s.policies, Log: s.log,
 		Store: store, Statistics: sharingrpc.NewStatistics(figures),
 		Codec: wire.Codec{}, Courier: partner.NewCourier(partners),
 	})
@@ -208,7 +218,7 @@ func (s *state) start() {
 		return s.service.CutStopped(ctx, keeper.Cut)
 	})
 	for _, loop := range []func(context.Context) error{
-		keeper.Watch, exchange.Run, puller.Run, s.service.SequenceLog, s.service.FollowRevisions, s.service.HandOver, s.service.DeliverAgreements,
+		keeper.Watch, keys.Watch, exchange.Run, puller.Run, s.service.SequenceLog, s.service.FollowRevisions, s.service.HandOver, s.service.DeliverAgreements,
 	} {
 		server.Background(loop)
 	}
@@ -238,10 +248,23 @@ var citizenships = []string{
 	"AFG", "ALB", "DZA", "ERI", "GEO", "HTI", "IND", "IRN", "IRQ", "MAR", "PAK", "SDN", "SYR", "TUR", "VEN", "VNM",
 }
 
+// pkcs8 returns a private key in PEM.
+func pkcs8(t *testing.T, key ed25519.PrivateKey) []byte {
+	t.Helper()
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	must(t, err)
+	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+}
+
 // submit makes the state's own figures: for each month of the years and each citizenship, the value, and a little more
 // for each code.
 func (s *state) submit(years int, value float64) {
 	s.t.Helper()
+	must(s.t, s.trySubmit(s.t.Context(), years, value))
+}
+
+// trySubmit is submit for who may not end the test.
+func (s *state) trySubmit(ctx context.Context, years int, value float64) error {
 	rows := func(yield func(*block.Block, error) bool) {
 		b := block.NewBuilder([]string{"FREQ", "REF_AREA", "INDICATOR", "CITIZENSHIP", block.TimePeriod}, []string{block.ObsValue})
 		for year := range years {
@@ -255,13 +278,15 @@ func (s *state) submit(years int, value float64) {
 		yield(b.Block(), nil)
 	}
 	flow, err := statistics.ParseRef(dataflow)
-	must(s.t, err)
-	submission, err := s.statistics.Submit(s.t.Context(), statistics.Header{Dataflow: flow, Scope: filter.True()},
-		statistics.Content{Blocks: iter.Seq2[*block.Block, error](rows)})
-	must(s.t, err)
-	if submission.State != statistics.Accepted {
-		s.t.Fatalf("the figures of %s are rejected: %v", s.code, submission.Findings)
+	if err != nil {
+		return err
 	}
+	submission, err := s.statistics.Submit(ctx, statistics.Header{Dataflow: flow, Scope: filter.True()},
+		statistics.Content{Blocks: iter.Seq2[*block.Block, error](rows)})
+	if err == nil && submission.State != statistics.Accepted {
+		err = fmt.Errorf("the figures of %s are rejected: %v", s.code, submission.Findings)
+	}
+	return err
 }
 
 // figures returns the provider's figures as the state's statistics have them, by "1A SYR 2001-03".
