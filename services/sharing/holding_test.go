@@ -205,7 +205,7 @@ func TestRetraction(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			err = w.aa.ReceiveWithdrawal(t.Context(), "bb", test.by.Keys.Sign(sharing.WithdrawalType, payload))
+			err = w.aa.ReceiveWithdrawal(t.Context(), "bb", test.by.Keys.Current().Sign(sharing.WithdrawalType, payload))
 			if fault.Reason(err) != test.want {
 				t.Errorf("%s: %v", name, err)
 			}
