@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -121,9 +122,9 @@ func audited(target *target) ([]*client, error) {
 // verifyLog checks the log of the node and returns a line that says so. Whose log it is follows from the key on the
 // trust list that its checkpoint is signed with.
 func verifyLog(ctx context.Context, client *client, trust *sharing.TrustList, logs *sharing.Comparison) (string, error) {
-	head := &sharingpb.GetCheckpointResponse{}
-	if err := client.get(ctx, "/v1/log/checkpoint", nil, head); err != nil {
-		return "", fmt.Errorf("asking %s for the checkpoint: %w", client.gateway, err)
+	head, err := logHead(ctx, client)
+	if err != nil {
+		return "", err
 	}
 	verified, err := verifyEntries(ctx, trust, head, logs, logEntries(ctx, client))
 	if err != nil {
@@ -134,7 +135,7 @@ func verifyLog(ctx context.Context, client *client, trust *sharing.TrustList, lo
 
 // verifyEntries checks a log by its head and its entries, adds them to the logs that are compared, and returns a line that
 // says so.
-func verifyEntries(ctx context.Context, trust *sharing.TrustList, head *sharingpb.GetCheckpointResponse, logs *sharing.Comparison, entries iter.Seq2[sharing.LogEntry, error]) (string, error) {
+func verifyEntries(ctx context.Context, trust *sharing.TrustList, head *sharingpb.GetCheckpointResponse, logs *sharing.Comparison, entries iter.Seq2[*sharingpb.LogEntry, error]) (string, error) {
 	owner := slices.IndexFunc(trust.States, func(s sharing.TrustedState) bool { return slices.Contains(s.LogKeys(), head.GetVerifierKey()) })
 	if owner < 0 {
 		return "", fmt.Errorf("no state of the trust list has the log key %q", head.GetVerifierKey())
@@ -144,7 +145,8 @@ func verifyEntries(ctx context.Context, trust *sharing.TrustList, head *sharingp
 		State: trust.States[owner].Code, Checkpoint: head.GetCheckpoint(), VerifierKey: head.GetVerifierKey(),
 		Cosigned: map[sharing.StateCode]string{},
 		Entries: func(yield func(sharing.LogEntry, error) bool) {
-			for entry, err := range entries {
+			for received, err := range entries {
+				entry := rpc.LogEntryFromProto(received)
 				kinds[entry.Kind]++
 				logs.Add(entry)
 				if !yield(entry, err) {
@@ -162,28 +164,34 @@ func verifyEntries(ctx context.Context, trust *sharing.TrustList, head *sharingp
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", log.State, err)
 	}
-	seen := "nobody"
-	if len(witnesses) > 0 {
-		seen = strings.Join(witnesses, " and ")
-	}
+	seen := cmp.Or(strings.Join(witnesses, " and "), "nobody")
 	return fmt.Sprintf("%s: %d entries, root %s, co-signed by %s, %d envelopes and %d receipts sent, %d envelopes and %d receipts received: verified\n",
 		log.State, size, root(head.GetCheckpoint()), seen,
 		kinds[sharing.EntryEnvelopeSent], kinds[sharing.EntryReceiptSent],
 		kinds[sharing.EntryEnvelopeReceived], kinds[sharing.EntryReceiptReceived]), nil
 }
 
+// logHead asks for the checkpoint of a log, and for those that partners have co-signed.
+func logHead(ctx context.Context, client *client) (*sharingpb.GetCheckpointResponse, error) {
+	head := &sharingpb.GetCheckpointResponse{}
+	if err := client.get(ctx, "/v1/log/checkpoint", nil, head); err != nil {
+		return nil, fmt.Errorf("asking %s for the checkpoint: %w", client.gateway, err)
+	}
+	return head, nil
+}
+
 // logEntries asks for the entries of a log from the first on, page by page.
-func logEntries(ctx context.Context, client *client) iter.Seq2[sharing.LogEntry, error] {
-	return func(yield func(sharing.LogEntry, error) bool) {
+func logEntries(ctx context.Context, client *client) iter.Seq2[*sharingpb.LogEntry, error] {
+	return func(yield func(*sharingpb.LogEntry, error) bool) {
 		query := url.Values{"pageSize": {fmt.Sprint(auditPage)}}
 		for {
 			page := &sharingpb.ListLogEntriesResponse{}
 			if err := client.get(ctx, "/v1/log/entries", query, page); err != nil {
-				yield(sharing.LogEntry{}, fmt.Errorf("asking %s for the log: %w", client.gateway, err))
+				yield(nil, fmt.Errorf("asking %s for the log: %w", client.gateway, err))
 				return
 			}
 			for _, entry := range page.GetEntries() {
-				if !yield(rpc.LogEntryFromProto(entry), nil) {
+				if !yield(entry, nil) {
 					return
 				}
 			}

@@ -70,31 +70,24 @@ that went and came in it; a proof has them with --figures only.`,
 // exportLog writes a log, a message of JSON on each line: first what GetCheckpoint answers, then the entries. It
 // returns how many there are.
 func exportLog(ctx context.Context, client *client, w io.Writer) (int, error) {
-	head := &sharingpb.GetCheckpointResponse{}
-	if err := client.get(ctx, "/v1/log/checkpoint", nil, head); err != nil {
-		return 0, fmt.Errorf("asking %s for the checkpoint: %w", client.gateway, err)
+	head, err := logHead(ctx, client)
+	if err != nil {
+		return 0, err
 	}
 	if err := writeLine(w, head); err != nil {
 		return 0, err
 	}
 	written := 0
-	query := url.Values{"pageSize": {fmt.Sprint(auditPage)}}
-	for {
-		page := &sharingpb.ListLogEntriesResponse{}
-		if err := client.get(ctx, "/v1/log/entries", query, page); err != nil {
-			return written, fmt.Errorf("asking %s for the log: %w", client.gateway, err)
+	for entry, err := range logEntries(ctx, client) {
+		if err != nil {
+			return written, err
 		}
-		for _, entry := range page.GetEntries() {
-			if err := writeLine(w, entry); err != nil {
-				return written, err
-			}
-			written++
+		if err := writeLine(w, entry); err != nil {
+			return written, err
 		}
-		if page.GetNextPageToken() == "" {
-			return written, nil
-		}
-		query.Set("pageToken", page.GetNextPageToken())
+		written++
 	}
+	return written, nil
 }
 
 // exportProof writes what GetDeliveryProof answers, on one line.

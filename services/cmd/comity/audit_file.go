@@ -76,16 +76,16 @@ func verifyFile(ctx context.Context, path string, trust *sharing.TrustList, logs
 	if err := readLine(lines.Bytes(), head); err != nil {
 		return "", err
 	}
-	return verifyEntries(ctx, trust, head, logs, func(yield func(sharing.LogEntry, error) bool) {
+	return verifyEntries(ctx, trust, head, logs, func(yield func(*sharingpb.LogEntry, error) bool) {
 		for lines.Scan() {
 			entry := &sharingpb.LogEntry{}
 			err := readLine(lines.Bytes(), entry)
-			if !yield(rpc.LogEntryFromProto(entry), err) || err != nil {
+			if !yield(entry, err) || err != nil {
 				return
 			}
 		}
 		if err := lines.Err(); err != nil {
-			yield(sharing.LogEntry{}, err)
+			yield(nil, err)
 		}
 	})
 }

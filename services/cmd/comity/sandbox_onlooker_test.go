@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/comity-federation/comity/proto/block"
+	sharingpb "github.com/comity-federation/comity/proto/comity/sharing/v1"
 	"github.com/comity-federation/comity/services/disclosure/disclosuretest"
 	"github.com/comity-federation/comity/services/internal/region"
 	"github.com/comity-federation/comity/services/sharing"
@@ -87,10 +88,10 @@ func (s *runningSandbox) received(receiver, provider string) func(func(*block.Bl
 			if err != nil {
 				s.t.Fatal(err)
 			}
-			if entry.Kind != sharing.EntryEnvelopeReceived && entry.Kind != sharing.EntryEnvelopeRefused {
+			if entry.GetKind() != sharingpb.LogEntry_ENVELOPE_RECEIVED && entry.GetKind() != sharingpb.LogEntry_ENVELOPE_REFUSED {
 				continue
 			}
-			envelope := must[sharing.Envelope](s.t)(wire.Codec{}.DecodeEnvelope(entry.Content))
+			envelope := must[sharing.Envelope](s.t)(wire.Codec{}.DecodeEnvelope(entry.GetContent()))
 			header := must[sharing.Header](s.t)(wire.Codec{}.DecodeHeader(envelope.Header.Payload))
 			if string(header.Sender) == provider && !yield(must[*block.Block](s.t)(wire.Codec{}.DecodePayload(envelope.Payload))) {
 				return
