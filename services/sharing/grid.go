@@ -22,83 +22,6 @@ type grid struct {
 	holes map[string]bool // cells without a value, by key
 }
 
-// tree has the codes of an axis that a sheet uses, and those above them.
-type tree struct {
-	codes []string
-	parts map[string][]string        // of a code
-	above map[string]map[string]bool // the codes that contain a code, itself left out
-}
-
-// newTree returns the tree of the codes. One that wholly contains siblings stands above them.
-func newTree(a axis, used map[string]bool) tree {
-	known := map[string]bool{}
-	for code := range used {
-		for ; code != "" && !known[code]; code = a.dimension.Codes[code].Parent {
-			known[code] = a.has(code)
-		}
-	}
-	t := tree{parts: map[string][]string{}, above: map[string]map[string]bool{}}
-	for code, goes := range known {
-		if goes {
-			t.codes = append(t.codes, code)
-		}
-	}
-	slices.Sort(t.codes)
-	parents := map[string][]string{}
-	for _, code := range t.codes {
-		parents[code] = t.parents(a, code)
-		for _, parent := range parents[code] {
-			t.parts[parent] = append(t.parts[parent], code)
-		}
-	}
-	var climb func(above map[string]bool, code string)
-	climb = func(above map[string]bool, code string) {
-		for _, parent := range parents[code] {
-			if !above[parent] {
-				above[parent] = true
-				climb(above, parent)
-			}
-		}
-	}
-	for _, code := range t.codes {
-		t.above[code] = map[string]bool{}
-		climb(t.above[code], code)
-	}
-	return t
-}
-
-// parents returns the codes of the tree that a code is directly a part of. What hangs under nothing is a part of the
-// total.
-func (t *tree) parents(a axis, code string) []string {
-	if code == Total {
-		return nil
-	}
-	covers := func(whole, part string) bool { return slices.Contains(a.dimension.Codes[whole].Covers, part) }
-	var coverers []string
-	for _, other := range t.codes {
-		if covers(other, code) {
-			coverers = append(coverers, other)
-		}
-	}
-	smallest := slices.DeleteFunc(slices.Clone(coverers), func(c string) bool {
-		return slices.ContainsFunc(coverers, func(other string) bool { return covers(c, other) })
-	})
-	if len(smallest) > 0 {
-		return smallest
-	}
-	parent := a.dimension.Codes[code].Parent
-	for parent != "" && !slices.Contains(t.codes, parent) {
-		parent = a.dimension.Codes[parent].Parent
-	}
-	if parent == "" && slices.Contains(t.codes, Total) {
-		parent = Total
-	}
-	if parent == "" {
-		return nil
-	}
-	return []string{parent}
-}
-
 // rest names what the parts of a code leave of it, where the codelist has no word for it.
 func rest(code string) string { return "~" + code }
 
@@ -152,16 +75,6 @@ func (m *maker) newGrid(s *sheet, axes []axis, restricted map[string]bool) *grid
 		}
 	}
 	return g
-}
-
-// goes reports whether a cell is no finer than the axes.
-func goes(axes []axis, key []string) bool {
-	for d, a := range axes {
-		if !a.has(key[d]) {
-			return false
-		}
-	}
-	return true
 }
 
 // name is the key of a cell as one text.
@@ -264,14 +177,6 @@ func (g *grid) drop(i, d int) {
 	}
 }
 
-// inside reports whether a code is a part of another one, or of a part of it.
-func (t *tree) inside(code, whole string) bool {
-	if of, ok := strings.CutPrefix(code, rest("")); ok {
-		return of == whole || t.above[of][whole]
-	}
-	return t.above[code][whole]
-}
-
 // hide takes a cell out of what goes; it stays for what it says of others. Whoever does not see it takes it for nothing,
 // and knows the truth where it is nothing.
 func (g *grid) hide(i int) {
@@ -303,19 +208,6 @@ func (g *grid) leave(i, d int, left int64, hole bool) {
 	}
 }
 
-// grow adds a code under another one, unless it is there.
-func (t *tree) grow(code, parent string) {
-	if slices.Contains(t.codes, code) {
-		return
-	}
-	t.codes = append(t.codes, code)
-	t.parts[parent] = append(t.parts[parent], code)
-	t.above[code] = map[string]bool{parent: true}
-	for above := range t.above[parent] {
-		t.above[code][above] = true
-	}
-}
-
 // dimension returns the codes of a dimension with their parents.
 func (g *grid) dimension(a axis, d int) disclosure.Dimension {
 	dimension := disclosure.Dimension{ID: a.dimension.ID}
@@ -342,36 +234,4 @@ func (g *grid) dimension(a axis, d int) disclosure.Dimension {
 		}
 	}
 	return dimension
-}
-
-// level returns the level of a code; of what the parts of a code leave, that of the code.
-func (a axis) level(code string) string {
-	code = strings.TrimPrefix(code, rest(""))
-	if code == Total {
-		return Total
-	}
-	return a.dimension.Codes[code].Level
-}
-
-// detail says how fine an axis goes.
-func (a axis) detail() string {
-	if a.finest <= 0 {
-		return Total
-	}
-	return a.dimension.Levels[a.finest]
-}
-
-// coarser leaves the finest level of the last dimension out that has any besides the total; it is false where none has.
-func coarser(axes []axis) ([]axis, bool) {
-	for d := len(axes) - 1; d >= 0; d-- {
-		if axes[d].detail() == Total {
-			continue
-		}
-		axes = slices.Clone(axes)
-		for axes[d].finest--; axes[d].finest >= 0 && axes[d].dimension.Levels[axes[d].finest] == axes[d].dimension.Codes[Total].Level; {
-			axes[d].finest = -1
-		}
-		return axes, true
-	}
-	return axes, false
 }

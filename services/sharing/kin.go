@@ -88,60 +88,6 @@ func (m *maker) nest() {
 	}
 }
 
-// kin returns the codes that have a whole in common with a code, wholes and it included.
-func (t tree) kin(code string) []string {
-	kin := []string{code}
-	for _, other := range t.codes {
-		common := t.above[code][other] || t.above[other][code]
-		for whole := range t.above[code] {
-			common = common || t.above[other][whole]
-		}
-		if common && other != code {
-			kin = append(kin, other)
-		}
-	}
-	return kin
-}
-
-// top returns what a code is a part of, and is a part of nothing itself: the code, where there is no such.
-func (t tree) top(code string) string {
-	top := code
-	for whole := range t.above[code] {
-		if len(t.above[whole]) == 0 && (top == code || whole < top) {
-			top = whole
-		}
-	}
-	return top
-}
-
-// between returns a code, and what it takes to add up those that are wanted, itself among them: each that one of them is or
-// contains and that contains another one, with all its parts. Where none of them contains the code or is a part of it,
-// there is nothing to add up.
-func (t tree) between(code string, wanted map[string]bool) []string {
-	found := map[string]bool{code: true}
-	alone := true
-	for other := range wanted {
-		alone = alone && !t.above[code][other] && !t.above[other][code]
-	}
-	if alone {
-		return []string{code}
-	}
-	for _, whole := range t.codes {
-		topped, bottomed := wanted[whole], false
-		for other := range wanted {
-			topped = topped || t.above[whole][other]
-			bottomed = bottomed || t.above[other][whole]
-		}
-		if topped && bottomed {
-			found[whole] = true
-			for _, part := range t.parts[whole] {
-				found[part] = true
-			}
-		}
-	}
-	return slices.Sorted(maps.Keys(found))
-}
-
 // family returns the strands that a sheet's may add up with: at all frequencies, of all areas and of all indicators of which
 // the audiences were told anything or are told with it, and of those between.
 func (m *maker) family(ctx context.Context, own *sheet) ([]strand, error) {

@@ -54,57 +54,6 @@ type question struct {
 	detail string // the levels of the dimensions that are told apart
 }
 
-// axis is a dimension that is told apart: its total, the agreed level, and all levels between.
-type axis struct {
-	place     int // among the structure's dimensions
-	dimension Dimension
-	ranks     map[string]int // by code
-	agreed    int            // the finest level that may go, by its place among the levels
-	finest    int            // the finest one that goes; at most agreed; -1: the total alone
-}
-
-// has reports whether a code of the dimension goes: it is no finer than the finest level, or it is no finer than agreed,
-// and what it is a part of has no parts on that level.
-func (a axis) has(code string) bool {
-	rank := a.rank(code)
-	if rank <= a.finest || rank > a.agreed {
-		return rank <= a.finest
-	}
-	return a.rank(a.dimension.Codes[code].Parent) < a.finest
-}
-
-// rank returns the place of a code's level among the levels; -1 for the total, and a place after all for a code that has
-// none.
-func (a axis) rank(code string) int {
-	if rank, ok := a.ranks[code]; ok {
-		return rank
-	}
-	return len(a.dimension.Levels)
-}
-
-// newAxis returns the axis of a dimension that goes as fine as agreed.
-func newAxis(place int, dimension Dimension, agreed int) axis {
-	a := axis{place: place, dimension: dimension, ranks: map[string]int{"": -1, Total: -1}, agreed: agreed, finest: agreed}
-	for code, known := range dimension.Codes {
-		if level := slices.Index(dimension.Levels, known.Level); level >= 0 && code != Total {
-			a.ranks[code] = level
-		}
-	}
-	return a
-}
-
-// codes returns the codes that go, in their order.
-func (a axis) codes() []string {
-	var codes []string
-	for code := range a.dimension.Codes {
-		if a.has(code) {
-			codes = append(codes, code)
-		}
-	}
-	slices.Sort(codes)
-	return codes
-}
-
 // figure is a cell of a table as the statistics answered it.
 type figure struct {
 	key    []string // of the dimensions told apart

@@ -1,7 +1,6 @@
 package sharing
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -114,14 +113,6 @@ func (m *maker) corridors(area, code, frequency string) (*corridors, bool) {
 		{Dimension: design.Counterpart, Codes: c.ends},
 	}}
 	return c, true
-}
-
-// lift returns the finest code that goes of those that a code is, or is a part of.
-func (a axis) lift(code string) string {
-	for code != "" && !a.has(code) {
-		code = a.dimension.Codes[code].Parent
-	}
-	return cmp.Or(code, Total)
 }
 
 // otherEnds returns the codes of the flows from the other end.
