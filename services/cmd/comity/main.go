@@ -47,6 +47,7 @@ func newRootCommand() *cobra.Command {
 		newTrustCommand(),
 		newKillCommand(),
 		newAuditCommand(),
+		newTCKCommand(),
 		newBenchCommand(),
 		newSoakCommand(),
 	)

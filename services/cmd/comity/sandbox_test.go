@@ -352,6 +352,9 @@ func TestSandbox(t *testing.T) {
 			t.Errorf("processes were restarted:\n%s", diff)
 		}
 
+		t.Log("its node passes the conformance kit")
+		s.conforms("nordhav")
+
 		t.Log("nothing is left running")
 		pids := slices.Collect(maps.Values(s.state("nordhav").PIDs))
 		s.must("sandbox", "down")

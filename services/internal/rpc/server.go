@@ -38,6 +38,7 @@ import (
 
 const (
 	handshakeTimeout = 10 * time.Second
+	maxHeaders       = 64 << 10        // bytes of a call's headers: a token has some thousand
 	streamsTimeout   = 2 * time.Second // for streams under way when the server ends: many never end by themselves
 	stopTimeout      = 5 * time.Second // for all calls under way when the server ends
 )
@@ -122,6 +123,7 @@ func (s *Server) newPort(address string, l limits, c credentials.TransportCreden
 		grpc.ConnectionTimeout(l.handshake),
 		grpc.MaxRecvMsgSize(l.message),
 		grpc.MaxSendMsgSize(l.message),
+		grpc.MaxHeaderListSize(maxHeaders),
 		grpc.MaxConcurrentStreams(l.streams),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: l.pings, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
