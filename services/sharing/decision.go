@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"time"
 
@@ -77,6 +80,7 @@ type Decision struct {
 	Created        time.Time        `json:"created"`
 	Use            string           `json:"use"` // "release", "explain", "publish" or "preview"
 	PolicyRevision string           `json:"policyRevision"`
+	PolicyData     string           `json:"policyData"` // SHA-256 of the data that policy was given, in hexadecimal digits
 	Indicators     []DecidedRequest `json:"indicators"`
 }
 
@@ -87,6 +91,9 @@ type DecidedRequest struct {
 	Include  Condition `json:"include"` // the condition that a cell must pass
 
 	agreed Spans // the periods of the agreement, which bound what policy says
+
+	Stopped    SwitchID `json:"stopped,omitempty"`    // the switch that said no in place of policy; "": policy was asked
+	Unanswered bool     `json:"unanswered,omitempty"` // policy could not be evaluated
 }
 
 // policyError is the ruling where policy has none.
@@ -94,7 +101,8 @@ func policyError() Ruling {
 	return Ruling{Reasons: []Reason{{Code: "POLICY_ERROR", Text: "Policy could not be evaluated, so the answer is no."}}}
 }
 
-// decide asks policy each question under one revision of it. What cannot be evaluated is refused.
+// decide asks policy each question under one revision of it and of its data, which are kept, so that the same can be asked again.
+// What cannot be evaluated is refused.
 func (s *Service) decide(ctx context.Context, use string, questions []Question) (Decision, error) {
 	if _, err := s.refreshPolicy(ctx); err != nil {
 		return Decision{}, err
@@ -105,66 +113,92 @@ func (s *Service) decide(ctx context.Context, use string, questions []Question) 
 	}
 	now := s.now()
 	decision := Decision{ID: DecisionID(newID(now)), Created: now, Use: use}
-	for attempt := 0; ; attempt++ {
-		decision.PolicyRevision, decision.Indicators = "", nil
-		steady := true
-		for _, question := range questions {
-			question.State, question.Direction, question.Date = s.State, cmp.Or(question.Direction, sending), now.Format(time.DateOnly)
-			if question.Requested == nil {
-				question.Requested = map[string][]RequestedCode{}
-			}
-			decided, revision := s.rule(ctx, stopped, question)
-			if err := ctx.Err(); err != nil {
-				return Decision{}, err
-			}
-			steady = steady && (decision.PolicyRevision == "" || decision.PolicyRevision == revision)
-			decision.PolicyRevision = revision
-			decision.Indicators = append(decision.Indicators, decided)
+	for i := range questions {
+		questions[i].State, questions[i].Direction = s.State, cmp.Or(questions[i].Direction, sending)
+		questions[i].Date = now.Format(time.DateOnly)
+		if questions[i].Requested == nil {
+			questions[i].Requested = map[string][]RequestedCode{}
 		}
-		if steady {
-			return decision, nil
+	}
+	for range 3 {
+		given, steady := s.askAll(ctx, stopped, questions, &decision)
+		if err := ctx.Err(); err != nil {
+			return Decision{}, err
 		}
-		if attempt == 2 { // policy changes faster than it answers
-			for i := range decision.Indicators {
-				decision.Indicators[i].Ruling, decision.Indicators[i].Include = policyError(), Condition{filter.False()}
-			}
+		if !steady {
+			continue
+		}
+		kept, err := s.keepPolicy(ctx, decision.PolicyRevision, given)
+		if err != nil {
+			return Decision{}, err
+		}
+		if kept {
 			return decision, nil
 		}
 	}
+	for i := range decision.Indicators { // policy changes faster than it answers
+		decision.Indicators[i].Ruling, decision.Indicators[i].Include = policyError(), Condition{filter.False()}
+		decision.Indicators[i].Unanswered = true
+	}
+	return decision, nil
 }
 
-// rule asks policy one question, unless the answer is no in any case.
-func (s *Service) rule(ctx context.Context, stopped stops, question Question) (DecidedRequest, string) {
-	if by, found := stopped.kill(question.Partner, question.Indicator); found {
-		return DecidedRequest{
-			Question: question, Ruling: Ruling{Reasons: []Reason{by.reason()}}, Include: Condition{filter.False()},
-		}, s.Policy.Revision()
+// askAll puts the answers to all questions into the decision, and returns the data that policy had meanwhile. It reports false where
+// they are of several revisions.
+func (s *Service) askAll(ctx context.Context, stopped stops, questions []Question, decision *Decision) (given *policyData, steady bool) {
+	s.givenMu.RLock()
+	defer s.givenMu.RUnlock()
+	decision.PolicyRevision, decision.PolicyData, decision.Indicators = s.Policy.Revision(), "", nil
+	if given = s.given; given != nil {
+		decision.PolicyData = given.sha256
 	}
+	steady = given != nil
+	for _, question := range questions {
+		if by, found := stopped.kill(question.Partner, question.Indicator); found {
+			decision.Indicators = append(decision.Indicators, DecidedRequest{
+				Question: question, Ruling: Ruling{Reasons: []Reason{by.reason()}}, Include: Condition{filter.False()},
+				Stopped: cmp.Or(by.ID, onTheSpot),
+			})
+			continue
+		}
+		decided, revision, err := ask(ctx, s.Policy, question)
+		if err != nil && ctx.Err() == nil {
+			s.Log.ErrorContext(ctx, "policy could not be evaluated", "partner", question.Partner, "indicator", question.Indicator, "error", err)
+		}
+		steady = steady && revision == decision.PolicyRevision
+		decision.Indicators = append(decision.Indicators, decided)
+	}
+	return given, steady
+}
+
+// ask asks policy one question. Where it has no answer, the ruling says so, and the error says why. The revision is "" where the
+// answer is of several.
+func ask(ctx context.Context, policy Policy, question Question) (decided DecidedRequest, revision string, err error) {
 	decision, include := ruleDecision, ruleInclude
 	if question.Direction == publishing {
 		decision, include = rulePublication, rulePublicationInclude
 	}
-	decided := DecidedRequest{Question: question, Include: Condition{filter.False()}}
-	revision, err := s.Policy.Evaluate(ctx, decision, question, &decided.Ruling)
-	if err != nil {
-		s.Log.ErrorContext(ctx, "policy could not be evaluated", "rule", decision, "partner", question.Partner, "indicator", question.Indicator, "error", err)
-		decided.Ruling = policyError()
-		return decided, s.Policy.Revision()
+	decided = DecidedRequest{Question: question, Include: Condition{filter.False()}}
+	if revision, err = policy.Evaluate(ctx, decision, question, &decided.Ruling); err != nil {
+		decided.Ruling, decided.Unanswered = policyError(), true
+		return decided, revision, fmt.Errorf("asking %s: %w", decision, err)
 	}
 	if !decided.Ruling.Allow {
 		if len(decided.Ruling.Reasons) == 0 {
 			decided.Ruling = policyError()
 		}
-		return decided, revision
+		return decided, revision, nil
 	}
-	condition, err := s.Policy.Condition(ctx, include, question, unknownCell)
+	condition, also, err := policy.Condition(ctx, include, question, unknownCell)
+	if also != revision {
+		revision = ""
+	}
 	if err != nil {
-		s.Log.ErrorContext(ctx, "policy's condition could not be evaluated", "rule", include, "partner", question.Partner, "indicator", question.Indicator, "error", err)
-		decided.Ruling = policyError()
-		return decided, revision
+		decided.Ruling, decided.Unanswered = policyError(), true
+		return decided, revision, fmt.Errorf("asking %s: %w", include, err)
 	}
 	decided.Include = Condition{condition}
-	return decided, revision
+	return decided, revision, nil
 }
 
 // keepDecision keeps a decision with its leaf.
@@ -201,22 +235,30 @@ func (s *Service) refreshPolicy(ctx context.Context) ([]Agreement, error) {
 			agreed[partner][indicator] = append(agreed[partner][indicator], a.Terms)
 		}
 	}
-	data, err := json.Marshal([]any{agreed, levels})
+	data := map[string]any{"agreements": agreed, "levels": levels}
+	content, err := json.Marshal(data)
 	if err != nil {
 		return nil, err
 	}
-	if bytes.Equal(data, s.policyData) {
+	if s.given != nil && bytes.Equal(content, s.given.content) {
 		return active, nil
 	}
-	s.policyData = nil
-	if err := s.Policy.SetData(ctx, "agreements", agreed); err != nil {
-		return nil, err
+	return active, s.give(ctx, data, content)
+}
+
+// give gives policy data in place of what it had.
+func (s *Service) give(ctx context.Context, data map[string]any, content []byte) error {
+	s.givenMu.Lock() // nobody asks policy meanwhile
+	defer s.givenMu.Unlock()
+	s.given = nil
+	for name, value := range data {
+		if err := s.Policy.SetData(ctx, name, value); err != nil {
+			return err
+		}
 	}
-	if err := s.Policy.SetData(ctx, "levels", levels); err != nil {
-		return nil, err
-	}
-	s.policyData = data
-	return active, nil
+	sum := sha256.Sum256(content)
+	s.given = &policyData{content: content, sha256: hex.EncodeToString(sum[:])}
+	return nil
 }
 
 // levels returns the levels of each dimension's codelist, from the coarsest to the finest. Where dataflows differ in a

@@ -16,6 +16,7 @@ import (
 	"iter"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/comity-federation/comity/proto/block"
@@ -46,6 +47,7 @@ type Config struct {
 	Cells      CellCounter // for tables with noise
 	Accounts   Accounts    // of who asks for them
 	Policy     Policy
+	Past       PolicyOpener // of archives; nil: decisions cannot be replayed
 	Trust      *Trust
 	Keys       Keyring
 	Codec      Codec
@@ -74,8 +76,11 @@ type Service struct {
 	holdMu sync.Mutex      // guards what follows
 	holds  map[Mode]string // why this process is stopped on the spot
 
-	policyMu   sync.Mutex // guards what follows, and keeps changes of policy's data apart
-	policyData []byte     // what policy was given last, as JSON
+	policyMu sync.Mutex   // keeps changes of policy's data apart
+	givenMu  sync.RWMutex // guards what follows; while it is held for reading, policy has these data
+	given    *policyData  // what policy was given last; nil: nothing whole
+
+	keptPolicy atomic.Value // string: the revision of policy and the data that are in the store for certain
 }
 
 // Statistics is what sharing asks of this state's statistics.
@@ -143,9 +148,17 @@ type Policy interface {
 	Evaluate(ctx context.Context, rule string, input, output any) (revision string, err error)
 	// Condition evaluates the rule as far as it goes without the unknown part of the input, and returns the rest as a
 	// filter over the components of a cell.
-	Condition(ctx context.Context, rule string, input any, unknown string) (filter.Filter, error)
+	Condition(ctx context.Context, rule string, input any, unknown string) (rest filter.Filter, revision string, err error)
 	// Revision names the policy in force.
 	Revision() string
+	// Archive returns the policy in force, to be opened again, and its revision.
+	Archive() (revision string, archive []byte, err error)
+}
+
+// PolicyOpener opens the policy in an archive, or, as a candidate, that of a bundle, which has to pass its tests.
+type PolicyOpener interface {
+	OpenArchive(ctx context.Context, archive []byte) (Policy, error)
+	OpenCandidate(ctx context.Context, bundle []byte) (Policy, error)
 }
 
 // Courier carries what this state says about agreements to a partner. A [*Rejection] is the partner's answer. Every other

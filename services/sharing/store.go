@@ -13,6 +13,7 @@ const Public = "PUBLIC"
 // Store keeps what a [Service] knows. What it reads is committed.
 type Store interface {
 	Reader
+	PolicyKeeper
 	// Write runs work in one transaction: all of it is kept, or nothing.
 	Write(ctx context.Context, work func(Tx) error) error
 	// Exclusively runs work while no other process runs work of that name on the same store. It reports false, and runs

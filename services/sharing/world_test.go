@@ -321,11 +321,13 @@ func remarshal(from, to any) error {
 	return json.Unmarshal(data, to)
 }
 
-func (r *rules) Condition(context.Context, string, any, string) (filter.Filter, error) {
+func (r *rules) Condition(context.Context, string, any, string) (filter.Filter, string, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.include, nil
+	return r.include, "r1", nil
 }
+
+func (r *rules) Archive() (string, []byte, error) { return "r1", []byte("r1"), nil }
 
 func (r *rules) Revision() string { return "r1" }
 

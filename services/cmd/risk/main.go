@@ -17,7 +17,6 @@ import (
 	riskpb "github.com/comity-federation/comity/proto/comity/risk/v1"
 	statisticspb "github.com/comity-federation/comity/proto/comity/statistics/v1"
 	"github.com/comity-federation/comity/services/internal/database"
-	"github.com/comity-federation/comity/services/internal/policy"
 	"github.com/comity-federation/comity/services/internal/rpc"
 	"github.com/comity-federation/comity/services/risk"
 	"github.com/comity-federation/comity/services/risk/postgres"
@@ -52,7 +51,7 @@ func run(ctx context.Context, log *slog.Logger) error {
 		return fmt.Errorf("opening the database: %w", err)
 	}
 	defer pool.Close()
-	policies, err := policy.Open(ctx, cfg.PolicyDirectories(), log)
+	policies, err := cfg.OpenPolicies(ctx, log)
 	if err != nil {
 		return fmt.Errorf("loading the policies: %w", err)
 	}

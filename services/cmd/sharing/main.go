@@ -18,7 +18,6 @@ import (
 	"github.com/comity-federation/comity/proto/mtls"
 	"github.com/comity-federation/comity/services/internal/database"
 	"github.com/comity-federation/comity/services/internal/onthespot"
-	"github.com/comity-federation/comity/services/internal/policy"
 	"github.com/comity-federation/comity/services/internal/rpc"
 	"github.com/comity-federation/comity/services/sharing"
 	"github.com/comity-federation/comity/services/sharing/partner"
@@ -78,7 +77,7 @@ func run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	policies, err := policy.Open(ctx, cfg.PolicyDirectories(), log)
+	policies, err := cfg.OpenPolicies(ctx, log)
 	if err != nil {
 		return fmt.Errorf("loading the policies: %w", err)
 	}
@@ -91,7 +90,7 @@ func run(ctx context.Context, log *slog.Logger) error {
 	figures := sharingrpc.NewStatistics(statistics)
 	partners := partner.NewConnector(trust, pair, keeper.Options()...)
 	service := sharing.New(sharing.Config{
-		State: state, Dataflow: cfg.Dataflow, Trust: trust, Keys: keys, Policy: policies, Log: log,
+		State: state, Dataflow: cfg.Dataflow, Trust: trust, Keys: keys, Policy: policies, Past: otherPolicies{log}, Log: log,
 		Store: store, Statistics: figures, Cells: figures, Accounts: postgres.NewAccounts(pool),
 		Codec: wire.Codec{}, Courier: partner.NewCourier(partners), Notice: cfg.ExpiryNotice,
 	})

@@ -17,21 +17,23 @@ import (
 
 // Condition evaluates a rule such as "data.comity.exchange.include" as far as the input allows while unknown, such as
 // "input.cell", stands for any row, and returns what remains as a filter over the row's components: input.cell.SEX is
-// the component SEX. A rule that no row can pass gives [filter.False], one that every row passes [filter.True].
+// the component SEX. It returns the revision of the policies as well. A rule that no row can pass gives [filter.False], one that every row passes [filter.True].
 //
 // What can remain: ==, !=, <, <=, >, >= and `in` with constants, startswith, endswith, contains, `not` before one of
 // these, and their conjunctions and disjunctions. Sets and objects of data are known and may be iterated, with `every`
 // too. A rule that leaves anything else, such as a regular expression, `not` before a rule that iterates, `default` or
 // `else`, is an error.
-func (e *Engine) Condition(ctx context.Context, rule string, input any, unknown string) (filter.Filter, error) {
+func (e *Engine) Condition(ctx context.Context, rule string, input any, unknown string) (f filter.Filter, revision string, err error) {
 	active := e.active.Load()
+	if active == nil {
+		return filter.False(), "", refuse(ctx, rule, errInactive)
+	}
 	limited, cancel := context.WithTimeout(ctx, e.timeout)
 	defer cancel()
-	f, err := active.condition(limited, rule, input, unknown)
-	if err != nil {
-		return filter.False(), refuse(ctx, rule, err)
+	if f, err = active.condition(limited, rule, input, unknown); err != nil {
+		return filter.False(), active.revision, refuse(ctx, rule, err)
 	}
-	return f, nil
+	return f, active.revision, nil
 }
 
 // condition is a rule that is ready to be evaluated without the unknown.

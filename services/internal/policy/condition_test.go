@@ -53,7 +53,7 @@ func TestConditionBecomesAFilter(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			e := open(t, directory(t, map[string]string{"p.rego": "package p\n\n" + test.rule}))
 			input := map[string]any{"yes": true, "codes": []string{"A", "B"}, "text": "x"}
-			got, err := e.Condition(t.Context(), "data.p.r", input, "input.cell")
+			got, _, err := e.Condition(t.Context(), "data.p.r", input, "input.cell")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -93,7 +93,7 @@ func TestConditionThatCannotBeTranslatedIsARefusal(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := open(t, directory(t, map[string]string{"p.rego": "package p\n\n" + rule}))
-			got, err := e.Condition(t.Context(), "data.p.r", map[string]any{"text": "abc"}, "input.cell")
+			got, _, err := e.Condition(t.Context(), "data.p.r", map[string]any{"text": "abc"}, "input.cell")
 			if !fault.Is(err, fault.Denied) || fault.Reason(err) != "POLICY_ERROR" {
 				t.Errorf("it says %v", err)
 			}
@@ -107,11 +107,11 @@ func TestConditionThatCannotBeTranslatedIsARefusal(t *testing.T) {
 func TestConditionRefusesOtherUnknowns(t *testing.T) {
 	e := open(t, directory(t, map[string]string{"p.rego": "package p\nr if input.cell.A == 1"}))
 	for _, unknown := range []string{"", "input", "data.x", "input.cell.A", "input[_]", "cell", "input.cell; true"} {
-		if _, err := e.Condition(t.Context(), "data.p.r", nil, unknown); fault.Reason(err) != "POLICY_ERROR" {
+		if _, _, err := e.Condition(t.Context(), "data.p.r", nil, unknown); fault.Reason(err) != "POLICY_ERROR" {
 			t.Errorf("with %q unknown it says %v", unknown, err)
 		}
 	}
-	if _, err := e.Condition(t.Context(), "data.p.missing", nil, "input.cell"); err != nil {
+	if _, _, err := e.Condition(t.Context(), "data.p.missing", nil, "input.cell"); err != nil {
 		t.Errorf("a rule that is not there is no error, but passed by no row: %v", err)
 	}
 }
@@ -166,7 +166,7 @@ excluded contains {"CITIZENSHIP": {"VEN"}, "SEX": {"F"}} if input.partner == "gb
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := exchanging(t, test.law)
-			got, err := e.Condition(t.Context(), "data.comity.exchange.include", request(test.indicator), "input.cell")
+			got, _, err := e.Condition(t.Context(), "data.comity.exchange.include", request(test.indicator), "input.cell")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -182,7 +182,7 @@ func TestConditionAgreesWithTheRule(t *testing.T) {
 	e := exchanging(t, map[string]string{
 		"law/data.yaml": "excluded: [{cells: {CITIZENSHIP: [VEN, CUB]}}, {cells: {CITIZENSHIP: [MEX], SEX: [F]}}]",
 	})
-	f, err := e.Condition(t.Context(), "data.comity.exchange.include", request("1A"), "input.cell")
+	f, _, err := e.Condition(t.Context(), "data.comity.exchange.include", request("1A"), "input.cell")
 	if err != nil {
 		t.Fatal(err)
 	}

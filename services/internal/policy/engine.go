@@ -5,6 +5,8 @@
 // that publication/data.yaml is data.publication. Where two directories give data for the same path, the later one
 // counts. Modules of one package add to each other, whichever directory they are in.
 //
+// Or they are in a signed [Bundle], see [OpenBundled].
+//
 // A set of policies is active only when it compiles in strict mode and all tests in it (x_test.rego) pass; the tests of
 // a directory see that directory and those before it. A rule sees
 // its input, the data of the files and the data that the service supplies; it has no network, clock or randomness, so
@@ -32,26 +34,49 @@ import (
 )
 
 const (
-	evaluationTimeout = 5 * time.Second // far above any honest rule's time, which is well below a millisecond
-	testTimeout       = 2 * time.Minute // for one test of a policy; it asks hundreds of questions, and the machine may be busy
+	evaluationTimeout = 5 * time.Second  // far above any honest rule's time, which is well below a millisecond
+	testTimeout       = 2 * time.Minute  // for one test of a policy; it asks hundreds of questions, and the machine may be busy
+	keepAgain         = 10 * time.Second // after good policies could not be kept
 	pollInterval      = 250 * time.Millisecond
 )
 
 // Engine evaluates the active policies. Its methods may be called from several goroutines.
 type Engine struct {
-	directories []string
-	log         *slog.Logger
-	timeout     time.Duration
-	active      atomic.Pointer[set]
-	failure     atomic.Pointer[failure]
+	source  source
+	log     *slog.Logger
+	timeout time.Duration
+	active  atomic.Pointer[set] // nil: there is none yet, and everything is refused
+	failure atomic.Pointer[failure]
+
+	loading sync.Mutex // guards what follows
+	tried   string     // the name of what was last loaded, whether it became active or not
+	refused error      // why it did not
+	again   time.Time  // when it is loaded again though it is the same; zero: never
 
 	mu       sync.Mutex     // of whoever changes what is active, or what is supplied
 	supplied map[string]any // by name, as SetData was given it
-	tried    string         // the revision last loaded, whether it became active or not
-	refused  error          // why it did not
+}
+
+// source is where policies come from.
+type source interface {
+	// find returns what is there now.
+	find() (candidate, error)
+	// complaint returns what is wrong with what became active; nil: nothing.
+	complaint() error
+}
+
+// candidate is a set of policies that may become active.
+type candidate struct {
+	name string // another one whenever it may be judged differently
+	open func() (*files, error)
+	keep func() error // is called before it becomes active, which it does not where it fails; nil: nothing is to be kept
 }
 
 type failure struct{ err error }
+
+var errNotKept = errors.New("good policies could not be kept, so they are not active")
+
+var errInactive = errors.New("there are no policies yet")
 
 // Open loads the policies of the directories, runs their tests and activates them. There is no engine without a
 // policy: a first set that does not load is an error.
@@ -59,14 +84,34 @@ func Open(ctx context.Context, directories []string, log *slog.Logger) (*Engine,
 	if len(directories) == 0 {
 		return nil, errors.New("no directory of policies is given")
 	}
-	e := &Engine{directories: directories, log: log, timeout: evaluationTimeout, supplied: map[string]any{}}
+	e := newEngine(layers(directories), log)
 	if err := e.reload(ctx); err != nil {
 		return nil, fmt.Errorf("loading policies: %w", err)
 	}
 	return e, nil
 }
 
-// Watch looks at the directories four times a second until ctx ends. A changed set that compiles and passes its tests takes
+func newEngine(from source, log *slog.Logger) *Engine {
+	return &Engine{source: from, log: log, timeout: evaluationTimeout, supplied: map[string]any{}}
+}
+
+// Limit sets how long one evaluation may take. It is called before any.
+func (e *Engine) Limit(timeout time.Duration) { e.timeout = timeout }
+
+// layers are directories of policies.
+type layers []string
+
+func (l layers) find() (candidate, error) {
+	all, err := read(l)
+	if err != nil {
+		return candidate{}, err
+	}
+	return candidate{name: all.revision(), open: func() (*files, error) { return all, nil }}, nil
+}
+
+func (l layers) complaint() error { return nil }
+
+// Watch looks at the source four times a second until ctx ends. A changed set that compiles and passes its tests takes
 // the place of the active one; else the active one stays, and [Engine.Err] says why.
 func (e *Engine) Watch(ctx context.Context) error {
 	ticker := time.NewTicker(pollInterval)
@@ -99,40 +144,49 @@ func RevisionOf(directories []string) (string, error) {
 	return files.revision(), nil
 }
 
-// reload activates what the directories hold, if it changed since it was last tried.
+// reload activates what the source holds, if it changed since it was last tried.
 func (e *Engine) reload(ctx context.Context) error {
-	files, err := read(e.directories)
+	e.loading.Lock()
+	defer e.loading.Unlock()
+	found, err := e.source.find()
 	if err != nil {
-		return e.note(err)
+		return e.note(errors.Join(err, e.source.complaint()))
+	}
+	if found.name != e.tried || !e.again.IsZero() && time.Now().After(e.again) {
+		err := e.activate(ctx, found)
+		if ctx.Err() != nil {
+			return ctx.Err() // says nothing of the policies
+		}
+		e.tried, e.refused, e.again = found.name, err, time.Time{}
+		if errors.Is(err, errNotKept) {
+			e.again = time.Now().Add(keepAgain)
+		}
+	}
+	return e.note(errors.Join(e.refused, e.source.complaint()))
+}
+
+// activate compiles a candidate, runs its tests and, with what was supplied so far, puts it in the place of what is active.
+func (e *Engine) activate(ctx context.Context, c candidate) error {
+	files, err := c.open()
+	if err != nil {
+		return err
+	}
+	next, err := compileSet(ctx, files, true)
+	if err != nil {
+		return err
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	revision := files.revision()
-	if revision != e.tried {
-		next, err := e.prepare(ctx, files)
-		if ctx.Err() != nil {
-			return ctx.Err() // says nothing of the files
-		}
-		e.tried, e.refused = revision, err
-		if err == nil {
-			e.active.Store(next)
+	if err := next.supplyAll(ctx, e.supplied); err != nil {
+		return err
+	}
+	if c.keep != nil {
+		if err := c.keep(); err != nil {
+			return fmt.Errorf("%w: %w", errNotKept, err)
 		}
 	}
-	return e.note(e.refused)
-}
-
-// prepare makes a set of the files, with what was supplied so far.
-func (e *Engine) prepare(ctx context.Context, files *files) (*set, error) {
-	next, err := compileSet(ctx, files)
-	if err != nil {
-		return nil, err
-	}
-	for name, value := range e.supplied {
-		if err := next.supply(ctx, name, value); err != nil {
-			return nil, err
-		}
-	}
-	return next, nil
+	e.active.Store(next)
+	return nil
 }
 
 // note keeps what became of the last look at the files.
@@ -155,8 +209,10 @@ func (e *Engine) SetData(ctx context.Context, name string, value any) error {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if err := e.active.Load().supply(ctx, name, plain); err != nil {
-		return err
+	if active := e.active.Load(); active != nil {
+		if err := active.supply(ctx, name, plain); err != nil {
+			return err
+		}
 	}
 	e.supplied[name] = plain
 	return nil
@@ -167,6 +223,9 @@ func (e *Engine) SetData(ctx context.Context, name string, value any) error {
 // another type than output is an error; so is an error of any built-in function on the way.
 func (e *Engine) Evaluate(ctx context.Context, rule string, input, output any) (revision string, err error) {
 	active := e.active.Load()
+	if active == nil {
+		return "", refuse(ctx, rule, errInactive)
+	}
 	limited, cancel := context.WithTimeout(ctx, e.timeout)
 	defer cancel()
 	if err := active.evaluate(limited, rule, input, output); err != nil {
@@ -193,7 +252,17 @@ func (e *Engine) Revision() string {
 	return ""
 }
 
-// Err returns why the files as they are now are not active; nil: they are.
+// Archive returns the active policies as [OpenArchive] reads them, and their revision.
+func (e *Engine) Archive() (revision string, archive []byte, err error) {
+	active := e.active.Load()
+	if active == nil {
+		return "", nil, errInactive
+	}
+	archive, err = active.files.archive()
+	return active.revision, archive, err
+}
+
+// Err returns why the policies as they are now are not active, or should not be any more; nil: all is well.
 func (e *Engine) Err() error {
 	if f := e.failure.Load(); f != nil {
 		return f.err
@@ -213,6 +282,7 @@ func plainJSON(value any) (plain any, err error) {
 // set is a set of policies that compiled and passed its tests.
 type set struct {
 	revision   string
+	files      *files
 	compiler   *ast.Compiler
 	data       map[string]any // of the files
 	store      storage.Store

@@ -155,9 +155,9 @@ func merge(base, over map[string]any) {
 	}
 }
 
-// compileSet compiles the files in strict mode and runs their tests: those of each directory with that directory and
-// the ones before it.
-func compileSet(ctx context.Context, f *files) (*set, error) {
+// compileSet compiles the files in strict mode and, where they are to be tested, runs their tests: those of each directory with
+// that directory and the ones before it.
+func compileSet(ctx context.Context, f *files, tested bool) (*set, error) {
 	if f.layers() == 0 {
 		return nil, errNoPolicy
 	}
@@ -168,7 +168,7 @@ func compileSet(ctx context.Context, f *files) (*set, error) {
 		if modules, data, err = f.parse(layer); err != nil {
 			return nil, err
 		}
-		if !hasTests(modules) {
+		if !tested || !hasTests(modules) {
 			continue
 		}
 		if err := runTests(ctx, modules, data, nil); err != nil {
@@ -179,7 +179,7 @@ func compileSet(ctx context.Context, f *files) (*set, error) {
 	if len(modules) == 0 {
 		return nil, errNoPolicy
 	}
-	s := &set{revision: f.revision(), data: data, store: newStore(data)}
+	s := &set{revision: f.revision(), files: f, data: data, store: newStore(data)}
 	err := storage.Txn(ctx, s.store, storage.TransactionParams{}, func(txn storage.Transaction) error {
 		s.compiler = newCompiler().WithPathConflictsCheck(storage.NonEmpty(ctx, s.store, txn))
 		if s.compiler.Compile(modules); s.compiler.Failed() {
@@ -265,6 +265,16 @@ func failedCases(results tester.SubResultMap) string {
 		return ""
 	}
 	return ": " + strings.Join(names, ", ")
+}
+
+// supplyAll writes each value to data under its name.
+func (s *set) supplyAll(ctx context.Context, values map[string]any) error {
+	for name, value := range values {
+		if err := s.supply(ctx, name, value); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // supply writes value to data.<name>.

@@ -1,12 +1,15 @@
 package rpc
 
 import (
+	"context"
 	"crypto/x509"
 	"fmt"
+	"log/slog"
 	"net"
 	"path/filepath"
 
 	"github.com/comity-federation/comity/proto/mtls"
+	"github.com/comity-federation/comity/services/internal/policy"
 )
 
 // Config is what every service needs to know of its place. It is embedded in each main's own Config.
@@ -17,14 +20,21 @@ type Config struct {
 	Certificate string `env:"COMITY_CERTIFICATE,required,notEmpty"` // PEM file: this process's certificate, then its intermediates
 	Key         string `env:"COMITY_KEY,required,notEmpty"`         // PEM file: the certificate's private key
 	Root        string `env:"COMITY_ROOT,required,notEmpty"`        // PEM file: this state's own roots
-	Policies    string `env:"COMITY_POLICIES,required,notEmpty"`    // directories separated by ":"; the first is shared, the others are this state's
+	Policies    string `env:"COMITY_POLICIES,required,notEmpty"`    // directories separated by ":"; the first is shared, the others are this state's. Or the file of a signed bundle
+	PolicyKeys  string `env:"COMITY_POLICY_KEYS"`                   // PEM files separated by ":": the public keys of who signs bundles; empty: there is no bundle
+	PolicyKept  string `env:"COMITY_POLICY_KEPT"`                   // file of this process's own, in which the last good bundle is kept; needed with keys
 	JWKS        string `env:"COMITY_JWKS,required,notEmpty"`        // JSON Web Key Set file of the token issuer
 	Issuer      string `env:"COMITY_ISSUER,required,notEmpty"`      // the issuer that tokens must name
 	Audience    string `env:"COMITY_AUDIENCE,required,notEmpty"`    // the audience that tokens must name
 }
 
-// PolicyDirectories returns the directories that Policies lists, in order.
-func (c Config) PolicyDirectories() []string { return filepath.SplitList(c.Policies) }
+// OpenPolicies opens the policies: the signed bundle where there are keys, else the directories.
+func (c Config) OpenPolicies(ctx context.Context, log *slog.Logger) (*policy.Engine, error) {
+	if c.PolicyKeys == "" {
+		return policy.Open(ctx, filepath.SplitList(c.Policies), log)
+	}
+	return policy.OpenBundled(ctx, policy.Bundled{File: c.Policies, Keys: filepath.SplitList(c.PolicyKeys), Kept: c.PolicyKept}, log)
+}
 
 // credentials loads the certificate and this state's roots, and checks that they fit each other: a process whose own
 // certificate no peer would accept should say so at once.

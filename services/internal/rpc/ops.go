@@ -32,7 +32,7 @@ func (s *Server) newOps() *http.Server {
 
 func (s *Server) isReady(ctx context.Context) error {
 	if err := s.policies.Err(); err != nil {
-		return fmt.Errorf("policies changed and are not valid, the old ones stay: %w", err)
+		return fmt.Errorf("the policies are not as they should be, and the last good ones stay: %w", err)
 	}
 	if s.ready == nil {
 		return nil

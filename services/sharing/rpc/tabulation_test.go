@@ -77,9 +77,11 @@ func (f *tablesOf) CountCells(_ context.Context, request *statisticspb.CountCell
 
 func (f *tablesOf) SetData(context.Context, string, any) error { return nil }
 
-func (f *tablesOf) Condition(context.Context, string, any, string) (filter.Filter, error) {
-	return filter.False(), nil
+func (f *tablesOf) Condition(context.Context, string, any, string) (filter.Filter, string, error) {
+	return filter.False(), "r1", nil
 }
+
+func (f *tablesOf) Archive() (string, []byte, error) { return "r1", nil, nil }
 
 func (f *tablesOf) Revision() string { return "r1" }
 
