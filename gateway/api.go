@@ -51,6 +51,9 @@ func newAPI(ctx context.Context, services Services) (http.Handler, error) {
 	if err == nil {
 		err = sharinggw.RegisterDisclosureServiceHandlerClient(ctx, mux, sharingpb.NewDisclosureServiceClient(services.Sharing))
 	}
+	if err == nil {
+		err = sharinggw.RegisterGovernanceServiceHandlerClient(ctx, mux, sharingpb.NewGovernanceServiceClient(services.Sharing))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("registering the routes: %w", err)
 	}

@@ -22,6 +22,8 @@ sharing := "comity.sharing.v1.SharingService"
 
 disclosure := "comity.sharing.v1.DisclosureService"
 
+governance := "comity.sharing.v1.GovernanceService"
+
 exchange := "comity.exchange.v1.ExchangeService"
 
 # METADATA
@@ -35,12 +37,12 @@ anonymous := {
 # description: What the services of a node need of each other.
 workloads := {
 	"risk": {statistics: {"GetStructures", "ListDataflows", "Query", "WatchRevisions"}},
-	"sharing": {statistics: {"CountCells", "GetStructures", "ListDataflows", "ListStructures", "Query", "Submit", "WatchRevisions"}},
+	"sharing": {statistics: {"CountCells", "CreateStructures", "GetStructures", "ListDataflows", "ListStructures", "Query", "Submit", "WatchRevisions"}},
 }
 
 # METADATA
 # description: What another state's `sharing` may call, on the port between states.
-partners := {exchange: {"Answer", "Describe", "Fetch", "Notify", "Propose", "Sync", "Witness"}}
+partners := {exchange: {"Answer", "Describe", "Fetch", "Notify", "Propose", "Ratify", "Sync", "Witness"}}
 
 # METADATA
 # description: The methods that work on figures in the request alone, for whoever works with figures.
@@ -70,6 +72,7 @@ analyst := {
 	risk: {"CreateAssumption", "GetAssumption", "JudgeAssumption", "ListAssumptions"},
 	methods: on_request[methods],
 	disclosure: on_request[disclosure],
+	governance: {"GetAmendment", "ListAmendments"},
 	sharing: {
 		"ExplainPolicy",
 		"GetAgreement",
@@ -129,6 +132,7 @@ roles := {
 		},
 		methods: on_request[methods],
 		disclosure: on_request[disclosure],
+		governance: {"GetAmendment", "ListAmendments"},
 	},
 	"analyst": analyst,
 	"officer": object.union(
@@ -157,6 +161,7 @@ roles := {
 				"TerminateAgreement",
 				"WithdrawPublication",
 			}),
+			governance: (analyst[governance] | {"ProposeAmendment", "RatifyAmendment"}),
 		},
 	),
 	"auditor": {
@@ -179,6 +184,7 @@ roles := {
 		risk: {"GetAssumption", "ListAssumptions"},
 		methods: on_request[methods],
 		disclosure: on_request[disclosure],
+		governance: {"GetAmendment", "ListAmendments"},
 		sharing: (analyst[sharing] | {"GetDeliveryProof", "ListKillSwitches", "ListLogEntries"}),
 	},
 	"admin": {
@@ -196,6 +202,7 @@ roles := {
 			"SetReadOnly",
 			"SetRetention",
 		},
+		governance: {"GetAmendment", "ListAmendments"},
 		sharing: {"LiftQuarantine", "ListDeliveries", "ListKillSwitches", "ListPartners", "SetKillSwitch"},
 	},
 }

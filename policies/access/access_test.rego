@@ -44,6 +44,12 @@ persons := {
 		"Perturb": {"statistician", "analyst", "officer", "auditor"},
 		"Protect": {"statistician", "analyst", "officer", "auditor"},
 	},
+	access.governance: {
+		"GetAmendment": {"statistician", "analyst", "officer", "auditor", "admin"},
+		"ListAmendments": {"statistician", "analyst", "officer", "auditor", "admin"},
+		"ProposeAmendment": {"officer"},
+		"RatifyAmendment": {"officer"},
+	},
 	access.sharing: {
 		"CancelAnnouncement": {"statistician", "officer"},
 		"CounterAgreement": {"officer"},
@@ -82,6 +88,7 @@ persons := {
 		"Fetch": set(),
 		"Notify": set(),
 		"Propose": set(),
+		"Ratify": set(),
 		"Sync": set(),
 		"Witness": set(),
 	},
@@ -175,7 +182,7 @@ test_a_missing_person_is_not_an_anonymous_one if {
 
 test_a_service_may_call_what_it_needs[sprintf("%s %s", [workload, method])] if {
 	some workload, granted in {
-		"sharing": {"CountCells", "GetStructures", "ListDataflows", "ListStructures", "Query", "Submit", "WatchRevisions"},
+		"sharing": {"CountCells", "CreateStructures", "GetStructures", "ListDataflows", "ListStructures", "Query", "Submit", "WatchRevisions"},
 		"risk": {"GetStructures", "ListDataflows", "Query", "WatchRevisions"},
 	}
 	some method in granted
@@ -185,7 +192,7 @@ test_a_service_may_call_what_it_needs[sprintf("%s %s", [workload, method])] if {
 test_a_service_may_call_nothing_else[sprintf("%s %s/%s", [workload, service, method])] if {
 	some workload, granted in {
 		"statistics": set(),
-		"sharing": {"CountCells", "GetStructures", "ListDataflows", "ListStructures", "Query", "Submit", "WatchRevisions"},
+		"sharing": {"CountCells", "CreateStructures", "GetStructures", "ListDataflows", "ListStructures", "Query", "Submit", "WatchRevisions"},
 		"risk": {"GetStructures", "ListDataflows", "Query", "WatchRevisions"},
 	}
 	some [service, method] in (every_method - {[access.statistics, name] | some name in granted})

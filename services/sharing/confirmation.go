@@ -58,7 +58,7 @@ func (s *Service) withdrawals(ctx context.Context, id AgreementID) ([]Withdrawal
 }
 
 // confirmAll tells the providers what this state took out, unless they know: each once, and again later what did not arrive.
-func (s *Service) confirmAll(ctx context.Context, attempts attempts) error {
+func (s *Service) confirmAll(ctx context.Context, attempts attempts[letterKey]) error {
 	withdrawals, err := s.withdrawals(ctx, "")
 	if err != nil {
 		return err

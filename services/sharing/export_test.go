@@ -9,7 +9,7 @@ import (
 func (s *Service) Steps() []func(context.Context) error {
 	release := func(ctx context.Context) error { return s.releaseAll(ctx, map[AgreementID]bool{}) }
 	deliver := func(ctx context.Context) error {
-		return errors.Join(s.deliverAll(ctx, attempts{}), s.confirmAll(ctx, attempts{}))
+		return errors.Join(s.deliverAll(ctx, attempts[letterKey]{}), s.confirmAll(ctx, attempts[letterKey]{}))
 	}
 	return []func(context.Context) error{release, s.sequenceAll, s.handOverAll, deliver}
 }
@@ -31,3 +31,11 @@ func (s *Service) PublishAll(ctx context.Context) error { return s.publishAll(ct
 
 // PublishDue publishes what is due.
 func (s *Service) PublishDue(ctx context.Context) error { return s.publishDue(ctx) }
+
+// KeepAmendments sends what waits, and puts into effect what is ratified.
+func (s *Service) KeepAmendments(ctx context.Context) error {
+	return s.keepAmendments(ctx, attempts[amendmentLetter]{})
+}
+
+// Needs returns how many of so many states have to sign.
+func (g Governance) Needs(states int) (int, error) { return g.needs(states) }

@@ -29,13 +29,14 @@ const (
 )
 
 // DeliverAgreements hands signatures and terminations to the partners that lack them until the context ends: again and
-// again until one has arrived or is rejected, with pauses that double up to a minute.
+// again until one has arrived or is rejected, with pauses that double up to a minute. So it does with amendments, which it
+// puts into effect once enough states have signed.
 func (s *Service) DeliverAgreements(ctx context.Context) error {
-	attempts := attempts{}
+	letters, amendments := attempts[letterKey]{}, attempts[amendmentLetter]{}
 	s.keep(ctx, "delivering agreements", 0, func(ctx context.Context) error {
 		await(ctx, s.toDeliver, deliverEvery)
 		_, err := s.Store.Exclusively(ctx, "agreements", func(ctx context.Context) error {
-			return errors.Join(s.deliverAll(ctx, attempts), s.confirmAll(ctx, attempts))
+			return errors.Join(s.deliverAll(ctx, letters), s.confirmAll(ctx, letters), s.keepAmendments(ctx, amendments))
 		})
 		return err
 	})
@@ -51,7 +52,7 @@ type letter struct {
 }
 
 // attempts are the letters that did not arrive so far.
-type attempts map[letterKey]attempt
+type attempts[K comparable] map[K]attempt
 
 // letterKey names a letter.
 type letterKey struct {
@@ -69,13 +70,13 @@ type attempt struct {
 }
 
 // failed notes that a letter did not arrive.
-func (a attempts) failed(key letterKey, now time.Time) {
+func (a attempts[K]) failed(key K, now time.Time) {
 	pause := min(max(2*a[key].pause, deliverEvery), maxDeliverWait)
 	a[key] = attempt{next: now.Add(pause), pause: pause}
 }
 
 // deliverAll hands everything that may be sent now to everybody once. Partners do not wait for each other.
-func (s *Service) deliverAll(ctx context.Context, attempts attempts) error {
+func (s *Service) deliverAll(ctx context.Context, attempts attempts[letterKey]) error {
 	kept, err := s.Store.Agreements(ctx, "")
 	if err != nil {
 		return err

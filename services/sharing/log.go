@@ -35,12 +35,15 @@ const (
 	EntryPublication                           // a table was published, or announced, or a notice given about it
 	EntryQuarantineLifted                      // a person let a partner's stream go on
 	EntrySwitch                                // something was stopped here, or goes on again
+
+	EntryAmendment EntryKind = 14 // an amendment of shared structures was proposed, signed, or took effect
 )
 
 // The names of the kinds, which are part of each leaf: they never change.
 var kindNames = [...]string{
 	"", "agreement", "decision", "envelope sent", "receipt received", "envelope received", "receipt sent", "envelope refused", "release",
 	"publication", "quarantine lifted", "switch",
+	EntryAmendment: "amendment",
 }
 
 // String returns the kind in words.
@@ -66,6 +69,7 @@ func (k EntryKind) String() string {
 //
 //	<agreement>/<version>/document, …/signature/<state>, …/end/<state>    of an agreement
 //	<agreement>/<version>/withdrawal/<state>/<withdrawal>                 of what its receiver took out
+//	<amendment>/document, …/signature/<state>, …/effect                   of an amendment
 //	<decision>                                                            of a decision
 //	<partner>/<agreement>/<version>/<release>                             of a release
 //	<publication>                                                         of a publication

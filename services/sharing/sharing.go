@@ -44,6 +44,7 @@ type Config struct {
 	Dataflow   string    // the dataflow of questions that no agreement answers, for example "COMITY:BORDER(1.0.0)"
 	Store      Store
 	Statistics Statistics
+	Registry   Registry    // nil: structures are not amended here
 	Cells      CellCounter // for tables with noise
 	Accounts   Accounts    // of who asks for them
 	Policy     Policy
@@ -172,4 +173,6 @@ type Courier interface {
 	Terminate(ctx context.Context, partner StateCode, termination Signed) error
 	// Confirm hands over that this state took figures out, to the state that they came from.
 	Confirm(ctx context.Context, partner StateCode, withdrawal Signed) error
+	// Ratify hands over this state's signature under an amendment.
+	Ratify(ctx context.Context, partner StateCode, amendment Signed) error
 }

@@ -14,6 +14,7 @@ import (
 // The media types of what is signed.
 const (
 	AgreementType   = "application/vnd.comity.agreement.v1+json"
+	AmendmentType   = "application/vnd.comity.amendment.v1+json"
 	HeaderType      = "application/vnd.comity.header.v1+protobuf"
 	ReceiptType     = "application/vnd.comity.receipt.v1+protobuf"
 	TerminationType = "application/vnd.comity.termination.v1+protobuf"

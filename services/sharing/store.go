@@ -39,6 +39,10 @@ type Reader interface {
 	// Holdings returns how far each agreement's releases are acknowledged by the partner, or by all with "", by partner and
 	// agreement.
 	Holdings(ctx context.Context, partner StateCode) ([]KeptHolding, error)
+
+	// Amendments returns the amendments in the order of their arrival.
+	Amendments(ctx context.Context) ([]KeptAmendment, error)
+
 	// LastRelease returns the newest release under the agreement as JSON; nil where there is none.
 	LastRelease(ctx context.Context, agreement AgreementID) ([]byte, error)
 	// Releases returns a page of releases as JSON, the newest first, and the token of the next page.
@@ -130,6 +134,17 @@ type Tx interface {
 	// WithdrawalDelivered marks this state's own withdrawal as known to the provider.
 	WithdrawalDelivered(ctx context.Context, id string) error
 
+	// AddAmendment keeps a document where there is none of that id, and returns the one that is kept.
+	AddAmendment(ctx context.Context, id AmendmentID, document []byte, leaf Leaf) (kept []byte, err error)
+	// AddAmendmentSignature keeps a state's signature under a document; false where it is there already.
+	AddAmendmentSignature(ctx context.Context, id AmendmentID, state StateCode, signed []byte, leaf Leaf) (bool, error)
+	// SaveAmendmentDelivery keeps that a state has this state's signature, or does not take it.
+	SaveAmendmentDelivery(ctx context.Context, id AmendmentID, delivery AmendmentDelivery) error
+	// SendAmendmentAgain forgets who does not take this state's signature.
+	SendAmendmentAgain(ctx context.Context, id AmendmentID) error
+	// AddAmendmentEffect keeps that an amendment took effect, with its JSON; nothing where it has already.
+	AddAmendmentEffect(ctx context.Context, id AmendmentID, document []byte, leaf Leaf) error
+
 	// AddDecision keeps a decision as JSON.
 	AddDecision(ctx context.Context, id DecisionID, document []byte, leaf Leaf) error
 	// AddRelease keeps a release, with its JSON.
@@ -217,6 +232,16 @@ type KeptAgreement struct {
 	Created    time.Time
 	Signatures []KeptSigned
 	Ends       []KeptSigned
+}
+
+// KeptAmendment is an amendment as it is kept.
+type KeptAmendment struct {
+	ID         AmendmentID
+	Document   []byte
+	Created    time.Time
+	Effect     time.Time    // zero: it had none
+	Signatures []KeptSigned // by arrival
+	Deliveries []AmendmentDelivery
 }
 
 // KeptSigned is what a state signed about an agreement.

@@ -20,6 +20,7 @@ type TrustList struct {
 	Threshold  int            `json:"threshold"`  // how many officers sign a list, at least two
 	Officers   []Officer      `json:"officers"`
 	States     []TrustedState `json:"states"`
+	Governance Governance     `json:"governance,omitzero"`
 }
 
 // Officer is a person who signs trust lists.
@@ -123,6 +124,9 @@ func (t *TrustList) check() error {
 		return fmt.Errorf("it wants %d signatures and has %d officers", t.Threshold, len(t.Officers))
 	case len(t.Officers) > maxOfficers:
 		return fmt.Errorf("it has more than %d officers", maxOfficers)
+	}
+	if err := t.Governance.check(); err != nil {
+		return err
 	}
 	officers := map[string]bool{}
 	for _, officer := range t.Officers {

@@ -113,7 +113,7 @@ type auditor struct {
 	reader    treeReader
 	streams   map[string]Place  // by stream and epoch: the last envelope
 	envelopes map[string][]byte // by subject: the hashes of accepted envelopes
-	documents map[string][]byte // by agreement and version
+	documents map[string][]byte // by agreement and version; of amendments by subject
 }
 
 // finish checks the checkpoint against the entries.
@@ -200,6 +200,8 @@ func (a *auditor) read(entry LogEntry) error {
 	switch entry.Kind {
 	case EntryAgreement:
 		return a.agreement(entry)
+	case EntryAmendment:
+		return a.amendment(entry)
 	case EntryDecision:
 		var decision Decision
 		if err := json.Unmarshal(entry.Content, &decision); err != nil {
@@ -295,6 +297,42 @@ func (a *auditor) agreement(entry LogEntry) error {
 		return same(entry.Subject, agreementSubject(end.Agreement, end.Version, "end", string(end.State)))
 	}
 	return errors.New("its subject is none of an agreement")
+}
+
+func (a *auditor) amendment(entry LogEntry) error {
+	id, what, _ := strings.Cut(entry.Subject, "/")
+	if what == "document" {
+		change, err := ParseChange(entry.Content)
+		if err != nil {
+			return err
+		}
+		a.documents[entry.Subject] = entry.Content
+		return same(entry.Subject, amendmentSubject(change.ID, "document"))
+	}
+	document := a.documents[id+"/document"]
+	if document == nil {
+		return errors.New("its amendment is not in the log before it")
+	}
+	if what == "effect" {
+		var effect AmendmentEffect
+		if err := json.Unmarshal(entry.Content, &effect); err != nil {
+			return fmt.Errorf("its effect cannot be read: %w", err)
+		}
+		return same(entry.Subject, amendmentSubject(effect.ID, "effect"))
+	}
+	state, ok := strings.CutPrefix(what, "signature/")
+	if !ok {
+		return errors.New("its subject is none of an amendment")
+	}
+	signed, err := a.codec.DecodeSigned(entry.Content)
+	if err != nil {
+		return fmt.Errorf("what was signed cannot be read: %w", err)
+	}
+	if !bytes.Equal(signed.Payload, document) {
+		return errors.New("another document was signed")
+	}
+	_, err = a.trust.Verify(StateCode(state), AmendmentType, signed, entry.Created)
+	return err
 }
 
 func (a *auditor) envelope(entry LogEntry) error {

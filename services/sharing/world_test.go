@@ -340,6 +340,8 @@ type state struct {
 	rules   *rules
 	crash   *crash
 	letters *letters
+
+	registry *registry
 }
 
 // world is two states that trust each other. Their network is a direct call.
@@ -358,6 +360,8 @@ type letters struct {
 	down error
 
 	carried int // how many
+
+	states map[sharing.StateCode]*state // of the world
 }
 
 func (l *letters) Propose(ctx context.Context, _ sharing.StateCode, agreement sharing.Signed) error {
@@ -384,6 +388,13 @@ func (l *letters) Confirm(ctx context.Context, _ sharing.StateCode, withdrawal s
 		return l.down
 	}
 	return answered(l.to.ReceiveWithdrawal(ctx, l.from, withdrawal))
+}
+
+func (l *letters) Ratify(ctx context.Context, to sharing.StateCode, amendment sharing.Signed) error {
+	if l.down != nil {
+		return l.down
+	}
+	return answered(l.states[to].ReceiveAmendment(ctx, l.from, amendment))
 }
 
 // answered returns the error as the exchange does.
@@ -457,6 +468,10 @@ func newWorld(t *testing.T, more ...sharing.StateCode) *world {
 	for _, code := range more {
 		w.others = append(w.others, w.newState(t, code, trust, keys[code]))
 	}
+	states := map[sharing.StateCode]*state{}
+	for _, s := range append([]*state{w.aa, w.bb}, w.others...) {
+		states[s.code], s.letters.states = s, states
+	}
 	return w
 }
 
@@ -471,7 +486,7 @@ func (w *world) newState(t *testing.T, code sharing.StateCode, trust *sharing.Tr
 	s := &state{
 		code:    code,
 		figures: &figures{own: map[string]float64{}, conf: map[string]string{}, submitted: map[string]int{}, revision: 1},
-		rules:   &rules{}, crash: &crash{}, letters: &letters{from: code},
+		rules:   &rules{}, crash: &crash{}, letters: &letters{from: code}, registry: newRegistry(),
 	}
 	config := postgrestest.New(t, postgres.Migrations).Config()
 	config.ConnConfig.Tracer = s.crash
@@ -483,7 +498,7 @@ func (w *world) newState(t *testing.T, code sharing.StateCode, trust *sharing.Tr
 	t.Cleanup(pool.Close)
 	s.pool = pool
 	s.Service = sharing.New(sharing.Config{
-		State: code, Dataflow: dataflow, Store: postgres.NewStore(pool), Statistics: s.figures, Policy: s.rules,
+		State: code, Dataflow: dataflow, Store: postgres.NewStore(pool), Statistics: s.figures, Policy: s.rules, Registry: s.registry,
 		Trust: sharing.NewTrust(trust), Keys: keys, Codec: wire.Codec{}, Courier: s.letters, Clock: w.now,
 		Log: slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelError})),
 	})

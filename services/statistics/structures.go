@@ -29,23 +29,48 @@ func (s *Service) CreateStructures(ctx context.Context, add *Structures) (stored
 	return stored, err
 }
 
+// CheckStructures stores nothing, and returns what CreateStructures would; but for figures that a changed draft or map would
+// take away, which it does not look at.
+func (s *Service) CheckStructures(ctx context.Context, add *Structures) (Stored, error) {
+	renewed, err := s.renew(ctx, add)
+	return renewed.stored, err
+}
+
+// renewed is a catalogue with what is to be added to it.
+type renewed struct {
+	before, after *Catalogue
+	put           []Artefact // none: nothing is to be stored
+	stored        Stored
+}
+
+// renew returns the catalogue with the artefacts, and a fault where they do not fit in.
+func (s *Service) renew(ctx context.Context, add *Structures) (r renewed, err error) {
+	if r.before, err = s.Catalogue(ctx); err != nil {
+		return renewed{}, err
+	}
+	var together *Structures
+	if r.put, together, r.stored, err = r.before.merge(add); err != nil {
+		return renewed{}, err
+	}
+	if len(r.put) == 0 {
+		return r, nil
+	}
+	if r.after, err = r.before.Renew(together); err != nil {
+		return renewed{}, err
+	}
+	if err := s.keepLayouts(ctx, r.before, r.after); err != nil {
+		return renewed{}, err
+	}
+	r.stored.Findings = r.after.notes(r.put)
+	return r, nil
+}
+
 func (s *Service) createStructures(ctx context.Context, add *Structures) (Stored, error) {
-	before, err := s.Catalogue(ctx)
-	if err != nil {
-		return Stored{}, err
+	renewed, err := s.renew(ctx, add)
+	if err != nil || len(renewed.put) == 0 {
+		return renewed.stored, err
 	}
-	put, together, stored, err := before.merge(add)
-	if err != nil || len(put) == 0 {
-		return stored, err
-	}
-	after, err := before.Renew(together)
-	if err != nil {
-		return Stored{}, err
-	}
-	if err := s.keepLayouts(ctx, before, after); err != nil {
-		return Stored{}, err
-	}
-	stored.Findings = after.notes(put)
+	before, after, put, stored := renewed.before, renewed.after, renewed.put, renewed.stored
 	err = s.store.Update(ctx, func(ctx context.Context, tx Transaction) error {
 		if err := hold(ctx, tx, before, true); err != nil {
 			return err

@@ -40,6 +40,7 @@ func newRootCommand() *cobra.Command {
 		newSandboxCommand(),
 		newSubmitCommand(),
 		newAgreementCommand(),
+		newStructureCommand(),
 		newExplainCommand(),
 		newPublishCommand(),
 		newQuarantineCommand(),

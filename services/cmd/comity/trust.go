@@ -36,7 +36,7 @@ whoever is trusted no more.`,
 		Args: cobra.NoArgs,
 	}
 	list := cmd.PersistentFlags().String("list", "trust.json", "the `FILE` with the trust list")
-	cmd.AddCommand(newTrustInitCommand(list), newTrustJoinCommand(list), newTrustSignCommand(list), newTrustRotateCommand(list), newTrustRevokeCommand(list))
+	cmd.AddCommand(newTrustInitCommand(list), newTrustJoinCommand(list), newTrustSignCommand(list), newTrustRotateCommand(list), newTrustRevokeCommand(list), newTrustGovernCommand(list))
 	return cmd
 }
 

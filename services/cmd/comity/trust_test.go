@@ -55,6 +55,13 @@ func TestTrust(t *testing.T) {
 	}
 	sign("2", "two", "one")
 
+	run("neither a number", "govern", "--quorum", "most")
+	run("proposed", "govern", "--quorum", "2/3", "--agency", "TEST")
+	sign("3", "one", "two")
+	if inForce, err := partner.ReadTrustList(list); err != nil || inForce.Governance.Quorum != "2/3" {
+		t.Errorf("the quorum is not on the list: %v", err)
+	}
+
 	next, err := authority.Ed25519(path("next.key"))
 	if err != nil {
 		t.Fatal(err)
@@ -63,7 +70,7 @@ func TestTrust(t *testing.T) {
 	run("proposed", "rotate", "--officer", "two="+path("two again"))
 	run("not of 2", "sign", "--key", path("one"))
 	run("signatures of 1 of its own", "sign", "--key", path("two")) // the old key brings the new one in
-	sign("3", "two again")
+	sign("4", "two again")
 
 	run("is not between 0 and", "rotate", "--state", "aa", "--crl-grace", "100000")
 	run("proposed", "rotate", "--state", "aa", "--crl-grace", "48")
@@ -73,7 +80,7 @@ func TestTrust(t *testing.T) {
 	run("is not on the list", "revoke", "--state", "zz", "--whole")
 	run("no signing key", "revoke", "--state", "aa", "--signing-key", "ffff")
 	run("not of 2", "sign", "--key", path("two")) // who was an officer before
-	sign("4", "one", "two again")
+	sign("5", "one", "two again")
 
 	inForce, err := partner.ReadTrustList(list)
 	if err != nil {

@@ -91,7 +91,7 @@ func run(ctx context.Context, log *slog.Logger) error {
 	partners := partner.NewConnector(trust, pair, keeper.Options()...)
 	service := sharing.New(sharing.Config{
 		State: state, Dataflow: cfg.Dataflow, Trust: trust, Keys: keys, Policy: policies, Past: otherPolicies{log}, Log: log,
-		Store: store, Statistics: figures, Cells: figures, Accounts: postgres.NewAccounts(pool),
+		Store: store, Statistics: figures, Registry: figures, Cells: figures, Accounts: postgres.NewAccounts(pool),
 		Codec: wire.Codec{}, Courier: partner.NewCourier(partners), Notice: cfg.ExpiryNotice,
 	})
 	puller := partner.NewPuller(state, service, partners, log)
@@ -108,6 +108,7 @@ func run(ctx context.Context, log *slog.Logger) error {
 	}
 	sharingpb.RegisterSharingServiceServer(server, sharingrpc.NewServer(service))
 	sharingpb.RegisterDisclosureServiceServer(server, sharingrpc.NewDisclosure())
+	sharingpb.RegisterGovernanceServiceServer(server, sharingrpc.NewGovernance(service))
 	keeper.Register(server.Registry())
 	abroad, err := server.Exchange(cfg.ExchangeListen, partner.Roots(trust), keeper.Options()...)
 	if err != nil {

@@ -51,6 +51,16 @@ func (c *Courier) Confirm(ctx context.Context, partner sharing.StateCode, withdr
 	})
 }
 
+// Ratify hands over this state's signature under an amendment.
+func (c *Courier) Ratify(ctx context.Context, partner sharing.StateCode, amendment sharing.Signed) error {
+	return c.connector.call(ctx, partner, func(ctx context.Context, client exchangepb.ExchangeServiceClient) error {
+		if _, err := client.Ratify(ctx, &exchangepb.RatifyRequest{Amendment: wire.Signed(amendment)}); err != nil {
+			return fmt.Errorf("handing an amendment to %s: %w", partner, answered(err))
+		}
+		return nil
+	})
+}
+
 func (c *Courier) answer(ctx context.Context, partner sharing.StateCode, request *exchangepb.AnswerRequest) error {
 	return c.connector.call(ctx, partner, func(ctx context.Context, client exchangepb.ExchangeServiceClient) error {
 		if _, err := client.Answer(ctx, request); err != nil {

@@ -204,7 +204,7 @@ func (s *state) start() {
 	s.service = sharing.New(sharing.Config{
 		State: s.code, Dataflow: "TEST:USUAL(1.0.0)", Trust: s.trust, Keys: keys, Policy: s.policies, Log: s.log,
 		Store: store, Statistics: sharingrpc.NewStatistics(figures),
-		Codec: wire.Codec{}, Courier: partner.NewCourier(partners),
+		Codec: wire.Codec{}, Courier: partner.NewCourier(partners), Registry: sharingrpc.NewStatistics(figures),
 	})
 	puller := partner.NewPuller(s.code, s.service, partners, s.log)
 	exchange := sharingrpc.NewExchange(s.code, s.service, puller.Wake, s.log)

@@ -43,7 +43,7 @@ const pageBytes = 2 << 20
 // filled continues a WITH whose page has rows of log_entry: each gets its content from the row that names it, and has
 // the columns that scanEntry reads.
 const filled = `, filled AS (
-		SELECT l.*, coalesce(a.document, g.signed, n.signed, d.document, r.document, o.envelope, p.receipt, i.envelope, q.receipt, v.envelope, u.document, k.document, c.document, b.document, w.document, x.signed) AS content
+		SELECT l.*, coalesce(a.document, g.signed, n.signed, d.document, r.document, o.envelope, p.receipt, i.envelope, q.receipt, v.envelope, u.document, k.document, c.document, b.document, w.document, x.signed, ad.document, ag.signed, ae.document) AS content
 		FROM page l
 		LEFT JOIN agreement a ON l.kind = 1 AND a.entry = l.arrival
 			AND l.subject = concat_ws('/', a.id, a.version, 'document')
@@ -51,6 +51,12 @@ const filled = `, filled AS (
 			AND l.subject = concat_ws('/', g.id, g.version, 'signature', g.state)
 		LEFT JOIN agreement_end n ON l.kind = 1 AND n.entry = l.arrival
 			AND l.subject = concat_ws('/', n.id, n.version, 'end', n.state)
+		LEFT JOIN amendment ad ON l.kind = 14 AND ad.entry = l.arrival
+			AND l.subject = concat_ws('/', ad.id, 'document')
+		LEFT JOIN amendment_signature ag ON l.kind = 14 AND ag.entry = l.arrival
+			AND l.subject = concat_ws('/', ag.id, 'signature', ag.state)
+		LEFT JOIN amendment_effect ae ON l.kind = 14 AND ae.entry = l.arrival
+			AND l.subject = concat_ws('/', ae.id, 'effect')
 		LEFT JOIN decision d ON l.kind = 2 AND d.entry = l.arrival
 			AND l.subject = d.id::text
 		LEFT JOIN outbox o ON l.kind = 3 AND o.entry = l.arrival

@@ -42,6 +42,7 @@ type Node interface {
 	ReceiveAnswer(ctx context.Context, from sharing.StateCode, agreement sharing.Signed) error
 	ReceiveTermination(ctx context.Context, from sharing.StateCode, termination sharing.Signed) error
 	ReceiveWithdrawal(ctx context.Context, from sharing.StateCode, withdrawal sharing.Signed) error
+	ReceiveAmendment(ctx context.Context, from sharing.StateCode, amendment sharing.Signed) error
 }
 
 var _ Node = (*sharing.Service)(nil)
@@ -416,6 +417,18 @@ func (e *Exchange) Answer(ctx context.Context, r *exchangepb.AnswerRequest) (*ex
 		return nil, err
 	}
 	return &exchangepb.AnswerResponse{}, nil
+}
+
+// Ratify takes an amendment of shared structures that the caller has signed.
+func (e *Exchange) Ratify(ctx context.Context, r *exchangepb.RatifyRequest) (*exchangepb.RatifyResponse, error) {
+	partner, err := e.caller(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.node.ReceiveAmendment(ctx, partner, wire.SignedFromProto(r.GetAmendment())); err != nil {
+		return nil, err
+	}
+	return &exchangepb.RatifyResponse{}, nil
 }
 
 // Witness co-signs the caller's checkpoint where it extends the one seen before.

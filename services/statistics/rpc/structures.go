@@ -14,7 +14,11 @@ func (s *Server) CreateStructures(ctx context.Context, request *statisticspb.Cre
 	if err != nil {
 		return nil, err
 	}
-	stored, err := s.service.CreateStructures(ctx, structures)
+	store := s.service.CreateStructures
+	if request.GetCheckOnly() {
+		store = s.service.CheckStructures
+	}
+	stored, err := store(ctx, structures)
 	if err != nil {
 		return nil, err
 	}

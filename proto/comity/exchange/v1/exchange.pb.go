@@ -1583,6 +1583,89 @@ func (*AnswerResponse) Descriptor() ([]byte, []int) {
 	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{21}
 }
 
+// RatifyRequest is the request of Ratify.
+type RatifyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The amendment's document, signed by the caller; payload type "application/vnd.comity.amendment.v1+json".
+	Amendment     *Signed `protobuf:"bytes,1,opt,name=amendment,proto3" json:"amendment,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RatifyRequest) Reset() {
+	*x = RatifyRequest{}
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RatifyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RatifyRequest) ProtoMessage() {}
+
+func (x *RatifyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RatifyRequest.ProtoReflect.Descriptor instead.
+func (*RatifyRequest) Descriptor() ([]byte, []int) {
+	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *RatifyRequest) GetAmendment() *Signed {
+	if x != nil {
+		return x.Amendment
+	}
+	return nil
+}
+
+// RatifyResponse is the answer of Ratify.
+type RatifyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RatifyResponse) Reset() {
+	*x = RatifyResponse{}
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RatifyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RatifyResponse) ProtoMessage() {}
+
+func (x *RatifyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RatifyResponse.ProtoReflect.Descriptor instead.
+func (*RatifyResponse) Descriptor() ([]byte, []int) {
+	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{23}
+}
+
 // WitnessRequest is the request of Witness.
 type WitnessRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1598,7 +1681,7 @@ type WitnessRequest struct {
 
 func (x *WitnessRequest) Reset() {
 	*x = WitnessRequest{}
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[22]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1610,7 +1693,7 @@ func (x *WitnessRequest) String() string {
 func (*WitnessRequest) ProtoMessage() {}
 
 func (x *WitnessRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[22]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1623,7 +1706,7 @@ func (x *WitnessRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WitnessRequest.ProtoReflect.Descriptor instead.
 func (*WitnessRequest) Descriptor() ([]byte, []int) {
-	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{22}
+	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *WitnessRequest) GetCheckpoint() string {
@@ -1660,7 +1743,7 @@ type WitnessResponse struct {
 
 func (x *WitnessResponse) Reset() {
 	*x = WitnessResponse{}
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[23]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1672,7 +1755,7 @@ func (x *WitnessResponse) String() string {
 func (*WitnessResponse) ProtoMessage() {}
 
 func (x *WitnessResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[23]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1685,7 +1768,7 @@ func (x *WitnessResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WitnessResponse.ProtoReflect.Descriptor instead.
 func (*WitnessResponse) Descriptor() ([]byte, []int) {
-	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{23}
+	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *WitnessResponse) GetCosigned() string {
@@ -1816,7 +1899,10 @@ const file_comity_exchange_v1_exchange_proto_rawDesc = "" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12;\n" +
 	"\vcreate_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\"\x10\n" +
-	"\x0eAnswerResponse\"a\n" +
+	"\x0eAnswerResponse\"I\n" +
+	"\rRatifyRequest\x128\n" +
+	"\tamendment\x18\x01 \x01(\v2\x1a.comity.exchange.v1.SignedR\tamendment\"\x10\n" +
+	"\x0eRatifyResponse\"a\n" +
 	"\x0eWitnessRequest\x12\x1e\n" +
 	"\n" +
 	"checkpoint\x18\x01 \x01(\tR\n" +
@@ -1825,14 +1911,15 @@ const file_comity_exchange_v1_exchange_proto_rawDesc = "" +
 	"\x05proof\x18\x03 \x03(\fR\x05proof\"J\n" +
 	"\x0fWitnessResponse\x12\x1a\n" +
 	"\bcosigned\x18\x01 \x01(\tR\bcosigned\x12\x1b\n" +
-	"\tseen_size\x18\x02 \x01(\x04R\bseenSize2\xcf\x04\n" +
+	"\tseen_size\x18\x02 \x01(\x04R\bseenSize2\xa0\x05\n" +
 	"\x0fExchangeService\x12U\n" +
 	"\bDescribe\x12#.comity.exchange.v1.DescribeRequest\x1a$.comity.exchange.v1.DescribeResponse\x12M\n" +
 	"\x04Sync\x12\x1f.comity.exchange.v1.SyncRequest\x1a .comity.exchange.v1.SyncResponse(\x010\x01\x12L\n" +
 	"\x05Fetch\x12 .comity.exchange.v1.FetchRequest\x1a!.comity.exchange.v1.FetchResponse\x12O\n" +
 	"\x06Notify\x12!.comity.exchange.v1.NotifyRequest\x1a\".comity.exchange.v1.NotifyResponse\x12R\n" +
 	"\aPropose\x12\".comity.exchange.v1.ProposeRequest\x1a#.comity.exchange.v1.ProposeResponse\x12O\n" +
-	"\x06Answer\x12!.comity.exchange.v1.AnswerRequest\x1a\".comity.exchange.v1.AnswerResponse\x12R\n" +
+	"\x06Answer\x12!.comity.exchange.v1.AnswerRequest\x1a\".comity.exchange.v1.AnswerResponse\x12O\n" +
+	"\x06Ratify\x12!.comity.exchange.v1.RatifyRequest\x1a\".comity.exchange.v1.RatifyResponse\x12R\n" +
 	"\aWitness\x12\".comity.exchange.v1.WitnessRequest\x1a#.comity.exchange.v1.WitnessResponseB\xda\x01\n" +
 	"\x16com.comity.exchange.v1B\rExchangeProtoP\x01ZGgithub.com/comity-federation/comity/proto/comity/exchange/v1;exchangev1\xa2\x02\x03CEX\xaa\x02\x12Comity.Exchange.V1\xca\x02\x12Comity\\Exchange\\V1\xe2\x02\x1eComity\\Exchange\\V1\\GPBMetadata\xea\x02\x14Comity::Exchange::V1b\x06proto3"
 
@@ -1848,7 +1935,7 @@ func file_comity_exchange_v1_exchange_proto_rawDescGZIP() []byte {
 	return file_comity_exchange_v1_exchange_proto_rawDescData
 }
 
-var file_comity_exchange_v1_exchange_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_comity_exchange_v1_exchange_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_comity_exchange_v1_exchange_proto_goTypes = []any{
 	(*Signed)(nil),                // 0: comity.exchange.v1.Signed
 	(*Signature)(nil),             // 1: comity.exchange.v1.Signature
@@ -1872,20 +1959,22 @@ var file_comity_exchange_v1_exchange_proto_goTypes = []any{
 	(*Withdrawal)(nil),            // 19: comity.exchange.v1.Withdrawal
 	(*Termination)(nil),           // 20: comity.exchange.v1.Termination
 	(*AnswerResponse)(nil),        // 21: comity.exchange.v1.AnswerResponse
-	(*WitnessRequest)(nil),        // 22: comity.exchange.v1.WitnessRequest
-	(*WitnessResponse)(nil),       // 23: comity.exchange.v1.WitnessResponse
-	(*timestamppb.Timestamp)(nil), // 24: google.protobuf.Timestamp
-	(*v1.Filter)(nil),             // 25: comity.types.v1.Filter
-	(*v1.Block)(nil),              // 26: comity.types.v1.Block
+	(*RatifyRequest)(nil),         // 22: comity.exchange.v1.RatifyRequest
+	(*RatifyResponse)(nil),        // 23: comity.exchange.v1.RatifyResponse
+	(*WitnessRequest)(nil),        // 24: comity.exchange.v1.WitnessRequest
+	(*WitnessResponse)(nil),       // 25: comity.exchange.v1.WitnessResponse
+	(*timestamppb.Timestamp)(nil), // 26: google.protobuf.Timestamp
+	(*v1.Filter)(nil),             // 27: comity.types.v1.Filter
+	(*v1.Block)(nil),              // 28: comity.types.v1.Block
 }
 var file_comity_exchange_v1_exchange_proto_depIdxs = []int32{
 	1,  // 0: comity.exchange.v1.Signed.signatures:type_name -> comity.exchange.v1.Signature
 	0,  // 1: comity.exchange.v1.Envelope.header:type_name -> comity.exchange.v1.Signed
-	24, // 2: comity.exchange.v1.Header.create_time:type_name -> google.protobuf.Timestamp
-	24, // 3: comity.exchange.v1.Header.expire_time:type_name -> google.protobuf.Timestamp
-	25, // 4: comity.exchange.v1.Header.scope:type_name -> comity.types.v1.Filter
-	26, // 5: comity.exchange.v1.Payload.block:type_name -> comity.types.v1.Block
-	24, // 6: comity.exchange.v1.Receipt.receive_time:type_name -> google.protobuf.Timestamp
+	26, // 2: comity.exchange.v1.Header.create_time:type_name -> google.protobuf.Timestamp
+	26, // 3: comity.exchange.v1.Header.expire_time:type_name -> google.protobuf.Timestamp
+	27, // 4: comity.exchange.v1.Header.scope:type_name -> comity.types.v1.Filter
+	28, // 5: comity.exchange.v1.Payload.block:type_name -> comity.types.v1.Block
+	26, // 6: comity.exchange.v1.Receipt.receive_time:type_name -> google.protobuf.Timestamp
 	6,  // 7: comity.exchange.v1.DescribeResponse.head:type_name -> comity.exchange.v1.Cursor
 	6,  // 8: comity.exchange.v1.SyncRequest.resume:type_name -> comity.exchange.v1.Cursor
 	0,  // 9: comity.exchange.v1.SyncRequest.receipt:type_name -> comity.exchange.v1.Signed
@@ -1899,27 +1988,30 @@ var file_comity_exchange_v1_exchange_proto_depIdxs = []int32{
 	0,  // 17: comity.exchange.v1.AnswerRequest.agreement:type_name -> comity.exchange.v1.Signed
 	0,  // 18: comity.exchange.v1.AnswerRequest.termination:type_name -> comity.exchange.v1.Signed
 	0,  // 19: comity.exchange.v1.AnswerRequest.withdrawal:type_name -> comity.exchange.v1.Signed
-	24, // 20: comity.exchange.v1.Withdrawal.create_time:type_name -> google.protobuf.Timestamp
-	24, // 21: comity.exchange.v1.Termination.create_time:type_name -> google.protobuf.Timestamp
-	7,  // 22: comity.exchange.v1.ExchangeService.Describe:input_type -> comity.exchange.v1.DescribeRequest
-	9,  // 23: comity.exchange.v1.ExchangeService.Sync:input_type -> comity.exchange.v1.SyncRequest
-	12, // 24: comity.exchange.v1.ExchangeService.Fetch:input_type -> comity.exchange.v1.FetchRequest
-	14, // 25: comity.exchange.v1.ExchangeService.Notify:input_type -> comity.exchange.v1.NotifyRequest
-	16, // 26: comity.exchange.v1.ExchangeService.Propose:input_type -> comity.exchange.v1.ProposeRequest
-	18, // 27: comity.exchange.v1.ExchangeService.Answer:input_type -> comity.exchange.v1.AnswerRequest
-	22, // 28: comity.exchange.v1.ExchangeService.Witness:input_type -> comity.exchange.v1.WitnessRequest
-	8,  // 29: comity.exchange.v1.ExchangeService.Describe:output_type -> comity.exchange.v1.DescribeResponse
-	10, // 30: comity.exchange.v1.ExchangeService.Sync:output_type -> comity.exchange.v1.SyncResponse
-	13, // 31: comity.exchange.v1.ExchangeService.Fetch:output_type -> comity.exchange.v1.FetchResponse
-	15, // 32: comity.exchange.v1.ExchangeService.Notify:output_type -> comity.exchange.v1.NotifyResponse
-	17, // 33: comity.exchange.v1.ExchangeService.Propose:output_type -> comity.exchange.v1.ProposeResponse
-	21, // 34: comity.exchange.v1.ExchangeService.Answer:output_type -> comity.exchange.v1.AnswerResponse
-	23, // 35: comity.exchange.v1.ExchangeService.Witness:output_type -> comity.exchange.v1.WitnessResponse
-	29, // [29:36] is the sub-list for method output_type
-	22, // [22:29] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	26, // 20: comity.exchange.v1.Withdrawal.create_time:type_name -> google.protobuf.Timestamp
+	26, // 21: comity.exchange.v1.Termination.create_time:type_name -> google.protobuf.Timestamp
+	0,  // 22: comity.exchange.v1.RatifyRequest.amendment:type_name -> comity.exchange.v1.Signed
+	7,  // 23: comity.exchange.v1.ExchangeService.Describe:input_type -> comity.exchange.v1.DescribeRequest
+	9,  // 24: comity.exchange.v1.ExchangeService.Sync:input_type -> comity.exchange.v1.SyncRequest
+	12, // 25: comity.exchange.v1.ExchangeService.Fetch:input_type -> comity.exchange.v1.FetchRequest
+	14, // 26: comity.exchange.v1.ExchangeService.Notify:input_type -> comity.exchange.v1.NotifyRequest
+	16, // 27: comity.exchange.v1.ExchangeService.Propose:input_type -> comity.exchange.v1.ProposeRequest
+	18, // 28: comity.exchange.v1.ExchangeService.Answer:input_type -> comity.exchange.v1.AnswerRequest
+	22, // 29: comity.exchange.v1.ExchangeService.Ratify:input_type -> comity.exchange.v1.RatifyRequest
+	24, // 30: comity.exchange.v1.ExchangeService.Witness:input_type -> comity.exchange.v1.WitnessRequest
+	8,  // 31: comity.exchange.v1.ExchangeService.Describe:output_type -> comity.exchange.v1.DescribeResponse
+	10, // 32: comity.exchange.v1.ExchangeService.Sync:output_type -> comity.exchange.v1.SyncResponse
+	13, // 33: comity.exchange.v1.ExchangeService.Fetch:output_type -> comity.exchange.v1.FetchResponse
+	15, // 34: comity.exchange.v1.ExchangeService.Notify:output_type -> comity.exchange.v1.NotifyResponse
+	17, // 35: comity.exchange.v1.ExchangeService.Propose:output_type -> comity.exchange.v1.ProposeResponse
+	21, // 36: comity.exchange.v1.ExchangeService.Answer:output_type -> comity.exchange.v1.AnswerResponse
+	23, // 37: comity.exchange.v1.ExchangeService.Ratify:output_type -> comity.exchange.v1.RatifyResponse
+	25, // 38: comity.exchange.v1.ExchangeService.Witness:output_type -> comity.exchange.v1.WitnessResponse
+	31, // [31:39] is the sub-list for method output_type
+	23, // [23:31] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_comity_exchange_v1_exchange_proto_init() }
@@ -1948,7 +2040,7 @@ func file_comity_exchange_v1_exchange_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_comity_exchange_v1_exchange_proto_rawDesc), len(file_comity_exchange_v1_exchange_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   24,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

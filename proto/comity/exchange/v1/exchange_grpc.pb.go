@@ -27,6 +27,7 @@ const (
 	ExchangeService_Notify_FullMethodName   = "/comity.exchange.v1.ExchangeService/Notify"
 	ExchangeService_Propose_FullMethodName  = "/comity.exchange.v1.ExchangeService/Propose"
 	ExchangeService_Answer_FullMethodName   = "/comity.exchange.v1.ExchangeService/Answer"
+	ExchangeService_Ratify_FullMethodName   = "/comity.exchange.v1.ExchangeService/Ratify"
 	ExchangeService_Witness_FullMethodName  = "/comity.exchange.v1.ExchangeService/Witness"
 )
 
@@ -49,6 +50,8 @@ type ExchangeServiceClient interface {
 	Propose(ctx context.Context, in *ProposeRequest, opts ...grpc.CallOption) (*ProposeResponse, error)
 	// Answer hands over the caller's signature under an agreement, its termination, or that figures were taken out after it.
 	Answer(ctx context.Context, in *AnswerRequest, opts ...grpc.CallOption) (*AnswerResponse, error)
+	// Ratify hands over an amendment of shared structures that the caller has signed: as who proposes it, or as who agrees.
+	Ratify(ctx context.Context, in *RatifyRequest, opts ...grpc.CallOption) (*RatifyResponse, error)
 	// Witness hands over the caller's newest checkpoint with a proof that it extends the one before; the answer is a
 	// co-signature.
 	Witness(ctx context.Context, in *WitnessRequest, opts ...grpc.CallOption) (*WitnessResponse, error)
@@ -125,6 +128,16 @@ func (c *exchangeServiceClient) Answer(ctx context.Context, in *AnswerRequest, o
 	return out, nil
 }
 
+func (c *exchangeServiceClient) Ratify(ctx context.Context, in *RatifyRequest, opts ...grpc.CallOption) (*RatifyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RatifyResponse)
+	err := c.cc.Invoke(ctx, ExchangeService_Ratify_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *exchangeServiceClient) Witness(ctx context.Context, in *WitnessRequest, opts ...grpc.CallOption) (*WitnessResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(WitnessResponse)
@@ -154,6 +167,8 @@ type ExchangeServiceServer interface {
 	Propose(context.Context, *ProposeRequest) (*ProposeResponse, error)
 	// Answer hands over the caller's signature under an agreement, its termination, or that figures were taken out after it.
 	Answer(context.Context, *AnswerRequest) (*AnswerResponse, error)
+	// Ratify hands over an amendment of shared structures that the caller has signed: as who proposes it, or as who agrees.
+	Ratify(context.Context, *RatifyRequest) (*RatifyResponse, error)
 	// Witness hands over the caller's newest checkpoint with a proof that it extends the one before; the answer is a
 	// co-signature.
 	Witness(context.Context, *WitnessRequest) (*WitnessResponse, error)
@@ -184,6 +199,9 @@ func (UnimplementedExchangeServiceServer) Propose(context.Context, *ProposeReque
 }
 func (UnimplementedExchangeServiceServer) Answer(context.Context, *AnswerRequest) (*AnswerResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Answer not implemented")
+}
+func (UnimplementedExchangeServiceServer) Ratify(context.Context, *RatifyRequest) (*RatifyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Ratify not implemented")
 }
 func (UnimplementedExchangeServiceServer) Witness(context.Context, *WitnessRequest) (*WitnessResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Witness not implemented")
@@ -306,6 +324,24 @@ func _ExchangeService_Answer_Handler(srv interface{}, ctx context.Context, dec f
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ExchangeService_Ratify_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RatifyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ExchangeServiceServer).Ratify(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ExchangeService_Ratify_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ExchangeServiceServer).Ratify(ctx, req.(*RatifyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _ExchangeService_Witness_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(WitnessRequest)
 	if err := dec(in); err != nil {
@@ -350,6 +386,10 @@ var ExchangeService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Answer",
 			Handler:    _ExchangeService_Answer_Handler,
+		},
+		{
+			MethodName: "Ratify",
+			Handler:    _ExchangeService_Ratify_Handler,
 		},
 		{
 			MethodName: "Witness",

@@ -27,7 +27,9 @@ const (
 type CreateStructuresRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What to store.
-	Structures    *Structures `protobuf:"bytes,1,opt,name=structures,proto3" json:"structures,omitempty"`
+	Structures *Structures `protobuf:"bytes,1,opt,name=structures,proto3" json:"structures,omitempty"`
+	// Stores nothing, and answers what storing it would.
+	CheckOnly     bool `protobuf:"varint,2,opt,name=check_only,json=checkOnly,proto3" json:"check_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -67,6 +69,13 @@ func (x *CreateStructuresRequest) GetStructures() *Structures {
 		return x.Structures
 	}
 	return nil
+}
+
+func (x *CreateStructuresRequest) GetCheckOnly() bool {
+	if x != nil {
+		return x.CheckOnly
+	}
+	return false
 }
 
 // CreateStructuresResponse is the answer of CreateStructures.
@@ -2134,11 +2143,13 @@ var File_comity_statistics_v1_statistics_proto protoreflect.FileDescriptor
 
 const file_comity_statistics_v1_statistics_proto_rawDesc = "" +
 	"\n" +
-	"%comity/statistics/v1/statistics.proto\x12\x14comity.statistics.v1\x1a comity/statistics/v1/cells.proto\x1a!comity/statistics/v1/events.proto\x1a!comity/statistics/v1/mirror.proto\x1a\"comity/statistics/v1/quality.proto\x1a#comity/statistics/v1/readonly.proto\x1a$comity/statistics/v1/retention.proto\x1a$comity/statistics/v1/structure.proto\x1a%comity/statistics/v1/submission.proto\x1a\x1bcomity/types/v1/block.proto\x1a\x1ccomity/types/v1/filter.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"[\n" +
+	"%comity/statistics/v1/statistics.proto\x12\x14comity.statistics.v1\x1a comity/statistics/v1/cells.proto\x1a!comity/statistics/v1/events.proto\x1a!comity/statistics/v1/mirror.proto\x1a\"comity/statistics/v1/quality.proto\x1a#comity/statistics/v1/readonly.proto\x1a$comity/statistics/v1/retention.proto\x1a$comity/statistics/v1/structure.proto\x1a%comity/statistics/v1/submission.proto\x1a\x1bcomity/types/v1/block.proto\x1a\x1ccomity/types/v1/filter.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"z\n" +
 	"\x17CreateStructuresRequest\x12@\n" +
 	"\n" +
 	"structures\x18\x01 \x01(\v2 .comity.statistics.v1.StructuresR\n" +
-	"structures\"\xa7\x01\n" +
+	"structures\x12\x1d\n" +
+	"\n" +
+	"check_only\x18\x02 \x01(\bR\tcheckOnly\"\xa7\x01\n" +
 	"\x18CreateStructuresResponse\x12\x18\n" +
 	"\acreated\x18\x01 \x01(\x05R\acreated\x12\x1c\n" +
 	"\tunchanged\x18\x02 \x01(\x05R\tunchanged\x12\x18\n" +

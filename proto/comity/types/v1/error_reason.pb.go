@@ -79,6 +79,8 @@ const (
 	ErrorReason_READ_ONLY ErrorReason_Code = 31
 	// The agreement covers other periods.
 	ErrorReason_PERIOD_NOT_COVERED ErrorReason_Code = 34
+	// The version lacks what an earlier one with the same major number has.
+	ErrorReason_INCOMPATIBLE ErrorReason_Code = 35
 	// The envelope or document is signed by no key that we trust for its sender.
 	ErrorReason_UNTRUSTED_SIGNER ErrorReason_Code = 40
 	// The envelope is not what its header says, or is meant for somebody else.
@@ -123,6 +125,7 @@ var (
 		30: "KILL_SWITCH",
 		31: "READ_ONLY",
 		34: "PERIOD_NOT_COVERED",
+		35: "INCOMPATIBLE",
 		40: "UNTRUSTED_SIGNER",
 		41: "ENVELOPE_INVALID",
 		42: "OUT_OF_SEQUENCE",
@@ -158,6 +161,7 @@ var (
 		"KILL_SWITCH":           30,
 		"READ_ONLY":             31,
 		"PERIOD_NOT_COVERED":    34,
+		"INCOMPATIBLE":          35,
 		"UNTRUSTED_SIGNER":      40,
 		"ENVELOPE_INVALID":      41,
 		"OUT_OF_SEQUENCE":       42,
@@ -236,8 +240,8 @@ var File_comity_types_v1_error_reason_proto protoreflect.FileDescriptor
 
 const file_comity_types_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
-	"\"comity/types/v1/error_reason.proto\x12\x0fcomity.types.v1\"\x86\x05\n" +
-	"\vErrorReason\"\xf6\x04\n" +
+	"\"comity/types/v1/error_reason.proto\x12\x0fcomity.types.v1\"\x98\x05\n" +
+	"\vErrorReason\"\x88\x05\n" +
 	"\x04Code\x12\x0f\n" +
 	"\vUNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fINVALID_REQUEST\x10\x01\x12\r\n" +
@@ -266,7 +270,8 @@ const file_comity_types_v1_error_reason_proto_rawDesc = "" +
 	"\x12DISCLOSED_TOGETHER\x10\x1d\x12\x0f\n" +
 	"\vKILL_SWITCH\x10\x1e\x12\r\n" +
 	"\tREAD_ONLY\x10\x1f\x12\x16\n" +
-	"\x12PERIOD_NOT_COVERED\x10\"\x12\x14\n" +
+	"\x12PERIOD_NOT_COVERED\x10\"\x12\x10\n" +
+	"\fINCOMPATIBLE\x10#\x12\x14\n" +
 	"\x10UNTRUSTED_SIGNER\x10(\x12\x14\n" +
 	"\x10ENVELOPE_INVALID\x10)\x12\x13\n" +
 	"\x0fOUT_OF_SEQUENCE\x10*\x12\x0f\n" +
