@@ -57,6 +57,7 @@ bench: ## Measure a node against the limits of its speed, then run the benchmark
 	@$(SETUP) run test
 	@$(MAKE) --no-print-directory build
 	bin/comity bench $(BENCH)
+	bin/comity bench --exchange $(BENCH)
 	$(GO) test -run '^$$' -bench . -benchmem -timeout 30m $(PACKAGES)
 
 .PHONY: generate

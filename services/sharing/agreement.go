@@ -238,7 +238,26 @@ func (a Agreement) covers(day string) bool {
 
 // agreements returns every version of the agreement, or of all with the id "", by id and version.
 func (s *Service) agreements(ctx context.Context, id AgreementID) ([]Agreement, error) {
-	kept, err := s.Store.Agreements(ctx, id)
+	changes, err := s.Store.AgreementChanges(ctx) // before they are read: what changes in between is read again
+	if err != nil {
+		return nil, err
+	}
+	all, known := s.agreed.at(changes)
+	if !known {
+		if all, err = s.readAgreements(ctx); err != nil {
+			return nil, err
+		}
+		s.agreed.keep(changes, all)
+	}
+	if id == "" {
+		return all, nil
+	}
+	return slices.DeleteFunc(all, func(a Agreement) bool { return a.Terms.ID != id }), nil
+}
+
+// readAgreements reads every version of every agreement.
+func (s *Service) readAgreements(ctx context.Context) ([]Agreement, error) {
+	kept, err := s.Store.Agreements(ctx, "")
 	if err != nil {
 		return nil, err
 	}

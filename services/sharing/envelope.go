@@ -50,6 +50,30 @@ type Envelope struct {
 	Payload []byte
 }
 
+// Seal signs a header for a payload with so many cells, and returns the envelope with its leaf of the log. It fills in the
+// hash of the payload.
+func (s *Service) Seal(header Header, payload []byte, cells int) (SentEnvelope, error) {
+	sum := sha256.Sum256(payload)
+	header.PayloadSHA256 = sum[:]
+	data, err := s.Codec.EncodeHeader(header)
+	if err != nil {
+		return SentEnvelope{}, fmt.Errorf("encoding a header: %w", err)
+	}
+	signed, err := s.sign(HeaderType, data)
+	if err != nil {
+		return SentEnvelope{}, err
+	}
+	envelope, err := s.Codec.EncodeEnvelope(Envelope{Header: signed, Payload: payload})
+	if err != nil {
+		return SentEnvelope{}, fmt.Errorf("encoding an envelope: %w", err)
+	}
+	at := Cursor{Stream: header.Stream, Epoch: header.Epoch, Sequence: header.Sequence}
+	return SentEnvelope{
+		Sequence: header.Sequence, Release: header.Release, Cells: cells, Envelope: envelope,
+		Leaf: newLeaf(EntryEnvelopeSent, at.subject(), header.Created, envelope),
+	}, nil
+}
+
 // Receipt is the receiver's word that it has verified and kept an envelope.
 type Receipt struct {
 	Sender         StateCode // of the envelope

@@ -10,10 +10,8 @@ import (
 	"math"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/comity-federation/comity/proto/block"
 	"github.com/comity-federation/comity/services/fault"
 )
 
@@ -29,44 +27,191 @@ func (s *Service) Cursor(ctx context.Context, partner StateCode) (Cursor, error)
 	return Cursor{Stream: stream, Epoch: place.Epoch, Sequence: place.Sequence}, nil
 }
 
-// Receive verifies an envelope that came from a partner, keeps it, and returns the receipt. The same envelope again
-// gives the same receipt, byte for byte, and has no other effect.
+// Outcome is what became of an envelope.
+type Outcome struct {
+	Receipt Signed
+	Refused error // it is kept as evidence, and there is no receipt; nil: it was accepted
+}
+
+// Receive is [Service.ReceiveAll] for one envelope.
+func (s *Service) Receive(ctx context.Context, from StateCode, envelope []byte) (Signed, error) {
+	received, err := s.ReceiveAll(ctx, from, [][]byte{envelope})
+	if err != nil {
+		return Signed{}, err
+	}
+	return received[0].Receipt, received[0].Refused
+}
+
+// ReceiveAll verifies envelopes that came from a partner one after another, keeps them, and returns what became of each.
+// Those of one release that follow each other are kept together. The same envelope again gives the same receipt, byte for
+// byte, and has no other effect. An error is about the first envelope that nothing is returned for.
 //
 // What is wrong is a fault with one of these reasons.
 //
 //	RECEIVE_REFUSED    its content, which the sender has signed, is not what was agreed or what policy here accepts. It
 //	                   is kept as evidence and the cursor moves on, for the sender would only send the same again. There
-//	                   is no receipt, and its release is not stored. The next envelope can be received.
+//	                   is no receipt, and its release is not stored. The next envelope can be received. It is no error,
+//	                   but stands in [Outcome].
 //	EQUIVOCATION       the sender has signed two envelopes for one place. Both are kept, and the stream is quarantined.
 //	UNTRUSTED_SIGNER, ENVELOPE_INVALID, NO_AGREEMENT, POLICY_ERROR, OUT_OF_SEQUENCE, WRONG_EPOCH
 //	                   nothing is kept and nothing has moved: what is meant can be asked for again, from the cursor.
-func (s *Service) Receive(ctx context.Context, from StateCode, envelope []byte) (Signed, error) {
+func (s *Service) ReceiveAll(ctx context.Context, from StateCode, envelopes [][]byte) ([]Outcome, error) {
 	if err := s.writable(ctx); err != nil {
-		return Signed{}, err
+		return nil, err
 	}
-	in, err := s.open(from, envelope)
+	var received []Outcome
+	var opened []*incoming
+	var broken error // what the envelope after those is
+	for _, envelope := range envelopes {
+		in, err := s.open(from, envelope)
+		if err != nil {
+			broken = err
+			break
+		}
+		opened = append(opened, in)
+	}
+	for tries := 0; len(opened) > 0; {
+		// The place comes first: were it read last, the same envelope kept in between would look out of sequence.
+		place, err := s.Store.Inbound(ctx, StreamName(from, s.State))
+		if err != nil {
+			return received, err
+		}
+		if !place.next(opened[0].header) {
+			receipt, known, err := s.receivedBefore(ctx, opened[0])
+			if known && err == nil || fault.Reason(err) == "RECEIVE_REFUSED" {
+				received, opened = append(received, Outcome{receipt, err}), opened[1:]
+				continue
+			}
+			if known || err != nil {
+				return received, err
+			}
+			if err := s.follows(ctx, opened[0], place); err != nil {
+				return received, err
+			}
+		}
+		run, err := s.judgeRun(ctx, opened, place)
+		if len(run) == 0 {
+			return received, err
+		}
+		kept, moved, err := s.accept(ctx, run, place)
+		if err != nil {
+			return received, err
+		}
+		if moved {
+			if tries++; tries == maxTries {
+				return received, fault.New(fault.Precondition, "OUT_OF_SEQUENCE", "the stream has moved in between")
+			}
+			continue
+		}
+		received, opened = append(received, kept...), opened[len(run):]
+	}
+	return received, broken
+}
+
+// maxTries is how often envelopes are judged anew because another connection has moved their stream.
+const maxTries = 3
+
+// next reports whether the header is of the place after this one.
+func (p Place) next(h Header) bool {
+	return !p.Quarantined && h.Epoch == p.Epoch && h.Sequence == p.Sequence+1 && bytes.Equal(h.Previous, p.SHA256)
+}
+
+// judgeRun judges the envelopes as long as they follow each other and are of one release: those may be kept together. The
+// first is the next of its stream. An error is about the first that is not returned.
+//
+// Policy is asked about all of them at once. What it refuses it is asked about again, one by one.
+func (s *Service) judgeRun(ctx context.Context, opened []*incoming, place Place) ([]*incoming, error) {
+	first := opened[0].header
+	terms, err := s.termsOf(ctx, opened[0])
 	if err != nil {
-		return Signed{}, err
+		return nil, err
 	}
-	// The place comes first: were it read last, the same envelope kept in between would look out of sequence.
-	place, err := s.Store.Inbound(ctx, in.header.Stream)
+	staged, err := s.staging(ctx, opened[0])
 	if err != nil {
-		return Signed{}, err
+		return nil, err
 	}
-	if receipt, known, err := s.receivedBefore(ctx, in); known || err != nil {
-		return receipt, err
+	before := *staged
+	var run []*incoming
+	var all summary
+	for i, in := range opened {
+		h := in.header
+		if i > 0 && (!place.next(h) || h.Release != first.Release || h.Agreement != first.Agreement || h.AgreementVersion != first.AgreementVersion) {
+			break
+		}
+		reason, err := s.fits(ctx, in, terms, staged)
+		if err != nil {
+			if i == 0 {
+				return nil, err
+			}
+			break // it is met again as the first
+		}
+		if reason != nil && i > 0 {
+			break
+		}
+		in.refusal = reason
+		run = append(run, in)
+		if reason != nil {
+			return run, nil
+		}
+		staged.add(in)
+		if i == 0 {
+			all = in.about
+		} else {
+			all = all.with(in.about)
+		}
+		place = Place{Epoch: h.Epoch, Sequence: h.Sequence, SHA256: in.sha256}
 	}
-	if err := s.follows(ctx, in, place); err != nil {
-		return Signed{}, err
-	}
-	terms, err := s.termsOf(ctx, in)
+	refusal, err := s.accepts(ctx, run[0], terms, all)
 	if err != nil {
-		return Signed{}, err
+		return nil, err
 	}
-	if in.refusal, err = s.judge(ctx, in, terms); err != nil {
-		return Signed{}, err
+	if refusal == nil {
+		return run, nil
 	}
-	return s.accept(ctx, in)
+	staged = &before
+	for i, in := range run {
+		if in.refusal, err = s.fits(ctx, in, terms, staged); err == nil && in.refusal == nil {
+			in.refusal, err = s.accepts(ctx, in, terms, in.about)
+		}
+		if err != nil {
+			return run[:i], err
+		}
+		staged.add(in)
+	}
+	return run, nil
+}
+
+// staging is how far a release got, with the batches that are judged and not kept yet.
+type staging struct {
+	release InboundRelease
+	known   bool
+	hashes  [][]byte // of the payloads that are not kept yet
+}
+
+// staging returns how far the release of an envelope got.
+func (s *Service) staging(ctx context.Context, in *incoming) (*staging, error) {
+	release, known, err := s.Store.InboundRelease(ctx, in.header.Release)
+	return &staging{release: release, known: known}, err
+}
+
+// add counts a batch that was judged.
+func (g *staging) add(in *incoming) {
+	if !g.known {
+		g.known = true
+		g.release = InboundRelease{
+			ID: in.header.Release, Sender: in.from, Agreement: in.header.Agreement, State: Staged,
+			Batches: in.header.BatchCount, SHA256: in.header.ReleaseSHA256,
+		}
+	}
+	if g.release.Sender != in.from || g.release.State != Staged {
+		return // refused for exactly that
+	}
+	if in.refusal != nil {
+		g.release.State, g.release.Reason = Refused, in.refusal.Code+": "+in.refusal.Text
+		return
+	}
+	g.release.Received++
+	g.hashes = append(g.hashes, in.header.PayloadSHA256)
 }
 
 // incoming is an envelope whose signature and form are good.
@@ -78,6 +223,7 @@ type incoming struct {
 	signed   []byte // the header's exact bytes
 	payload  []byte
 	cells    int
+	about    summary // of the payload; once it fits
 	refusal  *Reason
 }
 
@@ -241,21 +387,9 @@ type receiveHeader struct {
 	Dataflow  string      `json:"dataflow"`
 }
 
-// summary says what is in a batch.
-type summary struct {
-	RefAreas     []string `json:"refAreas"`
-	Indicators   []string `json:"indicators"`
-	Minimum      float64  `json:"minimum"` // the smallest count above zero; 0: there is none
-	Components   []string `json:"components"`
-	UnknownCodes []string `json:"unknownCodes"` // "DIMENSION=code"
-	Frequencies  []string `json:"frequencies"`
-	// Finest holds for each dimension but FREQ the levels that its codes are of, "_T" for the total.
-	Finest map[string][]string `json:"finest"`
-}
-
-// judge returns why the envelope's content is refused for good; nil: it is accepted. An error says that this cannot be
-// told now.
-func (s *Service) judge(ctx context.Context, in *incoming, terms Terms) (*Reason, error) {
+// fits returns why the envelope is not what its header, the agreement and its release say, for good; nil: it is. An error
+// says that this cannot be told now.
+func (s *Service) fits(ctx context.Context, in *incoming, terms Terms, staged *staging) (*Reason, error) {
 	bad := func(format string, args ...any) (*Reason, error) {
 		return &Reason{Code: "ENVELOPE_INVALID", Text: fmt.Sprintf(format, args...), Agreement: terms.ID}, nil
 	}
@@ -271,8 +405,7 @@ func (s *Service) judge(ctx context.Context, in *incoming, terms Terms) (*Reason
 		return bad("the payload cannot be read: %v", err)
 	}
 	in.cells = content.Rows
-	about, err := summarise(structures, content, in.header)
-	if err != nil {
+	if in.about, err = summarise(structures, content, in.header); err != nil {
 		return bad("%v", err)
 	}
 	if outside := terms.Periods.outside(content); outside != "" {
@@ -281,9 +414,12 @@ func (s *Service) judge(ctx context.Context, in *incoming, terms Terms) (*Reason
 			Text: fmt.Sprintf("agreement %s covers %s, not %s", terms.ID, terms.Periods, outside),
 		}, nil
 	}
-	if reason, err := s.fitsRelease(ctx, in, terms); reason != nil || err != nil {
-		return reason, err
-	}
+	return s.fitsRelease(ctx, in, terms, staged)
+}
+
+// accepts returns why policy refuses what is in batches, for good; nil: it accepts it. The batches are of the envelope's
+// sender and agreement. An error says that this cannot be told now.
+func (s *Service) accepts(ctx context.Context, in *incoming, terms Terms, about summary) (*Reason, error) {
 	sender, _ := s.Trust.State(in.from)
 	var verdict struct {
 		Allow   bool     `json:"allow"`
@@ -309,121 +445,17 @@ func (s *Service) judge(ctx context.Context, in *incoming, terms Terms) (*Reason
 	return &verdict.Reasons[0], nil
 }
 
-// summarise checks the form of a batch and says what is in it.
-func summarise(structures *Structures, b *block.Block, header Header) (summary, error) {
-	about := summary{
-		RefAreas: []string{}, Indicators: []string{}, Components: []string{}, UnknownCodes: []string{}, Frequencies: []string{},
-		Finest: map[string][]string{},
-	}
-	for _, column := range b.Columns {
-		about.Components = append(about.Components, column.Component)
-	}
-	periods, values := b.Column(block.TimePeriod), b.Column(block.ObsValue)
-	if periods == nil || periods.IsNumber() || values == nil || !values.IsNumber() {
-		return summary{}, errors.New("it has no periods or no values")
-	}
-	status := b.Column(block.ObsStatus)
-	if status != nil && status.IsNumber() {
-		return summary{}, errors.New("its statuses are numbers")
-	}
-	columns := make([]*block.Column, len(structures.Dimensions))
-	for i, dimension := range structures.Dimensions {
-		column := b.Column(dimension.ID)
-		if column == nil || column.IsNumber() {
-			return summary{}, fmt.Errorf("it has no codes of %s", dimension.ID)
-		}
-		columns[i] = column
-		used := usedCodes(column)
-		switch dimension.ID {
-		case refArea:
-			about.RefAreas = used
-		case indicator:
-			about.Indicators = used
-		case freq:
-			about.Frequencies = used
-		}
-		for _, code := range used {
-			known, ok := dimension.Codes[code]
-			level := known.Level
-			switch {
-			case !ok:
-				about.UnknownCodes = append(about.UnknownCodes, dimension.ID+"="+code)
-				continue
-			case code == Total:
-				level = Total
-			}
-			if dimension.ID != freq && !slices.Contains(about.Finest[dimension.ID], level) {
-				about.Finest[dimension.ID] = append(about.Finest[dimension.ID], level)
-			}
-		}
-	}
-	seen := make(map[string]bool, b.Rows)
-	for i := range b.Rows {
-		value := values.Numbers[i]
-		switch {
-		case value < 0:
-			return summary{}, fmt.Errorf("row %d has a value below zero", i)
-		case math.IsNaN(value) && (status == nil || !missing(status.Text(i))):
-			return summary{}, fmt.Errorf("row %d has no value, and does not say why", i)
-		}
-		if value > 0 && (about.Minimum == 0 || value < about.Minimum) {
-			about.Minimum = value
-		}
-		key := periods.Text(i)
-		for _, column := range columns {
-			key += "\x00" + column.Text(i)
-		}
-		if seen[key] {
-			return summary{}, fmt.Errorf("row %d stands twice", i)
-		}
-		seen[key] = true
-		outside := !header.Scope.Match(func(component string) string {
-			if column := b.Column(component); column != nil && !column.IsNumber() {
-				return column.Text(i)
-			}
-			return ""
-		})
-		if outside {
-			return summary{}, fmt.Errorf("row %d is outside the scope of its release", i)
-		}
-	}
-	return about, nil
-}
-
-// missing reports whether an OBS_STATUS says that there is no value (CL_OBS_STATUS).
-func missing(status string) bool { return len(status) == 1 && strings.Contains("KHMLOQ", status) }
-
-// usedCodes returns the codes that rows have, sorted.
-func usedCodes(column *block.Column) []string {
-	used := make([]bool, len(column.Dictionary))
-	for _, code := range column.Codes {
-		used[code] = true
-	}
-	codes := []string{}
-	for i, code := range column.Dictionary {
-		if used[i] {
-			codes = append(codes, code)
-		}
-	}
-	slices.Sort(codes)
-	return slices.Compact(codes)
-}
-
 // fitsRelease returns why the batch is not the next one of its release; nil: it is.
-func (s *Service) fitsRelease(ctx context.Context, in *incoming, terms Terms) (*Reason, error) {
+func (s *Service) fitsRelease(ctx context.Context, in *incoming, terms Terms, staged *staging) (*Reason, error) {
 	bad := func(format string, args ...any) (*Reason, error) {
 		return &Reason{Code: "ENVELOPE_INVALID", Text: fmt.Sprintf(format, args...), Agreement: terms.ID}, nil
 	}
-	release, known, err := s.Store.InboundRelease(ctx, in.header.Release)
-	if err != nil {
-		return nil, err
-	}
-	if !known {
+	if !staged.known {
 		if in.header.BatchIndex != 0 {
 			return bad("its release begins with batch %d", in.header.BatchIndex)
 		}
-		release.Batches, release.SHA256 = in.header.BatchCount, in.header.ReleaseSHA256
 	} else {
+		release := staged.release
 		switch {
 		case release.Sender == in.from && release.State == Refused:
 			return bad("a batch of its release was refused: %s", release.Reason)
@@ -436,129 +468,119 @@ func (s *Service) fitsRelease(ctx context.Context, in *incoming, terms Terms) (*
 	if in.header.BatchIndex+1 < in.header.BatchCount {
 		return nil, nil
 	}
-	total := sha256.New()
-	for batch := range in.header.BatchIndex {
-		before, err := s.Store.ReleaseEnvelope(ctx, in.header.Release, batch)
-		if err != nil {
-			return nil, err
-		}
-		envelope, err := s.Codec.DecodeEnvelope(before)
-		if err != nil {
-			return nil, err
-		}
-		sum := sha256.Sum256(envelope.Payload)
-		total.Write(sum[:])
+	kept, err := s.Store.PayloadHashes(ctx, in.header.Release)
+	if err != nil {
+		return nil, err
 	}
-	sum := sha256.Sum256(in.payload)
-	total.Write(sum[:])
+	total := sha256.New()
+	for _, sum := range slices.Concat(kept, staged.hashes, [][]byte{in.header.PayloadSHA256}) {
+		total.Write(sum)
+	}
 	if !bytes.Equal(total.Sum(nil), in.header.ReleaseSHA256) {
 		return bad("its batches are not the release that the header names")
 	}
 	return nil, nil
 }
 
-// accept keeps the envelope, moves the cursor and signs the receipt in one transaction; for a refused one there is no
-// receipt.
-func (s *Service) accept(ctx context.Context, in *incoming) (Signed, error) {
+// accept keeps envelopes of one release that follow the place, moves the cursor and signs the receipts in one transaction;
+// for a refused one there is no receipt. It reports where the stream was moved by another connection in between: then
+// nothing is kept.
+func (s *Service) accept(ctx context.Context, run []*incoming, after Place) (received []Outcome, moved bool, err error) {
 	now := s.now()
+	header := run[0].header
+	keep := make([]ReceivedEnvelope, len(run))
+	for i, in := range run {
+		var one Outcome
+		if keep[i], one, err = s.receipt(in, now); err != nil {
+			return nil, false, err
+		}
+		received = append(received, one)
+	}
+	err = s.Store.Write(ctx, func(tx Tx) error {
+		place, err := tx.LockInbound(ctx, header.Stream, run[0].from)
+		if err != nil {
+			return err
+		}
+		if moved = place.Quarantined || place.Epoch != after.Epoch || place.Sequence != after.Sequence; moved {
+			return nil
+		}
+		if err := tx.AddReceived(ctx, header.Stream, header.Epoch, keep); err != nil {
+			return err
+		}
+		return s.advance(ctx, tx, run)
+	})
+	if err != nil || moved {
+		return nil, moved, err
+	}
+	if after.Epoch != "" && after.Epoch != header.Epoch {
+		s.Log.WarnContext(ctx, "a partner's stream began a new epoch", "partner", run[0].from, "stream", header.Stream, "epoch", header.Epoch)
+	}
+	for _, in := range run {
+		if in.refusal != nil {
+			s.Log.WarnContext(ctx, "an envelope was refused", "partner", in.from, "place", in.at().subject(), "reason", in.refusal.Code, "text", in.refusal.Text)
+		}
+	}
+	if last := run[len(run)-1].header; last.BatchIndex+1 == last.BatchCount {
+		wake(s.toHandOver)
+	}
+	return received, false, nil
+}
+
+// receipt returns an envelope as it is kept, with the receipt for it; for a refused one there is none.
+func (s *Service) receipt(in *incoming, now time.Time) (ReceivedEnvelope, Outcome, error) {
+	at := in.at()
+	keep := ReceivedEnvelope{
+		Sequence: at.Sequence, Release: in.header.Release, Agreement: in.header.Agreement, Batch: in.header.BatchIndex, Cells: in.cells,
+		PayloadSHA256: in.header.PayloadSHA256, Envelope: in.envelope, Refusal: in.refusal,
+	}
+	if in.refusal != nil {
+		keep.Leaf = newLeaf(EntryEnvelopeRefused, at.subject(), now, in.envelope)
+		return keep, Outcome{Refused: refused(*in.refusal)}, nil
+	}
 	payload, err := s.Codec.EncodeReceipt(Receipt{
-		Sender: in.from, Receiver: s.State, Stream: in.header.Stream, Epoch: in.header.Epoch, Sequence: in.header.Sequence,
+		Sender: in.from, Receiver: s.State, Stream: at.Stream, Epoch: at.Epoch, Sequence: at.Sequence,
 		EnvelopeSHA256: in.sha256, Received: now,
 	})
 	if err != nil {
-		return Signed{}, err
+		return keep, Outcome{}, err
 	}
 	receipt, err := s.sign(ReceiptType, payload)
 	if err != nil {
-		return Signed{}, err
+		return keep, Outcome{}, err
 	}
-	receiptData, err := s.Codec.EncodeSigned(receipt)
-	if err != nil {
-		return Signed{}, err
+	if keep.Receipt, err = s.Codec.EncodeSigned(receipt); err != nil {
+		return keep, Outcome{}, err
 	}
-	at := in.at()
-	newEpoch, moved := false, false
-	err = s.Store.Write(ctx, func(tx Tx) error {
-		place, err := tx.LockInbound(ctx, at.Stream, in.from)
-		if err != nil {
-			return err
-		}
-		newEpoch = place.Epoch != "" && place.Epoch != at.Epoch
-		next := place.Sequence + 1
-		if place.Epoch != at.Epoch {
-			next = 1
-		}
-		if moved = place.Quarantined || next != at.Sequence; moved {
-			return nil // by another connection, in between
-		}
-		kind := EntryEnvelopeReceived
-		if in.refusal != nil {
-			kind = EntryEnvelopeRefused
-		}
-		err = tx.AddReceived(ctx, at, ReceivedEnvelope{
-			Release: in.header.Release, Agreement: in.header.Agreement, Batch: in.header.BatchIndex, Cells: in.cells,
-			Envelope: in.envelope, Refusal: in.refusal,
-		}, newLeaf(kind, at.subject(), now, in.envelope))
-		if err != nil {
-			return err
-		}
-		if in.refusal == nil {
-			if err := tx.AddReceiptSent(ctx, at, receiptData, newLeaf(EntryReceiptSent, at.subject(), now, receiptData)); err != nil {
-				return err
-			}
-		}
-		return s.advance(ctx, tx, in)
-	})
-	if err != nil {
-		return Signed{}, err
-	}
-	if moved {
-		if receipt, known, err := s.receivedBefore(ctx, in); known || err != nil {
-			return receipt, err
-		}
-		return Signed{}, fault.New(fault.Precondition, "OUT_OF_SEQUENCE", "the stream has moved in between")
-	}
-	if newEpoch {
-		s.Log.WarnContext(ctx, "a partner's stream began a new epoch", "partner", in.from, "stream", at.Stream, "epoch", at.Epoch)
-	}
-	if in.refusal != nil {
-		s.Log.WarnContext(ctx, "an envelope was refused", "partner", in.from, "place", at.subject(), "reason", in.refusal.Code, "text", in.refusal.Text)
-		return Signed{}, refused(*in.refusal)
-	}
-	if in.header.BatchIndex+1 == in.header.BatchCount {
-		wake(s.toHandOver)
-	}
-	return receipt, nil
+	keep.Leaf = newLeaf(EntryEnvelopeReceived, at.subject(), now, in.envelope)
+	keep.ReceiptLeaf = newLeaf(EntryReceiptSent, at.subject(), now, keep.Receipt)
+	return keep, Outcome{Receipt: receipt}, nil
 }
 
-// advance keeps how far the release of the envelope got.
-func (s *Service) advance(ctx context.Context, tx Tx, in *incoming) error {
-	release, known, err := tx.InboundRelease(ctx, in.header.Release)
+// advance keeps how far the release of the envelopes got.
+func (s *Service) advance(ctx context.Context, tx Tx, run []*incoming) error {
+	first := run[0]
+	release, known, err := tx.InboundRelease(ctx, first.header.Release)
 	if err != nil {
 		return err
 	}
-	switch {
-	case known && (release.Sender != in.from || release.State != Staged):
-		return nil // refused for exactly that
-	case !known:
-		release = InboundRelease{
-			ID: in.header.Release, Sender: in.from, Agreement: in.header.Agreement, State: Staged,
-			Batches: in.header.BatchCount, SHA256: in.header.ReleaseSHA256,
-		}
-		dropped, err := tx.SupersedeReleases(ctx, in.from, in.header.Agreement, release.ID)
+	staged := &staging{release: release, known: known}
+	if !known {
+		dropped, err := tx.SupersedeReleases(ctx, first.from, first.header.Agreement, first.header.Release)
 		if err != nil {
 			return err
 		}
 		for _, old := range dropped {
-			s.Log.WarnContext(ctx, "an incomplete release is superseded", "partner", in.from, "release", old, "by", release.ID)
+			s.Log.WarnContext(ctx, "an incomplete release is superseded", "partner", first.from, "release", old, "by", first.header.Release)
 		}
 	}
-	if in.refusal != nil {
-		release.State, release.Reason = Refused, in.refusal.Code+": "+in.refusal.Text
-	} else {
-		release.Received++
+	before := staged.release
+	for _, in := range run {
+		staged.add(in)
 	}
-	return tx.SaveInboundRelease(ctx, release)
+	if known && before.State == staged.release.State && before.Received == staged.release.Received {
+		return nil // refused because it is not the release's turn
+	}
+	return tx.SaveInboundRelease(ctx, staged.release)
 }
 
 const handOverEvery = 5 * time.Second

@@ -8,8 +8,11 @@ import (
 	"github.com/comity-federation/comity/services/fault"
 )
 
-// maxOutgoing bounds how many envelopes are read at once.
-const maxOutgoing = 64
+// Bounds of what is read of a stream at once: envelopes, and their bytes. One larger envelope is read by itself.
+const (
+	maxOutgoing      = 64
+	maxOutgoingBytes = 512 << 10
+)
 
 // Head returns the newest place of the stream to the partner.
 func (s *Service) Head(ctx context.Context, partner StateCode) (Cursor, error) {
@@ -21,8 +24,8 @@ func (s *Service) Head(ctx context.Context, partner StateCode) (Cursor, error) {
 	return Cursor{Stream: stream, Epoch: place.Epoch, Sequence: place.Sequence}, nil
 }
 
-// Outgoing returns the envelopes for the partner after the cursor, in order, at most limit; none where there is nothing
-// to send for now. Each is under a signed checkpoint of the log, and was released under terms that are in force at this
+// Outgoing returns the envelopes for the partner after the cursor, in order, at most limit, and fewer where they are large;
+// none where there is nothing to send for now. Each is under a signed checkpoint of the log, and was released under terms that are in force at this
 // moment. A cursor that does not fit the stream is a [*ResyncError].
 //
 // A stream has no gaps. Where the next envelope may no longer go, the stream therefore begins anew with another epoch,
@@ -56,7 +59,7 @@ func (s *Service) Outgoing(ctx context.Context, partner StateCode, after Cursor,
 		return nil, nil
 	}
 	after.Stream = head.Stream
-	kept, err := s.Store.Envelopes(ctx, after, min(limit, maxOutgoing))
+	kept, err := s.Store.Envelopes(ctx, after, min(limit, maxOutgoing), maxOutgoingBytes)
 	if err != nil || len(kept) == 0 {
 		return nil, err
 	}
@@ -132,34 +135,88 @@ func (s *Service) OutgoingChanged(StateCode) <-chan struct{} { return s.changes.
 
 // AcceptReceipt keeps the partner's receipt for an envelope that went to it. The same again changes nothing.
 func (s *Service) AcceptReceipt(ctx context.Context, from StateCode, signed Signed) error {
-	signature, err := s.Trust.Verify(from, ReceiptType, signed, s.now())
+	wrong, err := s.acceptReceipts(ctx, from, []Signed{signed})
 	if err != nil {
 		return err
+	}
+	return wrong[0]
+}
+
+// AcceptReceipts keeps the partner's receipts for envelopes that went to it, together. What means nothing here is left, and
+// told in the log: it may be for what a restored database does not know of any more, and the exchange must go on.
+func (s *Service) AcceptReceipts(ctx context.Context, from StateCode, signed []Signed) error {
+	wrong, err := s.acceptReceipts(ctx, from, signed)
+	if err != nil {
+		return err
+	}
+	for _, w := range wrong {
+		if w != nil {
+			s.Log.WarnContext(ctx, "a partner's receipt is not kept", "partner", from, "error", w)
+		}
+	}
+	return nil
+}
+
+// acceptReceipts keeps those of the receipts that are good, and returns for each of them what is wrong with it; nil: nothing.
+func (s *Service) acceptReceipts(ctx context.Context, from StateCode, signed []Signed) (wrong []error, err error) {
+	wrong = make([]error, len(signed))
+	receipts := make([]Receipt, len(signed))
+	byEpoch := map[string][]uint64{}
+	stream := StreamName(s.State, from)
+	for i := range signed {
+		if receipts[i], wrong[i] = s.openReceipt(from, &signed[i]); wrong[i] == nil {
+			byEpoch[receipts[i].Epoch] = append(byEpoch[receipts[i].Epoch], receipts[i].Sequence)
+		}
+	}
+	for epoch, sequences := range byEpoch {
+		sent, err := s.Store.SentHashes(ctx, stream, epoch, sequences)
+		if err != nil {
+			return nil, err
+		}
+		var good []KeptReceipt
+		for i := range signed {
+			receipt := receipts[i]
+			if wrong[i] != nil || receipt.Epoch != epoch {
+				continue
+			}
+			at := Cursor{Stream: stream, Epoch: epoch, Sequence: receipt.Sequence}
+			if hash := sent[receipt.Sequence]; hash == nil || !bytes.Equal(hash, receipt.EnvelopeSHA256) {
+				wrong[i] = fault.New(fault.Invalid, "ENVELOPE_INVALID", "no envelope of that hash went to %s at %s", from, at.subject())
+				continue
+			}
+			data, err := s.Codec.EncodeSigned(signed[i])
+			if err != nil {
+				return nil, err
+			}
+			good = append(good, KeptReceipt{
+				Sequence: receipt.Sequence, Receipt: data, Leaf: newLeaf(EntryReceiptReceived, at.subject(), s.now(), data),
+			})
+		}
+		if len(good) == 0 {
+			continue
+		}
+		if err := s.Store.Write(ctx, func(tx Tx) error { return tx.AddReceipts(ctx, stream, epoch, good) }); err != nil {
+			return nil, err
+		}
+	}
+	return wrong, nil
+}
+
+// openReceipt reads a receipt that the partner has signed, and leaves only that signature with it.
+func (s *Service) openReceipt(from StateCode, signed *Signed) (Receipt, error) {
+	signature, err := s.Trust.Verify(from, ReceiptType, *signed, s.now())
+	if err != nil {
+		return Receipt{}, err
 	}
 	receipt, err := s.Codec.DecodeReceipt(signed.Payload)
 	if err != nil {
-		return fault.InvalidField("receipt", "it cannot be read: %v", err)
+		return Receipt{}, fault.InvalidField("receipt", "it cannot be read: %v", err)
 	}
-	at := Cursor{Stream: receipt.Stream, Epoch: receipt.Epoch, Sequence: receipt.Sequence}
 	if receipt.Sender != s.State || receipt.Receiver != from || receipt.Stream != StreamName(s.State, from) {
-		return fault.New(fault.Invalid, "ENVELOPE_INVALID", "the receipt is not one of %s for %s", from, s.State)
-	}
-	sent, err := s.Store.SentHash(ctx, at)
-	if err != nil {
-		return err
-	}
-	if sent == nil || !bytes.Equal(sent, receipt.EnvelopeSHA256) {
-		return fault.New(fault.Invalid, "ENVELOPE_INVALID", "no envelope of that hash went to %s at %s", from, at.subject())
+		return Receipt{}, fault.New(fault.Invalid, "ENVELOPE_INVALID", "the receipt is not one of %s for %s", from, s.State)
 	}
 	signed.Signatures = []Signature{signature}
-	data, err := s.Codec.EncodeSigned(signed)
-	if err != nil {
-		return err
-	}
-	return s.Store.Write(ctx, func(tx Tx) error {
-		_, err := tx.AddReceipt(ctx, at, data, newLeaf(EntryReceiptReceived, at.subject(), s.now(), data))
-		return err
-	})
+	return receipt, nil
 }
 
 // Deliveries returns a page of what went to partners and what came from them, the newest first, and the token of the

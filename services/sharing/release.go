@@ -322,32 +322,26 @@ func (s *Service) put(ctx context.Context, tx Tx, d draft, place Place) error {
 	if err := tx.AddRelease(ctx, r, document, newLeaf(EntryRelease, r.subject(), r.Created, document)); err != nil {
 		return err
 	}
-	for i, payload := range d.payloads {
-		sum := sha256.Sum256(payload)
-		header, err := s.Codec.EncodeHeader(Header{
-			Sender: s.State, Receiver: r.Partner, Agreement: r.Agreement, AgreementVersion: r.AgreementVersion,
-			Decision: r.Decision, PolicyRevision: r.PolicyRevision,
-			Stream: r.Stream, Epoch: place.Epoch, Sequence: place.Sequence + 1, Previous: place.SHA256,
-			Created: r.Created, Expires: r.Created.Add(s.Lifetime), PayloadSHA256: sum[:],
-			Release: r.ID, BatchIndex: i, BatchCount: r.Batches, ReleaseSHA256: r.SHA256,
-			Dataflow: r.Dataflow, Scope: r.Scope.Filter, Codelists: structures.Codelists,
-		})
-		if err != nil {
-			return fmt.Errorf("encoding a header: %w", err)
+	header := Header{
+		Sender: s.State, Receiver: r.Partner, Agreement: r.Agreement, AgreementVersion: r.AgreementVersion,
+		Decision: r.Decision, PolicyRevision: r.PolicyRevision,
+		Stream: r.Stream, Epoch: place.Epoch, Sequence: place.Sequence, Previous: place.SHA256,
+		Created: r.Created, Expires: r.Created.Add(s.Lifetime),
+		Release: r.ID, BatchCount: r.Batches, ReleaseSHA256: r.SHA256,
+		Dataflow: r.Dataflow, Scope: r.Scope.Filter, Codelists: structures.Codelists,
+	}
+	for from := 0; from < len(d.payloads); from += maxOutgoing {
+		var sealed []SentEnvelope
+		for i := from; i < min(from+maxOutgoing, len(d.payloads)); i++ {
+			header.Sequence, header.BatchIndex = header.Sequence+1, i
+			one, err := s.Seal(header, d.payloads[i], d.cells[i])
+			if err != nil {
+				return err
+			}
+			header.Previous = one.Leaf.ContentSHA256
+			sealed = append(sealed, one)
 		}
-		signed, err := s.sign(HeaderType, header)
-		if err != nil {
-			return err
-		}
-		envelope, err := s.Codec.EncodeEnvelope(Envelope{Header: signed, Payload: payload})
-		if err != nil {
-			return fmt.Errorf("encoding an envelope: %w", err)
-		}
-		whole := sha256.Sum256(envelope)
-		place.Sequence, place.SHA256 = place.Sequence+1, whole[:]
-		at := Cursor{Stream: r.Stream, Epoch: place.Epoch, Sequence: place.Sequence}
-		leaf := newLeaf(EntryEnvelopeSent, at.subject(), r.Created, envelope)
-		if err := tx.AddEnvelope(ctx, at, SentEnvelope{Release: r.ID, Cells: d.cells[i], Envelope: envelope}, leaf); err != nil {
+		if err := tx.AddEnvelopes(ctx, r.Stream, place.Epoch, sealed); err != nil {
 			return err
 		}
 	}

@@ -64,6 +64,7 @@ type Service struct {
 	Config
 
 	changes changes
+	agreed  agreed
 	// Each holds an element while its loop has reason to run.
 	toRelease, toHandOver, toDeliver chan struct{}
 

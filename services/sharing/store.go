@@ -30,6 +30,8 @@ type Store interface {
 
 // Reader reads what is kept. What is not there is said by a false, an empty list or a zero value, as each method says.
 type Reader interface {
+	// AgreementChanges returns a number that grows with every change of what [Reader.Agreements] returns.
+	AgreementChanges(ctx context.Context) (int64, error)
 	// Agreements returns every version of the agreement, or of all with the id "", by id and version.
 	Agreements(ctx context.Context, id AgreementID) ([]KeptAgreement, error)
 	// Withdrawals returns what was withdrawn under the agreement, here and at partners, or all with the id "", in the order of
@@ -54,11 +56,12 @@ type Reader interface {
 
 	// Outbound returns the newest place of the stream; the zero Place where there is no such stream.
 	Outbound(ctx context.Context, stream string) (Place, error)
-	// Envelopes returns the envelopes of the stream's epoch after the cursor, in order, at most limit: only those whose
-	// entries are under the log's checkpoint.
-	Envelopes(ctx context.Context, after Cursor, limit int) ([]KeptEnvelope, error)
-	// SentHash returns the SHA-256 of a sent envelope; nil where there is none.
-	SentHash(ctx context.Context, at Cursor) ([]byte, error)
+	// Envelopes returns the envelopes of the stream's epoch after the cursor, in order: at most limit, no more than fit
+	// into so many bytes, but one in any case, and only those whose entries are under the log's checkpoint.
+	Envelopes(ctx context.Context, after Cursor, limit, bytes int) ([]KeptEnvelope, error)
+	// SentHashes returns the SHA-256 of the envelopes of the stream's epoch at these places, by place; none where there is
+	// no such envelope.
+	SentHashes(ctx context.Context, stream, epoch string, sequences []uint64) (map[uint64][]byte, error)
 
 	// Inbound returns the newest place of the stream; the zero Place where nothing was received.
 	Inbound(ctx context.Context, stream string) (Place, error)
@@ -68,6 +71,10 @@ type Reader interface {
 	InboundRelease(ctx context.Context, release ReleaseID) (InboundRelease, bool, error)
 	// WholeReleases returns the releases all of whose batches are here and that are not stored yet, the oldest first.
 	WholeReleases(ctx context.Context) ([]InboundRelease, error)
+	// ReceiptsAfter returns the receipts for the envelopes after a place, in order; what was refused has none.
+	ReceiptsAfter(ctx context.Context, after Cursor) ([][]byte, error)
+	// PayloadHashes returns the SHA-256 of the payloads of a partner's release, in the order of its batches.
+	PayloadHashes(ctx context.Context, release ReleaseID) ([][]byte, error)
 	// ReleaseEnvelope returns the envelope of a batch of a partner's release.
 	ReleaseEnvelope(ctx context.Context, release ReleaseID, batch int) ([]byte, error)
 
@@ -184,17 +191,16 @@ type Tx interface {
 	LockOutbound(ctx context.Context, stream string, receiver StateCode, epoch string) (Place, error)
 	// BeginEpoch begins the stream anew. LockOutbound comes first.
 	BeginEpoch(ctx context.Context, stream, epoch string) error
-	// AddEnvelope keeps an envelope at the next place of the stream. LockOutbound comes first.
-	AddEnvelope(ctx context.Context, at Cursor, envelope SentEnvelope, leaf Leaf) error
-	// AddReceipt keeps a partner's receipt; false where there is one already.
-	AddReceipt(ctx context.Context, at Cursor, receipt []byte, leaf Leaf) (bool, error)
+	// AddEnvelopes keeps envelopes of a release at the next places of the stream, in order. LockOutbound comes first.
+	AddEnvelopes(ctx context.Context, stream, epoch string, envelopes []SentEnvelope) error
+	// AddReceipts keeps a partner's receipts for envelopes of the stream's epoch, but those that are there already.
+	AddReceipts(ctx context.Context, stream, epoch string, receipts []KeptReceipt) error
 
 	// LockInbound returns the stream's newest place, and keeps others from writing to it until the transaction ends.
 	LockInbound(ctx context.Context, stream string, sender StateCode) (Place, error)
-	// AddReceived keeps an envelope at the next place of a stream. LockInbound comes first.
-	AddReceived(ctx context.Context, at Cursor, received ReceivedEnvelope, leaf Leaf) error
-	// AddReceiptSent keeps the receipt for a received envelope.
-	AddReceiptSent(ctx context.Context, at Cursor, receipt []byte, leaf Leaf) error
+	// AddReceived keeps envelopes, and the receipts for them, at the next places of a stream, in order; the first may begin
+	// another epoch. LockInbound comes first.
+	AddReceived(ctx context.Context, stream, epoch string, received []ReceivedEnvelope) error
 	// SaveInboundRelease keeps how far a partner's release got.
 	SaveInboundRelease(ctx context.Context, release InboundRelease) error
 	// SupersedeReleases marks the sender's other releases under the agreement that are not whole as superseded, and
@@ -280,9 +286,18 @@ type Place struct {
 
 // SentEnvelope is an envelope on its way out.
 type SentEnvelope struct {
+	Sequence uint64
 	Release  ReleaseID
 	Cells    int
 	Envelope []byte
+	Leaf     Leaf // of the envelope
+}
+
+// KeptReceipt is a receipt with its leaf.
+type KeptReceipt struct {
+	Sequence uint64
+	Receipt  []byte // a Signed, encoded
+	Leaf     Leaf
 }
 
 // KeptEnvelope is a sent envelope with what it was released under.
@@ -296,12 +311,17 @@ type KeptEnvelope struct {
 
 // ReceivedEnvelope is an envelope that came in its turn.
 type ReceivedEnvelope struct {
-	Release   ReleaseID
-	Agreement AgreementID
-	Batch     int
-	Cells     int
-	Envelope  []byte
-	Refusal   *Reason // nil: it is data
+	Sequence      uint64
+	Release       ReleaseID
+	Agreement     AgreementID
+	Batch         int
+	Cells         int
+	PayloadSHA256 []byte
+	Envelope      []byte
+	Refusal       *Reason // nil: it is data
+	Leaf          Leaf    // of the envelope
+	Receipt       []byte  // a Signed, encoded; nil where it is refused
+	ReceiptLeaf   Leaf    // zero where it is refused
 }
 
 // KeptReceived is a received envelope with its receipt.

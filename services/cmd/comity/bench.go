@@ -14,7 +14,7 @@ import (
 // newBenchCommand returns the command behind `make bench`. It is for those who change the program.
 func newBenchCommand() *cobra.Command {
 	o := bench.Options{}
-	strict, layouts, disclosure := false, false, false
+	strict, layouts, disclosure, exchange := false, false, false, false
 	cmd := &cobra.Command{
 		Use:    "bench",
 		Short:  "Measure a node against the limits of its speed",
@@ -45,6 +45,9 @@ func newBenchCommand() *cobra.Command {
 			if disclosure {
 				measure = bench.Disclosure
 			}
+			if exchange {
+				measure = bench.Exchange
+			}
 			table, err := measure(cmd.Context(), o, cmd.ErrOrStderr())
 			if err != nil {
 				return err
@@ -63,6 +66,7 @@ func newBenchCommand() *cobra.Command {
 	cmd.Flags().IntVar(&o.Rounds, "rounds", 3, "how often what is short is measured; the median counts")
 	cmd.Flags().StringVar(&o.Data, "data", "", "a `DIRECTORY` of published files; without them tables are made up")
 	cmd.Flags().BoolVar(&disclosure, "disclosure", false, "measure disclosure control alone")
+	cmd.Flags().BoolVar(&exchange, "exchange", false, "measure the exchange between states alone")
 	cmd.Flags().BoolVar(&layouts, "layouts", false, "compare the store with other ways to keep figures in tables instead")
 	cmd.Flags().BoolVar(&strict, "strict", false, "fail where a limit is missed")
 	return cmd

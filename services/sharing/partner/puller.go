@@ -14,7 +14,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	exchangepb "github.com/comity-federation/comity/proto/comity/exchange/v1"
-	"github.com/comity-federation/comity/services/fault"
 	"github.com/comity-federation/comity/services/sharing"
 	"github.com/comity-federation/comity/services/sharing/wire"
 )
@@ -22,7 +21,8 @@ import (
 const (
 	version = 1 // of the protocol
 
-	window          = 8                // envelopes that a partner may send ahead of their receipts, see draw
+	window          = 64               // envelopes that a partner may send ahead of their receipts, see draw
+	maxUnkept       = 2 << 20          // bytes of envelopes that were heard and not kept, but one envelope in any case
 	maxSilence      = 30 * time.Second // a partner that says nothing for so long is left, and called again; its heart beats every 10
 	witnessInterval = time.Minute
 	complaint       = time.Minute // between two lines in the log about a partner that stays away
@@ -40,9 +40,9 @@ const (
 type Node interface {
 	// Cursor returns where the stream from the partner stands here.
 	Cursor(ctx context.Context, partner sharing.StateCode) (sharing.Cursor, error)
-	// Receive keeps an envelope and returns the receipt. A fault with the reason RECEIVE_REFUSED is final for the
-	// envelope: it is kept as evidence, and the next one may come. After any other error nothing has moved.
-	Receive(ctx context.Context, from sharing.StateCode, envelope []byte) (receipt sharing.Signed, err error)
+	// ReceiveAll keeps envelopes, in order, and returns what became of each. After an error nothing is moved by the first
+	// one that nothing is returned for.
+	ReceiveAll(ctx context.Context, from sharing.StateCode, envelopes [][]byte) ([]sharing.Outcome, error)
 	// Receipts returns again the receipts for the last places of the stream from the partner, at most limit, in order.
 	Receipts(ctx context.Context, partner sharing.StateCode, limit int) ([]sharing.Signed, error)
 	// Contact keeps that the partner answered just now, or what went wrong.
@@ -241,44 +241,53 @@ func (s *session) draw(ctx context.Context, client exchangepb.ExchangeServiceCli
 		_ = stream.Send(&exchangepb.SyncRequest{Part: &exchangepb.SyncRequest_Receipt{Receipt: wire.Signed(receipt)}})
 	}
 	_ = stream.Send(&exchangepb.SyncRequest{Part: &exchangepb.SyncRequest_Credit{Credit: window}})
-	silence := time.AfterFunc(maxSilence, func() { cancel(fmt.Errorf("%s was silent for %s", s.partner, maxSilence)) })
-	defer silence.Stop()
+	heard := newHearing(stream, func() { cancel(fmt.Errorf("%s was silent for %s", s.partner, maxSilence)) })
+	go heard.run(ctx)
 	for {
-		said, err := stream.Recv()
+		envelopes, other, err := heard.next()
 		if err != nil {
 			if cause := context.Cause(ctx); cause != nil {
 				err = cause
 			}
 			return fmt.Errorf("drawing from %s: %w", s.partner, err)
 		}
-		silence.Stop() // the time that we take is not the partner's
-		if err := s.take(ctx, stream, said); err != nil {
+		if err := s.keep(ctx, stream, envelopes); err != nil {
 			return err
 		}
-		silence.Reset(maxSilence)
+		if err := s.take(ctx, other); err != nil {
+			return err
+		}
 	}
 }
 
-// take handles one message of the partner.
-func (s *session) take(ctx context.Context, stream exchangepb.ExchangeService_SyncClient, said *exchangepb.SyncResponse) error {
-	switch part := said.GetPart().(type) {
-	case *exchangepb.SyncResponse_Envelope:
-		receipt, err := s.node.Receive(ctx, s.partner, part.Envelope)
-		switch {
-		case fault.Reason(err) == "RECEIVE_REFUSED":
-			s.log.WarnContext(ctx, "an envelope was refused", "partner", s.partner, "error", err)
-		case err != nil:
-			return fmt.Errorf("receiving from %s: %w", s.partner, err)
-		default:
-			_ = stream.Send(&exchangepb.SyncRequest{Part: &exchangepb.SyncRequest_Receipt{Receipt: wire.Signed(receipt)}})
-		}
-		s.progressed = true
-		_ = stream.Send(&exchangepb.SyncRequest{Part: &exchangepb.SyncRequest_Credit{Credit: 1}})
+// keep keeps envelopes, answers each with its receipt, and asks for as many more.
+func (s *session) keep(ctx context.Context, stream exchangepb.ExchangeService_SyncClient, envelopes [][]byte) error {
+	if len(envelopes) == 0 {
 		return nil
+	}
+	outcomes, err := s.node.ReceiveAll(ctx, s.partner, envelopes)
+	for _, outcome := range outcomes {
+		s.progressed = true
+		if outcome.Refused != nil {
+			s.log.WarnContext(ctx, "an envelope was refused", "partner", s.partner, "error", outcome.Refused)
+			continue
+		}
+		_ = stream.Send(&exchangepb.SyncRequest{Part: &exchangepb.SyncRequest_Receipt{Receipt: wire.Signed(outcome.Receipt)}})
+	}
+	if err != nil {
+		return fmt.Errorf("receiving from %s: %w", s.partner, err)
+	}
+	_ = stream.Send(&exchangepb.SyncRequest{Part: &exchangepb.SyncRequest_Credit{Credit: uint32(len(outcomes))}}) //nolint:gosec // at most window
+	return nil
+}
+
+// take handles a message of the partner that is no envelope; nil: there is none.
+func (s *session) take(ctx context.Context, said *exchangepb.SyncResponse) error {
+	switch part := said.GetPart().(type) {
 	case *exchangepb.SyncResponse_Heartbeat:
 		return s.node.Contact(ctx, s.partner, nil)
 	case *exchangepb.SyncResponse_Resync:
-		// Whether the stream may go on from there is for Receive to judge, by the next envelope.
+		// Whether the stream may go on from there is for ReceiveAll to judge, by the next envelope.
 		s.log.WarnContext(ctx, "a partner's stream goes on from another place", "partner", s.partner,
 			"epoch", part.Resync.GetEpoch(), "sequence", part.Resync.GetSequence())
 		return nil

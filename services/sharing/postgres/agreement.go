@@ -152,3 +152,9 @@ func (t tx) SaveRejection(ctx context.Context, id sharing.AgreementID, version i
 	_, err := t.db.Exec(ctx, sql, args)
 	return err
 }
+
+// AgreementChanges returns how often agreements have changed.
+func (r reader) AgreementChanges(ctx context.Context) (int64, error) {
+	changes, _, err := one(ctx, r.db, pgx.RowTo[int64], `SELECT changes FROM agreement_change`)
+	return changes, err
+}

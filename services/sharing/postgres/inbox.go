@@ -53,48 +53,91 @@ func (r reader) ReceivedAt(ctx context.Context, at sharing.Cursor) (sharing.Kept
 		pgx.NamedArgs{"stream": at.Stream, "epoch": at.Epoch, "sequence": at.Sequence})
 }
 
-// AddReceived keeps an envelope at the next place of a stream.
-func (t tx) AddReceived(ctx context.Context, at sharing.Cursor, received sharing.ReceivedEnvelope, leaf sharing.Leaf) error {
-	entry, err := t.addLeaf(ctx, leaf)
+// AddReceived keeps envelopes, and the receipts for them, at the next places of a stream.
+func (t tx) AddReceived(ctx context.Context, stream, epoch string, received []sharing.ReceivedEnvelope) error {
+	n := len(received)
+	if n == 0 {
+		return nil
+	}
+	var leaves []sharing.Leaf
+	for _, r := range received {
+		leaves = append(leaves, r.Leaf)
+		if r.Receipt != nil {
+			leaves = append(leaves, r.ReceiptLeaf)
+		}
+	}
+	arrivals, err := t.addLeaves(ctx, leaves)
 	if err != nil {
 		return err
 	}
-	args := pgx.NamedArgs{
-		"stream": at.Stream, "epoch": at.Epoch, "sequence": at.Sequence,
-		"release": received.Release, "agreement": received.Agreement, "batch": received.Batch, "cells": received.Cells,
-		"envelope": received.Envelope, "refusal": nil, "text": nil, "entry": entry, "sha256": leaf.ContentSHA256,
+	sequences, batches, cells := make([]int64, n), make([]int32, n), make([]int32, n)
+	releases, agreements := make([]string, n), make([]string, n)
+	hashes, envelopes, receipts := make([][]byte, n), make([][]byte, n), make([][]byte, n)
+	refusals, texts := make([]*string, n), make([]*string, n)
+	entries, receiptEntries := make([]int64, n), make([]*int64, n)
+	for i, r := range received {
+		sequences[i], batches[i], cells[i] = int64(r.Sequence), int32(r.Batch), int32(r.Cells) //nolint:gosec // they were checked when it was opened
+		releases[i], agreements[i] = string(r.Release), string(r.Agreement)
+		hashes[i], envelopes[i], receipts[i] = r.PayloadSHA256, r.Envelope, r.Receipt
+		if r.Refusal != nil {
+			refusals[i], texts[i] = &r.Refusal.Code, &r.Refusal.Text
+		}
+		entries[i], arrivals = arrivals[0], arrivals[1:]
+		if r.Receipt != nil {
+			receiptEntries[i], arrivals = &arrivals[0], arrivals[1:]
+		}
 	}
-	if received.Refusal != nil {
-		args["refusal"], args["text"] = received.Refusal.Code, received.Refusal.Text
+	last := received[n-1]
+	args := pgx.NamedArgs{
+		"stream": stream, "epoch": epoch, "sequences": sequences, "releases": releases, "agreements": agreements, "batches": batches,
+		"cells": cells, "hashes": hashes, "envelopes": envelopes, "refusals": refusals, "texts": texts, "entries": entries,
+		"receipts": receipts, "receiptEntries": receiptEntries,
+		"first": received[0].Sequence, "sequence": last.Sequence, "sha256": last.Leaf.ContentSHA256,
 	}
 	_, err = t.db.Exec(ctx, `
-		INSERT INTO inbox (stream, epoch, sequence, release, agreement, batch, cells, envelope, refusal, refusal_text, entry)
-		VALUES (@stream, @epoch, @sequence, @release, @agreement, @batch, @cells, @envelope, @refusal, @text, @entry)`, args)
+		INSERT INTO inbox (stream, epoch, sequence, release, agreement, batch, cells, payload_sha256, envelope,
+			refusal, refusal_text, entry, receipt, receipt_entry)
+		SELECT @stream, @epoch, n.*
+		FROM unnest(@sequences::bigint[], @releases::uuid[], @agreements::text[], @batches::int[], @cells::int[], @hashes::bytea[],
+			@envelopes::bytea[], @refusals::text[], @texts::text[], @entries::bigint[], @receipts::bytea[], @receiptEntries::bigint[]) n`, args)
 	if err != nil {
 		return err
 	}
 	moved, err := changed(t.db.Exec(ctx, `
 		UPDATE inbound
 		SET epoch = @epoch, sequence = @sequence, sha256 = @sha256
-		WHERE stream = @stream AND (epoch = @epoch AND sequence + 1 = @sequence OR epoch IS DISTINCT FROM @epoch AND @sequence = 1)`, args))
+		WHERE stream = @stream AND (epoch = @epoch AND sequence + 1 = @first OR epoch IS DISTINCT FROM @epoch AND @first = 1)`, args))
 	if err == nil && !moved {
-		err = fmt.Errorf("%d is not the next place of stream %s", at.Sequence, at.Stream)
+		err = fmt.Errorf("%d is not the next place of stream %s", received[0].Sequence, stream)
 	}
 	return err
 }
 
-// AddReceiptSent keeps the receipt for a received envelope.
-func (t tx) AddReceiptSent(ctx context.Context, at sharing.Cursor, receipt []byte, leaf sharing.Leaf) error {
-	entry, err := t.addLeaf(ctx, leaf)
+// ReceiptsAfter returns the receipts for the envelopes after a place.
+func (r reader) ReceiptsAfter(ctx context.Context, after sharing.Cursor) ([][]byte, error) {
+	rows, err := r.db.Query(ctx, `
+		SELECT receipt
+		FROM inbox
+		WHERE stream = @stream AND epoch::text = @epoch AND sequence > @sequence AND receipt IS NOT NULL
+		ORDER BY sequence`,
+		pgx.NamedArgs{"stream": after.Stream, "epoch": after.Epoch, "sequence": after.Sequence})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	_, err = t.db.Exec(ctx, `
-		UPDATE inbox
-		SET receipt = @receipt, receipt_entry = @entry
-		WHERE stream = @stream AND epoch = @epoch AND sequence = @sequence`,
-		pgx.NamedArgs{"stream": at.Stream, "epoch": at.Epoch, "sequence": at.Sequence, "receipt": receipt, "entry": entry})
-	return err
+	return pgx.CollectRows(rows, pgx.RowTo[[]byte])
+}
+
+// PayloadHashes returns the SHA-256 of the payloads of a release, by batch.
+func (r reader) PayloadHashes(ctx context.Context, release sharing.ReleaseID) ([][]byte, error) {
+	rows, err := r.db.Query(ctx, `
+		SELECT payload_sha256
+		FROM inbox
+		WHERE release = $1 AND refusal IS NULL
+		ORDER BY batch`, release)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[[]byte])
 }
 
 // Quarantine stops a stream.

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -20,6 +21,41 @@ func (t tx) addLeaf(ctx context.Context, leaf sharing.Leaf) (int64, error) {
 			"salt": leaf.Salt, "content": leaf.ContentSHA256, "leaf": hash[:],
 		})
 	return entry, err
+}
+
+// addLeaves keeps leaves without a place, and returns the numbers of their arrival, in their order.
+func (t tx) addLeaves(ctx context.Context, leaves []sharing.Leaf) ([]int64, error) {
+	kinds, subjects := make([]int16, len(leaves)), make([]string, len(leaves))
+	created, salts := make([]time.Time, len(leaves)), make([][]byte, len(leaves))
+	contents, hashes := make([][]byte, len(leaves)), make([][]byte, len(leaves))
+	for i, leaf := range leaves {
+		hash := leaf.Hash()
+		kinds[i], subjects[i], created[i] = int16(leaf.Kind), leaf.Subject, leaf.Created
+		salts[i], contents[i], hashes[i] = leaf.Salt, leaf.ContentSHA256, hash[:]
+	}
+	rows, err := t.db.Query(ctx, `
+		INSERT INTO log_entry (kind, subject, create_time, salt, content_sha256, leaf_hash)
+		SELECT n.*
+		FROM unnest(@kinds::smallint[], @subjects::text[], @created::timestamptz[], @salts::bytea[], @contents::bytea[], @leaves::bytea[]) n
+		RETURNING kind, subject, arrival`,
+		pgx.NamedArgs{"kinds": kinds, "subjects": subjects, "created": created, "salts": salts, "contents": contents, "leaves": hashes})
+	if err != nil {
+		return nil, err
+	}
+	arrivals := make(map[sharing.EntryName]int64, len(leaves))
+	var name sharing.EntryName
+	var arrival int64
+	if _, err := pgx.ForEachRow(rows, []any{&name.Kind, &name.Subject, &arrival}, func() error {
+		arrivals[name] = arrival
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	entries := make([]int64, len(leaves))
+	for i, leaf := range leaves {
+		entries[i] = arrivals[sharing.EntryName{Kind: leaf.Kind, Subject: leaf.Subject}]
+	}
+	return entries, nil
 }
 
 // Checkpoint returns the newest checkpoint; "" where there is none.

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"github.com/jackc/pgx/v5"
 
@@ -97,20 +98,31 @@ func (t tx) BeginEpoch(ctx context.Context, stream, epoch string) error {
 	return err
 }
 
-// AddEnvelope keeps an envelope at the next place of the stream.
-func (t tx) AddEnvelope(ctx context.Context, at sharing.Cursor, envelope sharing.SentEnvelope, leaf sharing.Leaf) error {
-	entry, err := t.addLeaf(ctx, leaf)
+// AddEnvelopes keeps envelopes at the next places of the stream.
+func (t tx) AddEnvelopes(ctx context.Context, stream, epoch string, envelopes []sharing.SentEnvelope) error {
+	if len(envelopes) == 0 {
+		return nil
+	}
+	leaves := make([]sharing.Leaf, len(envelopes))
+	sequences, releases := make([]int64, len(envelopes)), make([]string, len(envelopes))
+	cells, contents := make([]int32, len(envelopes)), make([][]byte, len(envelopes))
+	for i, e := range envelopes {
+		leaves[i], sequences[i], releases[i] = e.Leaf, int64(e.Sequence), string(e.Release) //nolint:gosec // places are counted from 1
+		cells[i], contents[i] = int32(e.Cells), e.Envelope                                  //nolint:gosec // a batch is small
+	}
+	entries, err := t.addLeaves(ctx, leaves)
 	if err != nil {
 		return err
 	}
+	last := envelopes[len(envelopes)-1]
 	args := pgx.NamedArgs{
-		"stream": at.Stream, "epoch": at.Epoch, "sequence": at.Sequence, "before": at.Sequence - 1,
-		"release": envelope.Release, "cells": envelope.Cells, "envelope": envelope.Envelope, "entry": entry,
-		"sha256": leaf.ContentSHA256,
+		"stream": stream, "epoch": epoch, "sequences": sequences, "releases": releases, "cells": cells, "envelopes": contents,
+		"entries": entries, "sequence": last.Sequence, "before": envelopes[0].Sequence - 1, "sha256": last.Leaf.ContentSHA256,
 	}
 	_, err = t.db.Exec(ctx, `
 		INSERT INTO outbox (stream, epoch, sequence, release, cells, envelope, entry)
-		VALUES (@stream, @epoch, @sequence, @release, @cells, @envelope, @entry)`, args)
+		SELECT @stream, @epoch, n.*
+		FROM unnest(@sequences::bigint[], @releases::uuid[], @cells::int[], @envelopes::bytea[], @entries::bigint[]) n`, args)
 	if err != nil {
 		return err
 	}
@@ -119,23 +131,30 @@ func (t tx) AddEnvelope(ctx context.Context, at sharing.Cursor, envelope sharing
 		SET sequence = @sequence, sha256 = @sha256
 		WHERE stream = @stream AND epoch = @epoch AND sequence = @before`, args))
 	if err == nil && !moved {
-		err = fmt.Errorf("%d is not the next place of stream %s", at.Sequence, at.Stream)
+		err = fmt.Errorf("%d is not the next place of stream %s", envelopes[0].Sequence, stream)
 	}
 	return err
 }
 
 // Envelopes returns the envelopes after the cursor whose entries have their place in the log. An entry gets its place
 // in the transaction that signs the checkpoint over it.
-func (r reader) Envelopes(ctx context.Context, after sharing.Cursor, limit int) ([]sharing.KeptEnvelope, error) {
+func (r reader) Envelopes(ctx context.Context, after sharing.Cursor, limit, bytes int) ([]sharing.KeptEnvelope, error) {
 	rows, err := r.db.Query(ctx, `
+		WITH next AS (
+			SELECT sequence, sum(octet_length(envelope)) OVER (ORDER BY sequence) - octet_length(envelope) AS before
+			FROM outbox
+			WHERE stream = @stream AND epoch = @epoch AND sequence > @sequence
+			ORDER BY sequence
+			LIMIT @limit
+		)
 		SELECT o.sequence, r.agreement, r.version, l.create_time, o.envelope, l.index IS NOT NULL
-		FROM outbox o
+		FROM next n
+		JOIN outbox o ON o.stream = @stream AND o.epoch = @epoch AND o.sequence = n.sequence
 		JOIN release r ON r.id = o.release
 		JOIN log_entry l ON l.arrival = o.entry
-		WHERE o.stream = @stream AND o.epoch = @epoch AND o.sequence > @sequence
-		ORDER BY o.sequence
-		LIMIT @limit`,
-		pgx.NamedArgs{"stream": after.Stream, "epoch": after.Epoch, "sequence": after.Sequence, "limit": limit})
+		WHERE n.before = 0 OR n.before + octet_length(o.envelope) <= @bytes
+		ORDER BY o.sequence`,
+		pgx.NamedArgs{"stream": after.Stream, "epoch": after.Epoch, "sequence": after.Sequence, "limit": limit, "bytes": bytes})
 	if err != nil {
 		return nil, err
 	}
@@ -156,32 +175,75 @@ func (r reader) Envelopes(ctx context.Context, after sharing.Cursor, limit int) 
 	return kept, err
 }
 
-// SentHash returns the SHA-256 of a sent envelope; nil where there is none.
-func (r reader) SentHash(ctx context.Context, at sharing.Cursor) ([]byte, error) {
-	hash, _, err := one(ctx, r.db, pgx.RowTo[[]byte], `
-		SELECT sha256(envelope)
-		FROM outbox
-		WHERE stream = @stream AND epoch::text = @epoch AND sequence = @sequence`,
-		pgx.NamedArgs{"stream": at.Stream, "epoch": at.Epoch, "sequence": int64(min(at.Sequence, 1<<62))})
-	return hash, err
+// SentHashes returns the SHA-256 of sent envelopes, as their entries in the log have it.
+func (r reader) SentHashes(ctx context.Context, stream, epoch string, sequences []uint64) (map[uint64][]byte, error) {
+	rows, err := r.db.Query(ctx, `
+		SELECT o.sequence, l.content_sha256
+		FROM outbox o
+		JOIN log_entry l ON l.arrival = o.entry
+		WHERE o.stream = @stream AND o.epoch::text = @epoch AND o.sequence = ANY(@sequences::bigint[])`,
+		pgx.NamedArgs{"stream": stream, "epoch": epoch, "sequences": places(sequences)})
+	if err != nil {
+		return nil, err
+	}
+	hashes := make(map[uint64][]byte, len(sequences))
+	var sequence uint64
+	var hash []byte
+	_, err = pgx.ForEachRow(rows, []any{&sequence, &hash}, func() error {
+		hashes[sequence] = append([]byte{}, hash...)
+		return nil
+	})
+	return hashes, err
 }
 
-// AddReceipt keeps a partner's receipt; false where there is one already.
-func (t tx) AddReceipt(ctx context.Context, at sharing.Cursor, receipt []byte, leaf sharing.Leaf) (bool, error) {
-	args := pgx.NamedArgs{"stream": at.Stream, "epoch": at.Epoch, "sequence": at.Sequence, "receipt": receipt}
-	open, _, err := one(ctx, t.db, pgx.RowTo[bool], `
-		SELECT receipt IS NULL
+// places returns places of a stream as the database counts them; those that it cannot have are none.
+func places(sequences []uint64) []int64 {
+	known := make([]int64, 0, len(sequences))
+	for _, sequence := range sequences {
+		if sequence <= math.MaxInt64 {
+			known = append(known, int64(sequence))
+		}
+	}
+	return known
+}
+
+// AddReceipts keeps a partner's receipts, but those that are there already.
+func (t tx) AddReceipts(ctx context.Context, stream, epoch string, receipts []sharing.KeptReceipt) error {
+	bySequence := make(map[int64]sharing.KeptReceipt, len(receipts))
+	sequences := make([]int64, 0, len(receipts))
+	for _, r := range receipts {
+		sequence := int64(r.Sequence) //nolint:gosec // it is the place of an envelope that is here
+		if _, twice := bySequence[sequence]; !twice {
+			bySequence[sequence] = r
+			sequences = append(sequences, sequence)
+		}
+	}
+	args := pgx.NamedArgs{"stream": stream, "epoch": epoch, "sequences": sequences}
+	rows, err := t.db.Query(ctx, `
+		SELECT sequence
 		FROM outbox
-		WHERE stream = @stream AND epoch = @epoch AND sequence = @sequence
+		WHERE stream = @stream AND epoch = @epoch AND sequence = ANY(@sequences) AND receipt IS NULL
+		ORDER BY sequence
 		FOR UPDATE`, args)
-	if err != nil || !open {
-		return false, err
+	if err != nil {
+		return err
 	}
-	if args["entry"], err = t.addLeaf(ctx, leaf); err != nil {
-		return false, err
+	open, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil || len(open) == 0 {
+		return err
 	}
-	return changed(t.db.Exec(ctx, `
-		UPDATE outbox
-		SET receipt = @receipt, receipt_entry = @entry
-		WHERE stream = @stream AND epoch = @epoch AND sequence = @sequence`, args))
+	leaves, contents := make([]sharing.Leaf, len(open)), make([][]byte, len(open))
+	for i, sequence := range open {
+		leaves[i], contents[i] = bySequence[sequence].Leaf, bySequence[sequence].Receipt
+	}
+	if args["entries"], err = t.addLeaves(ctx, leaves); err != nil {
+		return err
+	}
+	args["sequences"], args["receipts"] = open, contents
+	_, err = t.db.Exec(ctx, `
+		UPDATE outbox o
+		SET receipt = n.receipt, receipt_entry = n.entry
+		FROM unnest(@sequences::bigint[], @receipts::bytea[], @entries::bigint[]) AS n (sequence, receipt, entry)
+		WHERE o.stream = @stream AND o.epoch = @epoch AND o.sequence = n.sequence`, args)
+	return err
 }

@@ -35,7 +35,7 @@ type Node interface {
 	Head(ctx context.Context, partner sharing.StateCode) (sharing.Cursor, error)
 	Outgoing(ctx context.Context, partner sharing.StateCode, after sharing.Cursor, limit int) ([]sharing.Outgoing, error)
 	OutgoingChanged(partner sharing.StateCode) <-chan struct{}
-	AcceptReceipt(ctx context.Context, from sharing.StateCode, receipt sharing.Signed) error
+	AcceptReceipts(ctx context.Context, from sharing.StateCode, receipts []sharing.Signed) error
 	Checkpoint(ctx context.Context) (checkpoint, verifierKey string, err error)
 	Witness(ctx context.Context, from sharing.StateCode, checkpoint string, oldSize int64, proof [][]byte) (cosigned string, seen int64, err error)
 	ReceiveProposal(ctx context.Context, from sharing.StateCode, agreement sharing.Signed) error
@@ -67,17 +67,6 @@ func NewExchange(state sharing.StateCode, node Node, notified func(partner shari
 		state: state, node: node, notified: notified, log: log,
 		heartbeat: heartbeatInterval, closed: make(chan struct{}),
 	}
-}
-
-// accept keeps a receipt. One that means nothing here is left: it may be for what a restored database does not know of
-// any more, and the exchange must go on.
-func (e *Exchange) accept(ctx context.Context, partner sharing.StateCode, receipt *exchangepb.Signed) error {
-	err := e.node.AcceptReceipt(ctx, partner, wire.SignedFromProto(receipt))
-	if fault.Is(err, fault.Invalid) || fault.Is(err, fault.Denied) {
-		e.log.WarnContext(ctx, "a partner's receipt is not kept", "partner", partner, "error", err)
-		return nil
-	}
-	return err
 }
 
 // Run keeps the exchange open until ctx ends. Then every stream ends, so that the server can stop gracefully.
@@ -120,38 +109,54 @@ func (e *Exchange) Describe(ctx context.Context, _ *exchangepb.DescribeRequest) 
 // taken in its order: a receiver that gives credit for the next envelope only behind the receipt for one before never
 // has more receipts on their way than the credit that it began with.
 //
-// An envelope is asked for only when there is credit for it and the one before is on its way: at most one is held for
-// a stream, however slow its reader is, and an agreement that has ended stops the stream before the next.
+// Envelopes are asked for only when there is credit for them and those before are on their way: however slow its reader is,
+// a stream holds no more than [Node.Outgoing] returns at once. What may have changed since, such as an agreement that has
+// ended, is looked at before each of them.
 func (e *Exchange) Sync(stream exchangepb.ExchangeService_SyncServer) error {
 	partner, err := e.caller(stream.Context())
 	if err != nil {
 		return err
 	}
 	s := &syncing{
-		Exchange: e, stream: stream, partner: partner,
+		Exchange: e, stream: stream, partner: partner, said: make(chan *exchangepb.SyncRequest, maxUnheard),
 		hello: make(chan sharing.Cursor, 1), credit: make(chan struct{}, 1), left: make(chan error, 1),
 	}
-	go func() { s.left <- s.listen() }()
+	ended := make(chan error, 1)
+	go func() {
+		ended <- s.hear()
+		close(s.said)
+	}()
+	go func() {
+		err := s.listen()
+		if err == nil {
+			err = <-ended
+		}
+		s.left <- err
+	}()
 	return s.send()
 }
 
-// syncing is a stream of envelopes to a partner. One goroutine listens, one sends.
+// syncing is a stream of envelopes to a partner. One goroutine hears what the partner says, one acts on it, one sends.
 type syncing struct {
 	*Exchange
 	stream  grpc.BidiStreamingServer[exchangepb.SyncRequest, exchangepb.SyncResponse]
 	partner sharing.StateCode
 
-	hello  chan sharing.Cursor // where the receiver stands: once
-	credit chan struct{}       // holds one element while granted may have grown
-	left   chan error          // why the receiver is heard no more: once; nil: it has left
+	said   chan *exchangepb.SyncRequest // what was heard and not acted on
+	hello  chan sharing.Cursor          // where the receiver stands: once
+	credit chan struct{}                // holds one element while granted may have grown
+	left   chan error                   // why the receiver is heard no more: once; nil: it has left
 
 	mu      sync.Mutex
 	granted uint64 // how many more envelopes the receiver can take
 }
 
-// listen takes what the receiver says until it leaves. A receipt is kept before the next message is read.
-func (s *syncing) listen() error {
-	for first := true; ; first = false {
+// maxUnheard bounds what a receiver may have said before it is acted on.
+const maxUnheard = 64
+
+// hear takes what the receiver says until it leaves, or the stream ends.
+func (s *syncing) hear() error {
+	for {
 		said, err := s.stream.Recv()
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -159,37 +164,75 @@ func (s *syncing) listen() error {
 		if err != nil {
 			return err
 		}
-		switch part := said.GetPart().(type) {
-		case *exchangepb.SyncRequest_Resume:
-			if !first {
-				return fault.InvalidField("resume", "is said once, first")
-			}
-			s.hello <- wire.CursorFromProto(part.Resume)
-			continue
-		case *exchangepb.SyncRequest_Credit:
-			if !first {
-				s.grant(part.Credit)
-				continue
-			}
-		case *exchangepb.SyncRequest_Receipt:
-			if !first {
-				if err := s.accept(s.stream.Context(), s.partner, part.Receipt); err != nil {
-					return err
+		select {
+		case s.said <- said:
+		case <-s.stream.Context().Done():
+			return s.stream.Context().Err()
+		}
+	}
+}
+
+// listen acts on what the receiver says until it leaves. Receipts that came one behind the other are kept together, and
+// before what was said after them.
+func (s *syncing) listen() error {
+	first := true
+	var receipts []sharing.Signed
+	credit := uint64(0)
+	for {
+		said, open := <-s.said
+		for open {
+			switch part := said.GetPart().(type) {
+			case *exchangepb.SyncRequest_Resume:
+				if !first {
+					return fault.InvalidField("resume", "is said once, first")
 				}
+				s.hello <- wire.CursorFromProto(part.Resume)
+			case *exchangepb.SyncRequest_Credit:
+				if first {
+					return fault.InvalidField("resume", "must come first")
+				}
+				credit = min(credit+uint64(part.Credit), maxCredit)
+			case *exchangepb.SyncRequest_Receipt:
+				if first {
+					return fault.InvalidField("resume", "must come first")
+				}
+				receipts = append(receipts, wire.SignedFromProto(part.Receipt))
+			default:
+				if first {
+					return fault.InvalidField("resume", "must come first")
+				}
+				return fault.InvalidField("part", "is missing")
+			}
+			first = false
+			if len(receipts) >= maxUnheard {
+				break
+			}
+			select {
+			case said, open = <-s.said:
 				continue
+			default:
+			}
+			break
+		}
+		if len(receipts) > 0 {
+			if err := s.node.AcceptReceipts(s.stream.Context(), s.partner, receipts); err != nil {
+				return err
 			}
 		}
-		if first {
-			return fault.InvalidField("resume", "must come first")
+		if credit > 0 {
+			s.grant(credit)
 		}
-		return fault.InvalidField("part", "is missing")
+		if !open {
+			return nil
+		}
+		receipts, credit = nil, 0
 	}
 }
 
 // grant adds credit.
-func (s *syncing) grant(credit uint32) {
+func (s *syncing) grant(credit uint64) {
 	s.mu.Lock()
-	s.granted = min(s.granted+uint64(credit), maxCredit)
+	s.granted = min(s.granted+credit, maxCredit)
 	s.mu.Unlock()
 	select {
 	case s.credit <- struct{}{}:
@@ -197,11 +240,11 @@ func (s *syncing) grant(credit uint32) {
 	}
 }
 
-// hasCredit reports whether the receiver can take an envelope.
-func (s *syncing) hasCredit() bool {
+// affordable returns how many envelopes the receiver can take.
+func (s *syncing) affordable() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.granted > 0
+	return int(s.granted) //nolint:gosec // it is at most maxCredit
 }
 
 // spend takes one credit. Only the sender spends, so what it saw granted is still there.
@@ -244,17 +287,15 @@ func (s *syncing) send() error {
 	defer heartbeat.Stop()
 	for {
 		changed := s.node.OutgoingChanged(s.partner)
-		for s.hasCredit() {
-			more, err := s.next(ctx, &after)
-			if err != nil {
-				return err
-			}
-			if stop, err := s.stopped(); stop || !more {
-				if stop {
-					return err
-				}
-				break
-			}
+		more, err := s.next(ctx, changed, &after)
+		if err != nil {
+			return err
+		}
+		if stop, err := s.stopped(); stop {
+			return err
+		}
+		if more {
+			continue
 		}
 		select {
 		case <-changed:
@@ -277,10 +318,15 @@ func (s *syncing) send() error {
 	}
 }
 
-// next sends the next envelope after the cursor and moves the cursor there, or reports that there is none for now. A
-// cursor that does not fit the stream is mended, and the receiver told.
-func (s *syncing) next(ctx context.Context, after *sharing.Cursor) (more bool, err error) {
-	next, err := s.node.Outgoing(ctx, s.partner, *after, 1)
+// next sends the next envelopes after the cursor and moves the cursor there, until there is no credit or something has
+// changed. It reports whether there may be more to send now. A cursor that does not fit the stream is mended, and the
+// receiver told.
+func (s *syncing) next(ctx context.Context, changed <-chan struct{}, after *sharing.Cursor) (more bool, err error) {
+	limit := s.affordable()
+	if limit == 0 {
+		return false, nil
+	}
+	next, err := s.node.Outgoing(ctx, s.partner, *after, limit)
 	if resync, ok := errors.AsType[*sharing.ResyncError](err); ok {
 		if resync.From == *after {
 			return false, fmt.Errorf("the stream to %s cannot go on from where it says: %w", s.partner, err)
@@ -293,14 +339,25 @@ func (s *syncing) next(ctx context.Context, after *sharing.Cursor) (more bool, e
 	if err != nil {
 		return false, fmt.Errorf("asking for what goes to %s: %w", s.partner, err)
 	}
-	if len(next) == 0 {
-		return false, nil
+	for i, one := range next {
+		if i > 0 {
+			select {
+			case <-changed: // what is left may not go any more
+				return true, nil
+			case <-s.closed:
+				return true, nil
+			default:
+			}
+		}
+		s.spend()
+		if err := s.stream.Send(&exchangepb.SyncResponse{Part: &exchangepb.SyncResponse_Envelope{Envelope: one.Envelope}}); err != nil {
+			return false, err
+		}
+		if err := advance(after, one); err != nil {
+			return false, err
+		}
 	}
-	s.spend()
-	if err := s.stream.Send(&exchangepb.SyncResponse{Part: &exchangepb.SyncResponse_Envelope{Envelope: next[0].Envelope}}); err != nil {
-		return false, err
-	}
-	return true, advance(after, next[0])
+	return len(next) > 0, nil
 }
 
 // advance moves the cursor to the envelope. A receiver that had nothing begins without an epoch; the envelope has it.
@@ -345,10 +402,12 @@ func (e *Exchange) Fetch(ctx context.Context, r *exchangepb.FetchRequest) (*exch
 	if err != nil {
 		return nil, err
 	}
-	for _, receipt := range r.GetReceipts() {
-		if err := e.accept(ctx, partner, receipt); err != nil {
-			return nil, err
-		}
+	receipts := make([]sharing.Signed, len(r.GetReceipts()))
+	for i, receipt := range r.GetReceipts() {
+		receipts[i] = wire.SignedFromProto(receipt)
+	}
+	if err := e.node.AcceptReceipts(ctx, partner, receipts); err != nil {
+		return nil, err
 	}
 	after := wire.CursorFromProto(r.GetResume())
 	if stream := sharing.StreamName(e.state, partner); after.Stream != stream {
@@ -356,7 +415,7 @@ func (e *Exchange) Fetch(ctx context.Context, r *exchangepb.FetchRequest) (*exch
 	}
 	answer := &exchangepb.FetchResponse{}
 	for size := 0; ; {
-		next, err := e.node.Outgoing(ctx, partner, after, 1)
+		next, err := e.node.Outgoing(ctx, partner, after, 1) // one: those that do not fit were read in vain
 		if resync, ok := errors.AsType[*sharing.ResyncError](err); ok {
 			answer.Resync = wire.Cursor(resync.From)
 			return answer, nil

@@ -20,7 +20,6 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	exchangepb "github.com/comity-federation/comity/proto/comity/exchange/v1"
-	"github.com/comity-federation/comity/services/fault"
 	"github.com/comity-federation/comity/services/internal/rpc"
 	"github.com/comity-federation/comity/services/sharing"
 	"github.com/comity-federation/comity/services/sharing/wire"
@@ -80,13 +79,14 @@ func (n *node) OutgoingChanged(sharing.StateCode) <-chan struct{} {
 	return n.changed
 }
 
-func (n *node) AcceptReceipt(_ context.Context, _ sharing.StateCode, receipt sharing.Signed) error {
-	if len(receipt.Signatures) == 0 {
-		return fault.New(fault.Denied, "UNTRUSTED_SIGNER", "nobody has signed this")
-	}
+func (n *node) AcceptReceipts(_ context.Context, _ sharing.StateCode, receipts []sharing.Signed) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.receipts = append(n.receipts, receipt)
+	for _, receipt := range receipts {
+		if len(receipt.Signatures) > 0 { // another means nothing
+			n.receipts = append(n.receipts, receipt)
+		}
+	}
 	return nil
 }
 

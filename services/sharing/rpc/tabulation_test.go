@@ -32,6 +32,8 @@ type tablesOf struct {
 	caller   string
 }
 
+func (f *tablesOf) AgreementChanges(context.Context) (int64, error) { return 0, nil }
+
 func (f *tablesOf) Agreements(context.Context, sharing.AgreementID) ([]sharing.KeptAgreement, error) {
 	return nil, nil
 }

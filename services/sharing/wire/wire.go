@@ -11,7 +11,6 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/comity-federation/comity/proto/block"
 	exchangepb "github.com/comity-federation/comity/proto/comity/exchange/v1"
 	blockwire "github.com/comity-federation/comity/proto/wire"
 	"github.com/comity-federation/comity/services/sharing"
@@ -137,20 +136,6 @@ func (Codec) DecodeEnvelope(data []byte) (sharing.Envelope, error) {
 		return sharing.Envelope{}, errors.New("the envelope has no header")
 	}
 	return sharing.Envelope{Header: SignedFromProto(p.GetHeader()), Payload: p.GetPayload()}, nil
-}
-
-// EncodePayload returns the bytes of a Payload with the block.
-func (Codec) EncodePayload(b *block.Block) ([]byte, error) {
-	return encode(&exchangepb.Payload{Block: blockwire.BlockToProto(b)})
-}
-
-// DecodePayload reads the block of a Payload.
-func (Codec) DecodePayload(data []byte) (*block.Block, error) {
-	var p exchangepb.Payload
-	if err := proto.Unmarshal(data, &p); err != nil {
-		return nil, err
-	}
-	return blockwire.BlockFromProto(p.GetBlock())
 }
 
 // EncodeReceipt returns the bytes of a Receipt.

@@ -417,11 +417,13 @@ func (x *Header) GetCodelists() []string {
 	return nil
 }
 
-// Payload is the content of an envelope.
+// Payload is the content of an envelope. It has one of the two.
 type Payload struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The rows. There may be none: a release can withdraw everything.
-	Block         *v1.Block `protobuf:"bytes,1,opt,name=block,proto3" json:"block,omitempty"`
+	Block *v1.Block `protobuf:"bytes,1,opt,name=block,proto3" json:"block,omitempty"`
+	// The same as a Zstandard frame (RFC 8878) of a Payload with a block; at most 8 MiB when it is decompressed.
+	Zstd          []byte `protobuf:"bytes,2,opt,name=zstd,proto3" json:"zstd,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -459,6 +461,13 @@ func (*Payload) Descriptor() ([]byte, []int) {
 func (x *Payload) GetBlock() *v1.Block {
 	if x != nil {
 		return x.Block
+	}
+	return nil
+}
+
+func (x *Payload) GetZstd() []byte {
+	if x != nil {
+		return x.Zstd
 	}
 	return nil
 }
@@ -1827,9 +1836,10 @@ const file_comity_exchange_v1_exchange_proto_rawDesc = "" +
 	"\x0erelease_sha256\x18\x11 \x01(\fR\rreleaseSha256\x12\x1a\n" +
 	"\bdataflow\x18\x12 \x01(\tR\bdataflow\x12-\n" +
 	"\x05scope\x18\x13 \x01(\v2\x17.comity.types.v1.FilterR\x05scope\x12\x1c\n" +
-	"\tcodelists\x18\x14 \x03(\tR\tcodelists\"7\n" +
+	"\tcodelists\x18\x14 \x03(\tR\tcodelists\"K\n" +
 	"\aPayload\x12,\n" +
-	"\x05block\x18\x01 \x01(\v2\x16.comity.types.v1.BlockR\x05block\"\xef\x01\n" +
+	"\x05block\x18\x01 \x01(\v2\x16.comity.types.v1.BlockR\x05block\x12\x12\n" +
+	"\x04zstd\x18\x02 \x01(\fR\x04zstd\"\xef\x01\n" +
 	"\aReceipt\x12\x16\n" +
 	"\x06sender\x18\x01 \x01(\tR\x06sender\x12\x1a\n" +
 	"\breceiver\x18\x02 \x01(\tR\breceiver\x12\x16\n" +

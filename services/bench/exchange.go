@@ -1,0 +1,62 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/comity-federation/comity/services/internal/pgcluster"
+)
+
+// Exchange measures what goes from one state to another, and returns the table.
+func Exchange(ctx context.Context, o Options, progress io.Writer) (table *Table, err error) {
+	if err := o.prepare(); err != nil {
+		return nil, err
+	}
+	cluster, err := pgcluster.Start(ctx, pgcluster.Options{Directory: filepath.Join(o.Directory, "pg"), Durable: true, Attached: true})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, cluster.Stop(), cluster.Remove(), os.RemoveAll(o.Directory)) }()
+	b := &bench{Options: o, cube: o.cube(), progress: progress, table: &Table{}}
+	admin, err := cluster.Admin(ctx, "postgres")
+	if err != nil {
+		return nil, err
+	}
+	b.table.Machine, err = machine(ctx, admin)
+	if err = errors.Join(err, admin.Close(ctx)); err != nil {
+		return nil, err
+	}
+	x := &exchange{bench: b, cluster: cluster}
+	for _, step := range []struct {
+		name string
+		run  func(context.Context) error
+	}{
+		{"the cost of trust", x.costOfTrust},
+	} {
+		begin := time.Now()
+		if err := step.run(ctx); err != nil {
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			b.table.fail(step.name, err)
+		}
+		_, _ = fmt.Fprintf(progress, "  %-40s %6.1f s\n", step.name, time.Since(begin).Seconds())
+	}
+	return b.table, nil
+}
+
+// exchange is a run of the measurements of the exchange.
+type exchange struct {
+	*bench
+	cluster *pgcluster.Cluster
+}
+
+// policies is the directory of the shared policies.
+func (o Options) policies() string {
+	return filepath.Join(filepath.Dir(filepath.Dir(o.Program)), "policies")
+}

@@ -1,0 +1,26 @@
+-- +goose Up
+
+-- Counts what changed about agreements, so that who knows them need not read them again.
+CREATE TABLE agreement_change (
+    single  boolean PRIMARY KEY DEFAULT true CHECK (single),
+    changes bigint  NOT NULL
+);
+INSERT INTO agreement_change (changes) VALUES (0);
+
+-- +goose StatementBegin
+CREATE FUNCTION count_agreement_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE agreement_change SET changes = changes + 1;
+    RETURN NULL;
+END $$;
+-- +goose StatementEnd
+
+CREATE TRIGGER agreement_changed AFTER INSERT OR UPDATE OR DELETE ON agreement
+    FOR EACH STATEMENT EXECUTE FUNCTION count_agreement_change();
+CREATE TRIGGER agreement_signature_changed AFTER INSERT OR UPDATE OR DELETE ON agreement_signature
+    FOR EACH STATEMENT EXECUTE FUNCTION count_agreement_change();
+CREATE TRIGGER agreement_end_changed AFTER INSERT OR UPDATE OR DELETE ON agreement_end
+    FOR EACH STATEMENT EXECUTE FUNCTION count_agreement_change();
+
+-- What a batch is in the hash of its release; empty for what came before this was kept.
+ALTER TABLE inbox ADD payload_sha256 bytea NOT NULL DEFAULT '';
