@@ -69,9 +69,12 @@ func amount[R ledger.Reader](ctx context.Context, audiences []R) (ledger.ID, err
 func recorded(ctx context.Context, audiences []ledger.Reader, keys []string) ([][]ledger.Unknown, error) {
 	found := make([][]ledger.Unknown, len(audiences))
 	for i, audience := range audiences {
-		var err error
-		if found[i], err = audience.Cells(ctx, keys); err != nil {
-			return nil, fmt.Errorf("reading a ledger: %w", err)
+		for some := range slices.Chunk(keys, maxAhead) {
+			more, err := audience.Cells(ctx, some)
+			if err != nil {
+				return nil, fmt.Errorf("reading a ledger: %w", err)
+			}
+			found[i] = append(found[i], more...)
 		}
 	}
 	return found, nil

@@ -95,14 +95,19 @@ func (m *maker) lookBack(ctx context.Context, t *table, tables []*made, relative
 			groups[key] = append(groups[key], one)
 		}
 	}
-	for _, key := range slices.Sorted(maps.Keys(groups)) {
-		news := groups[key]
-		revisions, err := m.toldAt(ctx, key, relatives)
-		if err != nil {
+	keys := slices.Sorted(maps.Keys(groups))
+	told, err := m.toldAt(ctx, keys, relatives)
+	if err != nil {
+		return err
+	}
+	for i := range histories {
+		if err := histories[i].recall(ctx, told); err != nil {
 			return err
 		}
+	}
+	for _, key := range keys {
 		for i := range histories {
-			if err := histories[i].look(ctx, t, news, key, append(revisions, m.revision)); err != nil {
+			if err := histories[i].look(ctx, t, groups[key], key, told[key]); err != nil {
 				return err
 			}
 		}
@@ -114,26 +119,36 @@ func (m *maker) lookBack(ctx context.Context, t *table, tables []*made, relative
 	return nil
 }
 
-// toldAt returns the earlier revisions in which the audiences were told of what a group is about.
-func (m *maker) toldAt(ctx context.Context, key string, relatives map[strand][]*sheet) ([]int64, error) {
-	var keys []string
-	for s := range relatives {
-		for _, period := range related(key, s.frequency) {
-			keys = append(keys, s.toldIn(period))
+// toldAt returns for each group the earlier revisions in which the audiences were told of what it is about, and this one.
+func (m *maker) toldAt(ctx context.Context, groups []string, relatives map[strand][]*sheet) (map[string][]int64, error) {
+	var marks []string
+	about := map[string][]string{} // the groups that a mark says something of
+	for _, key := range groups {
+		for s := range relatives {
+			for _, period := range related(key, s.frequency) {
+				mark := s.toldIn(period)
+				marks, about[mark] = append(marks, mark), append(about[mark], key)
+			}
 		}
 	}
-	found, err := recorded(ctx, m.audiences, keys)
+	found, err := recorded(ctx, m.audiences, marks)
 	if err != nil {
 		return nil, err
 	}
-	revisions := map[int64]bool{}
+	told := map[string][]int64{}
 	for _, of := range found {
 		for _, u := range of {
-			revisions[u.Value] = true
+			for _, key := range about[u.Cell] {
+				told[key] = append(told[key], u.Value)
+			}
 		}
 	}
-	delete(revisions, m.revision)
-	return slices.Sorted(maps.Keys(revisions)), nil
+	for _, key := range groups {
+		slices.Sort(told[key])
+		earlier := slices.DeleteFunc(slices.Compact(told[key]), func(r int64) bool { return r == m.revision })
+		told[key] = append(earlier, m.revision)
+	}
+	return told, nil
 }
 
 // history is what was, in a detail in which audiences were told of it, or are told now.
@@ -142,16 +157,16 @@ type history struct {
 	strands []strand                      // of the tables and their relatives
 	read    map[int64]map[strand][]*sheet // by revision, as far as it was asked for
 	open    map[int64]*past               // by revision, the last of what is to be remembered, which may have room for more
+	missing map[string]bool               // by mark, what held and the ledgers lack
 }
 
 // look adds to t what held in the revisions, for the sake of a group's tables.
 func (h *history) look(ctx context.Context, t *table, group []*made, key string, revisions []int64) error {
-	missing, err := h.missing(ctx, key, revisions)
-	if err != nil {
-		return err
-	}
-	for _, r := range missing {
+	for _, r := range revisions {
 		mark := h.name(key, r)
+		if !h.missing[mark] {
+			continue
+		}
 		if r == h.revision && len(h.strands) == 1 && h.tells(group[0]) {
 			t.closing = append(t.closing, closing{mark, group[0]})
 			continue
@@ -190,23 +205,23 @@ func (h *history) name(key string, revision int64) string {
 	return strings.Join(append(append(name, "by"), levels(h.told)...), " ")
 }
 
-// missing returns those of the revisions of which the ledgers lack what held.
-func (h *history) missing(ctx context.Context, key string, revisions []int64) ([]int64, error) {
-	marks := make([]ledger.Cell, len(revisions))
-	for i, r := range revisions {
-		marks[i].Key = h.name(key, r)
+// recall finds out of which revisions of groups the ledgers lack what held.
+func (h *history) recall(ctx context.Context, told map[string][]int64) error {
+	var marks []ledger.Cell
+	for key, revisions := range told {
+		for _, r := range revisions {
+			marks = append(marks, ledger.Cell{Key: h.name(key, r)})
+		}
 	}
 	done, err := ledger.Recall(ctx, h.audiences, h.revision, marks)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var missing []int64
-	for i, r := range revisions {
-		if done[i].Told < len(h.audiences) {
-			missing = append(missing, r)
-		}
+	h.missing = map[string]bool{}
+	for i, mark := range marks {
+		h.missing[mark.Key] = done[i].Told < len(h.audiences)
 	}
-	return missing, nil
+	return nil
 }
 
 // tells reports whether a table goes in all of the detail.
