@@ -93,6 +93,13 @@ type verified struct {
 	notAfter time.Time // when the first certificate of the chain expires
 }
 
+// Verify returns whom a chain of certificates, the leaf first, names for the usage, and until when it counts; or why it does
+// not. A nil refused refuses nothing.
+func Verify(shown []*x509.Certificate, roots Roots, usage x509.ExtKeyUsage, refused Refusal) (who Identity, notAfter time.Time, err error) {
+	v, err := verify(shown, roots, usage, refused)
+	return v.identity, v.notAfter, err
+}
+
 // verify returns who the other end of a connection is. The chain must lead from a leaf for the usage to a root of the
 // state that the leaf names, and refused must give no reason against it; a nil refused has none.
 func verify(shown []*x509.Certificate, roots Roots, usage x509.ExtKeyUsage, refused Refusal) (verified, error) {

@@ -361,6 +361,13 @@ type Standing struct {
 	Quarantined       bool
 }
 
+// Queue is what waits for a partner.
+type Queue struct {
+	Partner StateCode
+	Waiting int       // envelopes
+	Oldest  time.Time // when the first of them was made
+}
+
 // Witnessed is what two states have seen of each other's logs.
 type Witnessed struct {
 	Size     int64  // of the partner's log, as we have seen it last

@@ -35,14 +35,17 @@ type Authority struct {
 // Files are a certificate and its private key.
 type Files struct{ Certificate, Key string }
 
-// NewAuthority returns an authority with a root of its own.
-func NewAuthority(t testing.TB, state string) *Authority {
+// NewAuthority returns an authority with a root of its own, valid for a year.
+func NewAuthority(t testing.TB, state string, options ...Option) *Authority {
 	t.Helper()
 	key := newKey(t)
 	template := &x509.Certificate{
 		SerialNumber: serial(t), Subject: pkix.Name{CommonName: "root of " + state},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(1, 0, 0),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+	}
+	for _, option := range options {
+		option(template)
 	}
 	der := sign(t, template, template, key, key)
 	root := filepath.Join(t.TempDir(), "root.pem")
@@ -64,7 +67,7 @@ func (a *Authority) Intermediate(isCA bool) *Authority {
 	key := newKey(a.t)
 	template := &x509.Certificate{
 		SerialNumber: serial(a.t), Subject: pkix.Name{CommonName: "intermediate of " + a.State},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(1, 0, 0),
 		IsCA: isCA, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature,
 	}
 	if isCA {

@@ -17,8 +17,11 @@ func main() {
 	err := newRootCommand().ExecuteContext(ctx)
 	interrupted := ctx.Err() != nil
 	stop()
+	code, silent := errors.AsType[exitCode](err)
 	switch {
 	case err == nil:
+	case silent:
+		os.Exit(int(code))
 	case interrupted && errors.Is(err, context.Canceled):
 		fmt.Fprintln(os.Stderr, "comity: interrupted")
 		os.Exit(130) // as a shell reports SIGINT
@@ -46,6 +49,7 @@ func newRootCommand() *cobra.Command {
 		newQuarantineCommand(),
 		newStaleCommand(),
 		newTrustCommand(),
+		newDoctorCommand(),
 		newKillCommand(),
 		newAuditCommand(),
 		newTCKCommand(),

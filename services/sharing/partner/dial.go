@@ -63,6 +63,15 @@ func (c *Connector) connect(partner sharing.StateCode) (*grpc.ClientConn, error)
 	return connection, nil
 }
 
+// Describe asks the partner who it is.
+func (c *Connector) Describe(ctx context.Context, partner sharing.StateCode) (described *exchangepb.DescribeResponse, err error) {
+	err = c.call(ctx, partner, func(ctx context.Context, client exchangepb.ExchangeServiceClient) (err error) {
+		described, err = client.Describe(ctx, &exchangepb.DescribeRequest{})
+		return err
+	})
+	return described, err
+}
+
 // call makes one call to the partner on a connection of its own.
 func (c *Connector) call(ctx context.Context, partner sharing.StateCode, do func(context.Context, exchangepb.ExchangeServiceClient) error) error {
 	connection, err := c.connect(partner)

@@ -186,18 +186,26 @@ func (k *Keyring) choose(at time.Time) {
 	} else {
 		k.missing = fmt.Errorf("the trust list lets no signing key of %s sign for %s", k.signingFile, k.state)
 	}
-	for _, text := range own.LogKeys() {
+	if signer, text := ChooseLogKey(own, k.signers, at); signer != nil {
+		k.current.Log, k.current.LogVerifier = signer, text
+	} else {
+		k.missing = errors.Join(k.missing, fmt.Errorf("the trust list has no log key of %s as one of %s", k.logFile, k.state))
+	}
+}
+
+// ChooseLogKey returns the key that signs the state's log at the time, with its note verifier key; nil: none of them may.
+func ChooseLogKey(state sharing.TrustedState, keys []note.Signer, at time.Time) (note.Signer, string) {
+	for _, text := range state.LogKeys() {
 		verifier, err := note.NewVerifier(text)
 		if err != nil {
 			continue // the list was checked
 		}
-		i := slices.IndexFunc(k.signers, func(s note.Signer) bool { return s.Name() == verifier.Name() && s.KeyHash() == verifier.KeyHash() })
-		if i >= 0 && own.LogKeyCounts(text, at) {
-			k.current.Log, k.current.LogVerifier = k.signers[i], text
-			return
+		i := slices.IndexFunc(keys, func(s note.Signer) bool { return s.Name() == verifier.Name() && s.KeyHash() == verifier.KeyHash() })
+		if i >= 0 && state.LogKeyCounts(text, at) {
+			return keys[i], text
 		}
 	}
-	k.missing = errors.Join(k.missing, fmt.Errorf("the trust list has no log key of %s as one of %s", k.logFile, k.state))
+	return nil, ""
 }
 
 // ChooseSigningKey returns the key that the state signs with at the time; false: none of them may.

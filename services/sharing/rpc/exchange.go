@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	exchangepb "github.com/comity-federation/comity/proto/comity/exchange/v1"
 	"github.com/comity-federation/comity/services/fault"
@@ -102,6 +103,7 @@ func (e *Exchange) Describe(ctx context.Context, _ *exchangepb.DescribeRequest) 
 	}
 	return &exchangepb.DescribeResponse{
 		State: string(e.state), ProtocolVersions: []uint32{Version}, Head: wire.Cursor(head), Checkpoint: checkpoint,
+		AnswerTime: timestamppb.Now(),
 	}, nil
 }
 

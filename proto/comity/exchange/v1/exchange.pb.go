@@ -684,7 +684,9 @@ type DescribeResponse struct {
 	// The stream it has for the caller, and its newest place.
 	Head *Cursor `protobuf:"bytes,3,opt,name=head,proto3" json:"head,omitempty"`
 	// Its newest checkpoint, a signed note; empty: the log is empty.
-	Checkpoint    string `protobuf:"bytes,4,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	Checkpoint string `protobuf:"bytes,4,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	// What its clock shows, so that clocks can be compared.
+	AnswerTime    *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=answer_time,json=answerTime,proto3" json:"answer_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -745,6 +747,13 @@ func (x *DescribeResponse) GetCheckpoint() string {
 		return x.Checkpoint
 	}
 	return ""
+}
+
+func (x *DescribeResponse) GetAnswerTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AnswerTime
+	}
+	return nil
 }
 
 // SyncRequest is what the receiver says.
@@ -1852,14 +1861,16 @@ const file_comity_exchange_v1_exchange_proto_rawDesc = "" +
 	"\x06stream\x18\x01 \x01(\tR\x06stream\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\tR\x05epoch\x12\x1a\n" +
 	"\bsequence\x18\x03 \x01(\x04R\bsequence\"\x11\n" +
-	"\x0fDescribeRequest\"\xa5\x01\n" +
+	"\x0fDescribeRequest\"\xe2\x01\n" +
 	"\x10DescribeResponse\x12\x14\n" +
 	"\x05state\x18\x01 \x01(\tR\x05state\x12+\n" +
 	"\x11protocol_versions\x18\x02 \x03(\rR\x10protocolVersions\x12.\n" +
 	"\x04head\x18\x03 \x01(\v2\x1a.comity.exchange.v1.CursorR\x04head\x12\x1e\n" +
 	"\n" +
 	"checkpoint\x18\x04 \x01(\tR\n" +
-	"checkpoint\"\x9d\x01\n" +
+	"checkpoint\x12;\n" +
+	"\vanswer_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"answerTime\"\x9d\x01\n" +
 	"\vSyncRequest\x124\n" +
 	"\x06resume\x18\x01 \x01(\v2\x1a.comity.exchange.v1.CursorH\x00R\x06resume\x12\x18\n" +
 	"\x06credit\x18\x02 \x01(\rH\x00R\x06credit\x126\n" +
@@ -1986,42 +1997,43 @@ var file_comity_exchange_v1_exchange_proto_depIdxs = []int32{
 	28, // 5: comity.exchange.v1.Payload.block:type_name -> comity.types.v1.Block
 	26, // 6: comity.exchange.v1.Receipt.receive_time:type_name -> google.protobuf.Timestamp
 	6,  // 7: comity.exchange.v1.DescribeResponse.head:type_name -> comity.exchange.v1.Cursor
-	6,  // 8: comity.exchange.v1.SyncRequest.resume:type_name -> comity.exchange.v1.Cursor
-	0,  // 9: comity.exchange.v1.SyncRequest.receipt:type_name -> comity.exchange.v1.Signed
-	11, // 10: comity.exchange.v1.SyncResponse.heartbeat:type_name -> comity.exchange.v1.Heartbeat
-	6,  // 11: comity.exchange.v1.SyncResponse.resync:type_name -> comity.exchange.v1.Cursor
-	6,  // 12: comity.exchange.v1.FetchRequest.resume:type_name -> comity.exchange.v1.Cursor
-	0,  // 13: comity.exchange.v1.FetchRequest.receipts:type_name -> comity.exchange.v1.Signed
-	6,  // 14: comity.exchange.v1.FetchResponse.resync:type_name -> comity.exchange.v1.Cursor
-	6,  // 15: comity.exchange.v1.NotifyRequest.head:type_name -> comity.exchange.v1.Cursor
-	0,  // 16: comity.exchange.v1.ProposeRequest.agreement:type_name -> comity.exchange.v1.Signed
-	0,  // 17: comity.exchange.v1.AnswerRequest.agreement:type_name -> comity.exchange.v1.Signed
-	0,  // 18: comity.exchange.v1.AnswerRequest.termination:type_name -> comity.exchange.v1.Signed
-	0,  // 19: comity.exchange.v1.AnswerRequest.withdrawal:type_name -> comity.exchange.v1.Signed
-	26, // 20: comity.exchange.v1.Withdrawal.create_time:type_name -> google.protobuf.Timestamp
-	26, // 21: comity.exchange.v1.Termination.create_time:type_name -> google.protobuf.Timestamp
-	0,  // 22: comity.exchange.v1.RatifyRequest.amendment:type_name -> comity.exchange.v1.Signed
-	7,  // 23: comity.exchange.v1.ExchangeService.Describe:input_type -> comity.exchange.v1.DescribeRequest
-	9,  // 24: comity.exchange.v1.ExchangeService.Sync:input_type -> comity.exchange.v1.SyncRequest
-	12, // 25: comity.exchange.v1.ExchangeService.Fetch:input_type -> comity.exchange.v1.FetchRequest
-	14, // 26: comity.exchange.v1.ExchangeService.Notify:input_type -> comity.exchange.v1.NotifyRequest
-	16, // 27: comity.exchange.v1.ExchangeService.Propose:input_type -> comity.exchange.v1.ProposeRequest
-	18, // 28: comity.exchange.v1.ExchangeService.Answer:input_type -> comity.exchange.v1.AnswerRequest
-	22, // 29: comity.exchange.v1.ExchangeService.Ratify:input_type -> comity.exchange.v1.RatifyRequest
-	24, // 30: comity.exchange.v1.ExchangeService.Witness:input_type -> comity.exchange.v1.WitnessRequest
-	8,  // 31: comity.exchange.v1.ExchangeService.Describe:output_type -> comity.exchange.v1.DescribeResponse
-	10, // 32: comity.exchange.v1.ExchangeService.Sync:output_type -> comity.exchange.v1.SyncResponse
-	13, // 33: comity.exchange.v1.ExchangeService.Fetch:output_type -> comity.exchange.v1.FetchResponse
-	15, // 34: comity.exchange.v1.ExchangeService.Notify:output_type -> comity.exchange.v1.NotifyResponse
-	17, // 35: comity.exchange.v1.ExchangeService.Propose:output_type -> comity.exchange.v1.ProposeResponse
-	21, // 36: comity.exchange.v1.ExchangeService.Answer:output_type -> comity.exchange.v1.AnswerResponse
-	23, // 37: comity.exchange.v1.ExchangeService.Ratify:output_type -> comity.exchange.v1.RatifyResponse
-	25, // 38: comity.exchange.v1.ExchangeService.Witness:output_type -> comity.exchange.v1.WitnessResponse
-	31, // [31:39] is the sub-list for method output_type
-	23, // [23:31] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	26, // 8: comity.exchange.v1.DescribeResponse.answer_time:type_name -> google.protobuf.Timestamp
+	6,  // 9: comity.exchange.v1.SyncRequest.resume:type_name -> comity.exchange.v1.Cursor
+	0,  // 10: comity.exchange.v1.SyncRequest.receipt:type_name -> comity.exchange.v1.Signed
+	11, // 11: comity.exchange.v1.SyncResponse.heartbeat:type_name -> comity.exchange.v1.Heartbeat
+	6,  // 12: comity.exchange.v1.SyncResponse.resync:type_name -> comity.exchange.v1.Cursor
+	6,  // 13: comity.exchange.v1.FetchRequest.resume:type_name -> comity.exchange.v1.Cursor
+	0,  // 14: comity.exchange.v1.FetchRequest.receipts:type_name -> comity.exchange.v1.Signed
+	6,  // 15: comity.exchange.v1.FetchResponse.resync:type_name -> comity.exchange.v1.Cursor
+	6,  // 16: comity.exchange.v1.NotifyRequest.head:type_name -> comity.exchange.v1.Cursor
+	0,  // 17: comity.exchange.v1.ProposeRequest.agreement:type_name -> comity.exchange.v1.Signed
+	0,  // 18: comity.exchange.v1.AnswerRequest.agreement:type_name -> comity.exchange.v1.Signed
+	0,  // 19: comity.exchange.v1.AnswerRequest.termination:type_name -> comity.exchange.v1.Signed
+	0,  // 20: comity.exchange.v1.AnswerRequest.withdrawal:type_name -> comity.exchange.v1.Signed
+	26, // 21: comity.exchange.v1.Withdrawal.create_time:type_name -> google.protobuf.Timestamp
+	26, // 22: comity.exchange.v1.Termination.create_time:type_name -> google.protobuf.Timestamp
+	0,  // 23: comity.exchange.v1.RatifyRequest.amendment:type_name -> comity.exchange.v1.Signed
+	7,  // 24: comity.exchange.v1.ExchangeService.Describe:input_type -> comity.exchange.v1.DescribeRequest
+	9,  // 25: comity.exchange.v1.ExchangeService.Sync:input_type -> comity.exchange.v1.SyncRequest
+	12, // 26: comity.exchange.v1.ExchangeService.Fetch:input_type -> comity.exchange.v1.FetchRequest
+	14, // 27: comity.exchange.v1.ExchangeService.Notify:input_type -> comity.exchange.v1.NotifyRequest
+	16, // 28: comity.exchange.v1.ExchangeService.Propose:input_type -> comity.exchange.v1.ProposeRequest
+	18, // 29: comity.exchange.v1.ExchangeService.Answer:input_type -> comity.exchange.v1.AnswerRequest
+	22, // 30: comity.exchange.v1.ExchangeService.Ratify:input_type -> comity.exchange.v1.RatifyRequest
+	24, // 31: comity.exchange.v1.ExchangeService.Witness:input_type -> comity.exchange.v1.WitnessRequest
+	8,  // 32: comity.exchange.v1.ExchangeService.Describe:output_type -> comity.exchange.v1.DescribeResponse
+	10, // 33: comity.exchange.v1.ExchangeService.Sync:output_type -> comity.exchange.v1.SyncResponse
+	13, // 34: comity.exchange.v1.ExchangeService.Fetch:output_type -> comity.exchange.v1.FetchResponse
+	15, // 35: comity.exchange.v1.ExchangeService.Notify:output_type -> comity.exchange.v1.NotifyResponse
+	17, // 36: comity.exchange.v1.ExchangeService.Propose:output_type -> comity.exchange.v1.ProposeResponse
+	21, // 37: comity.exchange.v1.ExchangeService.Answer:output_type -> comity.exchange.v1.AnswerResponse
+	23, // 38: comity.exchange.v1.ExchangeService.Ratify:output_type -> comity.exchange.v1.RatifyResponse
+	25, // 39: comity.exchange.v1.ExchangeService.Witness:output_type -> comity.exchange.v1.WitnessResponse
+	32, // [32:40] is the sub-list for method output_type
+	24, // [24:32] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_comity_exchange_v1_exchange_proto_init() }
