@@ -185,7 +185,7 @@ roles := {
 		methods: on_request[methods],
 		disclosure: on_request[disclosure],
 		governance: {"GetAmendment", "ListAmendments"},
-		sharing: (analyst[sharing] | {"GetDeliveryProof", "ListKillSwitches", "ListLogEntries"}),
+		sharing: (analyst[sharing] | {"GetDeliveryProof", "ListCheckpoints", "ListKillSwitches", "ListLogEntries"}),
 	},
 	"admin": {
 		statistics: {

@@ -71,6 +71,7 @@ persons := {
 		"WithdrawPublication": {"officer"},
 		"ListDeliveries": {"analyst", "officer", "auditor", "admin"},
 		"ListKillSwitches": {"officer", "auditor", "admin"},
+		"ListCheckpoints": {"auditor"},
 		"ListHoldings": {"analyst", "officer", "auditor"},
 		"ListLogEntries": {"auditor"},
 		"ListPartners": {"analyst", "officer", "auditor", "admin"},

@@ -413,9 +413,17 @@ func (s *Service) Witness(ctx context.Context, from StateCode, signedNote string
 			return fmt.Errorf("co-signing: %w", err)
 		}
 		cosigned, seen = string(signed), offered.size
+		shown := SeenCheckpoint{Log: from, Partner: from, Size: offered.size, Note: signedNote}
+		if err := tx.AddSeenCheckpoint(ctx, shown); err != nil {
+			return err
+		}
 		last.Size, last.Root = offered.size, offered.root[:]
 		return tx.SaveWitnessed(ctx, from, last)
 	})
+	if fault.Reason(err) == "EQUIVOCATION" { // the checkpoint proves it, beside those that were kept before
+		shown := SeenCheckpoint{Log: from, Partner: from, Size: offered.size, Note: signedNote}
+		err = errors.Join(err, s.Store.Write(ctx, func(tx Tx) error { return tx.AddSeenCheckpoint(ctx, shown) }))
+	}
 	if err != nil {
 		return "", 0, err
 	}
@@ -475,10 +483,15 @@ func (s *Service) WitnessOffer(ctx context.Context, partner StateCode) (signedNo
 // Cosigned keeps a partner's answer to a [Service.WitnessOffer]: our checkpoint with its signature, where it gave one,
 // and the size that it has seen last.
 func (s *Service) Cosigned(ctx context.Context, partner StateCode, cosigned string, seen int64) error {
+	var own checkpoint
 	if cosigned != "" {
 		state, _ := s.Trust.State(partner)
 		if _, _, _, err := openCheckpointBy(cosigned, LogName(s.State), state.logKeysAt(s.now())); err != nil {
 			return fault.New(fault.Invalid, "UNTRUSTED_SIGNER", "%s has not signed the checkpoint", partner).Because(err)
+		}
+		var err error
+		if own, err = s.openOwn(cosigned); err != nil {
+			return fault.New(fault.Invalid, "UNTRUSTED_SIGNER", "%s has signed a checkpoint that is not ours", partner).Because(err)
 		}
 	}
 	return s.Store.Write(ctx, func(tx Tx) error {
@@ -489,6 +502,10 @@ func (s *Service) Cosigned(ctx context.Context, partner StateCode, cosigned stri
 		known.Shown = seen
 		if cosigned != "" {
 			known.Cosigned = cosigned
+			shown := SeenCheckpoint{Log: s.State, Partner: partner, Size: own.size, Note: cosigned}
+			if err := tx.AddSeenCheckpoint(ctx, shown); err != nil {
+				return err
+			}
 		}
 		return tx.SaveWitnessed(ctx, partner, known)
 	})

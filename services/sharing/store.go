@@ -118,6 +118,9 @@ type Reader interface {
 	NamedEntries(ctx context.Context, names []EntryName) ([]LogEntry, error)
 	// TreeHashes returns the hashes of the tree that were stored with each of the entries.
 	TreeHashes(ctx context.Context, indexes []int64) (map[int64][]byte, error)
+	// SeenCheckpoints returns a page of the checkpoints that AddSeenCheckpoint kept, the oldest first, and the token of the next
+	// page.
+	SeenCheckpoints(ctx context.Context, page Page) (seen []SeenCheckpoint, next string, err error)
 	// Witnessed returns what was seen of a partner's log, and what it has seen of ours.
 	Witnessed(ctx context.Context, partner StateCode) (Witnessed, error)
 }
@@ -217,6 +220,9 @@ type Tx interface {
 	LockWitnessed(ctx context.Context, partner StateCode) (Witnessed, error)
 	// SaveWitnessed keeps what was seen of a partner's log, and what it has seen of ours. LockWitnessed comes first.
 	SaveWitnessed(ctx context.Context, partner StateCode, seen Witnessed) error
+
+	// AddSeenCheckpoint keeps a checkpoint; the same again changes nothing.
+	AddSeenCheckpoint(ctx context.Context, seen SeenCheckpoint) error
 
 	// LockLog keeps other sequencers away until the transaction ends. It returns the newest checkpoint, how many entries
 	// are sequenced, and at most limit that are not yet, in the order of their arrival.

@@ -42,6 +42,7 @@ const (
 	meansGone     = "the row that the entry is about was deleted, or its key was changed"
 	meansRewrites = "a row of the log was changed after it got its place"
 	meansCut      = "the end of the log was deleted, or its database was restored from an older backup"
+	meansAnew     = "the log was written anew since then, or its state shows several logs"
 	meansBroken   = "what was logged contradicts itself: envelopes or decisions were left out, exchanged or put in"
 )
 
@@ -54,6 +55,7 @@ type Log struct {
 	Checkpoint  string               // a signed note; "": there is none
 	VerifierKey string               // as the log names it itself
 	Cosigned    map[StateCode]string // the checkpoints that partners have co-signed last
+	Seen        []SeenCheckpoint     // the checkpoints that anybody has seen of it; those of other logs are left
 	Entries     iter.Seq2[LogEntry, error]
 }
 
@@ -64,8 +66,10 @@ type Log struct {
 // Of each entry it computes anew the hash of the content, the leaf and the hashes of the tree; it reads the content and
 // holds it against the subject; it checks the signatures of agreements, envelopes and receipts, the order and the
 // chain of hashes of each stream, and that each receipt is for an envelope of the log. A signing key counts for the entries
-// of the time when it was valid. The first entry that is not as it must be is a [*BadEntryError]; a checkpoint that does not fit is another error. A log that is whole, but not the one
-// that a partner has seen, is found by the checkpoint that the partner has co-signed.
+// of the time when it was valid. The first entry that is not as it must be is a [*BadEntryError]; a checkpoint that does not
+// fit is another error. A log that is whole, but not the one that a partner has seen, is found by the checkpoints that the
+// partner has co-signed: the first entry of those after the last checkpoint that fits is named, for it or one after it is
+// another one.
 func Verify(ctx context.Context, trust *TrustList, codec Codec, log Log) (int64, error) {
 	own, ok := trust.State(log.State)
 	if !ok {
@@ -77,6 +81,9 @@ func Verify(ctx context.Context, trust *TrustList, codec Codec, log Log) (int64,
 	a := &auditor{
 		state: log.State, trust: trust, codec: codec, streams: map[string]Place{}, envelopes: map[string][]byte{}, documents: map[string][]byte{},
 		reader: treeReader{added: map[int64][]byte{}, load: func([]int64) (map[int64][]byte, error) { return nil, nil }},
+	}
+	if err := a.expect(log.Seen); err != nil {
+		return 0, err
 	}
 	for entry, err := range log.Entries {
 		if err == nil {
@@ -92,6 +99,9 @@ func Verify(ctx context.Context, trust *TrustList, codec Codec, log Log) (int64,
 			return a.next, &BadEntryError{Index: a.next, Kind: entry.Kind, Subject: entry.Subject, Problem: bad.problem, Meaning: bad.meaning}
 		}
 		a.next++
+		if err := a.meet(); err != nil {
+			return a.next, err
+		}
 	}
 	if err := a.finish(log.Checkpoint, log.VerifierKey); err != nil {
 		return a.next, err
@@ -101,7 +111,7 @@ func Verify(ctx context.Context, trust *TrustList, codec Codec, log Log) (int64,
 			return a.next, err
 		}
 	}
-	return a.next, nil
+	return a.next, a.met()
 }
 
 // auditor goes through a log.
@@ -114,6 +124,8 @@ type auditor struct {
 	streams   map[string]Place  // by stream and epoch: the last envelope
 	envelopes map[string][]byte // by subject: the hashes of accepted envelopes
 	documents map[string][]byte // by agreement and version; of amendments by subject
+	expected  []expected        // checkpoints that somebody has seen, those to come, by size
+	good      int64             // up to there the entries are those that somebody has seen
 }
 
 // finish checks the checkpoint against the entries.

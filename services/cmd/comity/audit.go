@@ -40,9 +40,9 @@ func newVerifyCommand() *cobra.Command {
 		Use:   "verify [--state CODE | FILE...]",
 		Short: "Check a state's transparency log, or what was exported of it",
 		Long: `Check a state's transparency log from its first entry to its checkpoint: each entry's content, leaf and place in the
-tree, the signatures on every agreement, envelope and receipt in it, the checkpoint over all of it, and those that
-partners have co-signed, by the keys of the trust list. Several logs are held against each other as well. Without --state,
-every state of the running region is checked.
+tree, the signatures on every agreement, envelope and receipt in it, the checkpoint over all of it, and every one that
+was shown in a session with a partner, by the keys of the trust list. Several logs are held against each other as well, and
+against the checkpoints that the others keep of them. Without --state, every state of the running region is checked.
 
 With files that ` + "`comity audit export`" + ` has written, no node is asked: --trust FILE is all that is needed besides.
 
@@ -73,8 +73,16 @@ The command fails where a log or a proof is not what it must be, and names the f
 		}
 		var problems []error
 		var logs sharing.Comparison
+		var seen []sharing.SeenCheckpoint
 		for _, client := range clients {
-			verified, err := verifyLog(cmd.Context(), client, trust.TrustList, &logs)
+			checkpoints, err := seenCheckpoints(cmd.Context(), client)
+			if err != nil {
+				return err
+			}
+			seen = append(seen, rpc.SeenFromProto(checkpoints)...)
+		}
+		for _, client := range clients {
+			verified, err := verifyLog(cmd.Context(), client, trust.TrustList, &logs, seen)
 			if err != nil {
 				problems = append(problems, err)
 				continue
@@ -83,7 +91,7 @@ The command fails where a log or a proof is not what it must be, and names the f
 				return err
 			}
 		}
-		return errors.Join(append(problems, contradictions(&logs))...)
+		return errors.Join(append(problems, contradictions(&logs), split(trust.TrustList, seen))...)
 	}
 	return cmd
 }
@@ -95,6 +103,31 @@ func contradictions(logs *sharing.Comparison) error {
 		return nil
 	}
 	return fmt.Errorf("the logs contradict each other at %d places, first at %s", len(found), found[0])
+}
+
+// split returns which states have shown several logs, by the checkpoints that their partners keep; nil: none.
+func split(trust *sharing.TrustList, seen []sharing.SeenCheckpoint) error {
+	var problems []error
+	for _, problem := range sharing.SplitViews(trust, seen) {
+		problems = append(problems, errors.New(problem))
+	}
+	return errors.Join(problems...)
+}
+
+// seenCheckpoints asks for all checkpoints that were shown in sessions with the node's partners.
+func seenCheckpoints(ctx context.Context, client *client) ([]*sharingpb.SeenCheckpoint, error) {
+	var seen []*sharingpb.SeenCheckpoint
+	for query := (url.Values{"pageSize": {"1000"}}); ; {
+		page := &sharingpb.ListCheckpointsResponse{}
+		if err := client.get(ctx, "/v1/log/checkpoints", query, page); err != nil {
+			return nil, fmt.Errorf("asking %s for the checkpoints that partners have seen: %w", client.gateway, err)
+		}
+		seen = append(seen, page.GetCheckpoints()...)
+		if page.GetNextPageToken() == "" {
+			return seen, nil
+		}
+		query.Set("pageToken", page.GetNextPageToken())
+	}
 }
 
 // audited returns a client for the node that the flags name, or for every state of the running region.
@@ -121,21 +154,21 @@ func audited(target *target) ([]*client, error) {
 
 // verifyLog checks the log of the node and returns a line that says so. Whose log it is follows from the key on the
 // trust list that its checkpoint is signed with.
-func verifyLog(ctx context.Context, client *client, trust *sharing.TrustList, logs *sharing.Comparison) (string, error) {
+func verifyLog(ctx context.Context, client *client, trust *sharing.TrustList, logs *sharing.Comparison, seen []sharing.SeenCheckpoint) (string, error) {
 	head, err := logHead(ctx, client)
 	if err != nil {
 		return "", err
 	}
-	verified, err := verifyEntries(ctx, trust, head, logs, logEntries(ctx, client))
+	verified, err := verifyEntries(ctx, trust, head, logs, seen, logEntries(ctx, client))
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", client.gateway, err)
 	}
 	return verified, nil
 }
 
-// verifyEntries checks a log by its head and its entries, adds them to the logs that are compared, and returns a line that
-// says so.
-func verifyEntries(ctx context.Context, trust *sharing.TrustList, head *sharingpb.GetCheckpointResponse, logs *sharing.Comparison, entries iter.Seq2[*sharingpb.LogEntry, error]) (string, error) {
+// verifyEntries checks a log by its head, the checkpoints that partners have seen, and its entries, adds these to the logs that
+// are compared, and returns a line that says so.
+func verifyEntries(ctx context.Context, trust *sharing.TrustList, head *sharingpb.GetCheckpointResponse, logs *sharing.Comparison, seen []sharing.SeenCheckpoint, entries iter.Seq2[*sharingpb.LogEntry, error]) (string, error) {
 	owner := slices.IndexFunc(trust.States, func(s sharing.TrustedState) bool { return slices.Contains(s.LogKeys(), head.GetVerifierKey()) })
 	if owner < 0 {
 		return "", fmt.Errorf("no state of the trust list has the log key %q", head.GetVerifierKey())
@@ -143,7 +176,7 @@ func verifyEntries(ctx context.Context, trust *sharing.TrustList, head *sharingp
 	kinds := map[sharing.EntryKind]int{}
 	log := sharing.Log{
 		State: trust.States[owner].Code, Checkpoint: head.GetCheckpoint(), VerifierKey: head.GetVerifierKey(),
-		Cosigned: map[sharing.StateCode]string{},
+		Cosigned: map[sharing.StateCode]string{}, Seen: seen,
 		Entries: func(yield func(sharing.LogEntry, error) bool) {
 			for received, err := range entries {
 				entry := rpc.LogEntryFromProto(received)
@@ -164,9 +197,9 @@ func verifyEntries(ctx context.Context, trust *sharing.TrustList, head *sharingp
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", log.State, err)
 	}
-	seen := cmp.Or(strings.Join(witnesses, " and "), "nobody")
+	cosigned := cmp.Or(strings.Join(witnesses, " and "), "nobody")
 	return fmt.Sprintf("%s: %d entries, root %s, co-signed by %s, %d envelopes and %d receipts sent, %d envelopes and %d receipts received: verified\n",
-		log.State, size, root(head.GetCheckpoint()), seen,
+		log.State, size, root(head.GetCheckpoint()), cosigned,
 		kinds[sharing.EntryEnvelopeSent], kinds[sharing.EntryReceiptSent],
 		kinds[sharing.EntryEnvelopeReceived], kinds[sharing.EntryReceiptReceived]), nil
 }

@@ -67,8 +67,8 @@ that went and came in it; a proof has them with --figures only.`,
 	return cmd
 }
 
-// exportLog writes a log, a message of JSON on each line: first what GetCheckpoint answers, then the entries. It
-// returns how many there are.
+// exportLog writes a log, a message of JSON on each line: first what GetCheckpoint answers, then the checkpoints that
+// were shown in sessions with partners, then the entries. It returns how many entries there are.
 func exportLog(ctx context.Context, client *client, w io.Writer) (int, error) {
 	head, err := logHead(ctx, client)
 	if err != nil {
@@ -76,6 +76,15 @@ func exportLog(ctx context.Context, client *client, w io.Writer) (int, error) {
 	}
 	if err := writeLine(w, head); err != nil {
 		return 0, err
+	}
+	seen, err := seenCheckpoints(ctx, client)
+	if err != nil {
+		return 0, err
+	}
+	for _, checkpoint := range seen {
+		if err := writeLine(w, checkpoint); err != nil {
+			return 0, err
+		}
 	}
 	written := 0
 	for entry, err := range logEntries(ctx, client) {

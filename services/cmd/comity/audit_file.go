@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -36,8 +38,12 @@ func verifyFiles(cmd *cobra.Command, files []string, trustList string) error {
 	}
 	var problems []error
 	var logs sharing.Comparison
+	var seen []sharing.SeenCheckpoint
 	for _, file := range files {
-		verified, err := verifyFile(cmd.Context(), file, trust.TrustList, &logs)
+		seen = append(seen, seenIn(file)...)
+	}
+	for _, file := range files {
+		verified, err := verifyFile(cmd.Context(), file, trust.TrustList, &logs, seen)
 		if err != nil {
 			problems = append(problems, fmt.Errorf("%s: %w", file, err))
 			continue
@@ -46,11 +52,50 @@ func verifyFiles(cmd *cobra.Command, files []string, trustList string) error {
 			return err
 		}
 	}
-	return errors.Join(append(problems, contradictions(&logs))...)
+	return errors.Join(append(problems, contradictions(&logs), split(trust.TrustList, seen))...)
+}
+
+// seenIn returns the checkpoints that an exported log has from sessions with partners. A proof has none; a file that cannot be
+// read has none either, and is complained about when it is verified.
+func seenIn(path string) []sharing.SeenCheckpoint {
+	file, err := os.Open(path) //nolint:gosec // the auditor names the file
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = file.Close() }()
+	lines := bufio.NewScanner(file)
+	lines.Buffer(nil, maxLine)
+	lines.Scan() // the head
+	var seen []*sharingpb.SeenCheckpoint
+	for lines.Scan() {
+		checkpoint := &sharingpb.SeenCheckpoint{}
+		if readLine(lines.Bytes(), checkpoint) != nil || checkpoint.GetLog() == "" {
+			break
+		}
+		seen = append(seen, checkpoint)
+	}
+	return rpc.SeenFromProto(seen)
+}
+
+// within leaves out the checkpoints of more entries than a log had when it was exported: somebody has seen them later.
+func within(head *sharingpb.GetCheckpointResponse, seen []sharing.SeenCheckpoint) []sharing.SeenCheckpoint {
+	size := checkpointSize(head.GetCheckpoint())
+	return slices.DeleteFunc(slices.Clone(seen), func(c sharing.SeenCheckpoint) bool { return checkpointSize(c.Note) > size })
+}
+
+// checkpointSize returns how many entries a checkpoint says that there are (C2SP tlog-checkpoint: its second line); 0 where it
+// says nothing.
+func checkpointSize(checkpoint string) int64 {
+	lines := strings.SplitN(checkpoint, "\n", 3)
+	if len(lines) < 3 {
+		return 0
+	}
+	size, _ := strconv.ParseInt(lines[1], 10, 64)
+	return size
 }
 
 // verifyFile checks a log or a proof, as its first line says, and returns a line that says so.
-func verifyFile(ctx context.Context, path string, trust *sharing.TrustList, logs *sharing.Comparison) (string, error) {
+func verifyFile(ctx context.Context, path string, trust *sharing.TrustList, logs *sharing.Comparison, seen []sharing.SeenCheckpoint) (string, error) {
 	file, err := os.Open(path) //nolint:gosec // the auditor names the file
 	if err != nil {
 		return "", err
@@ -76,8 +121,13 @@ func verifyFile(ctx context.Context, path string, trust *sharing.TrustList, logs
 	if err := readLine(lines.Bytes(), head); err != nil {
 		return "", err
 	}
-	return verifyEntries(ctx, trust, head, logs, func(yield func(*sharingpb.LogEntry, error) bool) {
+	begun := false // the entries
+	return verifyEntries(ctx, trust, head, logs, within(head, seen), func(yield func(*sharingpb.LogEntry, error) bool) {
 		for lines.Scan() {
+			if checkpoint := (&sharingpb.SeenCheckpoint{}); !begun && readLine(lines.Bytes(), checkpoint) == nil && checkpoint.GetLog() != "" {
+				continue // it is among those that were seen
+			}
+			begun = true
 			entry := &sharingpb.LogEntry{}
 			err := readLine(lines.Bytes(), entry)
 			if !yield(entry, err) || err != nil {

@@ -37,3 +37,29 @@ func holding(h sharing.Holding) *sharingpb.Holding {
 func heldRelease(r sharing.Release) *sharingpb.HeldRelease {
 	return &sharingpb.HeldRelease{Release: "releases/" + string(r.ID), StatisticsRevision: r.Revision, CreateTime: timestamp(r.Created)}
 }
+
+// ListCheckpoints lists the checkpoints that were shown in sessions with partners.
+func (s *Server) ListCheckpoints(ctx context.Context, r *sharingpb.ListCheckpointsRequest) (*sharingpb.ListCheckpointsResponse, error) {
+	asked, err := page("", r.GetPageSize(), r.GetPageToken())
+	if err != nil {
+		return nil, err
+	}
+	seen, next, err := s.service.SeenCheckpoints(ctx, asked)
+	if err != nil {
+		return nil, err
+	}
+	return &sharingpb.ListCheckpointsResponse{NextPageToken: next, Checkpoints: each(seen, func(c sharing.SeenCheckpoint) *sharingpb.SeenCheckpoint {
+		return &sharingpb.SeenCheckpoint{
+			Log: string(c.Log), Partner: string(c.Partner), Checkpoint: c.Note, CreateTime: timestamp(c.Created),
+		}
+	})}, nil
+}
+
+// SeenFromProto returns the checkpoints that list is the wire form of, for those who verify a log from outside.
+func SeenFromProto(list []*sharingpb.SeenCheckpoint) []sharing.SeenCheckpoint {
+	return each(list, func(p *sharingpb.SeenCheckpoint) sharing.SeenCheckpoint {
+		return sharing.SeenCheckpoint{
+			Log: sharing.StateCode(p.GetLog()), Partner: sharing.StateCode(p.GetPartner()), Note: p.GetCheckpoint(), Created: p.GetCreateTime().AsTime(),
+		}
+	})
+}

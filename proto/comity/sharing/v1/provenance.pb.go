@@ -397,6 +397,189 @@ func (x *Retraction) GetAcknowledgeTime() *timestamppb.Timestamp {
 	return nil
 }
 
+// ListCheckpointsRequest is the request of ListCheckpoints.
+type ListCheckpointsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most this many; 0: 100; never above 1,000.
+	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The next_page_token of the page before.
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCheckpointsRequest) Reset() {
+	*x = ListCheckpointsRequest{}
+	mi := &file_comity_sharing_v1_provenance_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCheckpointsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCheckpointsRequest) ProtoMessage() {}
+
+func (x *ListCheckpointsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_sharing_v1_provenance_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCheckpointsRequest.ProtoReflect.Descriptor instead.
+func (*ListCheckpointsRequest) Descriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_provenance_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ListCheckpointsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListCheckpointsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListCheckpointsResponse is the answer of ListCheckpoints.
+type ListCheckpointsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The checkpoints, the oldest first.
+	Checkpoints []*SeenCheckpoint `protobuf:"bytes,1,rep,name=checkpoints,proto3" json:"checkpoints,omitempty"`
+	// Ask with it for the page after; empty on the last.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCheckpointsResponse) Reset() {
+	*x = ListCheckpointsResponse{}
+	mi := &file_comity_sharing_v1_provenance_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCheckpointsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCheckpointsResponse) ProtoMessage() {}
+
+func (x *ListCheckpointsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_sharing_v1_provenance_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCheckpointsResponse.ProtoReflect.Descriptor instead.
+func (*ListCheckpointsResponse) Descriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_provenance_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ListCheckpointsResponse) GetCheckpoints() []*SeenCheckpoint {
+	if x != nil {
+		return x.Checkpoints
+	}
+	return nil
+}
+
+func (x *ListCheckpointsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// SeenCheckpoint is a checkpoint of a log that one state has shown to another.
+type SeenCheckpoint struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whose log it is of, by code.
+	Log string `protobuf:"bytes,1,opt,name=log,proto3" json:"log,omitempty"`
+	// The partner that has shown it, where it is of the partner's log, or that has co-signed it, where it is of this state's.
+	Partner string `protobuf:"bytes,2,opt,name=partner,proto3" json:"partner,omitempty"`
+	// The checkpoint as a signed note (C2SP tlog-checkpoint), with the partner's signature.
+	Checkpoint string `protobuf:"bytes,3,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	// When it came.
+	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SeenCheckpoint) Reset() {
+	*x = SeenCheckpoint{}
+	mi := &file_comity_sharing_v1_provenance_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SeenCheckpoint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SeenCheckpoint) ProtoMessage() {}
+
+func (x *SeenCheckpoint) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_sharing_v1_provenance_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SeenCheckpoint.ProtoReflect.Descriptor instead.
+func (*SeenCheckpoint) Descriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_provenance_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *SeenCheckpoint) GetLog() string {
+	if x != nil {
+		return x.Log
+	}
+	return ""
+}
+
+func (x *SeenCheckpoint) GetPartner() string {
+	if x != nil {
+		return x.Partner
+	}
+	return ""
+}
+
+func (x *SeenCheckpoint) GetCheckpoint() string {
+	if x != nil {
+		return x.Checkpoint
+	}
+	return ""
+}
+
+func (x *SeenCheckpoint) GetCreateTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreateTime
+	}
+	return nil
+}
+
 var File_comity_sharing_v1_provenance_proto protoreflect.FileDescriptor
 
 const file_comity_sharing_v1_provenance_proto_rawDesc = "" +
@@ -436,7 +619,22 @@ const file_comity_sharing_v1_provenance_proto_rawDesc = "" +
 	"\n" +
 	"afterwards\x18\x03 \x01(\tR\n" +
 	"afterwards\x12E\n" +
-	"\x10acknowledge_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x0facknowledgeTimeB\xd5\x01\n" +
+	"\x10acknowledge_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x0facknowledgeTime\"T\n" +
+	"\x16ListCheckpointsRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"\x86\x01\n" +
+	"\x17ListCheckpointsResponse\x12C\n" +
+	"\vcheckpoints\x18\x01 \x03(\v2!.comity.sharing.v1.SeenCheckpointR\vcheckpoints\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x99\x01\n" +
+	"\x0eSeenCheckpoint\x12\x10\n" +
+	"\x03log\x18\x01 \x01(\tR\x03log\x12\x18\n" +
+	"\apartner\x18\x02 \x01(\tR\apartner\x12\x1e\n" +
+	"\n" +
+	"checkpoint\x18\x03 \x01(\tR\n" +
+	"checkpoint\x12;\n" +
+	"\vcreate_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"createTimeB\xd5\x01\n" +
 	"\x15com.comity.sharing.v1B\x0fProvenanceProtoP\x01ZEgithub.com/comity-federation/comity/proto/comity/sharing/v1;sharingv1\xa2\x02\x03CSX\xaa\x02\x11Comity.Sharing.V1\xca\x02\x11Comity\\Sharing\\V1\xe2\x02\x1dComity\\Sharing\\V1\\GPBMetadata\xea\x02\x13Comity::Sharing::V1b\x06proto3"
 
 var (
@@ -451,29 +649,34 @@ func file_comity_sharing_v1_provenance_proto_rawDescGZIP() []byte {
 	return file_comity_sharing_v1_provenance_proto_rawDescData
 }
 
-var file_comity_sharing_v1_provenance_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_comity_sharing_v1_provenance_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_comity_sharing_v1_provenance_proto_goTypes = []any{
-	(*ListHoldingsRequest)(nil),   // 0: comity.sharing.v1.ListHoldingsRequest
-	(*ListHoldingsResponse)(nil),  // 1: comity.sharing.v1.ListHoldingsResponse
-	(*Holding)(nil),               // 2: comity.sharing.v1.Holding
-	(*HeldRelease)(nil),           // 3: comity.sharing.v1.HeldRelease
-	(*Retraction)(nil),            // 4: comity.sharing.v1.Retraction
-	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
+	(*ListHoldingsRequest)(nil),     // 0: comity.sharing.v1.ListHoldingsRequest
+	(*ListHoldingsResponse)(nil),    // 1: comity.sharing.v1.ListHoldingsResponse
+	(*Holding)(nil),                 // 2: comity.sharing.v1.Holding
+	(*HeldRelease)(nil),             // 3: comity.sharing.v1.HeldRelease
+	(*Retraction)(nil),              // 4: comity.sharing.v1.Retraction
+	(*ListCheckpointsRequest)(nil),  // 5: comity.sharing.v1.ListCheckpointsRequest
+	(*ListCheckpointsResponse)(nil), // 6: comity.sharing.v1.ListCheckpointsResponse
+	(*SeenCheckpoint)(nil),          // 7: comity.sharing.v1.SeenCheckpoint
+	(*timestamppb.Timestamp)(nil),   // 8: google.protobuf.Timestamp
 }
 var file_comity_sharing_v1_provenance_proto_depIdxs = []int32{
-	2, // 0: comity.sharing.v1.ListHoldingsResponse.holdings:type_name -> comity.sharing.v1.Holding
-	3, // 1: comity.sharing.v1.Holding.newest:type_name -> comity.sharing.v1.HeldRelease
-	3, // 2: comity.sharing.v1.Holding.held:type_name -> comity.sharing.v1.HeldRelease
-	5, // 3: comity.sharing.v1.Holding.acknowledge_time:type_name -> google.protobuf.Timestamp
-	5, // 4: comity.sharing.v1.Holding.stale_since:type_name -> google.protobuf.Timestamp
-	4, // 5: comity.sharing.v1.Holding.retractions:type_name -> comity.sharing.v1.Retraction
-	5, // 6: comity.sharing.v1.HeldRelease.create_time:type_name -> google.protobuf.Timestamp
-	5, // 7: comity.sharing.v1.Retraction.acknowledge_time:type_name -> google.protobuf.Timestamp
-	8, // [8:8] is the sub-list for method output_type
-	8, // [8:8] is the sub-list for method input_type
-	8, // [8:8] is the sub-list for extension type_name
-	8, // [8:8] is the sub-list for extension extendee
-	0, // [0:8] is the sub-list for field type_name
+	2,  // 0: comity.sharing.v1.ListHoldingsResponse.holdings:type_name -> comity.sharing.v1.Holding
+	3,  // 1: comity.sharing.v1.Holding.newest:type_name -> comity.sharing.v1.HeldRelease
+	3,  // 2: comity.sharing.v1.Holding.held:type_name -> comity.sharing.v1.HeldRelease
+	8,  // 3: comity.sharing.v1.Holding.acknowledge_time:type_name -> google.protobuf.Timestamp
+	8,  // 4: comity.sharing.v1.Holding.stale_since:type_name -> google.protobuf.Timestamp
+	4,  // 5: comity.sharing.v1.Holding.retractions:type_name -> comity.sharing.v1.Retraction
+	8,  // 6: comity.sharing.v1.HeldRelease.create_time:type_name -> google.protobuf.Timestamp
+	8,  // 7: comity.sharing.v1.Retraction.acknowledge_time:type_name -> google.protobuf.Timestamp
+	7,  // 8: comity.sharing.v1.ListCheckpointsResponse.checkpoints:type_name -> comity.sharing.v1.SeenCheckpoint
+	8,  // 9: comity.sharing.v1.SeenCheckpoint.create_time:type_name -> google.protobuf.Timestamp
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_comity_sharing_v1_provenance_proto_init() }
@@ -487,7 +690,7 @@ func file_comity_sharing_v1_provenance_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_comity_sharing_v1_provenance_proto_rawDesc), len(file_comity_sharing_v1_provenance_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -6870,7 +6870,7 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\bsequence\x18\x03 \x01(\x03R\bsequence\x12'\n" +
 	"\x0finclude_figures\x18\x04 \x01(\bR\x0eincludeFigures\"R\n" +
 	"\x18GetDeliveryProofResponse\x126\n" +
-	"\x05proof\x18\x01 \x01(\v2 .comity.sharing.v1.DeliveryProofR\x05proof2\xea\x18\n" +
+	"\x05proof\x18\x01 \x01(\v2 .comity.sharing.v1.DeliveryProofR\x05proof2\xd4\x19\n" +
 	"\x0eSharingService\x12_\n" +
 	"\fListPartners\x12&.comity.sharing.v1.ListPartnersRequest\x1a'.comity.sharing.v1.ListPartnersResponse\x12e\n" +
 	"\x0eLiftQuarantine\x12(.comity.sharing.v1.LiftQuarantineRequest\x1a).comity.sharing.v1.LiftQuarantineResponse\x12h\n" +
@@ -6899,7 +6899,8 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\rSetKillSwitch\x12'.comity.sharing.v1.SetKillSwitchRequest\x1a(.comity.sharing.v1.SetKillSwitchResponse\x12k\n" +
 	"\x10ListKillSwitches\x12*.comity.sharing.v1.ListKillSwitchesRequest\x1a+.comity.sharing.v1.ListKillSwitchesResponse\x12_\n" +
 	"\fListHoldings\x12&.comity.sharing.v1.ListHoldingsRequest\x1a'.comity.sharing.v1.ListHoldingsResponse\x12b\n" +
-	"\rGetCheckpoint\x12'.comity.sharing.v1.GetCheckpointRequest\x1a(.comity.sharing.v1.GetCheckpointResponse\x12e\n" +
+	"\rGetCheckpoint\x12'.comity.sharing.v1.GetCheckpointRequest\x1a(.comity.sharing.v1.GetCheckpointResponse\x12h\n" +
+	"\x0fListCheckpoints\x12).comity.sharing.v1.ListCheckpointsRequest\x1a*.comity.sharing.v1.ListCheckpointsResponse\x12e\n" +
 	"\x0eListLogEntries\x12(.comity.sharing.v1.ListLogEntriesRequest\x1a).comity.sharing.v1.ListLogEntriesResponse\x12k\n" +
 	"\x10GetDeliveryProof\x12*.comity.sharing.v1.GetDeliveryProofRequest\x1a+.comity.sharing.v1.GetDeliveryProofResponseB\xd2\x01\n" +
 	"\x15com.comity.sharing.v1B\fSharingProtoP\x01ZEgithub.com/comity-federation/comity/proto/comity/sharing/v1;sharingv1\xa2\x02\x03CSX\xaa\x02\x11Comity.Sharing.V1\xca\x02\x11Comity\\Sharing\\V1\xe2\x02\x1dComity\\Sharing\\V1\\GPBMetadata\xea\x02\x13Comity::Sharing::V1b\x06proto3"
@@ -7025,8 +7026,10 @@ var file_comity_sharing_v1_sharing_proto_goTypes = []any{
 	(*v1.Block)(nil),                      // 103: comity.types.v1.Block
 	(*TabulateRequest)(nil),               // 104: comity.sharing.v1.TabulateRequest
 	(*ListHoldingsRequest)(nil),           // 105: comity.sharing.v1.ListHoldingsRequest
-	(*TabulateResponse)(nil),              // 106: comity.sharing.v1.TabulateResponse
-	(*ListHoldingsResponse)(nil),          // 107: comity.sharing.v1.ListHoldingsResponse
+	(*ListCheckpointsRequest)(nil),        // 106: comity.sharing.v1.ListCheckpointsRequest
+	(*TabulateResponse)(nil),              // 107: comity.sharing.v1.TabulateResponse
+	(*ListHoldingsResponse)(nil),          // 108: comity.sharing.v1.ListHoldingsResponse
+	(*ListCheckpointsResponse)(nil),       // 109: comity.sharing.v1.ListCheckpointsResponse
 }
 var file_comity_sharing_v1_sharing_proto_depIdxs = []int32{
 	101, // 0: comity.sharing.v1.Partner.last_contact_time:type_name -> google.protobuf.Timestamp
@@ -7148,40 +7151,42 @@ var file_comity_sharing_v1_sharing_proto_depIdxs = []int32{
 	76,  // 116: comity.sharing.v1.SharingService.ListKillSwitches:input_type -> comity.sharing.v1.ListKillSwitchesRequest
 	105, // 117: comity.sharing.v1.SharingService.ListHoldings:input_type -> comity.sharing.v1.ListHoldingsRequest
 	78,  // 118: comity.sharing.v1.SharingService.GetCheckpoint:input_type -> comity.sharing.v1.GetCheckpointRequest
-	82,  // 119: comity.sharing.v1.SharingService.ListLogEntries:input_type -> comity.sharing.v1.ListLogEntriesRequest
-	86,  // 120: comity.sharing.v1.SharingService.GetDeliveryProof:input_type -> comity.sharing.v1.GetDeliveryProofRequest
-	17,  // 121: comity.sharing.v1.SharingService.ListPartners:output_type -> comity.sharing.v1.ListPartnersResponse
-	19,  // 122: comity.sharing.v1.SharingService.LiftQuarantine:output_type -> comity.sharing.v1.LiftQuarantineResponse
-	21,  // 123: comity.sharing.v1.SharingService.CreateAgreement:output_type -> comity.sharing.v1.CreateAgreementResponse
-	23,  // 124: comity.sharing.v1.SharingService.GetAgreement:output_type -> comity.sharing.v1.GetAgreementResponse
-	25,  // 125: comity.sharing.v1.SharingService.ListAgreements:output_type -> comity.sharing.v1.ListAgreementsResponse
-	27,  // 126: comity.sharing.v1.SharingService.SignAgreement:output_type -> comity.sharing.v1.SignAgreementResponse
-	29,  // 127: comity.sharing.v1.SharingService.ListAgreementVersions:output_type -> comity.sharing.v1.ListAgreementVersionsResponse
-	31,  // 128: comity.sharing.v1.SharingService.CounterAgreement:output_type -> comity.sharing.v1.CounterAgreementResponse
-	33,  // 129: comity.sharing.v1.SharingService.RenewAgreement:output_type -> comity.sharing.v1.RenewAgreementResponse
-	35,  // 130: comity.sharing.v1.SharingService.DeclineAgreement:output_type -> comity.sharing.v1.DeclineAgreementResponse
-	37,  // 131: comity.sharing.v1.SharingService.TerminateAgreement:output_type -> comity.sharing.v1.TerminateAgreementResponse
-	41,  // 132: comity.sharing.v1.SharingService.ExplainPolicy:output_type -> comity.sharing.v1.ExplainPolicyResponse
-	46,  // 133: comity.sharing.v1.SharingService.ListReleases:output_type -> comity.sharing.v1.ListReleasesResponse
-	52,  // 134: comity.sharing.v1.SharingService.CreatePublication:output_type -> comity.sharing.v1.CreatePublicationResponse
-	54,  // 135: comity.sharing.v1.SharingService.GetPublication:output_type -> comity.sharing.v1.GetPublicationResponse
-	56,  // 136: comity.sharing.v1.SharingService.ListPublications:output_type -> comity.sharing.v1.ListPublicationsResponse
-	58,  // 137: comity.sharing.v1.SharingService.PreviewPublication:output_type -> comity.sharing.v1.PreviewPublicationResponse
-	60,  // 138: comity.sharing.v1.SharingService.WithdrawPublication:output_type -> comity.sharing.v1.WithdrawPublicationResponse
-	62,  // 139: comity.sharing.v1.SharingService.ListNotices:output_type -> comity.sharing.v1.ListNoticesResponse
-	64,  // 140: comity.sharing.v1.SharingService.CreateAnnouncement:output_type -> comity.sharing.v1.CreateAnnouncementResponse
-	66,  // 141: comity.sharing.v1.SharingService.ListAnnouncements:output_type -> comity.sharing.v1.ListAnnouncementsResponse
-	68,  // 142: comity.sharing.v1.SharingService.CancelAnnouncement:output_type -> comity.sharing.v1.CancelAnnouncementResponse
-	106, // 143: comity.sharing.v1.SharingService.Tabulate:output_type -> comity.sharing.v1.TabulateResponse
-	72,  // 144: comity.sharing.v1.SharingService.ListDeliveries:output_type -> comity.sharing.v1.ListDeliveriesResponse
-	75,  // 145: comity.sharing.v1.SharingService.SetKillSwitch:output_type -> comity.sharing.v1.SetKillSwitchResponse
-	77,  // 146: comity.sharing.v1.SharingService.ListKillSwitches:output_type -> comity.sharing.v1.ListKillSwitchesResponse
-	107, // 147: comity.sharing.v1.SharingService.ListHoldings:output_type -> comity.sharing.v1.ListHoldingsResponse
-	79,  // 148: comity.sharing.v1.SharingService.GetCheckpoint:output_type -> comity.sharing.v1.GetCheckpointResponse
-	83,  // 149: comity.sharing.v1.SharingService.ListLogEntries:output_type -> comity.sharing.v1.ListLogEntriesResponse
-	87,  // 150: comity.sharing.v1.SharingService.GetDeliveryProof:output_type -> comity.sharing.v1.GetDeliveryProofResponse
-	121, // [121:151] is the sub-list for method output_type
-	91,  // [91:121] is the sub-list for method input_type
+	106, // 119: comity.sharing.v1.SharingService.ListCheckpoints:input_type -> comity.sharing.v1.ListCheckpointsRequest
+	82,  // 120: comity.sharing.v1.SharingService.ListLogEntries:input_type -> comity.sharing.v1.ListLogEntriesRequest
+	86,  // 121: comity.sharing.v1.SharingService.GetDeliveryProof:input_type -> comity.sharing.v1.GetDeliveryProofRequest
+	17,  // 122: comity.sharing.v1.SharingService.ListPartners:output_type -> comity.sharing.v1.ListPartnersResponse
+	19,  // 123: comity.sharing.v1.SharingService.LiftQuarantine:output_type -> comity.sharing.v1.LiftQuarantineResponse
+	21,  // 124: comity.sharing.v1.SharingService.CreateAgreement:output_type -> comity.sharing.v1.CreateAgreementResponse
+	23,  // 125: comity.sharing.v1.SharingService.GetAgreement:output_type -> comity.sharing.v1.GetAgreementResponse
+	25,  // 126: comity.sharing.v1.SharingService.ListAgreements:output_type -> comity.sharing.v1.ListAgreementsResponse
+	27,  // 127: comity.sharing.v1.SharingService.SignAgreement:output_type -> comity.sharing.v1.SignAgreementResponse
+	29,  // 128: comity.sharing.v1.SharingService.ListAgreementVersions:output_type -> comity.sharing.v1.ListAgreementVersionsResponse
+	31,  // 129: comity.sharing.v1.SharingService.CounterAgreement:output_type -> comity.sharing.v1.CounterAgreementResponse
+	33,  // 130: comity.sharing.v1.SharingService.RenewAgreement:output_type -> comity.sharing.v1.RenewAgreementResponse
+	35,  // 131: comity.sharing.v1.SharingService.DeclineAgreement:output_type -> comity.sharing.v1.DeclineAgreementResponse
+	37,  // 132: comity.sharing.v1.SharingService.TerminateAgreement:output_type -> comity.sharing.v1.TerminateAgreementResponse
+	41,  // 133: comity.sharing.v1.SharingService.ExplainPolicy:output_type -> comity.sharing.v1.ExplainPolicyResponse
+	46,  // 134: comity.sharing.v1.SharingService.ListReleases:output_type -> comity.sharing.v1.ListReleasesResponse
+	52,  // 135: comity.sharing.v1.SharingService.CreatePublication:output_type -> comity.sharing.v1.CreatePublicationResponse
+	54,  // 136: comity.sharing.v1.SharingService.GetPublication:output_type -> comity.sharing.v1.GetPublicationResponse
+	56,  // 137: comity.sharing.v1.SharingService.ListPublications:output_type -> comity.sharing.v1.ListPublicationsResponse
+	58,  // 138: comity.sharing.v1.SharingService.PreviewPublication:output_type -> comity.sharing.v1.PreviewPublicationResponse
+	60,  // 139: comity.sharing.v1.SharingService.WithdrawPublication:output_type -> comity.sharing.v1.WithdrawPublicationResponse
+	62,  // 140: comity.sharing.v1.SharingService.ListNotices:output_type -> comity.sharing.v1.ListNoticesResponse
+	64,  // 141: comity.sharing.v1.SharingService.CreateAnnouncement:output_type -> comity.sharing.v1.CreateAnnouncementResponse
+	66,  // 142: comity.sharing.v1.SharingService.ListAnnouncements:output_type -> comity.sharing.v1.ListAnnouncementsResponse
+	68,  // 143: comity.sharing.v1.SharingService.CancelAnnouncement:output_type -> comity.sharing.v1.CancelAnnouncementResponse
+	107, // 144: comity.sharing.v1.SharingService.Tabulate:output_type -> comity.sharing.v1.TabulateResponse
+	72,  // 145: comity.sharing.v1.SharingService.ListDeliveries:output_type -> comity.sharing.v1.ListDeliveriesResponse
+	75,  // 146: comity.sharing.v1.SharingService.SetKillSwitch:output_type -> comity.sharing.v1.SetKillSwitchResponse
+	77,  // 147: comity.sharing.v1.SharingService.ListKillSwitches:output_type -> comity.sharing.v1.ListKillSwitchesResponse
+	108, // 148: comity.sharing.v1.SharingService.ListHoldings:output_type -> comity.sharing.v1.ListHoldingsResponse
+	79,  // 149: comity.sharing.v1.SharingService.GetCheckpoint:output_type -> comity.sharing.v1.GetCheckpointResponse
+	109, // 150: comity.sharing.v1.SharingService.ListCheckpoints:output_type -> comity.sharing.v1.ListCheckpointsResponse
+	83,  // 151: comity.sharing.v1.SharingService.ListLogEntries:output_type -> comity.sharing.v1.ListLogEntriesResponse
+	87,  // 152: comity.sharing.v1.SharingService.GetDeliveryProof:output_type -> comity.sharing.v1.GetDeliveryProofResponse
+	122, // [122:153] is the sub-list for method output_type
+	91,  // [91:122] is the sub-list for method input_type
 	91,  // [91:91] is the sub-list for extension type_name
 	91,  // [91:91] is the sub-list for extension extendee
 	0,   // [0:91] is the sub-list for field type_name

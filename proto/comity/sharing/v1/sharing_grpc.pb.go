@@ -47,6 +47,7 @@ const (
 	SharingService_ListKillSwitches_FullMethodName      = "/comity.sharing.v1.SharingService/ListKillSwitches"
 	SharingService_ListHoldings_FullMethodName          = "/comity.sharing.v1.SharingService/ListHoldings"
 	SharingService_GetCheckpoint_FullMethodName         = "/comity.sharing.v1.SharingService/GetCheckpoint"
+	SharingService_ListCheckpoints_FullMethodName       = "/comity.sharing.v1.SharingService/ListCheckpoints"
 	SharingService_ListLogEntries_FullMethodName        = "/comity.sharing.v1.SharingService/ListLogEntries"
 	SharingService_GetDeliveryProof_FullMethodName      = "/comity.sharing.v1.SharingService/GetDeliveryProof"
 )
@@ -122,6 +123,9 @@ type SharingServiceClient interface {
 	ListHoldings(ctx context.Context, in *ListHoldingsRequest, opts ...grpc.CallOption) (*ListHoldingsResponse, error)
 	// GetCheckpoint returns the newest signed checkpoint of the transparency log.
 	GetCheckpoint(ctx context.Context, in *GetCheckpointRequest, opts ...grpc.CallOption) (*GetCheckpointResponse, error)
+	// ListCheckpoints lists the checkpoints that were shown in sessions with partners, of this log with their co-signatures and
+	// of theirs, in the order in which they came.
+	ListCheckpoints(ctx context.Context, in *ListCheckpointsRequest, opts ...grpc.CallOption) (*ListCheckpointsResponse, error)
 	// ListLogEntries lists entries of the transparency log in order, with what they are the proof of.
 	ListLogEntries(ctx context.Context, in *ListLogEntriesRequest, opts ...grpc.CallOption) (*ListLogEntriesResponse, error)
 	// GetDeliveryProof returns all that proves one delivery, for somebody who has no access to this node.
@@ -416,6 +420,16 @@ func (c *sharingServiceClient) GetCheckpoint(ctx context.Context, in *GetCheckpo
 	return out, nil
 }
 
+func (c *sharingServiceClient) ListCheckpoints(ctx context.Context, in *ListCheckpointsRequest, opts ...grpc.CallOption) (*ListCheckpointsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListCheckpointsResponse)
+	err := c.cc.Invoke(ctx, SharingService_ListCheckpoints_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *sharingServiceClient) ListLogEntries(ctx context.Context, in *ListLogEntriesRequest, opts ...grpc.CallOption) (*ListLogEntriesResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListLogEntriesResponse)
@@ -507,6 +521,9 @@ type SharingServiceServer interface {
 	ListHoldings(context.Context, *ListHoldingsRequest) (*ListHoldingsResponse, error)
 	// GetCheckpoint returns the newest signed checkpoint of the transparency log.
 	GetCheckpoint(context.Context, *GetCheckpointRequest) (*GetCheckpointResponse, error)
+	// ListCheckpoints lists the checkpoints that were shown in sessions with partners, of this log with their co-signatures and
+	// of theirs, in the order in which they came.
+	ListCheckpoints(context.Context, *ListCheckpointsRequest) (*ListCheckpointsResponse, error)
 	// ListLogEntries lists entries of the transparency log in order, with what they are the proof of.
 	ListLogEntries(context.Context, *ListLogEntriesRequest) (*ListLogEntriesResponse, error)
 	// GetDeliveryProof returns all that proves one delivery, for somebody who has no access to this node.
@@ -604,6 +621,9 @@ func (UnimplementedSharingServiceServer) ListHoldings(context.Context, *ListHold
 }
 func (UnimplementedSharingServiceServer) GetCheckpoint(context.Context, *GetCheckpointRequest) (*GetCheckpointResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetCheckpoint not implemented")
+}
+func (UnimplementedSharingServiceServer) ListCheckpoints(context.Context, *ListCheckpointsRequest) (*ListCheckpointsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListCheckpoints not implemented")
 }
 func (UnimplementedSharingServiceServer) ListLogEntries(context.Context, *ListLogEntriesRequest) (*ListLogEntriesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListLogEntries not implemented")
@@ -1136,6 +1156,24 @@ func _SharingService_GetCheckpoint_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _SharingService_ListCheckpoints_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListCheckpointsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SharingServiceServer).ListCheckpoints(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SharingService_ListCheckpoints_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SharingServiceServer).ListCheckpoints(ctx, req.(*ListCheckpointsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _SharingService_ListLogEntries_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListLogEntriesRequest)
 	if err := dec(in); err != nil {
@@ -1290,6 +1328,10 @@ var SharingService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetCheckpoint",
 			Handler:    _SharingService_GetCheckpoint_Handler,
+		},
+		{
+			MethodName: "ListCheckpoints",
+			Handler:    _SharingService_ListCheckpoints_Handler,
 		},
 		{
 			MethodName: "ListLogEntries",

@@ -14,5 +14,16 @@ CREATE TABLE withdrawal (
 );
 CREATE INDEX withdrawal_of ON withdrawal (agreement, version);
 
+-- Every checkpoint that was shown in a session with a partner: of our log with its co-signature, and of its own log.
+CREATE TABLE seen_checkpoint (
+    id          bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    log         text        NOT NULL, -- whose
+    partner     text        NOT NULL,
+    size        bigint      NOT NULL CHECK (size >= 1),
+    note        text        NOT NULL,
+    create_time timestamptz NOT NULL DEFAULT now(),
+    UNIQUE (log, partner, size, note)
+);
+
 -- A release is acknowledged when each of its batches is.
 CREATE INDEX outbox_release ON outbox (release);
