@@ -289,6 +289,14 @@ func (f *fakeSharing) ListPartners(context.Context, *sharingpb.ListPartnersReque
 	return &sharingpb.ListPartnersResponse{}, f.err
 }
 
+func (f *fakeSharing) ReplayDecisions(context.Context, *sharingpb.ReplayDecisionsRequest) (*sharingpb.ReplayDecisionsResponse, error) {
+	return &sharingpb.ReplayDecisionsResponse{Decisions: 3, Same: 3}, f.err
+}
+
+func (f *fakeSharing) ShadowPolicy(_ context.Context, request *sharingpb.ShadowPolicyRequest) (*sharingpb.ShadowPolicyResponse, error) {
+	return &sharingpb.ShadowPolicyResponse{PolicyRevision: string(request.GetBundle())}, f.err
+}
+
 func (f *fakeSharing) ExplainPolicy(context.Context, *sharingpb.ExplainPolicyRequest) (*sharingpb.ExplainPolicyResponse, error) {
 	return &sharingpb.ExplainPolicyResponse{Allowed: false, Reasons: []*sharingpb.Reason{{Code: "NO_AGREEMENT", Text: "None."}}}, f.err
 }

@@ -157,6 +157,8 @@ roles := {
 				"ListKillSwitches",
 				"PreviewPublication",
 				"RenewAgreement",
+				"ReplayDecisions",
+				"ShadowPolicy",
 				"SignAgreement",
 				"TerminateAgreement",
 				"WithdrawPublication",
@@ -185,7 +187,14 @@ roles := {
 		methods: on_request[methods],
 		disclosure: on_request[disclosure],
 		governance: {"GetAmendment", "ListAmendments"},
-		sharing: (analyst[sharing] | {"GetDeliveryProof", "ListCheckpoints", "ListKillSwitches", "ListLogEntries"}),
+		sharing: (analyst[sharing] | {
+			"GetDeliveryProof",
+			"ListCheckpoints",
+			"ListKillSwitches",
+			"ListLogEntries",
+			"ReplayDecisions",
+			"ShadowPolicy",
+		}),
 	},
 	"admin": {
 		statistics: {
@@ -203,7 +212,14 @@ roles := {
 			"SetRetention",
 		},
 		governance: {"GetAmendment", "ListAmendments"},
-		sharing: {"LiftQuarantine", "ListDeliveries", "ListKillSwitches", "ListPartners", "SetKillSwitch"},
+		sharing: {
+			"LiftQuarantine",
+			"ListDeliveries",
+			"ListKillSwitches",
+			"ListPartners",
+			"SetKillSwitch",
+			"ShadowPolicy",
+		},
 	},
 }
 

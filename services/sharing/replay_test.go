@@ -214,3 +214,98 @@ func TestPolicyErrorTimeoutUndefinedOrNonBooleanDenyWithPolicyError(t *testing.T
 		})
 	}
 }
+
+func TestShadow(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	w := newWorld(t)
+	w.withPolicies(t, "")
+	w.newFigures()
+	w.underLaw(t, `deny contains {"code": "LAW", "text": "no"} if input.indicator == "5"`)
+	w.agree(t, w.terms())
+	for range 2 {
+		for _, indicator := range []string{"1A", "5"} {
+			if _, err := w.aa.Explain(ctx, sharing.ExplainRequest{Partner: "bb", Indicator: indicator}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	candidate := func(law string) []byte {
+		t.Helper()
+		bundle, err := policy.Build(w.directories(t, law), 1, time.Now().Add(time.Hour))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return bundle
+	}
+	shadow := func(law string) sharing.ShadowReport {
+		t.Helper()
+		report, err := w.aa.Shadow(ctx, candidate(law), time.Time{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return report
+	}
+	before := len(w.replay(t)[sharing.ReplaySame])
+	find := func(report sharing.ShadowReport, use string, change sharing.PolicyChange) *sharing.PolicyDifference {
+		for _, d := range report.Differences {
+			if d.Use == use && d.Change == change && d.Partner == "bb" && d.Indicator == "1A" {
+				return &d
+			}
+		}
+		return nil
+	}
+	t.Run("the same policies change nothing", func(t *testing.T) {
+		report := shadow(`deny contains {"code": "LAW", "text": "no"} if input.indicator == "5"`)
+		if len(report.Differences) != 0 || report.Same != report.Questions || report.Decisions != before || report.Revision == "" {
+			t.Errorf("%+v", report)
+		}
+	})
+	t.Run("a stricter law withholds what was released", func(t *testing.T) {
+		report := shadow(`deny contains {"code": "LAW", "text": "nothing"} if input.partner == "bb"`)
+		release, explain := find(report, "release", sharing.ChangeWithheld), find(report, "explain", sharing.ChangeWithheld)
+		if release == nil || explain == nil || explain.Questions != 2 || !strings.Contains(explain.After, "nothing") || explain.Example == "" || !explain.First.Before(explain.Last) {
+			t.Errorf("%+v", report)
+		}
+	})
+	t.Run("a law that leaves other cells out says which", func(t *testing.T) {
+		report := shadow(`excluded contains {"CITIZENSHIP": {"IRQ"}}`)
+		if d := find(report, "release", sharing.ChangeCells); d == nil || !strings.Contains(d.After, "IRQ") || strings.Contains(d.Before, "IRQ") {
+			t.Errorf("%+v", report)
+		}
+	})
+	t.Run("another threshold is another obligation", func(t *testing.T) {
+		report := shadow(`protection contains {"minimum_frequency": 30}`)
+		if d := find(report, "release", sharing.ChangeObligations); d == nil || !strings.Contains(d.After, `"minimumFrequency":30`) {
+			t.Errorf("%+v", report)
+		}
+	})
+	t.Run("a law that has no answer is seen before anybody activates it", func(t *testing.T) {
+		report := shadow(`deny contains {"code": "LAW", "text": "no"} if to_number(input.indicator) > 9`)
+		if d := find(report, "release", sharing.ChangeUnanswered); d == nil || !strings.Contains(d.After, "POLICY_ERROR") {
+			t.Errorf("%+v", report)
+		}
+	})
+	t.Run("what was refused, and would go, comes first", func(t *testing.T) {
+		w.underLaw(t, `deny contains {"code": "LAW", "text": "nothing"} if input.partner == "bb"`)
+		if _, err := w.aa.Explain(ctx, sharing.ExplainRequest{Partner: "bb", Indicator: "1A"}); err != nil {
+			t.Fatal(err)
+		}
+		report := shadow(`excluded contains {"CITIZENSHIP": {"IRQ"}}`)
+		if len(report.Differences) < 2 || report.Differences[0].Change != sharing.ChangeReleased || !strings.Contains(report.Differences[0].Before, "nothing") {
+			t.Errorf("%+v", report)
+		}
+	})
+	t.Run("what does not compile, or is no bundle, is refused", func(t *testing.T) {
+		for _, bundle := range [][]byte{nil, []byte("x"), candidate("deny contains x")} {
+			if _, err := w.aa.Shadow(ctx, bundle, time.Time{}); !fault.Is(err, fault.Invalid) {
+				t.Errorf("%v", err)
+			}
+		}
+	})
+	t.Run("nothing is kept of it, and nothing is in force but what was", func(t *testing.T) {
+		if all := w.replay(t); len(all) != 1 || len(all[sharing.ReplaySame]) != before+1 {
+			t.Errorf("%d before, %d after", before, len(all[sharing.ReplaySame]))
+		}
+	})
+}

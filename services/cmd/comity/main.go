@@ -51,6 +51,7 @@ func newRootCommand() *cobra.Command {
 		newTrustCommand(),
 		newDoctorCommand(),
 		newKillCommand(),
+		newPolicyCommand(),
 		newAuditCommand(),
 		newTCKCommand(),
 		newBenchCommand(),

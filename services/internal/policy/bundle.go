@@ -123,11 +123,10 @@ func OpenBundle(data []byte, keys []ed25519.PublicKey) (*Bundle, error) {
 	}
 	known := map[string]*bundle.KeyConfig{}
 	for _, key := range keys {
-		der, err := x509.MarshalPKIXPublicKey(key)
+		text, err := EncodeKey(key)
 		if err != nil {
 			return nil, err
 		}
-		text := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
 		known[KeyID(key)] = &bundle.KeyConfig{Key: string(text), Algorithm: "EdDSA"}
 	}
 	var opened *Bundle
@@ -237,6 +236,15 @@ func (f *files) dataOf(layer int) (map[string]any, error) {
 	alone := slices.DeleteFunc(slices.Clone(*f), func(file file) bool { return file.layer != layer || path.Ext(file.name) == ".rego" })
 	_, data, err := alone.parse(layer)
 	return data, err
+}
+
+// EncodeKey returns a public key as [ReadKeys] reads it.
+func EncodeKey(key ed25519.PublicKey) ([]byte, error) {
+	der, err := x509.MarshalPKIXPublicKey(key)
+	if err != nil {
+		return nil, err
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), nil
 }
 
 // ReadKeys reads the Ed25519 public keys in PEM files, of which each may hold several.

@@ -5,8 +5,6 @@ import (
 	"compress/gzip"
 	"crypto/ed25519"
 	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
 	"io"
 	"log/slog"
 	"os"
@@ -50,11 +48,11 @@ func (p *publisher) trust(keys ...ed25519.PublicKey) {
 	p.t.Helper()
 	var text []byte
 	for _, key := range keys {
-		der, err := x509.MarshalPKIXPublicKey(key)
+		encoded, err := EncodeKey(key)
 		if err != nil {
 			p.t.Fatal(err)
 		}
-		text = append(text, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})...)
+		text = append(text, encoded...)
 	}
 	put(p.t, p.from.Keys[0], string(text))
 }

@@ -6300,7 +6300,7 @@ var File_comity_sharing_v1_sharing_proto protoreflect.FileDescriptor
 
 const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\n" +
-	"\x1fcomity/sharing/v1/sharing.proto\x12\x11comity.sharing.v1\x1a\"comity/sharing/v1/provenance.proto\x1a\x1dcomity/sharing/v1/table.proto\x1a\x1bcomity/types/v1/block.proto\x1a\x1ccomity/types/v1/filter.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd9\x02\n" +
+	"\x1fcomity/sharing/v1/sharing.proto\x12\x11comity.sharing.v1\x1a\x1ecomity/sharing/v1/policy.proto\x1a\"comity/sharing/v1/provenance.proto\x1a\x1dcomity/sharing/v1/table.proto\x1a\x1bcomity/types/v1/block.proto\x1a\x1ccomity/types/v1/filter.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd9\x02\n" +
 	"\aPartner\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12!\n" +
 	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x12\x18\n" +
@@ -6870,7 +6870,7 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\bsequence\x18\x03 \x01(\x03R\bsequence\x12'\n" +
 	"\x0finclude_figures\x18\x04 \x01(\bR\x0eincludeFigures\"R\n" +
 	"\x18GetDeliveryProofResponse\x126\n" +
-	"\x05proof\x18\x01 \x01(\v2 .comity.sharing.v1.DeliveryProofR\x05proof2\xd4\x19\n" +
+	"\x05proof\x18\x01 \x01(\v2 .comity.sharing.v1.DeliveryProofR\x05proof2\x9f\x1b\n" +
 	"\x0eSharingService\x12_\n" +
 	"\fListPartners\x12&.comity.sharing.v1.ListPartnersRequest\x1a'.comity.sharing.v1.ListPartnersResponse\x12e\n" +
 	"\x0eLiftQuarantine\x12(.comity.sharing.v1.LiftQuarantineRequest\x1a).comity.sharing.v1.LiftQuarantineResponse\x12h\n" +
@@ -6883,7 +6883,9 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\x0eRenewAgreement\x12(.comity.sharing.v1.RenewAgreementRequest\x1a).comity.sharing.v1.RenewAgreementResponse\x12k\n" +
 	"\x10DeclineAgreement\x12*.comity.sharing.v1.DeclineAgreementRequest\x1a+.comity.sharing.v1.DeclineAgreementResponse\x12q\n" +
 	"\x12TerminateAgreement\x12,.comity.sharing.v1.TerminateAgreementRequest\x1a-.comity.sharing.v1.TerminateAgreementResponse\x12b\n" +
-	"\rExplainPolicy\x12'.comity.sharing.v1.ExplainPolicyRequest\x1a(.comity.sharing.v1.ExplainPolicyResponse\x12_\n" +
+	"\rExplainPolicy\x12'.comity.sharing.v1.ExplainPolicyRequest\x1a(.comity.sharing.v1.ExplainPolicyResponse\x12h\n" +
+	"\x0fReplayDecisions\x12).comity.sharing.v1.ReplayDecisionsRequest\x1a*.comity.sharing.v1.ReplayDecisionsResponse\x12_\n" +
+	"\fShadowPolicy\x12&.comity.sharing.v1.ShadowPolicyRequest\x1a'.comity.sharing.v1.ShadowPolicyResponse\x12_\n" +
 	"\fListReleases\x12&.comity.sharing.v1.ListReleasesRequest\x1a'.comity.sharing.v1.ListReleasesResponse\x12n\n" +
 	"\x11CreatePublication\x12+.comity.sharing.v1.CreatePublicationRequest\x1a,.comity.sharing.v1.CreatePublicationResponse\x12e\n" +
 	"\x0eGetPublication\x12(.comity.sharing.v1.GetPublicationRequest\x1a).comity.sharing.v1.GetPublicationResponse\x12k\n" +
@@ -7024,12 +7026,16 @@ var file_comity_sharing_v1_sharing_proto_goTypes = []any{
 	(*timestamppb.Timestamp)(nil),         // 101: google.protobuf.Timestamp
 	(*v1.Filter)(nil),                     // 102: comity.types.v1.Filter
 	(*v1.Block)(nil),                      // 103: comity.types.v1.Block
-	(*TabulateRequest)(nil),               // 104: comity.sharing.v1.TabulateRequest
-	(*ListHoldingsRequest)(nil),           // 105: comity.sharing.v1.ListHoldingsRequest
-	(*ListCheckpointsRequest)(nil),        // 106: comity.sharing.v1.ListCheckpointsRequest
-	(*TabulateResponse)(nil),              // 107: comity.sharing.v1.TabulateResponse
-	(*ListHoldingsResponse)(nil),          // 108: comity.sharing.v1.ListHoldingsResponse
-	(*ListCheckpointsResponse)(nil),       // 109: comity.sharing.v1.ListCheckpointsResponse
+	(*ReplayDecisionsRequest)(nil),        // 104: comity.sharing.v1.ReplayDecisionsRequest
+	(*ShadowPolicyRequest)(nil),           // 105: comity.sharing.v1.ShadowPolicyRequest
+	(*TabulateRequest)(nil),               // 106: comity.sharing.v1.TabulateRequest
+	(*ListHoldingsRequest)(nil),           // 107: comity.sharing.v1.ListHoldingsRequest
+	(*ListCheckpointsRequest)(nil),        // 108: comity.sharing.v1.ListCheckpointsRequest
+	(*ReplayDecisionsResponse)(nil),       // 109: comity.sharing.v1.ReplayDecisionsResponse
+	(*ShadowPolicyResponse)(nil),          // 110: comity.sharing.v1.ShadowPolicyResponse
+	(*TabulateResponse)(nil),              // 111: comity.sharing.v1.TabulateResponse
+	(*ListHoldingsResponse)(nil),          // 112: comity.sharing.v1.ListHoldingsResponse
+	(*ListCheckpointsResponse)(nil),       // 113: comity.sharing.v1.ListCheckpointsResponse
 }
 var file_comity_sharing_v1_sharing_proto_depIdxs = []int32{
 	101, // 0: comity.sharing.v1.Partner.last_contact_time:type_name -> google.protobuf.Timestamp
@@ -7135,58 +7141,62 @@ var file_comity_sharing_v1_sharing_proto_depIdxs = []int32{
 	34,  // 100: comity.sharing.v1.SharingService.DeclineAgreement:input_type -> comity.sharing.v1.DeclineAgreementRequest
 	36,  // 101: comity.sharing.v1.SharingService.TerminateAgreement:input_type -> comity.sharing.v1.TerminateAgreementRequest
 	40,  // 102: comity.sharing.v1.SharingService.ExplainPolicy:input_type -> comity.sharing.v1.ExplainPolicyRequest
-	45,  // 103: comity.sharing.v1.SharingService.ListReleases:input_type -> comity.sharing.v1.ListReleasesRequest
-	51,  // 104: comity.sharing.v1.SharingService.CreatePublication:input_type -> comity.sharing.v1.CreatePublicationRequest
-	53,  // 105: comity.sharing.v1.SharingService.GetPublication:input_type -> comity.sharing.v1.GetPublicationRequest
-	55,  // 106: comity.sharing.v1.SharingService.ListPublications:input_type -> comity.sharing.v1.ListPublicationsRequest
-	57,  // 107: comity.sharing.v1.SharingService.PreviewPublication:input_type -> comity.sharing.v1.PreviewPublicationRequest
-	59,  // 108: comity.sharing.v1.SharingService.WithdrawPublication:input_type -> comity.sharing.v1.WithdrawPublicationRequest
-	61,  // 109: comity.sharing.v1.SharingService.ListNotices:input_type -> comity.sharing.v1.ListNoticesRequest
-	63,  // 110: comity.sharing.v1.SharingService.CreateAnnouncement:input_type -> comity.sharing.v1.CreateAnnouncementRequest
-	65,  // 111: comity.sharing.v1.SharingService.ListAnnouncements:input_type -> comity.sharing.v1.ListAnnouncementsRequest
-	67,  // 112: comity.sharing.v1.SharingService.CancelAnnouncement:input_type -> comity.sharing.v1.CancelAnnouncementRequest
-	104, // 113: comity.sharing.v1.SharingService.Tabulate:input_type -> comity.sharing.v1.TabulateRequest
-	71,  // 114: comity.sharing.v1.SharingService.ListDeliveries:input_type -> comity.sharing.v1.ListDeliveriesRequest
-	74,  // 115: comity.sharing.v1.SharingService.SetKillSwitch:input_type -> comity.sharing.v1.SetKillSwitchRequest
-	76,  // 116: comity.sharing.v1.SharingService.ListKillSwitches:input_type -> comity.sharing.v1.ListKillSwitchesRequest
-	105, // 117: comity.sharing.v1.SharingService.ListHoldings:input_type -> comity.sharing.v1.ListHoldingsRequest
-	78,  // 118: comity.sharing.v1.SharingService.GetCheckpoint:input_type -> comity.sharing.v1.GetCheckpointRequest
-	106, // 119: comity.sharing.v1.SharingService.ListCheckpoints:input_type -> comity.sharing.v1.ListCheckpointsRequest
-	82,  // 120: comity.sharing.v1.SharingService.ListLogEntries:input_type -> comity.sharing.v1.ListLogEntriesRequest
-	86,  // 121: comity.sharing.v1.SharingService.GetDeliveryProof:input_type -> comity.sharing.v1.GetDeliveryProofRequest
-	17,  // 122: comity.sharing.v1.SharingService.ListPartners:output_type -> comity.sharing.v1.ListPartnersResponse
-	19,  // 123: comity.sharing.v1.SharingService.LiftQuarantine:output_type -> comity.sharing.v1.LiftQuarantineResponse
-	21,  // 124: comity.sharing.v1.SharingService.CreateAgreement:output_type -> comity.sharing.v1.CreateAgreementResponse
-	23,  // 125: comity.sharing.v1.SharingService.GetAgreement:output_type -> comity.sharing.v1.GetAgreementResponse
-	25,  // 126: comity.sharing.v1.SharingService.ListAgreements:output_type -> comity.sharing.v1.ListAgreementsResponse
-	27,  // 127: comity.sharing.v1.SharingService.SignAgreement:output_type -> comity.sharing.v1.SignAgreementResponse
-	29,  // 128: comity.sharing.v1.SharingService.ListAgreementVersions:output_type -> comity.sharing.v1.ListAgreementVersionsResponse
-	31,  // 129: comity.sharing.v1.SharingService.CounterAgreement:output_type -> comity.sharing.v1.CounterAgreementResponse
-	33,  // 130: comity.sharing.v1.SharingService.RenewAgreement:output_type -> comity.sharing.v1.RenewAgreementResponse
-	35,  // 131: comity.sharing.v1.SharingService.DeclineAgreement:output_type -> comity.sharing.v1.DeclineAgreementResponse
-	37,  // 132: comity.sharing.v1.SharingService.TerminateAgreement:output_type -> comity.sharing.v1.TerminateAgreementResponse
-	41,  // 133: comity.sharing.v1.SharingService.ExplainPolicy:output_type -> comity.sharing.v1.ExplainPolicyResponse
-	46,  // 134: comity.sharing.v1.SharingService.ListReleases:output_type -> comity.sharing.v1.ListReleasesResponse
-	52,  // 135: comity.sharing.v1.SharingService.CreatePublication:output_type -> comity.sharing.v1.CreatePublicationResponse
-	54,  // 136: comity.sharing.v1.SharingService.GetPublication:output_type -> comity.sharing.v1.GetPublicationResponse
-	56,  // 137: comity.sharing.v1.SharingService.ListPublications:output_type -> comity.sharing.v1.ListPublicationsResponse
-	58,  // 138: comity.sharing.v1.SharingService.PreviewPublication:output_type -> comity.sharing.v1.PreviewPublicationResponse
-	60,  // 139: comity.sharing.v1.SharingService.WithdrawPublication:output_type -> comity.sharing.v1.WithdrawPublicationResponse
-	62,  // 140: comity.sharing.v1.SharingService.ListNotices:output_type -> comity.sharing.v1.ListNoticesResponse
-	64,  // 141: comity.sharing.v1.SharingService.CreateAnnouncement:output_type -> comity.sharing.v1.CreateAnnouncementResponse
-	66,  // 142: comity.sharing.v1.SharingService.ListAnnouncements:output_type -> comity.sharing.v1.ListAnnouncementsResponse
-	68,  // 143: comity.sharing.v1.SharingService.CancelAnnouncement:output_type -> comity.sharing.v1.CancelAnnouncementResponse
-	107, // 144: comity.sharing.v1.SharingService.Tabulate:output_type -> comity.sharing.v1.TabulateResponse
-	72,  // 145: comity.sharing.v1.SharingService.ListDeliveries:output_type -> comity.sharing.v1.ListDeliveriesResponse
-	75,  // 146: comity.sharing.v1.SharingService.SetKillSwitch:output_type -> comity.sharing.v1.SetKillSwitchResponse
-	77,  // 147: comity.sharing.v1.SharingService.ListKillSwitches:output_type -> comity.sharing.v1.ListKillSwitchesResponse
-	108, // 148: comity.sharing.v1.SharingService.ListHoldings:output_type -> comity.sharing.v1.ListHoldingsResponse
-	79,  // 149: comity.sharing.v1.SharingService.GetCheckpoint:output_type -> comity.sharing.v1.GetCheckpointResponse
-	109, // 150: comity.sharing.v1.SharingService.ListCheckpoints:output_type -> comity.sharing.v1.ListCheckpointsResponse
-	83,  // 151: comity.sharing.v1.SharingService.ListLogEntries:output_type -> comity.sharing.v1.ListLogEntriesResponse
-	87,  // 152: comity.sharing.v1.SharingService.GetDeliveryProof:output_type -> comity.sharing.v1.GetDeliveryProofResponse
-	122, // [122:153] is the sub-list for method output_type
-	91,  // [91:122] is the sub-list for method input_type
+	104, // 103: comity.sharing.v1.SharingService.ReplayDecisions:input_type -> comity.sharing.v1.ReplayDecisionsRequest
+	105, // 104: comity.sharing.v1.SharingService.ShadowPolicy:input_type -> comity.sharing.v1.ShadowPolicyRequest
+	45,  // 105: comity.sharing.v1.SharingService.ListReleases:input_type -> comity.sharing.v1.ListReleasesRequest
+	51,  // 106: comity.sharing.v1.SharingService.CreatePublication:input_type -> comity.sharing.v1.CreatePublicationRequest
+	53,  // 107: comity.sharing.v1.SharingService.GetPublication:input_type -> comity.sharing.v1.GetPublicationRequest
+	55,  // 108: comity.sharing.v1.SharingService.ListPublications:input_type -> comity.sharing.v1.ListPublicationsRequest
+	57,  // 109: comity.sharing.v1.SharingService.PreviewPublication:input_type -> comity.sharing.v1.PreviewPublicationRequest
+	59,  // 110: comity.sharing.v1.SharingService.WithdrawPublication:input_type -> comity.sharing.v1.WithdrawPublicationRequest
+	61,  // 111: comity.sharing.v1.SharingService.ListNotices:input_type -> comity.sharing.v1.ListNoticesRequest
+	63,  // 112: comity.sharing.v1.SharingService.CreateAnnouncement:input_type -> comity.sharing.v1.CreateAnnouncementRequest
+	65,  // 113: comity.sharing.v1.SharingService.ListAnnouncements:input_type -> comity.sharing.v1.ListAnnouncementsRequest
+	67,  // 114: comity.sharing.v1.SharingService.CancelAnnouncement:input_type -> comity.sharing.v1.CancelAnnouncementRequest
+	106, // 115: comity.sharing.v1.SharingService.Tabulate:input_type -> comity.sharing.v1.TabulateRequest
+	71,  // 116: comity.sharing.v1.SharingService.ListDeliveries:input_type -> comity.sharing.v1.ListDeliveriesRequest
+	74,  // 117: comity.sharing.v1.SharingService.SetKillSwitch:input_type -> comity.sharing.v1.SetKillSwitchRequest
+	76,  // 118: comity.sharing.v1.SharingService.ListKillSwitches:input_type -> comity.sharing.v1.ListKillSwitchesRequest
+	107, // 119: comity.sharing.v1.SharingService.ListHoldings:input_type -> comity.sharing.v1.ListHoldingsRequest
+	78,  // 120: comity.sharing.v1.SharingService.GetCheckpoint:input_type -> comity.sharing.v1.GetCheckpointRequest
+	108, // 121: comity.sharing.v1.SharingService.ListCheckpoints:input_type -> comity.sharing.v1.ListCheckpointsRequest
+	82,  // 122: comity.sharing.v1.SharingService.ListLogEntries:input_type -> comity.sharing.v1.ListLogEntriesRequest
+	86,  // 123: comity.sharing.v1.SharingService.GetDeliveryProof:input_type -> comity.sharing.v1.GetDeliveryProofRequest
+	17,  // 124: comity.sharing.v1.SharingService.ListPartners:output_type -> comity.sharing.v1.ListPartnersResponse
+	19,  // 125: comity.sharing.v1.SharingService.LiftQuarantine:output_type -> comity.sharing.v1.LiftQuarantineResponse
+	21,  // 126: comity.sharing.v1.SharingService.CreateAgreement:output_type -> comity.sharing.v1.CreateAgreementResponse
+	23,  // 127: comity.sharing.v1.SharingService.GetAgreement:output_type -> comity.sharing.v1.GetAgreementResponse
+	25,  // 128: comity.sharing.v1.SharingService.ListAgreements:output_type -> comity.sharing.v1.ListAgreementsResponse
+	27,  // 129: comity.sharing.v1.SharingService.SignAgreement:output_type -> comity.sharing.v1.SignAgreementResponse
+	29,  // 130: comity.sharing.v1.SharingService.ListAgreementVersions:output_type -> comity.sharing.v1.ListAgreementVersionsResponse
+	31,  // 131: comity.sharing.v1.SharingService.CounterAgreement:output_type -> comity.sharing.v1.CounterAgreementResponse
+	33,  // 132: comity.sharing.v1.SharingService.RenewAgreement:output_type -> comity.sharing.v1.RenewAgreementResponse
+	35,  // 133: comity.sharing.v1.SharingService.DeclineAgreement:output_type -> comity.sharing.v1.DeclineAgreementResponse
+	37,  // 134: comity.sharing.v1.SharingService.TerminateAgreement:output_type -> comity.sharing.v1.TerminateAgreementResponse
+	41,  // 135: comity.sharing.v1.SharingService.ExplainPolicy:output_type -> comity.sharing.v1.ExplainPolicyResponse
+	109, // 136: comity.sharing.v1.SharingService.ReplayDecisions:output_type -> comity.sharing.v1.ReplayDecisionsResponse
+	110, // 137: comity.sharing.v1.SharingService.ShadowPolicy:output_type -> comity.sharing.v1.ShadowPolicyResponse
+	46,  // 138: comity.sharing.v1.SharingService.ListReleases:output_type -> comity.sharing.v1.ListReleasesResponse
+	52,  // 139: comity.sharing.v1.SharingService.CreatePublication:output_type -> comity.sharing.v1.CreatePublicationResponse
+	54,  // 140: comity.sharing.v1.SharingService.GetPublication:output_type -> comity.sharing.v1.GetPublicationResponse
+	56,  // 141: comity.sharing.v1.SharingService.ListPublications:output_type -> comity.sharing.v1.ListPublicationsResponse
+	58,  // 142: comity.sharing.v1.SharingService.PreviewPublication:output_type -> comity.sharing.v1.PreviewPublicationResponse
+	60,  // 143: comity.sharing.v1.SharingService.WithdrawPublication:output_type -> comity.sharing.v1.WithdrawPublicationResponse
+	62,  // 144: comity.sharing.v1.SharingService.ListNotices:output_type -> comity.sharing.v1.ListNoticesResponse
+	64,  // 145: comity.sharing.v1.SharingService.CreateAnnouncement:output_type -> comity.sharing.v1.CreateAnnouncementResponse
+	66,  // 146: comity.sharing.v1.SharingService.ListAnnouncements:output_type -> comity.sharing.v1.ListAnnouncementsResponse
+	68,  // 147: comity.sharing.v1.SharingService.CancelAnnouncement:output_type -> comity.sharing.v1.CancelAnnouncementResponse
+	111, // 148: comity.sharing.v1.SharingService.Tabulate:output_type -> comity.sharing.v1.TabulateResponse
+	72,  // 149: comity.sharing.v1.SharingService.ListDeliveries:output_type -> comity.sharing.v1.ListDeliveriesResponse
+	75,  // 150: comity.sharing.v1.SharingService.SetKillSwitch:output_type -> comity.sharing.v1.SetKillSwitchResponse
+	77,  // 151: comity.sharing.v1.SharingService.ListKillSwitches:output_type -> comity.sharing.v1.ListKillSwitchesResponse
+	112, // 152: comity.sharing.v1.SharingService.ListHoldings:output_type -> comity.sharing.v1.ListHoldingsResponse
+	79,  // 153: comity.sharing.v1.SharingService.GetCheckpoint:output_type -> comity.sharing.v1.GetCheckpointResponse
+	113, // 154: comity.sharing.v1.SharingService.ListCheckpoints:output_type -> comity.sharing.v1.ListCheckpointsResponse
+	83,  // 155: comity.sharing.v1.SharingService.ListLogEntries:output_type -> comity.sharing.v1.ListLogEntriesResponse
+	87,  // 156: comity.sharing.v1.SharingService.GetDeliveryProof:output_type -> comity.sharing.v1.GetDeliveryProofResponse
+	124, // [124:157] is the sub-list for method output_type
+	91,  // [91:124] is the sub-list for method input_type
 	91,  // [91:91] is the sub-list for extension type_name
 	91,  // [91:91] is the sub-list for extension extendee
 	0,   // [0:91] is the sub-list for field type_name
@@ -7197,6 +7207,7 @@ func file_comity_sharing_v1_sharing_proto_init() {
 	if File_comity_sharing_v1_sharing_proto != nil {
 		return
 	}
+	file_comity_sharing_v1_policy_proto_init()
 	file_comity_sharing_v1_provenance_proto_init()
 	file_comity_sharing_v1_table_proto_init()
 	file_comity_sharing_v1_sharing_proto_msgTypes[3].OneofWrappers = []any{}

@@ -31,6 +31,8 @@ const (
 	SharingService_DeclineAgreement_FullMethodName      = "/comity.sharing.v1.SharingService/DeclineAgreement"
 	SharingService_TerminateAgreement_FullMethodName    = "/comity.sharing.v1.SharingService/TerminateAgreement"
 	SharingService_ExplainPolicy_FullMethodName         = "/comity.sharing.v1.SharingService/ExplainPolicy"
+	SharingService_ReplayDecisions_FullMethodName       = "/comity.sharing.v1.SharingService/ReplayDecisions"
+	SharingService_ShadowPolicy_FullMethodName          = "/comity.sharing.v1.SharingService/ShadowPolicy"
 	SharingService_ListReleases_FullMethodName          = "/comity.sharing.v1.SharingService/ListReleases"
 	SharingService_CreatePublication_FullMethodName     = "/comity.sharing.v1.SharingService/CreatePublication"
 	SharingService_GetPublication_FullMethodName        = "/comity.sharing.v1.SharingService/GetPublication"
@@ -84,6 +86,11 @@ type SharingServiceClient interface {
 	TerminateAgreement(ctx context.Context, in *TerminateAgreementRequest, opts ...grpc.CallOption) (*TerminateAgreementResponse, error)
 	// ExplainPolicy says what would go to a partner, and why not more. Nothing is sent.
 	ExplainPolicy(ctx context.Context, in *ExplainPolicyRequest, opts ...grpc.CallOption) (*ExplainPolicyResponse, error)
+	// ReplayDecisions makes decisions again, under the policy and the data that they were made under, and says whether they are the
+	// same bit for bit.
+	ReplayDecisions(ctx context.Context, in *ReplayDecisionsRequest, opts ...grpc.CallOption) (*ReplayDecisionsResponse, error)
+	// ShadowPolicy says what a candidate for the policies would have decided otherwise in the last days. Nothing is activated.
+	ShadowPolicy(ctx context.Context, in *ShadowPolicyRequest, opts ...grpc.CallOption) (*ShadowPolicyResponse, error)
 	// ListReleases lists what was released to partners, the newest first.
 	ListReleases(ctx context.Context, in *ListReleasesRequest, opts ...grpc.CallOption) (*ListReleasesResponse, error)
 	// CreatePublication shows figures to everybody: what policy lets be published, after disclosure control. It takes the
@@ -254,6 +261,26 @@ func (c *sharingServiceClient) ExplainPolicy(ctx context.Context, in *ExplainPol
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ExplainPolicyResponse)
 	err := c.cc.Invoke(ctx, SharingService_ExplainPolicy_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *sharingServiceClient) ReplayDecisions(ctx context.Context, in *ReplayDecisionsRequest, opts ...grpc.CallOption) (*ReplayDecisionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReplayDecisionsResponse)
+	err := c.cc.Invoke(ctx, SharingService_ReplayDecisions_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *sharingServiceClient) ShadowPolicy(ctx context.Context, in *ShadowPolicyRequest, opts ...grpc.CallOption) (*ShadowPolicyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ShadowPolicyResponse)
+	err := c.cc.Invoke(ctx, SharingService_ShadowPolicy_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -482,6 +509,11 @@ type SharingServiceServer interface {
 	TerminateAgreement(context.Context, *TerminateAgreementRequest) (*TerminateAgreementResponse, error)
 	// ExplainPolicy says what would go to a partner, and why not more. Nothing is sent.
 	ExplainPolicy(context.Context, *ExplainPolicyRequest) (*ExplainPolicyResponse, error)
+	// ReplayDecisions makes decisions again, under the policy and the data that they were made under, and says whether they are the
+	// same bit for bit.
+	ReplayDecisions(context.Context, *ReplayDecisionsRequest) (*ReplayDecisionsResponse, error)
+	// ShadowPolicy says what a candidate for the policies would have decided otherwise in the last days. Nothing is activated.
+	ShadowPolicy(context.Context, *ShadowPolicyRequest) (*ShadowPolicyResponse, error)
 	// ListReleases lists what was released to partners, the newest first.
 	ListReleases(context.Context, *ListReleasesRequest) (*ListReleasesResponse, error)
 	// CreatePublication shows figures to everybody: what policy lets be published, after disclosure control. It takes the
@@ -573,6 +605,12 @@ func (UnimplementedSharingServiceServer) TerminateAgreement(context.Context, *Te
 }
 func (UnimplementedSharingServiceServer) ExplainPolicy(context.Context, *ExplainPolicyRequest) (*ExplainPolicyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ExplainPolicy not implemented")
+}
+func (UnimplementedSharingServiceServer) ReplayDecisions(context.Context, *ReplayDecisionsRequest) (*ReplayDecisionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReplayDecisions not implemented")
+}
+func (UnimplementedSharingServiceServer) ShadowPolicy(context.Context, *ShadowPolicyRequest) (*ShadowPolicyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ShadowPolicy not implemented")
 }
 func (UnimplementedSharingServiceServer) ListReleases(context.Context, *ListReleasesRequest) (*ListReleasesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListReleases not implemented")
@@ -864,6 +902,42 @@ func _SharingService_ExplainPolicy_Handler(srv interface{}, ctx context.Context,
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(SharingServiceServer).ExplainPolicy(ctx, req.(*ExplainPolicyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SharingService_ReplayDecisions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReplayDecisionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SharingServiceServer).ReplayDecisions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SharingService_ReplayDecisions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SharingServiceServer).ReplayDecisions(ctx, req.(*ReplayDecisionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SharingService_ShadowPolicy_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ShadowPolicyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SharingServiceServer).ShadowPolicy(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SharingService_ShadowPolicy_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SharingServiceServer).ShadowPolicy(ctx, req.(*ShadowPolicyRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -1264,6 +1338,14 @@ var SharingService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ExplainPolicy",
 			Handler:    _SharingService_ExplainPolicy_Handler,
+		},
+		{
+			MethodName: "ReplayDecisions",
+			Handler:    _SharingService_ReplayDecisions_Handler,
+		},
+		{
+			MethodName: "ShadowPolicy",
+			Handler:    _SharingService_ShadowPolicy_Handler,
 		},
 		{
 			MethodName: "ListReleases",
