@@ -37,6 +37,7 @@ func Exchange(ctx context.Context, o Options, progress io.Writer) (table *Table,
 		run  func(context.Context) error
 	}{
 		{"the cost of trust", x.costOfTrust},
+		{"stopping what is under way", x.stop},
 	} {
 		begin := time.Now()
 		if err := step.run(ctx); err != nil {
