@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -23,6 +24,8 @@ const (
 	patience = 30 * time.Second
 	// maxConns bounds the pool. A node has three services on one server, and a sandbox has several nodes.
 	maxConns = 8
+	// readOnly is the SQLSTATE of what a server says that may not write (read_only_sql_transaction).
+	readOnly = "25006"
 )
 
 // Open connects to the database at url, applies the migrations that it lacks, and returns the pool.
@@ -43,10 +46,19 @@ func Open(ctx context.Context, url string, migrations fs.FS) (*pgxpool.Pool, err
 	if err := migrate(ctx, cfg.ConnConfig, migrations); err != nil {
 		return nil, fmt.Errorf("migrating the database %s: %w", cfg.ConnConfig.Database, err)
 	}
+	var opened atomic.Pointer[pgxpool.Pool]
+	keeps := cfg.ConnConfig.OnPgError
+	cfg.ConnConfig.OnPgError = func(conn *pgconn.PgConn, answer *pgconn.PgError) bool {
+		if pool := opened.Load(); pool != nil && answer.Code == readOnly {
+			pool.Reset()
+		}
+		return keeps(conn, answer)
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("opening the pool: %w", err)
 	}
+	opened.Store(pool)
 	return pool, nil
 }
 

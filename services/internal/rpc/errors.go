@@ -92,11 +92,12 @@ func databaseAway(err error) bool {
 	if errors.As(err, &refused) {
 		switch refused.Code {
 		case "57P01", "57P02", "57P03", // shut down, crashed, starting
-			"53100", "53200", "53300", // disk full, out of memory, too many connections
-			"25006": // read only
+			"58030", "25006", "42501", // a disk that fails, read only, may not be written
+			"55P03": // locked by somebody else
 			return true
 		}
-		return strings.HasPrefix(refused.Code, "08") // the connection broke
+		// The connection broke; the disk is full, there is no memory, there are too many connections.
+		return strings.HasPrefix(refused.Code, "08") || strings.HasPrefix(refused.Code, "53")
 	}
 	var unreachable *pgconn.ConnectError
 	var network net.Error

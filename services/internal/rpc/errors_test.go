@@ -46,6 +46,8 @@ func TestStatus(t *testing.T) {
 		"database broke":      {&pgconn.PgError{Code: "08006"}, codes.Unavailable, "UNAVAILABLE"},
 		"database full":       {&pgconn.PgError{Code: "53100"}, codes.Unavailable, "UNAVAILABLE"},
 		"database read-only":  {&pgconn.PgError{Code: "25006"}, codes.Unavailable, "UNAVAILABLE"},
+		"database may not":    {&pgconn.PgError{Code: "42501"}, codes.Unavailable, "UNAVAILABLE"},
+		"database's disk":     {&pgconn.PgError{Code: "58030"}, codes.Unavailable, "UNAVAILABLE"},
 		"database complains":  {&pgconn.PgError{Code: "42P01"}, codes.Internal, "INTERNAL"},
 		"connection closed":   {fmt.Errorf("x: %w", pgconn.ErrConnClosed), codes.Unavailable, "UNAVAILABLE"},
 		"connection refused":  {&net.OpError{Op: "dial", Err: errors.New("refused")}, codes.Unavailable, "UNAVAILABLE"},

@@ -18,15 +18,15 @@ const chargesAtOnce = 2
 
 // Accounts keep in PostgreSQL what callers were told.
 type Accounts struct {
-	pool  *pgxpool.Pool
+	pool  pool
 	turns chan struct{}
 }
 
 var _ sharing.Accounts = (*Accounts)(nil)
 
 // NewAccounts returns the accounts in the database of the pool, which has the migrations.
-func NewAccounts(pool *pgxpool.Pool) *Accounts {
-	return &Accounts{pool: pool, turns: make(chan struct{}, chargesAtOnce)}
+func NewAccounts(connections *pgxpool.Pool) *Accounts {
+	return &Accounts{pool: pool{connections, patience}, turns: make(chan struct{}, chargesAtOnce)}
 }
 
 // Charge runs charge on the account of a caller, in a transaction that alone holds it.

@@ -25,13 +25,15 @@ const channel = "comity_sharing"
 // Store is a [sharing.Store] on PostgreSQL.
 type Store struct {
 	reader
-	pool *pgxpool.Pool
+	pool pool
 }
 
 var _ sharing.Store = (*Store)(nil)
 
 // NewStore returns the store in the database of the pool, which has the migrations.
-func NewStore(pool *pgxpool.Pool) *Store { return &Store{reader: reader{pool}, pool: pool} }
+func NewStore(connections *pgxpool.Pool) *Store { return newStore(pool{connections, patience}) }
+
+func newStore(p pool) *Store { return &Store{reader: reader{p}, pool: p} }
 
 // querier is what a pool and a transaction have in common.
 type querier interface {
