@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
+	"strconv"
 	"time"
 )
 
@@ -18,6 +19,18 @@ func newID(now time.Time) string {
 	id[8] = id[8]&0x3f | 0x80
 	text := hex.EncodeToString(id[:])
 	return text[:8] + "-" + text[8:12] + "-" + text[12:16] + "-" + text[16:20] + "-" + text[20:]
+}
+
+// idTime returns when an id was made, to the millisecond; zero for what is no UUIDv7.
+func idTime(id string) time.Time {
+	if !uuid.MatchString(id) {
+		return time.Time{}
+	}
+	millis, err := strconv.ParseInt(id[:8]+id[9:13], 16, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	return time.UnixMilli(millis)
 }
 
 // now returns the time to the microsecond, which is what is kept of it.

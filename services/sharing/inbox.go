@@ -271,6 +271,9 @@ func (s *Service) open(from StateCode, data []byte) (*incoming, error) {
 		return nil, invalid("the payload is not the one that the header names")
 	case !s.now().Before(header.Expires):
 		return nil, invalid("it was deliverable until %s", header.Expires.Format(time.RFC3339))
+	case s.ahead(header.Created):
+		return nil, invalid("it was made at %s, and the clock here says %s: one of the two is wrong",
+			header.Created.Format(time.RFC3339), s.now().Format(time.RFC3339))
 	case !uuid.MatchString(string(header.Release)) || header.BatchCount < 1 || header.BatchCount > math.MaxInt32 || header.BatchIndex >= header.BatchCount:
 		return nil, invalid("batch %d of %d of release %q is none", header.BatchIndex, header.BatchCount, header.Release)
 	}
@@ -325,7 +328,7 @@ func (s *Service) equivocation(ctx context.Context, in *incoming) error {
 	return fault.New(fault.Precondition, "EQUIVOCATION", "%s", reason.Text)
 }
 
-// follows fails unless the envelope is the next of its stream: the one after the last, or the first of a new epoch.
+// follows fails unless the envelope is the next of its stream: the one after the last, or the first of a later epoch.
 func (s *Service) follows(ctx context.Context, in *incoming, place Place) error {
 	header := in.header
 	if place.Quarantined {
@@ -338,13 +341,37 @@ func (s *Service) follows(ctx context.Context, in *incoming, place Place) error 
 		if len(header.Previous) > 0 {
 			return invalid("the first envelope of an epoch has none before it")
 		}
-		return nil
+		return s.succeeds(ctx, in, place)
 	}
 	if header.Sequence != place.Sequence+1 {
 		return fault.New(fault.Precondition, "OUT_OF_SEQUENCE", "%d is next, not %d", place.Sequence+1, header.Sequence)
 	}
 	if !bytes.Equal(header.Previous, place.SHA256) {
 		return s.equivocation(ctx, in)
+	}
+	return nil
+}
+
+// succeeds fails where the first envelope of an epoch was made before the last one that was received: it is late, and of an
+// epoch that is over. What it says was corrected since.
+func (s *Service) succeeds(ctx context.Context, in *incoming, place Place) error {
+	if place.Epoch == "" {
+		return nil
+	}
+	last, found, err := s.Store.ReceivedAt(ctx, Cursor{Stream: in.header.Stream, Epoch: place.Epoch, Sequence: place.Sequence})
+	if err != nil || !found {
+		return err
+	}
+	envelope, err := s.Codec.DecodeEnvelope(last.Envelope)
+	if err != nil {
+		return fmt.Errorf("reading the last envelope of stream %s: %w", in.header.Stream, err)
+	}
+	header, err := s.Codec.DecodeHeader(envelope.Header.Payload)
+	if err != nil {
+		return fmt.Errorf("reading the last header of stream %s: %w", in.header.Stream, err)
+	}
+	if in.header.Created.Before(header.Created) {
+		return fault.New(fault.Precondition, "WRONG_EPOCH", "it was made before what was received last: its epoch is over")
 	}
 	return nil
 }

@@ -456,8 +456,13 @@ func extends(offered checkpoint, last Witnessed, proof [][]byte) error {
 }
 
 // WitnessOffer returns what a partner's Witness is asked with: the newest checkpoint, and a proof from the size that
-// the partner is known to have seen. The checkpoint is "" where the partner has seen the newest, or the log is empty.
+// the partner is known to have seen. The checkpoint is "" where the partner has seen the newest, or the log is empty. It
+// fails where the partner has seen more than there is.
 func (s *Service) WitnessOffer(ctx context.Context, partner StateCode) (signedNote string, oldSize int64, proof [][]byte, err error) {
+	known, err := s.Store.Witnessed(ctx, partner) // first: the log only grows
+	if err != nil {
+		return "", 0, nil, err
+	}
 	signedNote, err = s.Store.Checkpoint(ctx)
 	if err != nil || signedNote == "" {
 		return "", 0, nil, err
@@ -466,11 +471,13 @@ func (s *Service) WitnessOffer(ctx context.Context, partner StateCode) (signedNo
 	if err != nil {
 		return "", 0, nil, fmt.Errorf("opening our own checkpoint: %w", err)
 	}
-	known, err := s.Store.Witnessed(ctx, partner)
-	if err != nil || known.Shown >= newest.size {
-		return "", 0, nil, err
-	}
-	if known.Shown == 0 {
+	switch {
+	case known.Shown == newest.size:
+		return "", 0, nil, nil
+	case known.Shown > newest.size:
+		return "", 0, nil, fmt.Errorf("%s has seen %d entries of this log, which has %d: its end was deleted, or the database was restored from an older backup",
+			partner, known.Shown, newest.size)
+	case known.Shown == 0:
 		return signedNote, 0, nil, nil
 	}
 	path, err := tlog.ProveTree(newest.size, known.Shown, s.tree(ctx))

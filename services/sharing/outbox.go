@@ -3,6 +3,7 @@ package sharing
 import (
 	"bytes"
 	"context"
+	"math"
 	"time"
 
 	"github.com/comity-federation/comity/services/fault"
@@ -74,7 +75,7 @@ func (s *Service) Outgoing(ctx context.Context, partner StateCode, after Cursor,
 		if err != nil {
 			return nil, err
 		}
-		if !ok || superseded || s.now().After(k.Created.Add(s.Lifetime)) || stopped.overtook(partner, terms.Indicators, k.Created) {
+		if !ok || superseded || s.now().After(k.Created.Add(s.Lifetime)) || s.ahead(k.Created) || stopped.overtook(partner, terms.Indicators, k.Created) {
 			break
 		}
 		outgoing = append(outgoing, Outgoing{Sequence: k.Sequence, Envelope: k.Envelope})
@@ -82,7 +83,7 @@ func (s *Service) Outgoing(ctx context.Context, partner StateCode, after Cursor,
 	if len(outgoing) > 0 {
 		return outgoing, nil
 	}
-	if err := s.beginAnew(ctx, partner, head); err != nil {
+	if err := s.beginAnew(ctx, partner, head, "an envelope waited that may no longer go"); err != nil {
 		return nil, err
 	}
 	head, err = s.Head(ctx, partner)
@@ -109,7 +110,7 @@ func (s *Service) inForce(ctx context.Context, partner StateCode) (map[RuledAgre
 }
 
 // beginAnew gives the stream another epoch, unless somebody else has done so.
-func (s *Service) beginAnew(ctx context.Context, partner StateCode, head Cursor) error {
+func (s *Service) beginAnew(ctx context.Context, partner StateCode, head Cursor, why string) error {
 	epoch := newID(s.now())
 	err := s.Store.Write(ctx, func(tx Tx) error {
 		place, err := tx.LockOutbound(ctx, head.Stream, partner, epoch)
@@ -124,7 +125,7 @@ func (s *Service) beginAnew(ctx context.Context, partner StateCode, head Cursor)
 	if err != nil {
 		return err
 	}
-	s.Log.WarnContext(ctx, "a stream begins anew: an envelope waited that may no longer go", "stream", head.Stream, "epoch", epoch)
+	s.Log.WarnContext(ctx, "a stream begins anew", "stream", head.Stream, "epoch", epoch, "reason", why)
 	wake(s.toRelease)
 	return nil
 }
@@ -181,6 +182,9 @@ func (s *Service) acceptReceipts(ctx context.Context, from StateCode, signed []S
 			}
 			at := Cursor{Stream: stream, Epoch: epoch, Sequence: receipt.Sequence}
 			if hash := sent[receipt.Sequence]; hash == nil || !bytes.Equal(hash, receipt.EnvelopeSHA256) {
+				if err := s.lost(ctx, from, at); err != nil {
+					return nil, err
+				}
 				wrong[i] = fault.New(fault.Invalid, "ENVELOPE_INVALID", "no envelope of that hash went to %s at %s", from, at.subject())
 				continue
 			}
@@ -214,6 +218,9 @@ func (s *Service) openReceipt(from StateCode, signed *Signed) (Receipt, error) {
 	}
 	if receipt.Sender != s.State || receipt.Receiver != from || receipt.Stream != StreamName(s.State, from) {
 		return Receipt{}, fault.New(fault.Invalid, "ENVELOPE_INVALID", "the receipt is not one of %s for %s", from, s.State)
+	}
+	if !uuid.MatchString(receipt.Epoch) || receipt.Sequence < 1 || receipt.Sequence > math.MaxInt64 {
+		return Receipt{}, fault.New(fault.Invalid, "ENVELOPE_INVALID", "the receipt is for no place of a stream")
 	}
 	signed.Signatures = []Signature{signature}
 	return receipt, nil

@@ -42,7 +42,7 @@ func structures() *sharing.Structures {
 		Dimensions: []sharing.Dimension{
 			{ID: "FREQ", Levels: []string{"frequency"}, Codes: map[string]sharing.Code{"A": {Level: "frequency"}, "M": {Level: "frequency"}}},
 			{ID: "REF_AREA", Levels: []string{"area"}, Codes: map[string]sharing.Code{
-				"AA": {Level: "area"}, "AA1": {Parent: "AA", Level: "area"}, "AA2": {Parent: "AA", Level: "area"}, "BB": {Level: "area"},
+				"AA": {Level: "area"}, "AA1": {Parent: "AA", Level: "area"}, "AA2": {Parent: "AA", Level: "area"}, "BB": {Level: "area"}, "CC": {Level: "area"},
 			}},
 			{ID: "INDICATOR", Codes: map[string]sharing.Code{"1A": {}, "5": {}, "5A": {Parent: "5"}, "5B": {Parent: "5"}}},
 			{ID: "SECTION", Levels: []string{"total", "section"}, Codes: map[string]sharing.Code{
@@ -580,7 +580,8 @@ func (w *world) pull(ctx context.Context, receiver, sender *state) error {
 		return err
 	}
 	for _, receipt := range receipts {
-		if err := sender.AcceptReceipt(ctx, receiver.code, receipt); err != nil {
+		// What means nothing to the sender is left.
+		if err := sender.AcceptReceipt(ctx, receiver.code, receipt); err != nil && !fault.Is(err, fault.Invalid) {
 			return err
 		}
 	}
