@@ -5,7 +5,8 @@
 #
 #     {"state": "us",                                          the state whose node this is
 #      "workload": {"state": "us", "service": "gateway"},      by its certificate
-#      "person": {"subject": "…", "roles": ["analyst"]},       by a verified token; null: there is none
+#      "person": {"subject": "…", "roles": ["analyst"],        by a verified token; null: there is none
+#                 "agency": ""},                               of the state, for example "border-force"; "": none
 #      "service": "comity.statistics.v1.StatisticsService",    what is called
 #      "method": "Query"}
 #
@@ -234,6 +235,7 @@ allow if {
 	for_persons
 	some role in input.person.roles
 	input.method in roles[role][input.service]
+	within_agency
 }
 
 # METADATA

@@ -111,7 +111,7 @@ call(workload, person, service, method) := {
 
 own(service) := {"state": "us", "service": service}
 
-person(roles) := {"subject": "somebody", "roles": roles}
+person(roles) := {"subject": "somebody", "roles": roles, "agency": ""}
 
 test_a_role_may_call_what_it_is_for[sprintf("%s %s", [role, method])] if {
 	some service, grants in persons

@@ -10,6 +10,9 @@
 #      "requested": {"SECTION": [{"code": "EL_PASO", "level": "section"}]},   {}: all that may go
 #      "cell": {"SECTION": "EL_PASO", …}}                       for `include` only, where it is unknown
 #
+#   The partner may be an agency of this state, "us/border-force", and the provider another one, which gives figures of the
+#   dataflows that data.agencies says it has (see comity.access.view), and of no others.
+#
 #   The service supplies data.agreements = {partner: {indicator: [terms…]}}, the terms of agreements that both states
 #   signed and neither ended, in which this state is the provider; fields as in comity.sharing.v1.Terms, in JSON. It
 #   also supplies data.levels (see comity.detail). The law (see comity.law) binds on top of every agreement.
@@ -100,10 +103,20 @@ protection(terms) := law.obligations(tier(terms), {"minimumFrequency": object.ge
 tier(terms) := object.get(terms, "tier", "PARTNERS")
 
 covers(terms) if {
-	terms.provider == input.state
+	provides(terms)
 	terms.receiver == input.partner
 	terms.dataflow == input.dataflow
 	input.indicator in terms.indicators
+}
+
+# METADATA
+# description: The figures are this state's to give, or those of the agency that signed for them.
+provides(terms) if terms.provider == input.state
+
+provides(terms) if {
+	some agency, has in data.agencies
+	terms.provider == sprintf("%s/%s", [input.state, agency])
+	split(terms.dataflow, "(")[0] in has.provides
 }
 
 in_force(terms) if {

@@ -311,3 +311,34 @@ test_a_cell_does_not_go_that_the_law_excludes[name] if {
 test_no_cell_goes_of_a_request_that_is_refused if {
 	not included({"indicator": "5"}, {"CITIZENSHIP": "MEX"}, [])
 }
+
+to_agency := object.union(terms, {"provider": "us/statistics", "receiver": "us/border-force"})
+
+decide_at_home(all, agencies) := decision if {
+	decision := exchange.decision with input as object.union(request, {"partner": "us/border-force"})
+		with data.agreements as {"us/border-force": {code: [some_terms |
+			some some_terms in all
+			code in some_terms.indicators
+		] |
+			some code in all[0].indicators
+		}}
+		with data.levels as levels
+		with data.law as law
+		with data.agencies as agencies
+}
+
+test_an_agency_gets_what_another_one_has_agreed_to_give if {
+	flow := split(terms.dataflow, "(")[0]
+	decide_at_home([to_agency], {"statistics": {"provides": [flow]}}).allow
+}
+
+test_an_agency_gets_what_the_state_has_agreed_to_give if {
+	decide_at_home([object.union(to_agency, {"provider": "us"})], {}).allow
+}
+
+test_an_agency_gives_nothing_that_it_does_not_provide[json.marshal(agencies)] if {
+	some agencies in [{}, {"statistics": {"provides": ["XX:OTHER"]}}, {"statistics": {}}, {"coast-guard": {"provides": [split(terms.dataflow, "(")[0]]}}]
+	decision := decide_at_home([to_agency], agencies)
+	not decision.allow
+	refusals(decision) == [["INDICATOR_NOT_COVERED", "us-gb-1a"]]
+}

@@ -151,14 +151,8 @@ func (s *Service) check(terms Terms) error {
 	if terms.Version < 1 {
 		say("version", "%d is below 1", terms.Version)
 	}
-	parties := []StateCode{terms.Provider, terms.Receiver}
-	if terms.Provider == terms.Receiver || !slices.Contains(parties, s.State) {
-		say("provider", "the provider and the receiver are two states, and %s is one of them", s.State)
-	}
-	for _, party := range parties {
-		if _, ok := s.Trust.State(party); !ok {
-			say("provider", "state %q is not on the trust list", party)
-		}
+	for _, problem := range s.wrongParties(terms) {
+		say("provider", "%s", problem)
 	}
 	if !dataflowRef.MatchString(terms.Dataflow) {
 		say("dataflow", "%q is not of the form AGENCY:ID(1.0.0)", terms.Dataflow)
@@ -477,6 +471,9 @@ func (s *Service) Sign(ctx context.Context, id AgreementID) (Agreement, error) {
 
 // signVersion signs a version of an agreement that lacks this state's signature, and sends the signature to the partner.
 func (s *Service) signVersion(ctx context.Context, a Agreement) (Agreement, error) {
+	if err := international(a.Terms); err != nil {
+		return Agreement{}, err
+	}
 	if err := s.understands(ctx, a.Terms); err != nil {
 		return Agreement{}, err
 	}
@@ -542,7 +539,7 @@ func (s *Service) keepsTier(ctx context.Context, terms Terms) error {
 	}
 	for _, a := range all {
 		binding := a.wasActive() || a.mayBind(s.State)
-		if !binding || a.Terms.Provider != terms.Provider || a.Terms.Receiver != terms.Receiver {
+		if !binding || a.Terms.Provider.state() != terms.Provider.state() || a.Terms.Receiver != terms.Receiver {
 			continue
 		}
 		if tier := a.Terms.tier(); tier != terms.tier() {
@@ -587,10 +584,18 @@ func (s *Service) Terminate(ctx context.Context, id AgreementID, reason string) 
 
 // end ends a version of an agreement, and tells the partner.
 func (s *Service) end(ctx context.Context, a Agreement, reason string) (Agreement, error) {
+	if err := international(a.Terms); err != nil {
+		return Agreement{}, err
+	}
+	return s.endAs(ctx, a, s.State, reason)
+}
+
+// endAs ends a version of an agreement for one of its parties.
+func (s *Service) endAs(ctx context.Context, a Agreement, party StateCode, reason string) (Agreement, error) {
 	if len(reason) > maxReason {
 		return Agreement{}, fault.InvalidField("reason", "it has more than %d bytes", maxReason)
 	}
-	end := Termination{Agreement: a.Terms.ID, Version: a.Terms.Version, State: s.State, Reason: reason, Created: s.now()}
+	end := Termination{Agreement: a.Terms.ID, Version: a.Terms.Version, State: party, Reason: reason, Created: s.now()}
 	payload, err := s.Codec.EncodeTermination(end)
 	if err != nil {
 		return Agreement{}, err

@@ -26,7 +26,7 @@ func (s *Service) audienceUnder(agreements []Agreement, tier string) audience {
 	a := audience{Reader: s.Store.Seen(tier)}
 	for _, one := range agreements {
 		partner := one.Terms.Receiver
-		if one.wasActive() && one.Terms.Provider == s.State && string(one.Terms.tier()) == tier && !slices.Contains(a.members, partner) {
+		if one.wasActive() && one.Terms.Provider == s.State && !one.Terms.Domestic() && string(one.Terms.tier()) == tier && !slices.Contains(a.members, partner) {
 			a.members = append(a.members, partner)
 		}
 	}

@@ -224,7 +224,7 @@ func (s *Service) refreshPolicy(ctx context.Context) ([]Agreement, error) {
 	if err != nil {
 		return nil, err
 	}
-	active := slices.DeleteFunc(all, func(a Agreement) bool { return a.Terms.Provider != s.State })
+	active := slices.DeleteFunc(all, func(a Agreement) bool { return !s.provides(a.Terms) })
 	agreed := map[StateCode]map[string][]Terms{}
 	for _, a := range active {
 		partner := a.Terms.Receiver

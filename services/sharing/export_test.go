@@ -39,3 +39,6 @@ func (s *Service) KeepAmendments(ctx context.Context) error {
 
 // Needs returns how many of so many states have to sign.
 func (g Governance) Needs(states int) (int, error) { return g.needs(states) }
+
+// ServeAgencies stores what was released to agencies.
+func (s *Service) ServeAgencies(ctx context.Context) error { return s.serveAgencies(ctx) }

@@ -617,7 +617,9 @@ const handOverEvery = 5 * time.Second
 func (s *Service) HandOver(ctx context.Context) error {
 	s.keep(ctx, "handing over", 0, func(ctx context.Context) error {
 		await(ctx, s.toHandOver, handOverEvery)
-		_, err := s.Store.Exclusively(ctx, "hand over", s.handOverAll)
+		_, err := s.Store.Exclusively(ctx, "hand over", func(ctx context.Context) error {
+			return errors.Join(s.handOverAll(ctx), s.serveAgencies(ctx))
+		})
 		return err
 	})
 	return nil

@@ -87,6 +87,9 @@ func (s *Service) deliverAll(ctx context.Context, attempts attempts[letterKey]) 
 		if err != nil {
 			return err
 		}
+		if a.Terms.Domestic() {
+			continue // both parties are here
+		}
 		partner := a.Terms.other(s.State)
 		answer := a.signedBy(partner)
 		for _, own := range k.Signatures {

@@ -104,6 +104,7 @@ func (s *Service) propose(ctx context.Context, terms Terms) (Agreement, error) {
 		return Agreement{}, err
 	}
 	for _, check := range []func() error{
+		func() error { return international(terms) },
 		func() error { return s.check(terms) },
 		func() error { return s.understands(ctx, terms) },
 		func() error { return s.keepsClear(ctx, terms) },

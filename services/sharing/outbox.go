@@ -102,7 +102,7 @@ func (s *Service) inForce(ctx context.Context, partner StateCode) (map[RuledAgre
 	today := s.now().Format(time.DateOnly)
 	inForce := map[RuledAgreement]Terms{}
 	for _, a := range agreements {
-		if a.Terms.Provider == s.State && a.Terms.Receiver == partner && a.covers(today) {
+		if s.provides(a.Terms) && a.Terms.Receiver == partner && a.covers(today) {
 			inForce[RuledAgreement{a.Terms.ID, a.Terms.Version}] = a.Terms
 		}
 	}

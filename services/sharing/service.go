@@ -106,9 +106,9 @@ func (c *changes) listen() <-chan struct{} {
 	return c.next
 }
 
-// checkPartner fails unless the code is that of a state on the trust list other than this one.
+// checkPartner fails unless the code is that of a state on the trust list other than this one, or of an agency of this one.
 func (s *Service) checkPartner(code StateCode) error {
-	if _, ok := s.Trust.State(code); !ok || code == s.State {
+	if _, ok := s.Trust.State(code); (!ok || code == s.State) && !s.isAgency(code) {
 		return fault.Missing("there is no partner state %q", code)
 	}
 	return nil

@@ -262,7 +262,7 @@ func same(subject, content string) error {
 }
 
 func (a *auditor) agreement(entry LogEntry) error {
-	parts := strings.Split(entry.Subject, "/")
+	parts := strings.SplitN(entry.Subject, "/", 4)
 	if len(parts) == 3 && parts[2] == "document" {
 		terms, err := ParseDocument(entry.Content)
 		if err != nil {
@@ -271,7 +271,7 @@ func (a *auditor) agreement(entry LogEntry) error {
 		a.documents[parts[0]+"/"+parts[1]] = entry.Content
 		return same(entry.Subject, agreementSubject(terms.ID, terms.Version, "document"))
 	}
-	if len(parts) != 4 && (len(parts) != 5 || parts[2] != "withdrawal") {
+	if len(parts) != 4 {
 		return errors.New("its subject is none of an agreement")
 	}
 	document, state := a.documents[parts[0]+"/"+parts[1]], StateCode(parts[3])
@@ -287,10 +287,10 @@ func (a *auditor) agreement(entry LogEntry) error {
 		if !bytes.Equal(signed.Payload, document) {
 			return errors.New("another document was signed")
 		}
-		_, err = a.trust.Verify(state, AgreementType, signed, entry.Created)
+		_, err = a.trust.Verify(state.state(), agreementType(state), signed, entry.Created)
 		return err
 	case "withdrawal":
-		if _, err := a.trust.Verify(state, WithdrawalType, signed, entry.Created); err != nil {
+		if _, err := a.trust.Verify(state.state(), WithdrawalType, signed, entry.Created); err != nil {
 			return err
 		}
 		w, err := a.codec.DecodeWithdrawal(signed.Payload)
@@ -299,7 +299,7 @@ func (a *auditor) agreement(entry LogEntry) error {
 		}
 		return same(entry.Subject, w.subject())
 	case "end":
-		if _, err := a.trust.Verify(state, TerminationType, signed, entry.Created); err != nil {
+		if _, err := a.trust.Verify(state.state(), TerminationType, signed, entry.Created); err != nil {
 			return err
 		}
 		end, err := a.codec.DecodeTermination(signed.Payload)
@@ -407,7 +407,7 @@ func (a *auditor) receipt(entry LogEntry) error {
 	if ours != a.state {
 		return errors.New("its receipt is another state's")
 	}
-	if _, err := a.trust.Verify(receipt.Receiver, ReceiptType, signed, entry.Created); err != nil {
+	if _, err := a.trust.Verify(receipt.Receiver.state(), ReceiptType, signed, entry.Created); err != nil {
 		return err
 	}
 	at := Cursor{Stream: receipt.Stream, Epoch: receipt.Epoch, Sequence: receipt.Sequence}

@@ -65,6 +65,7 @@ type figures struct {
 	conf      map[string]string            // CONF_STATUS by key, where it is not F
 	received  map[string]float64
 	statuses  map[string]string // of what was received, OBS_STATUS and CONF_STATUS
+	provider  sharing.StateCode // of what was received
 	submitted map[string]int    // by idempotency key, how often it had an effect
 	asked     func()            // is called before each answer; nil: nothing is
 	failing   error
@@ -246,7 +247,7 @@ func (f *figures) Submit(_ context.Context, submission sharing.Submission, block
 		return sharing.Submitted{Reason: f.reject}, nil
 	}
 	if f.submitted[submission.IdempotencyKey]++; f.submitted[submission.IdempotencyKey] == 1 {
-		f.received, f.statuses = rows, statuses
+		f.received, f.statuses, f.provider = rows, statuses, submission.Provider
 	}
 	return sharing.Submitted{Accepted: true}, nil
 }

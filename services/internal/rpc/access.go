@@ -26,6 +26,7 @@ type AccessWorkload struct {
 type AccessPerson struct {
 	Subject string   `json:"subject"`
 	Roles   []string `json:"roles"`
+	Agency  string   `json:"agency"` // "": none
 }
 
 // NewAccessInput returns the input for a call of a method of the state's service.
@@ -35,7 +36,7 @@ func NewAccessInput(state string, caller Caller, service, method string) AccessI
 		Service: service, Method: method,
 	}
 	if caller.Person != nil {
-		input.Person = &AccessPerson{Subject: caller.Person.Subject, Roles: caller.Person.Roles}
+		input.Person = &AccessPerson{Subject: caller.Person.Subject, Roles: caller.Person.Roles, Agency: caller.Person.Agency}
 	}
 	return input
 }

@@ -6,6 +6,7 @@ import "context"
 type Person struct {
 	Subject string
 	Roles   []string
+	Agency  string // of the state, to which the person belongs; "": to none, or to all
 }
 
 // Caller is who calls: a workload by its certificate, and perhaps a person by a token.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -104,8 +105,16 @@ func (t *tokens) verify(ctx context.Context, values []string) (*Person, error) {
 			person.Roles = append(person.Roles, role)
 		}
 	}
+	if token.Has("agency") {
+		if err := token.Get("agency", &person.Agency); err != nil || !agencyID.MatchString(person.Agency) {
+			return nil, errors.New("claim agency is none")
+		}
+	}
 	return person, nil
 }
+
+// agencyID is an agency of the state: what stands behind the "/" of its code among parties.
+var agencyID = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$`)
 
 // candidates offers the keys that a signature may be checked with: those of its key id, or all where it names none, and
 // of these only the ones that are for its algorithm. "none" is no key's algorithm. A token with critical headers has no

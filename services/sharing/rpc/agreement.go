@@ -14,6 +14,9 @@ func (s *Server) ListAgreementVersions(ctx context.Context, r *sharingpb.ListAgr
 	if err != nil {
 		return nil, err
 	}
+	if _, err := s.agreementFor(ctx, id); err != nil {
+		return nil, err
+	}
 	versions, err := s.service.Versions(ctx, id)
 	if err != nil {
 		return nil, err

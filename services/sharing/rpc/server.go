@@ -47,7 +47,11 @@ func (s *Server) CreateAgreement(ctx context.Context, r *sharingpb.CreateAgreeme
 	if r.GetTerms() == nil {
 		return nil, fault.InvalidField("terms", "is missing")
 	}
-	drafted, err := s.service.Draft(ctx, termsFromProto(r.GetTerms()))
+	terms := termsFromProto(r.GetTerms())
+	if !s.sees(ctx, terms) {
+		return nil, fault.New(fault.Denied, "ACCESS_DENIED", "%s is no party to these terms", s.party(ctx))
+	}
+	drafted, err := s.service.Draft(ctx, terms)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +64,7 @@ func (s *Server) GetAgreement(ctx context.Context, r *sharingpb.GetAgreementRequ
 	if err != nil {
 		return nil, err
 	}
-	found, err := s.service.Agreement(ctx, id)
+	found, err := s.agreementFor(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -73,6 +77,7 @@ func (s *Server) ListAgreements(ctx context.Context, r *sharingpb.ListAgreements
 	if err != nil {
 		return nil, err
 	}
+	agreements = slices.DeleteFunc(agreements, func(a sharing.Agreement) bool { return !s.sees(ctx, a.Terms) })
 	return &sharingpb.ListAgreementsResponse{Agreements: each(agreements, s.agreement)}, nil
 }
 
@@ -82,10 +87,16 @@ func (s *Server) SignAgreement(ctx context.Context, r *sharingpb.SignAgreementRe
 	if err != nil {
 		return nil, err
 	}
-	var signed sharing.Agreement
-	if version := int(r.GetVersion()); version == 0 {
+	signed, err := s.agreementFor(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	switch version := int(r.GetVersion()); {
+	case signed.Terms.Domestic():
+		signed, err = s.service.SignAs(ctx, s.party(ctx), id, version)
+	case version == 0:
 		signed, err = s.service.Sign(ctx, id)
-	} else {
+	default:
 		signed, err = s.service.Accept(ctx, id, version)
 	}
 	if err != nil {
@@ -100,7 +111,15 @@ func (s *Server) TerminateAgreement(ctx context.Context, r *sharingpb.TerminateA
 	if err != nil {
 		return nil, err
 	}
-	ended, err := s.service.Terminate(ctx, id, r.GetReason())
+	ended, err := s.agreementFor(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if ended.Terms.Domestic() {
+		ended, err = s.service.TerminateAs(ctx, s.party(ctx), id, r.GetReason())
+	} else {
+		ended, err = s.service.Terminate(ctx, id, r.GetReason())
+	}
 	if err != nil {
 		return nil, err
 	}

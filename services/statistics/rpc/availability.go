@@ -12,11 +12,14 @@ import (
 // GetAvailability tells for which codes and periods there are figures, and how many.
 func (s *Server) GetAvailability(ctx context.Context, request *statisticspb.GetAvailabilityRequest) (*statisticspb.GetAvailabilityResponse, error) {
 	q := statistics.AvailabilityQuery{
-		Providers: providers(ctx, request.GetProviders()), Start: request.GetStartPeriod(), End: request.GetEndPeriod(),
+		Start: request.GetStartPeriod(), End: request.GetEndPeriod(),
 		Dimensions: request.GetDimensions(),
 	}
 	var err error
 	if q.Dataflow, err = statistics.ParseRef(request.GetDataflow()); err != nil {
+		return nil, err
+	}
+	if q.Providers, err = s.providers(ctx, "GetAvailability", q.Dataflow, request.GetProviders(), statistics.Moment{}); err != nil {
 		return nil, err
 	}
 	if q.Filter, err = wire.FilterFromProto(request.GetFilter()); err != nil {

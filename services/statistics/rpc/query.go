@@ -23,10 +23,9 @@ func (s *Server) Query(request *statisticspb.QueryRequest, stream grpc.ServerStr
 	if q.Sight, err = s.sight(ctx, "Query"); err != nil {
 		return err
 	}
-	if err := checkPast(ctx, q.At); err != nil {
+	if q.Providers, err = s.providers(ctx, "Query", q.Dataflow, q.Providers, q.At); err != nil {
 		return err
 	}
-	q.Providers = providers(ctx, q.Providers)
 	return s.service.Query(ctx, q, func(p *statistics.Page) error {
 		response := &statisticspb.QueryResponse{Block: wire.BlockToProto(p.Block), Revision: p.Revision}
 		if !p.RevisionTime.IsZero() {

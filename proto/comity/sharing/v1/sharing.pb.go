@@ -658,9 +658,9 @@ type Terms struct {
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// The version, from 1; a higher one takes the place of a lower one once both have signed it.
 	Version int32 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
-	// The state that provides figures.
+	// The state that provides figures, or an agency of this state, such as "gb/statistics-office".
 	Provider string `protobuf:"bytes,3,opt,name=provider,proto3" json:"provider,omitempty"`
-	// The state that receives them.
+	// The state that receives them; or an agency of this state, such as "gb/border-force".
 	Receiver string `protobuf:"bytes,4,opt,name=receiver,proto3" json:"receiver,omitempty"`
 	// The dataflow, as "AGENCY:ID(VERSION)".
 	Dataflow string `protobuf:"bytes,5,opt,name=dataflow,proto3" json:"dataflow,omitempty"`
