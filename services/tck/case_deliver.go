@@ -7,7 +7,6 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"math"
@@ -281,7 +280,7 @@ func lostCase(ctx context.Context, k *kit) error {
 	if err != nil {
 		return err
 	}
-	k.desk.front.show(k.leaf, tls.VersionTLS13)
+	k.cut()
 	again, err := k.deliver(ctx, envelope)
 	if err != nil {
 		return err
@@ -293,7 +292,7 @@ func resumeCase(ctx context.Context, k *kit) error {
 	if _, err := k.takes(ctx, k.draft(k.line).seal()); err != nil {
 		return err
 	}
-	k.desk.front.show(k.leaf, tls.VersionTLS13)
+	k.cut()
 	s, err := k.session(ctx)
 	if err != nil {
 		return err

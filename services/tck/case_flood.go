@@ -241,7 +241,7 @@ func (k *kit) ping(ctx context.Context) (ended bool, err error) {
 	select {
 	case <-away:
 		return true, nil
-	case <-time.After(quiet):
+	case <-time.After(k.Quiet):
 		return false, nil
 	}
 }
@@ -256,7 +256,7 @@ func idleCase(ctx context.Context, k *kit) error {
 		}
 	}()
 	var dialing sync.WaitGroup
-	some := make(chan struct{}, 16)
+	some := make(chan struct{}, connections/2)
 	for i := range held {
 		dialing.Go(func() {
 			some <- struct{}{}
@@ -290,7 +290,7 @@ func streamsCase(ctx context.Context, k *kit) error {
 	var opening sync.WaitGroup
 	for range streams {
 		opening.Go(func() { // one beyond the limit waits until it is left
-			waiting, cancel := context.WithTimeout(ctx, quiet)
+			waiting, cancel := context.WithTimeout(ctx, promptly+k.Quiet) // longer than the node has for others
 			defer cancel()
 			stream, err := exchangepb.NewExchangeServiceClient(connection).Sync(waiting)
 			if err != nil {
@@ -300,9 +300,12 @@ func streamsCase(ctx context.Context, k *kit) error {
 			_, _ = stream.Recv()
 		})
 	}
-	err = k.lives(ctx)
-	opening.Wait()
-	return err
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		opening.Wait()
+	}()
+	return k.meanwhile(ctx, done)
 }
 
 // lastCases are those after which people have work.
@@ -375,7 +378,7 @@ func endedCase(ctx context.Context, k *kit) error {
 		return err
 	}
 	for {
-		said, err := s.next(quiet)
+		said, err := s.next(k.Quiet)
 		switch {
 		case errors.Is(err, errNothing):
 			return nil

@@ -101,7 +101,7 @@ func syncCases() []Case {
 			if _, err := s.envelope(k.patience); err != nil {
 				return err
 			}
-			if _, err := s.next(quiet); !errors.Is(err, errNothing) {
+			if _, err := s.next(k.Quiet); !errors.Is(err, errNothing) {
 				return errors.Join(errors.New("more than one envelope comes for one credit"), err)
 			}
 			if len(d.envelopes) < 2 {
@@ -122,7 +122,7 @@ func syncCases() []Case {
 				return err
 			}
 			defer s.leave()
-			if said, err := s.next(quiet); !errors.Is(err, errNothing) {
+			if said, err := s.next(k.Quiet); !errors.Is(err, errNothing) {
 				return errors.Join(fmt.Errorf("it sends %d bytes", len(said.GetEnvelope())), err)
 			}
 			return nil
@@ -231,7 +231,7 @@ func (k *kit) openRaw(ctx context.Context, connection grpc.ClientConnInterface) 
 
 // sayRaw says words of any bytes on a stream of its own, and leaves it.
 func (k *kit) sayRaw(ctx context.Context, words ...[]byte) error {
-	ctx, cancel := context.WithTimeout(ctx, quiet)
+	ctx, cancel := context.WithTimeout(ctx, k.Quiet)
 	defer cancel()
 	stream, err := k.openRaw(ctx, k.connection)
 	if err != nil {

@@ -201,7 +201,7 @@ func keptOut(err error) error {
 }
 
 // othersToo is how long the node is given to call where others may have called before it.
-const othersToo = 200 * time.Millisecond
+const othersToo = 100 * time.Millisecond
 
 // calledCases are about what the node does as the one that calls.
 func calledCases() []Case {

@@ -15,10 +15,7 @@ import (
 	exchangepb "github.com/comity-federation/comity/proto/comity/exchange/v1"
 )
 
-const (
-	most  = 16                     // envelopes that are looked at
-	quiet = 500 * time.Millisecond // after which nothing more is expected of a node that could send
-)
+const most = 16 // envelopes that are looked at
 
 // drawn are envelopes that the node provides, in their order.
 type drawn struct {
@@ -69,7 +66,7 @@ func (k *kit) drawAll(ctx context.Context, few int) (*drawn, error) {
 	defer s.leave()
 	d := &drawn{}
 	for len(d.envelopes) < most {
-		wait := quiet
+		wait := k.Quiet
 		if len(d.envelopes) < few {
 			wait = k.patience
 		}

@@ -192,7 +192,7 @@ func (k *kit) knock(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(quiet):
+		case <-time.After(k.Quiet):
 			k.connection.ResetConnectBackoff()
 		}
 	}

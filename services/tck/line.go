@@ -123,8 +123,11 @@ func (k *kit) deliver(ctx context.Context, envelope []byte) (*receipt, error) {
 		if err := s.send(ctx, envelope); err != nil && !s.over() {
 			return nil, err
 		}
-		if s.await(ctx, func() bool { return len(s.of(envelope)) > 0 }) {
-			r := s.of(envelope)[0]
+		if s.await(ctx, func() bool { return s.at(envelope) != nil }) {
+			r := s.at(envelope)
+			if r.err == nil && len(s.of(envelope)) == 0 {
+				return nil, errors.New("its receipt is for other bytes than it was sent")
+			}
 			return r, r.err
 		}
 		if ctx.Err() != nil {

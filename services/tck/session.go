@@ -3,6 +3,7 @@ package tck
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"slices"
@@ -94,12 +95,12 @@ func (s *session) hear(d *desk, said *exchangepb.SyncRequest) {
 // openReceipt reads a receipt, and says what is wrong with it.
 func (k *kit) openReceipt(signed *exchangepb.Signed) *receipt {
 	r := &receipt{signed: signed, said: &exchangepb.Receipt{}}
-	if err := k.verify(sharing.ReceiptType, signed); err != nil {
-		r.err = fmt.Errorf("a receipt: %w", err)
-		return r
-	}
 	if err := proto.Unmarshal(signed.GetPayload(), r.said); err != nil {
 		r.err = fmt.Errorf("a receipt cannot be read: %w", err)
+		return r
+	}
+	if err := k.verify(sharing.ReceiptType, signed); err != nil {
+		r.err = fmt.Errorf("a receipt: %w", err)
 		return r
 	}
 	switch said := r.said; {
@@ -123,6 +124,25 @@ func (s *session) of(envelope []byte) []*receipt {
 		}
 	}
 	return found
+}
+
+// at returns the receipt for the envelope, or else for its place; nil: none has come.
+func (s *session) at(envelope []byte) *receipt {
+	if found := s.of(envelope); len(found) > 0 {
+		return found[0]
+	}
+	read, header := &exchangepb.Envelope{}, &exchangepb.Header{}
+	if proto.Unmarshal(envelope, read) != nil || proto.Unmarshal(read.GetHeader().GetPayload(), header) != nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.receipts {
+		if r.said.GetEpoch() == header.GetEpoch() && r.said.GetSequence() == header.GetSequence() {
+			return r
+		}
+	}
+	return nil
 }
 
 // await waits until it holds, the stream ends or ctx does. It reports whether it held.
@@ -163,7 +183,19 @@ func (s *session) send(ctx context.Context, envelope []byte) error {
 	s.mu.Lock()
 	s.spent++
 	s.mu.Unlock()
-	return s.say(&exchangepb.SyncResponse{Part: &exchangepb.SyncResponse_Envelope{Envelope: envelope}})
+	if err := s.say(&exchangepb.SyncResponse{Part: &exchangepb.SyncResponse_Envelope{Envelope: envelope}}); err != nil {
+		s.awaitEnd()
+		return err
+	}
+	return nil
+}
+
+// awaitEnd waits for the end of a stream that breaks.
+func (s *session) awaitEnd() {
+	select {
+	case <-s.ended:
+	case <-time.After(promptly):
+	}
 }
 
 // over reports whether the stream has ended.
@@ -200,6 +232,17 @@ func (k *kit) session(ctx context.Context) (*session, error) {
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
+	}
+}
+
+// cut cuts the node's connections, and returns when its stream has ended.
+func (k *kit) cut() {
+	k.desk.mu.Lock()
+	live := k.desk.live
+	k.desk.mu.Unlock()
+	k.desk.front.show(k.leaf, tls.VersionTLS13)
+	if live != nil {
+		live.awaitEnd()
 	}
 }
 

@@ -80,6 +80,7 @@ type Options struct {
 	Only      string        // a regular expression: the cases whose id it matches; "": all
 	Wait      time.Duration // for somebody to sign the kit's agreements at the node; 0: two minutes
 	Patience  time.Duration // for the node to do what it does in its own time, such as to call again; 0: 30 seconds
+	Quiet     time.Duration // after which nothing more is taken to come; 0: half a second
 	Frames    int           // messages of a few bytes that the node is flooded with; 0: a million
 	Say       func(string)  // is told what the kit waits for; nil: nobody is
 }
@@ -92,6 +93,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		return nil, fmt.Errorf("the choice of cases: %w", err)
 	}
 	o.Wait, o.Patience = cmp.Or(o.Wait, 2*time.Minute), cmp.Or(o.Patience, 30*time.Second)
+	o.Quiet = cmp.Or(o.Quiet, 500*time.Millisecond)
 	o.Frames = cmp.Or(o.Frames, 1_000_000)
 	if o.Say == nil {
 		o.Say = func(string) {}
@@ -136,7 +138,11 @@ func (k *kit) try(ctx context.Context, c Case) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 3*k.patience)
 	defer cancel()
-	return c.run(ctx, k)
+	err := c.run(ctx, k)
+	if err != nil && c.needs&needsReceived != 0 {
+		k.line = newLine() // where the node stands is not known, and two envelopes for one place would be a word broken
+	}
+	return err
 }
 
 // skip says why a case could not be tried.

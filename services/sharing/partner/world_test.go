@@ -72,6 +72,7 @@ type state struct {
 	statistics        *statistics.Service
 	statisticsAddress string
 
+	spoil    *spoiling        // spoils what the node says and does; nil: nothing does
 	service  *sharing.Service // of the last start
 	national string           // its address
 	exchange string           // the address of its exchange, past the proxy
@@ -206,14 +207,14 @@ func (s *state) start() {
 		Store: store, Statistics: sharingrpc.NewStatistics(figures),
 		Codec: wire.Codec{}, Courier: partner.NewCourier(partners), Registry: sharingrpc.NewStatistics(figures),
 	})
-	puller := partner.NewPuller(s.code, s.service, partners, s.log)
+	puller := partner.NewPuller(s.code, s.spoil.node(s.service), partners, s.log)
 	exchange := sharingrpc.NewExchange(s.code, s.service, puller.Wake, s.log)
 	server, err := rpc.NewServer(cfg, s.policies, s.log, pool.Ping)
 	must(s.t, err)
 	sharingpb.RegisterSharingServiceServer(server, sharingrpc.NewServer(s.service))
 	abroad, err := server.Exchange("127.0.0.1:0", partner.Roots(s.trust), keeper.Options()...)
 	must(s.t, err)
-	exchangepb.RegisterExchangeServiceServer(abroad, exchange)
+	exchangepb.RegisterExchangeServiceServer(abroad, s.spoil.exchange(exchange))
 	server.Background(func(ctx context.Context) error {
 		return s.service.CutStopped(ctx, keeper.Cut)
 	})
