@@ -178,6 +178,24 @@ func agreementCases() []Case {
 		one("propose-empty", "does not take a proposal of nothing", func(ctx context.Context, k *kit) error {
 			return refuses(k.propose(ctx, k.client, nil))
 		}),
+		one("amendment", "does not take an amendment that nobody has signed, or a key that is not on the trust list", func(ctx context.Context, k *kit) error {
+			key, err := stranger()
+			if err != nil {
+				return err
+			}
+			ratify := func(signed *exchangepb.Signed) error {
+				_, err := k.client.Ratify(ctx, &exchangepb.RatifyRequest{Amendment: signed})
+				return refuses(err)
+			}
+			return first(
+				func() error { return ratify(nil) },
+				func() error {
+					return ratify(&exchangepb.Signed{PayloadType: sharing.AmendmentType, Payload: []byte("{}")})
+				},
+				func() error { return ratify(sign(key, sharing.AmendmentType, []byte("{}"))) },
+				func() error { return ratify(sign(k.own.signing, sharing.AmendmentType, []byte("{"))) },
+			)
+		}),
 		one("end-forged", "does not let a key end an agreement that is not on the trust list, nor a party in the other's name", func(ctx context.Context, k *kit) error {
 			terms := k.scratch()
 			key, err := stranger()

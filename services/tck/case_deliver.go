@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
 	"github.com/secure-systems-lab/go-securesystemslib/dsse"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
@@ -60,6 +61,7 @@ func deliverCases() []Case {
 		good("unknown", "takes an envelope whose signed header has fields that it does not know, and signs for its exact bytes", nil, unknownCase),
 		good("word", "passes over a word on the stream that it does not know", nil, wordCase),
 		good("batches", "takes a release of two batches", nil, batchesCase),
+		good("compressed", "takes a payload that is compressed (Zstandard)", nil, compressedCase),
 		good("epoch", "takes the first envelope of a new epoch", []string{"F11"}, epochCase),
 
 		spoiled("payload-bit", "turns away an envelope with a flipped bit in its payload", []string{"F08"}, func(_ *kit, d *draft) ([]byte, error) {
@@ -184,6 +186,13 @@ func deliverCases() []Case {
 		}),
 		wrong("garbled", "refuses a payload that cannot be read, and goes on", []string{"F12"}, func(_ *kit, d *draft) {
 			d.payload = []byte(strings.Repeat("\xff", 100))
+		}),
+		wrong("bomb", "refuses a payload of some kilobytes that is 64 MiB when it is unpacked, and goes on", []string{"F12"}, func(_ *kit, d *draft) {
+			d.payload = encode(&exchangepb.Payload{Zstd: compressed(make([]byte, hugeMessage))})
+		}),
+		wrong("cut", "refuses a compressed payload that breaks off, and goes on", []string{"F12"}, func(_ *kit, d *draft) {
+			whole := compressed(encode(&exchangepb.Payload{Block: d.block}))
+			d.payload = encode(&exchangepb.Payload{Zstd: whole[:len(whole)-5]})
 		}),
 		wrong("small", "refuses a count under the agreed minimum, and goes on", []string{"F13"}, func(k *kit, d *draft) {
 			d.column("OBS_VALUE").Numbers[0] = float64(k.received.terms.MinimumFrequency) - 1
@@ -349,6 +358,22 @@ func batchesCase(ctx context.Context, k *kit) error {
 		}
 	}
 	return nil
+}
+
+// compressed returns a Zstandard frame of the data.
+func compressed(data []byte) []byte {
+	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
+	if err != nil {
+		panic(err) // the options are good
+	}
+	return encoder.EncodeAll(data, nil)
+}
+
+func compressedCase(ctx context.Context, k *kit) error {
+	d := k.draft(k.line)
+	d.payload = encode(&exchangepb.Payload{Zstd: compressed(encode(&exchangepb.Payload{Block: d.block}))})
+	_, err := k.takes(ctx, d.seal())
+	return err
 }
 
 func epochCase(ctx context.Context, k *kit) error {

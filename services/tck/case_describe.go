@@ -2,8 +2,10 @@ package tck
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -57,6 +59,22 @@ func describeCases() []Case {
 			_, err := k.openCheckpoint(answer.GetCheckpoint())
 			return err
 		}),
+		{
+			ID: "describe.time", Expected: "says what its clock shows, which is within five minutes of the kit's", Level: Recommended,
+			run: func(ctx context.Context, k *kit) error {
+				answer, err := describe(ctx, k.connection)
+				if err != nil {
+					return err
+				}
+				if answer.GetAnswerTime().CheckValid() != nil {
+					return errors.New("it does not say")
+				}
+				if off := time.Since(answer.GetAnswerTime().AsTime()); off.Abs() > 5*time.Minute {
+					return fmt.Errorf("the clocks are %s apart", off)
+				}
+				return nil
+			},
+		},
 		{
 			ID: "describe.unknown", Expected: "answers a request with fields that it does not know", Level: Required,
 			run: func(ctx context.Context, k *kit) error {

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -130,10 +131,34 @@ func wholeRelease(_ *kit, d *drawn, i int) error {
 	return nil
 }
 
+const maxContent = 8 << 20 // bytes of a payload that is unpacked
+
+// openPayload reads a payload that may be compressed.
+func openPayload(data []byte) (*exchangepb.Payload, error) {
+	payload := &exchangepb.Payload{}
+	if err := proto.Unmarshal(data, payload); err != nil || payload.GetZstd() == nil {
+		return payload, err
+	}
+	if payload.GetBlock() != nil {
+		return nil, errors.New("it is there twice, compressed and not")
+	}
+	decoder, err := zstd.NewReader(nil, zstd.WithDecoderMaxMemory(maxContent), zstd.WithDecoderConcurrency(1))
+	if err != nil {
+		return nil, err
+	}
+	defer decoder.Close()
+	content, err := decoder.DecodeAll(payload.GetZstd(), nil)
+	if err != nil {
+		return nil, err
+	}
+	payload.Reset()
+	return payload, proto.Unmarshal(content, payload)
+}
+
 // agreedContent looks at the figures.
 func agreedContent(k *kit, d *drawn, i int) error {
-	payload := &exchangepb.Payload{}
-	if err := proto.Unmarshal(d.signed[i].GetPayload(), payload); err != nil {
+	payload, err := openPayload(d.signed[i].GetPayload())
+	if err != nil {
 		return fmt.Errorf("the payload cannot be read: %w", err)
 	}
 	for _, column := range payload.GetBlock().GetColumns() {

@@ -218,8 +218,12 @@ func (d *desk) Propose(_ context.Context, r *exchangepb.ProposeRequest) (*exchan
 
 // Answer is of the ExchangeService.
 func (d *desk) Answer(_ context.Context, r *exchangepb.AnswerRequest) (*exchangepb.AnswerResponse, error) {
-	if r.GetTermination() != nil {
+	switch {
+	case r.GetTermination() != nil:
 		d.note("agreement", d.kit.verify(sharing.TerminationType, r.GetTermination()))
+		return &exchangepb.AnswerResponse{}, nil
+	case r.GetWithdrawal() != nil:
+		d.note("agreement", d.kit.verify(sharing.WithdrawalType, r.GetWithdrawal()))
 		return &exchangepb.AnswerResponse{}, nil
 	}
 	return &exchangepb.AnswerResponse{}, d.sign(r.GetAgreement())

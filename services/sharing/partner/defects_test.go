@@ -6,7 +6,6 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"errors"
-	"slices"
 	"strings"
 	"time"
 
@@ -16,9 +15,9 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	exchangepb "github.com/comity-federation/comity/proto/comity/exchange/v1"
-	typespb "github.com/comity-federation/comity/proto/comity/types/v1"
 	"github.com/comity-federation/comity/services/fault"
 	"github.com/comity-federation/comity/services/sharing"
+	"github.com/comity-federation/comity/services/sharing/wire"
 )
 
 // described is a node that says something wrong about itself.
@@ -75,6 +74,7 @@ func defects(inward, outward *gullible) []defect {
 		described("says that it is another state", "describe.state", func(a *exchangepb.DescribeResponse) { a.State = "bb" }),
 		described("speaks another version", "describe.versions", func(a *exchangepb.DescribeResponse) { a.ProtocolVersions = []uint32{2} }),
 		described("speaks of another's stream", "describe.head", func(a *exchangepb.DescribeResponse) { a.Head.Stream = "aa-bb" }),
+		described("has a clock that is wrong", "describe.time", func(a *exchangepb.DescribeResponse) { a.AnswerTime = forever }),
 		described("shows a checkpoint that it has not signed", "describe.checkpoint", func(a *exchangepb.DescribeResponse) {
 			a.Checkpoint = strings.Replace(a.Checkpoint, "\n", "\n9", 1)
 		}),
@@ -90,6 +90,9 @@ func defects(inward, outward *gullible) []defect {
 			name: "takes every proposal", propose: func(error) error { return nil },
 			fails: all("agreement", "unsigned", "stranger", "claimed", "altered", "type", "relabelled", "malformed", "form", "unknown", "twice",
 				"party", "not-ours", "minimum", "long", "other-terms", "propose-empty"),
+		},
+		{
+			name: "takes every amendment", fails: []string{"agreement.amendment"}, ratify: func(error) error { return nil },
 		},
 		{
 			name: "takes no proposal", fails: []string{"agreement.proposed"},
@@ -190,13 +193,12 @@ func defects(inward, outward *gullible) []defect {
 				h.AgreementVersion++
 				h.PayloadSha256[3] ^= 1
 				h.ReleaseSha256[3] ^= 1
-				payload := &exchangepb.Payload{}
-				if proto.Unmarshal(e.GetPayload(), payload) != nil {
+				block, err := wire.Codec{}.DecodePayload(e.GetPayload())
+				if err != nil {
 					return
 				}
-				at := slices.IndexFunc(payload.GetBlock().GetColumns(), func(c *typespb.Column) bool { return c.GetComponent() == "OBS_VALUE" })
-				payload.GetBlock().GetColumns()[at].Numbers[0] = 1
-				e.Payload, _ = proto.Marshal(payload)
+				block.Column("OBS_VALUE").Numbers[0] = 1
+				e.Payload, _ = wire.Codec{}.EncodePayload(block)
 			}),
 		sending("forgets the envelope before", []string{"envelope.chain"}, func(h *exchangepb.Header, _ *exchangepb.Envelope) { h.PreviousSha256 = nil }),
 		sending("sends too much, of what is not made yet", all("envelope", "size", "times"), func(h *exchangepb.Header, e *exchangepb.Envelope) {
@@ -251,7 +253,7 @@ func defects(inward, outward *gullible) []defect {
 			name: "signs for every envelope",
 			fails: all("deliver", "payload-bit", "header-bit", "signature-bit", "swapped", "unsigned", "stranger", "claimed", "tls-key", "type",
 				"receiver", "sender", "stream", "gap", "middle", "expired", "agreement", "version", "long", "header-utf8", "garbage",
-				"negative", "nan", "absent", "code", "duplicate", "utf8", "garbled", "small", "person", "area", "release", "scope", "dataflow"),
+				"negative", "nan", "absent", "code", "duplicate", "utf8", "garbled", "bomb", "cut", "small", "person", "area", "release", "scope", "dataflow"),
 			receive: func(s *spoiling, from sharing.StateCode, envelope []byte, receipt sharing.Signed, err error) (sharing.Signed, error) {
 				if err == nil {
 					return receipt, nil
@@ -278,7 +280,7 @@ func defects(inward, outward *gullible) []defect {
 			},
 		},
 		{
-			name: "signs for another encoding of what came", fails: all("deliver", "unknown", "batches", "epoch"),
+			name: "signs for another encoding of what came", fails: all("deliver", "unknown", "batches", "compressed", "epoch"),
 			receive: func(s *spoiling, from sharing.StateCode, envelope []byte, _ sharing.Signed, err error) (sharing.Signed, error) {
 				if err != nil {
 					return sharing.Signed{}, err

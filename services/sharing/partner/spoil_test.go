@@ -37,6 +37,7 @@ type defect struct {
 	describe func(context.Context, *exchangepb.DescribeResponse)
 	propose  func(error) error
 	answer   func(error) error
+	ratify   func(error) error
 	witness  func(s *spoiling, r *exchangepb.WitnessRequest, answer *exchangepb.WitnessResponse, err error) (*exchangepb.WitnessResponse, error)
 	fetchIn  func(*exchangepb.FetchRequest)
 	fetch    func(*exchangepb.FetchResponse, error) (*exchangepb.FetchResponse, error)
@@ -145,6 +146,14 @@ func (x spoiledExchange) Answer(ctx context.Context, r *exchangepb.AnswerRequest
 	return answer, err
 }
 
+func (x spoiledExchange) Ratify(ctx context.Context, r *exchangepb.RatifyRequest) (*exchangepb.RatifyResponse, error) {
+	answer, err := x.ExchangeServiceServer.Ratify(ctx, r)
+	if d := x.s.current(); d.ratify != nil {
+		return &exchangepb.RatifyResponse{}, d.ratify(err)
+	}
+	return answer, err
+}
+
 func (x spoiledExchange) Witness(ctx context.Context, r *exchangepb.WitnessRequest) (*exchangepb.WitnessResponse, error) {
 	answer, err := x.ExchangeServiceServer.Witness(ctx, r)
 	if d := x.s.current(); d.witness != nil {
@@ -220,12 +229,25 @@ func (n spoiledNode) Cursor(ctx context.Context, from sharing.StateCode) (sharin
 	return cursor, err
 }
 
-func (n spoiledNode) Receive(ctx context.Context, from sharing.StateCode, envelope []byte) (sharing.Signed, error) {
-	receipt, err := n.Node.Receive(ctx, from, envelope)
-	if d := n.s.current(); d.receive != nil {
-		return d.receive(n.s, from, envelope, receipt, err)
+func (n spoiledNode) ReceiveAll(ctx context.Context, from sharing.StateCode, envelopes [][]byte) ([]sharing.Outcome, error) {
+	d := n.s.current()
+	if d.receive == nil {
+		return n.Node.ReceiveAll(ctx, from, envelopes)
 	}
-	return receipt, err
+	var outcomes []sharing.Outcome
+	for _, envelope := range envelopes {
+		one := sharing.Outcome{}
+		received, err := n.Node.ReceiveAll(ctx, from, [][]byte{envelope})
+		if err == nil {
+			one, err = received[0], received[0].Refused
+		}
+		one.Receipt, one.Refused = d.receive(n.s, from, envelope, one.Receipt, err)
+		if one.Refused != nil && fault.Reason(one.Refused) != "RECEIVE_REFUSED" {
+			return outcomes, one.Refused
+		}
+		outcomes = append(outcomes, one)
+	}
+	return outcomes, nil
 }
 
 func (n spoiledNode) Receipts(ctx context.Context, from sharing.StateCode, limit int) ([]sharing.Signed, error) {
