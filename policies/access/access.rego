@@ -38,7 +38,7 @@ anonymous := {
 # description: What the services of a node need of each other.
 workloads := {
 	"risk": {statistics: {"GetStructures", "ListDataflows", "Query", "WatchRevisions"}},
-	"sharing": {statistics: {"CountCells", "CreateStructures", "GetStructures", "ListDataflows", "ListStructures", "Query", "Submit", "WatchRevisions"}},
+	"sharing": {statistics: {"CountCells", "CreateStructures", "GetStructures", "ListDataflows", "ListStructures", "Query", "Submit", "TraceFigures", "WatchRevisions"}},
 }
 
 # METADATA
@@ -78,6 +78,7 @@ analyst := {
 		"ExplainPolicy",
 		"GetAgreement",
 		"GetCheckpoint",
+		"GetProvenance",
 		"GetPublication",
 		"ListAgreementVersions",
 		"ListAgreements",

@@ -71,6 +71,7 @@ persons := {
 		"WithdrawPublication": {"officer"},
 		"ListDeliveries": {"analyst", "officer", "auditor", "admin"},
 		"ListKillSwitches": {"officer", "auditor", "admin"},
+		"GetProvenance": {"analyst", "officer", "auditor"},
 		"ListCheckpoints": {"auditor"},
 		"ListHoldings": {"analyst", "officer", "auditor"},
 		"ListLogEntries": {"auditor"},
@@ -185,7 +186,7 @@ test_a_missing_person_is_not_an_anonymous_one if {
 
 test_a_service_may_call_what_it_needs[sprintf("%s %s", [workload, method])] if {
 	some workload, granted in {
-		"sharing": {"CountCells", "CreateStructures", "GetStructures", "ListDataflows", "ListStructures", "Query", "Submit", "WatchRevisions"},
+		"sharing": {"CountCells", "CreateStructures", "GetStructures", "ListDataflows", "ListStructures", "Query", "Submit", "TraceFigures", "WatchRevisions"},
 		"risk": {"GetStructures", "ListDataflows", "Query", "WatchRevisions"},
 	}
 	some method in granted
@@ -195,7 +196,7 @@ test_a_service_may_call_what_it_needs[sprintf("%s %s", [workload, method])] if {
 test_a_service_may_call_nothing_else[sprintf("%s %s/%s", [workload, service, method])] if {
 	some workload, granted in {
 		"statistics": set(),
-		"sharing": {"CountCells", "CreateStructures", "GetStructures", "ListDataflows", "ListStructures", "Query", "Submit", "WatchRevisions"},
+		"sharing": {"CountCells", "CreateStructures", "GetStructures", "ListDataflows", "ListStructures", "Query", "Submit", "TraceFigures", "WatchRevisions"},
 		"risk": {"GetStructures", "ListDataflows", "Query", "WatchRevisions"},
 	}
 	some [service, method] in (every_method - {[access.statistics, name] | some name in granted})

@@ -257,6 +257,10 @@ func (noStatistics) Query(context.Context, sharing.Query, func(*block.Block) err
 	return 0, errNone
 }
 
+func (noStatistics) Trace(context.Context, sharing.TraceQuery) ([]sharing.Origin, int64, error) {
+	return nil, 0, errNone
+}
+
 func (noStatistics) Watch(context.Context, string, func(sharing.Revision) error) error {
 	return errNone
 }

@@ -66,6 +66,8 @@ func (s *stored) Query(_ context.Context, _ Query, each func(*block.Block) error
 	return 1, each(s.rows)
 }
 
+func (s *stored) Trace(context.Context, TraceQuery) ([]Origin, int64, error) { return nil, 1, nil }
+
 func (s *stored) Watch(context.Context, string, func(Revision) error) error { return nil }
 
 func (s *stored) Submit(context.Context, Submission, iter.Seq2[*block.Block, error]) (Submitted, error) {

@@ -116,6 +116,8 @@ func (a *archive) Constraints(context.Context, string, StateCode) ([]Constraint,
 
 func (a *archive) Derivations(context.Context) ([]Derivation, error) { return a.derivations, nil }
 
+func (a *archive) Trace(context.Context, TraceQuery) ([]Origin, int64, error) { return nil, 1, nil }
+
 func (a *archive) Query(ctx context.Context, query Query, each func(*block.Block) error) (int64, error) {
 	a.queries = append(a.queries, query)
 	revision := int64(1)

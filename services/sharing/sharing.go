@@ -95,6 +95,9 @@ type Statistics interface {
 	Constraints(ctx context.Context, dataflow string, provider StateCode) ([]Constraint, error)
 	// Query calls each with the blocks of the answer, in order, and returns the revision that the answer is of.
 	Query(ctx context.Context, query Query, each func(*block.Block) error) (revision int64, err error)
+	// Trace returns what brought the figures that the statistics have now, the newest first, and the revision that the answer is
+	// of.
+	Trace(ctx context.Context, query TraceQuery) (origins []Origin, revision int64, err error)
 	// Watch calls each with the revisions after the cursor in the order of their commits, and goes on with those to
 	// come until the context ends, each returns an error, or the connection is lost.
 	Watch(ctx context.Context, cursor string, each func(Revision) error) error

@@ -75,6 +75,8 @@ type Reader interface {
 	ReceiptsAfter(ctx context.Context, after Cursor) ([][]byte, error)
 	// PayloadHashes returns the SHA-256 of the payloads of a partner's release, in the order of its batches.
 	PayloadHashes(ctx context.Context, release ReleaseID) ([][]byte, error)
+	// ReceivedBatches returns the batches of a partner's release that are here, in order.
+	ReceivedBatches(ctx context.Context, release ReleaseID) ([]ReceivedBatch, error)
 	// ReleaseEnvelope returns the envelope of a batch of a partner's release.
 	ReleaseEnvelope(ctx context.Context, release ReleaseID, batch int) ([]byte, error)
 

@@ -77,6 +77,9 @@ type figures struct {
 	unsure      error // what every question for them fails with
 	constraints []sharing.Constraint
 
+	origins []sharing.Origin   // of what was received
+	traced  sharing.TraceQuery // the last question for them
+
 	mirror   *sharing.Mirror
 	partners map[sharing.StateCode]map[string]float64 // what partners sent, as own
 	lost     error                                    // what every question for it fails with
@@ -212,6 +215,13 @@ func within(d sharing.Dimension, code, whole string) bool {
 	for ; code != whole && code != ""; code = d.Codes[code].Parent {
 	}
 	return code == whole
+}
+
+func (f *figures) Trace(_ context.Context, query sharing.TraceQuery) ([]sharing.Origin, int64, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.traced = query
+	return slices.Clone(f.origins), f.revision, f.failing
 }
 
 func (f *figures) Watch(ctx context.Context, _ string, _ func(sharing.Revision) error) error {

@@ -174,6 +174,8 @@ func (m *memory) Changes(_ context.Context, _ *Flow, providers []string, _ int64
 	}
 }
 
+func (m *memory) Trace(context.Context, *Flow, string, Selector) ([]Origin, error) { return nil, nil }
+
 func (m *memory) Index(_ context.Context, _ *Flow, provider string, do func(*Index) error) error {
 	x, t := NewIndex(len(m.flow.Structure.Dimensions)), m.tables[provider]
 	if t == nil {

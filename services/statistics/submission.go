@@ -160,6 +160,8 @@ type Snapshot interface {
 	// before the first, and this state, and those with the keys also, in the order of keys, then of providers. Figures that
 	// are in one place in both states may be left out of both.
 	Changes(ctx context.Context, flow *Flow, providers []string, since int64, s Selector, also [][]uint32) iter.Seq2[*Change, error]
+	// Trace returns what brought the figures of the provider that are selected, the newest first.
+	Trace(ctx context.Context, flow *Flow, provider string, s Selector) ([]Origin, error)
 	// Index calls do with the index of what the provider has in this state; do must not keep it. Where the index is ahead of the
 	// state it returns [ErrNewerIndex], and a newer view should be taken.
 	Index(ctx context.Context, flow *Flow, provider string, do func(*Index) error) error

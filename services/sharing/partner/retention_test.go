@@ -36,11 +36,13 @@ func TestTermsReachTheFigures(t *testing.T) {
 	aa.submit(2, 100)
 	agree(aa, bb)
 	eventually(t, "the figures arrive", func() bool { return arrived(aa, bb) })
+	correct(t, aa, bb)
 	all := len(bb.figures("aa"))
 	remove := func(days int, once bool) error {
 		clock := func() time.Time { return time.Now().AddDate(0, 0, days) }
 		return statistics.NewService(&chunked{bb.figureStore, once}, "bb", clock, newID).RemoveExpired(t.Context())
 	}
+	t.Run("it says of each figure by what right it is there", func(t *testing.T) { tellsProvenance(t, aa, bb, int64(all)) })
 	t.Run("it keeps them as long as was agreed", func(t *testing.T) {
 		must(t, remove(keepDays-1, false))
 		if left := len(bb.figures("aa")); left != all {

@@ -2,8 +2,11 @@ package rpc
 
 import (
 	"context"
+	"fmt"
 
 	sharingpb "github.com/comity-federation/comity/proto/comity/sharing/v1"
+	"github.com/comity-federation/comity/proto/wire"
+	"github.com/comity-federation/comity/services/fault"
 	"github.com/comity-federation/comity/services/sharing"
 )
 
@@ -62,4 +65,38 @@ func SeenFromProto(list []*sharingpb.SeenCheckpoint) []sharing.SeenCheckpoint {
 			Log: sharing.StateCode(p.GetLog()), Partner: sharing.StateCode(p.GetPartner()), Note: p.GetCheckpoint(), Created: p.GetCreateTime().AsTime(),
 		}
 	})
+}
+
+// GetProvenance says by what right a partner's figures are here.
+func (s *Server) GetProvenance(ctx context.Context, r *sharingpb.GetProvenanceRequest) (*sharingpb.GetProvenanceResponse, error) {
+	asked, err := page("", r.GetPageSize(), r.GetPageToken())
+	if err != nil {
+		return nil, err
+	}
+	query := sharing.TraceQuery{
+		Dataflow: r.GetDataflow(), Provider: sharing.StateCode(r.GetProvider()), Start: r.GetStartPeriod(), End: r.GetEndPeriod(),
+	}
+	if query.Filter, err = wire.FilterFromProto(r.GetFilter()); err != nil {
+		return nil, fault.InvalidField("filter", "%v", err)
+	}
+	found, next, revision, err := s.service.Provenance(ctx, query, asked)
+	if err != nil {
+		return nil, err
+	}
+	return &sharingpb.GetProvenanceResponse{Provenances: each(found, provenance), NextPageToken: next, StatisticsRevision: revision}, nil
+}
+
+func provenance(p sharing.Provenance) *sharingpb.Provenance {
+	return &sharingpb.Provenance{
+		Provider: string(p.Provider), Agreement: string(p.Agreement), AgreementVersion: count(p.Version), Release: string(p.Release),
+		Decision: string(p.Decision), PolicyRevision: p.PolicyRevision, ReleaseTime: timestamp(p.Released),
+		StoreTime: timestamp(p.Stored), StatisticsRevision: p.Revision, ExpireTime: timestamp(p.Expires),
+		Figures: p.Figures, FirstDay: p.FirstDay, LastDay: p.LastDay,
+		Batches: each(p.Batches, func(b sharing.ReceivedBatch) *sharingpb.ReceivedBatch {
+			return &sharingpb.ReceivedBatch{
+				Place:          fmt.Sprintf("%s/%s/%d", b.At.Stream, b.At.Epoch, b.At.Sequence),
+				EnvelopeSha256: b.EnvelopeSHA256, ReceiveTime: timestamp(b.Received),
+			}
+		}),
+	}
 }

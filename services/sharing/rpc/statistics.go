@@ -182,6 +182,23 @@ func (s *Statistics) Query(ctx context.Context, query sharing.Query, each func(*
 	}
 }
 
+// Trace returns what brought figures.
+func (s *Statistics) Trace(ctx context.Context, query sharing.TraceQuery) ([]sharing.Origin, int64, error) {
+	answer, err := s.client.TraceFigures(ctx, &statisticspb.TraceFiguresRequest{
+		Dataflow: query.Dataflow, Provider: string(query.Provider), Filter: wire.FilterToProto(query.Filter),
+		StartPeriod: query.Start, EndPeriod: query.End,
+	})
+	if err != nil {
+		return nil, 0, fmt.Errorf("asking where figures come from: %w", err)
+	}
+	return each(answer.GetOrigins(), func(o *statisticspb.FigureOrigin) sharing.Origin {
+		return sharing.Origin{
+			Revision: o.GetRevision(), Stored: o.GetCommitTime().AsTime(), Release: sharing.ReleaseID(o.GetRelease()),
+			KeepDays: int(o.GetKeepDays()), Figures: o.GetFigures(), FirstDay: o.GetFirstDay(), LastDay: o.GetLastDay(),
+		}
+	}), answer.GetRevision(), nil
+}
+
 // Watch calls each with the revisions after the cursor.
 func (s *Statistics) Watch(ctx context.Context, cursor string, each func(sharing.Revision) error) error {
 	ctx, cancel := context.WithCancel(ctx)

@@ -7,6 +7,7 @@
 package sharingv1
 
 import (
+	v1 "github.com/comity-federation/comity/proto/comity/types/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
@@ -580,11 +581,402 @@ func (x *SeenCheckpoint) GetCreateTime() *timestamppb.Timestamp {
 	return nil
 }
 
+// GetProvenanceRequest asks by what right a partner's figures are here.
+type GetProvenanceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The dataflow, as "AGENCY:ID(VERSION)"; empty: the one that states share.
+	Dataflow string `protobuf:"bytes,1,opt,name=dataflow,proto3" json:"dataflow,omitempty"`
+	// The partner that provided them, by code.
+	Provider string `protobuf:"bytes,2,opt,name=provider,proto3" json:"provider,omitempty"`
+	// Which series: over dimensions; absent: all. It fixes each dimension to ask about one series.
+	Filter *v1.Filter `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
+	// The first period; empty: from the start.
+	StartPeriod string `protobuf:"bytes,4,opt,name=start_period,json=startPeriod,proto3" json:"start_period,omitempty"`
+	// The last period, itself included; empty: to the end.
+	EndPeriod string `protobuf:"bytes,5,opt,name=end_period,json=endPeriod,proto3" json:"end_period,omitempty"`
+	// At most this many; 0: 100; never above 1,000.
+	PageSize int32 `protobuf:"varint,6,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The next_page_token of the page before.
+	PageToken     string `protobuf:"bytes,7,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetProvenanceRequest) Reset() {
+	*x = GetProvenanceRequest{}
+	mi := &file_comity_sharing_v1_provenance_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetProvenanceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetProvenanceRequest) ProtoMessage() {}
+
+func (x *GetProvenanceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_sharing_v1_provenance_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetProvenanceRequest.ProtoReflect.Descriptor instead.
+func (*GetProvenanceRequest) Descriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_provenance_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *GetProvenanceRequest) GetDataflow() string {
+	if x != nil {
+		return x.Dataflow
+	}
+	return ""
+}
+
+func (x *GetProvenanceRequest) GetProvider() string {
+	if x != nil {
+		return x.Provider
+	}
+	return ""
+}
+
+func (x *GetProvenanceRequest) GetFilter() *v1.Filter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *GetProvenanceRequest) GetStartPeriod() string {
+	if x != nil {
+		return x.StartPeriod
+	}
+	return ""
+}
+
+func (x *GetProvenanceRequest) GetEndPeriod() string {
+	if x != nil {
+		return x.EndPeriod
+	}
+	return ""
+}
+
+func (x *GetProvenanceRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *GetProvenanceRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// GetProvenanceResponse is the answer of GetProvenance.
+type GetProvenanceResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What brought the figures that are here now, the newest first. One figure has one.
+	Provenances []*Provenance `protobuf:"bytes,1,rep,name=provenances,proto3" json:"provenances,omitempty"`
+	// Ask with it for the page after; empty on the last.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// The revision of the statistics that the answer is of.
+	StatisticsRevision int64 `protobuf:"varint,3,opt,name=statistics_revision,json=statisticsRevision,proto3" json:"statistics_revision,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *GetProvenanceResponse) Reset() {
+	*x = GetProvenanceResponse{}
+	mi := &file_comity_sharing_v1_provenance_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetProvenanceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetProvenanceResponse) ProtoMessage() {}
+
+func (x *GetProvenanceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_sharing_v1_provenance_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetProvenanceResponse.ProtoReflect.Descriptor instead.
+func (*GetProvenanceResponse) Descriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_provenance_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *GetProvenanceResponse) GetProvenances() []*Provenance {
+	if x != nil {
+		return x.Provenances
+	}
+	return nil
+}
+
+func (x *GetProvenanceResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+func (x *GetProvenanceResponse) GetStatisticsRevision() int64 {
+	if x != nil {
+		return x.StatisticsRevision
+	}
+	return 0
+}
+
+// Provenance is by what right some figures are here.
+type Provenance struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The state that provided them.
+	Provider string `protobuf:"bytes,1,opt,name=provider,proto3" json:"provider,omitempty"`
+	// The agreement, by id.
+	Agreement string `protobuf:"bytes,2,opt,name=agreement,proto3" json:"agreement,omitempty"`
+	// The version of the agreement.
+	AgreementVersion int32 `protobuf:"varint,3,opt,name=agreement_version,json=agreementVersion,proto3" json:"agreement_version,omitempty"`
+	// The release, by id.
+	Release string `protobuf:"bytes,4,opt,name=release,proto3" json:"release,omitempty"`
+	// The provider's decision that allowed it, by id.
+	Decision string `protobuf:"bytes,5,opt,name=decision,proto3" json:"decision,omitempty"`
+	// The revision of the policy that decided.
+	PolicyRevision string `protobuf:"bytes,6,opt,name=policy_revision,json=policyRevision,proto3" json:"policy_revision,omitempty"`
+	// When the provider released them.
+	ReleaseTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=release_time,json=releaseTime,proto3" json:"release_time,omitempty"`
+	// The batches that the release came in.
+	Batches []*ReceivedBatch `protobuf:"bytes,8,rep,name=batches,proto3" json:"batches,omitempty"`
+	// When they were stored as they stand.
+	StoreTime *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=store_time,json=storeTime,proto3" json:"store_time,omitempty"`
+	// The revision of the statistics that did.
+	StatisticsRevision int64 `protobuf:"varint,10,opt,name=statistics_revision,json=statisticsRevision,proto3" json:"statistics_revision,omitempty"`
+	// When they are removed, by the agreement; absent: it sets no limit. Rules of retention may remove them earlier.
+	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	// How many figures there are of it.
+	Figures int64 `protobuf:"varint,12,opt,name=figures,proto3" json:"figures,omitempty"`
+	// The first day of the first period of them, "YYYY-MM-DD".
+	FirstDay string `protobuf:"bytes,13,opt,name=first_day,json=firstDay,proto3" json:"first_day,omitempty"`
+	// The last day of the last one.
+	LastDay       string `protobuf:"bytes,14,opt,name=last_day,json=lastDay,proto3" json:"last_day,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Provenance) Reset() {
+	*x = Provenance{}
+	mi := &file_comity_sharing_v1_provenance_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Provenance) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Provenance) ProtoMessage() {}
+
+func (x *Provenance) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_sharing_v1_provenance_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Provenance.ProtoReflect.Descriptor instead.
+func (*Provenance) Descriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_provenance_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Provenance) GetProvider() string {
+	if x != nil {
+		return x.Provider
+	}
+	return ""
+}
+
+func (x *Provenance) GetAgreement() string {
+	if x != nil {
+		return x.Agreement
+	}
+	return ""
+}
+
+func (x *Provenance) GetAgreementVersion() int32 {
+	if x != nil {
+		return x.AgreementVersion
+	}
+	return 0
+}
+
+func (x *Provenance) GetRelease() string {
+	if x != nil {
+		return x.Release
+	}
+	return ""
+}
+
+func (x *Provenance) GetDecision() string {
+	if x != nil {
+		return x.Decision
+	}
+	return ""
+}
+
+func (x *Provenance) GetPolicyRevision() string {
+	if x != nil {
+		return x.PolicyRevision
+	}
+	return ""
+}
+
+func (x *Provenance) GetReleaseTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ReleaseTime
+	}
+	return nil
+}
+
+func (x *Provenance) GetBatches() []*ReceivedBatch {
+	if x != nil {
+		return x.Batches
+	}
+	return nil
+}
+
+func (x *Provenance) GetStoreTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StoreTime
+	}
+	return nil
+}
+
+func (x *Provenance) GetStatisticsRevision() int64 {
+	if x != nil {
+		return x.StatisticsRevision
+	}
+	return 0
+}
+
+func (x *Provenance) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
+}
+
+func (x *Provenance) GetFigures() int64 {
+	if x != nil {
+		return x.Figures
+	}
+	return 0
+}
+
+func (x *Provenance) GetFirstDay() string {
+	if x != nil {
+		return x.FirstDay
+	}
+	return ""
+}
+
+func (x *Provenance) GetLastDay() string {
+	if x != nil {
+		return x.LastDay
+	}
+	return ""
+}
+
+// ReceivedBatch is a batch of a release that came.
+type ReceivedBatch struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its place in the stream, "{stream}/{epoch}/{sequence}": GET /v1/deliveries/{place}/proof proves it.
+	Place string `protobuf:"bytes,1,opt,name=place,proto3" json:"place,omitempty"`
+	// SHA-256 of the envelope.
+	EnvelopeSha256 []byte `protobuf:"bytes,2,opt,name=envelope_sha256,json=envelopeSha256,proto3" json:"envelope_sha256,omitempty"`
+	// When it came.
+	ReceiveTime   *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=receive_time,json=receiveTime,proto3" json:"receive_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReceivedBatch) Reset() {
+	*x = ReceivedBatch{}
+	mi := &file_comity_sharing_v1_provenance_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReceivedBatch) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReceivedBatch) ProtoMessage() {}
+
+func (x *ReceivedBatch) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_sharing_v1_provenance_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReceivedBatch.ProtoReflect.Descriptor instead.
+func (*ReceivedBatch) Descriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_provenance_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ReceivedBatch) GetPlace() string {
+	if x != nil {
+		return x.Place
+	}
+	return ""
+}
+
+func (x *ReceivedBatch) GetEnvelopeSha256() []byte {
+	if x != nil {
+		return x.EnvelopeSha256
+	}
+	return nil
+}
+
+func (x *ReceivedBatch) GetReceiveTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ReceiveTime
+	}
+	return nil
+}
+
 var File_comity_sharing_v1_provenance_proto protoreflect.FileDescriptor
 
 const file_comity_sharing_v1_provenance_proto_rawDesc = "" +
 	"\n" +
-	"\"comity/sharing/v1/provenance.proto\x12\x11comity.sharing.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"N\n" +
+	"\"comity/sharing/v1/provenance.proto\x12\x11comity.sharing.v1\x1a\x1ccomity/types/v1/filter.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"N\n" +
 	"\x13ListHoldingsRequest\x12\x18\n" +
 	"\apartner\x18\x01 \x01(\tR\apartner\x12\x1d\n" +
 	"\n" +
@@ -634,7 +1026,44 @@ const file_comity_sharing_v1_provenance_proto_rawDesc = "" +
 	"checkpoint\x18\x03 \x01(\tR\n" +
 	"checkpoint\x12;\n" +
 	"\vcreate_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"createTimeB\xd5\x01\n" +
+	"createTime\"\xfd\x01\n" +
+	"\x14GetProvenanceRequest\x12\x1a\n" +
+	"\bdataflow\x18\x01 \x01(\tR\bdataflow\x12\x1a\n" +
+	"\bprovider\x18\x02 \x01(\tR\bprovider\x12/\n" +
+	"\x06filter\x18\x03 \x01(\v2\x17.comity.types.v1.FilterR\x06filter\x12!\n" +
+	"\fstart_period\x18\x04 \x01(\tR\vstartPeriod\x12\x1d\n" +
+	"\n" +
+	"end_period\x18\x05 \x01(\tR\tendPeriod\x12\x1b\n" +
+	"\tpage_size\x18\x06 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\a \x01(\tR\tpageToken\"\xb1\x01\n" +
+	"\x15GetProvenanceResponse\x12?\n" +
+	"\vprovenances\x18\x01 \x03(\v2\x1d.comity.sharing.v1.ProvenanceR\vprovenances\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12/\n" +
+	"\x13statistics_revision\x18\x03 \x01(\x03R\x12statisticsRevision\"\xc8\x04\n" +
+	"\n" +
+	"Provenance\x12\x1a\n" +
+	"\bprovider\x18\x01 \x01(\tR\bprovider\x12\x1c\n" +
+	"\tagreement\x18\x02 \x01(\tR\tagreement\x12+\n" +
+	"\x11agreement_version\x18\x03 \x01(\x05R\x10agreementVersion\x12\x18\n" +
+	"\arelease\x18\x04 \x01(\tR\arelease\x12\x1a\n" +
+	"\bdecision\x18\x05 \x01(\tR\bdecision\x12'\n" +
+	"\x0fpolicy_revision\x18\x06 \x01(\tR\x0epolicyRevision\x12=\n" +
+	"\frelease_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\vreleaseTime\x12:\n" +
+	"\abatches\x18\b \x03(\v2 .comity.sharing.v1.ReceivedBatchR\abatches\x129\n" +
+	"\n" +
+	"store_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\tstoreTime\x12/\n" +
+	"\x13statistics_revision\x18\n" +
+	" \x01(\x03R\x12statisticsRevision\x12;\n" +
+	"\vexpire_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\x12\x18\n" +
+	"\afigures\x18\f \x01(\x03R\afigures\x12\x1b\n" +
+	"\tfirst_day\x18\r \x01(\tR\bfirstDay\x12\x19\n" +
+	"\blast_day\x18\x0e \x01(\tR\alastDay\"\x8d\x01\n" +
+	"\rReceivedBatch\x12\x14\n" +
+	"\x05place\x18\x01 \x01(\tR\x05place\x12'\n" +
+	"\x0fenvelope_sha256\x18\x02 \x01(\fR\x0eenvelopeSha256\x12=\n" +
+	"\freceive_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\vreceiveTimeB\xd5\x01\n" +
 	"\x15com.comity.sharing.v1B\x0fProvenanceProtoP\x01ZEgithub.com/comity-federation/comity/proto/comity/sharing/v1;sharingv1\xa2\x02\x03CSX\xaa\x02\x11Comity.Sharing.V1\xca\x02\x11Comity\\Sharing\\V1\xe2\x02\x1dComity\\Sharing\\V1\\GPBMetadata\xea\x02\x13Comity::Sharing::V1b\x06proto3"
 
 var (
@@ -649,7 +1078,7 @@ func file_comity_sharing_v1_provenance_proto_rawDescGZIP() []byte {
 	return file_comity_sharing_v1_provenance_proto_rawDescData
 }
 
-var file_comity_sharing_v1_provenance_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_comity_sharing_v1_provenance_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_comity_sharing_v1_provenance_proto_goTypes = []any{
 	(*ListHoldingsRequest)(nil),     // 0: comity.sharing.v1.ListHoldingsRequest
 	(*ListHoldingsResponse)(nil),    // 1: comity.sharing.v1.ListHoldingsResponse
@@ -659,24 +1088,36 @@ var file_comity_sharing_v1_provenance_proto_goTypes = []any{
 	(*ListCheckpointsRequest)(nil),  // 5: comity.sharing.v1.ListCheckpointsRequest
 	(*ListCheckpointsResponse)(nil), // 6: comity.sharing.v1.ListCheckpointsResponse
 	(*SeenCheckpoint)(nil),          // 7: comity.sharing.v1.SeenCheckpoint
-	(*timestamppb.Timestamp)(nil),   // 8: google.protobuf.Timestamp
+	(*GetProvenanceRequest)(nil),    // 8: comity.sharing.v1.GetProvenanceRequest
+	(*GetProvenanceResponse)(nil),   // 9: comity.sharing.v1.GetProvenanceResponse
+	(*Provenance)(nil),              // 10: comity.sharing.v1.Provenance
+	(*ReceivedBatch)(nil),           // 11: comity.sharing.v1.ReceivedBatch
+	(*timestamppb.Timestamp)(nil),   // 12: google.protobuf.Timestamp
+	(*v1.Filter)(nil),               // 13: comity.types.v1.Filter
 }
 var file_comity_sharing_v1_provenance_proto_depIdxs = []int32{
 	2,  // 0: comity.sharing.v1.ListHoldingsResponse.holdings:type_name -> comity.sharing.v1.Holding
 	3,  // 1: comity.sharing.v1.Holding.newest:type_name -> comity.sharing.v1.HeldRelease
 	3,  // 2: comity.sharing.v1.Holding.held:type_name -> comity.sharing.v1.HeldRelease
-	8,  // 3: comity.sharing.v1.Holding.acknowledge_time:type_name -> google.protobuf.Timestamp
-	8,  // 4: comity.sharing.v1.Holding.stale_since:type_name -> google.protobuf.Timestamp
+	12, // 3: comity.sharing.v1.Holding.acknowledge_time:type_name -> google.protobuf.Timestamp
+	12, // 4: comity.sharing.v1.Holding.stale_since:type_name -> google.protobuf.Timestamp
 	4,  // 5: comity.sharing.v1.Holding.retractions:type_name -> comity.sharing.v1.Retraction
-	8,  // 6: comity.sharing.v1.HeldRelease.create_time:type_name -> google.protobuf.Timestamp
-	8,  // 7: comity.sharing.v1.Retraction.acknowledge_time:type_name -> google.protobuf.Timestamp
+	12, // 6: comity.sharing.v1.HeldRelease.create_time:type_name -> google.protobuf.Timestamp
+	12, // 7: comity.sharing.v1.Retraction.acknowledge_time:type_name -> google.protobuf.Timestamp
 	7,  // 8: comity.sharing.v1.ListCheckpointsResponse.checkpoints:type_name -> comity.sharing.v1.SeenCheckpoint
-	8,  // 9: comity.sharing.v1.SeenCheckpoint.create_time:type_name -> google.protobuf.Timestamp
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	12, // 9: comity.sharing.v1.SeenCheckpoint.create_time:type_name -> google.protobuf.Timestamp
+	13, // 10: comity.sharing.v1.GetProvenanceRequest.filter:type_name -> comity.types.v1.Filter
+	10, // 11: comity.sharing.v1.GetProvenanceResponse.provenances:type_name -> comity.sharing.v1.Provenance
+	12, // 12: comity.sharing.v1.Provenance.release_time:type_name -> google.protobuf.Timestamp
+	11, // 13: comity.sharing.v1.Provenance.batches:type_name -> comity.sharing.v1.ReceivedBatch
+	12, // 14: comity.sharing.v1.Provenance.store_time:type_name -> google.protobuf.Timestamp
+	12, // 15: comity.sharing.v1.Provenance.expire_time:type_name -> google.protobuf.Timestamp
+	12, // 16: comity.sharing.v1.ReceivedBatch.receive_time:type_name -> google.protobuf.Timestamp
+	17, // [17:17] is the sub-list for method output_type
+	17, // [17:17] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_comity_sharing_v1_provenance_proto_init() }
@@ -690,7 +1131,7 @@ func file_comity_sharing_v1_provenance_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_comity_sharing_v1_provenance_proto_rawDesc), len(file_comity_sharing_v1_provenance_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

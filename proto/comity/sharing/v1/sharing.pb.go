@@ -6870,7 +6870,7 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\bsequence\x18\x03 \x01(\x03R\bsequence\x12'\n" +
 	"\x0finclude_figures\x18\x04 \x01(\bR\x0eincludeFigures\"R\n" +
 	"\x18GetDeliveryProofResponse\x126\n" +
-	"\x05proof\x18\x01 \x01(\v2 .comity.sharing.v1.DeliveryProofR\x05proof2\x9f\x1b\n" +
+	"\x05proof\x18\x01 \x01(\v2 .comity.sharing.v1.DeliveryProofR\x05proof2\x83\x1c\n" +
 	"\x0eSharingService\x12_\n" +
 	"\fListPartners\x12&.comity.sharing.v1.ListPartnersRequest\x1a'.comity.sharing.v1.ListPartnersResponse\x12e\n" +
 	"\x0eLiftQuarantine\x12(.comity.sharing.v1.LiftQuarantineRequest\x1a).comity.sharing.v1.LiftQuarantineResponse\x12h\n" +
@@ -6899,7 +6899,8 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\bTabulate\x12\".comity.sharing.v1.TabulateRequest\x1a#.comity.sharing.v1.TabulateResponse\x12e\n" +
 	"\x0eListDeliveries\x12(.comity.sharing.v1.ListDeliveriesRequest\x1a).comity.sharing.v1.ListDeliveriesResponse\x12b\n" +
 	"\rSetKillSwitch\x12'.comity.sharing.v1.SetKillSwitchRequest\x1a(.comity.sharing.v1.SetKillSwitchResponse\x12k\n" +
-	"\x10ListKillSwitches\x12*.comity.sharing.v1.ListKillSwitchesRequest\x1a+.comity.sharing.v1.ListKillSwitchesResponse\x12_\n" +
+	"\x10ListKillSwitches\x12*.comity.sharing.v1.ListKillSwitchesRequest\x1a+.comity.sharing.v1.ListKillSwitchesResponse\x12b\n" +
+	"\rGetProvenance\x12'.comity.sharing.v1.GetProvenanceRequest\x1a(.comity.sharing.v1.GetProvenanceResponse\x12_\n" +
 	"\fListHoldings\x12&.comity.sharing.v1.ListHoldingsRequest\x1a'.comity.sharing.v1.ListHoldingsResponse\x12b\n" +
 	"\rGetCheckpoint\x12'.comity.sharing.v1.GetCheckpointRequest\x1a(.comity.sharing.v1.GetCheckpointResponse\x12h\n" +
 	"\x0fListCheckpoints\x12).comity.sharing.v1.ListCheckpointsRequest\x1a*.comity.sharing.v1.ListCheckpointsResponse\x12e\n" +
@@ -7029,13 +7030,15 @@ var file_comity_sharing_v1_sharing_proto_goTypes = []any{
 	(*ReplayDecisionsRequest)(nil),        // 104: comity.sharing.v1.ReplayDecisionsRequest
 	(*ShadowPolicyRequest)(nil),           // 105: comity.sharing.v1.ShadowPolicyRequest
 	(*TabulateRequest)(nil),               // 106: comity.sharing.v1.TabulateRequest
-	(*ListHoldingsRequest)(nil),           // 107: comity.sharing.v1.ListHoldingsRequest
-	(*ListCheckpointsRequest)(nil),        // 108: comity.sharing.v1.ListCheckpointsRequest
-	(*ReplayDecisionsResponse)(nil),       // 109: comity.sharing.v1.ReplayDecisionsResponse
-	(*ShadowPolicyResponse)(nil),          // 110: comity.sharing.v1.ShadowPolicyResponse
-	(*TabulateResponse)(nil),              // 111: comity.sharing.v1.TabulateResponse
-	(*ListHoldingsResponse)(nil),          // 112: comity.sharing.v1.ListHoldingsResponse
-	(*ListCheckpointsResponse)(nil),       // 113: comity.sharing.v1.ListCheckpointsResponse
+	(*GetProvenanceRequest)(nil),          // 107: comity.sharing.v1.GetProvenanceRequest
+	(*ListHoldingsRequest)(nil),           // 108: comity.sharing.v1.ListHoldingsRequest
+	(*ListCheckpointsRequest)(nil),        // 109: comity.sharing.v1.ListCheckpointsRequest
+	(*ReplayDecisionsResponse)(nil),       // 110: comity.sharing.v1.ReplayDecisionsResponse
+	(*ShadowPolicyResponse)(nil),          // 111: comity.sharing.v1.ShadowPolicyResponse
+	(*TabulateResponse)(nil),              // 112: comity.sharing.v1.TabulateResponse
+	(*GetProvenanceResponse)(nil),         // 113: comity.sharing.v1.GetProvenanceResponse
+	(*ListHoldingsResponse)(nil),          // 114: comity.sharing.v1.ListHoldingsResponse
+	(*ListCheckpointsResponse)(nil),       // 115: comity.sharing.v1.ListCheckpointsResponse
 }
 var file_comity_sharing_v1_sharing_proto_depIdxs = []int32{
 	101, // 0: comity.sharing.v1.Partner.last_contact_time:type_name -> google.protobuf.Timestamp
@@ -7157,46 +7160,48 @@ var file_comity_sharing_v1_sharing_proto_depIdxs = []int32{
 	71,  // 116: comity.sharing.v1.SharingService.ListDeliveries:input_type -> comity.sharing.v1.ListDeliveriesRequest
 	74,  // 117: comity.sharing.v1.SharingService.SetKillSwitch:input_type -> comity.sharing.v1.SetKillSwitchRequest
 	76,  // 118: comity.sharing.v1.SharingService.ListKillSwitches:input_type -> comity.sharing.v1.ListKillSwitchesRequest
-	107, // 119: comity.sharing.v1.SharingService.ListHoldings:input_type -> comity.sharing.v1.ListHoldingsRequest
-	78,  // 120: comity.sharing.v1.SharingService.GetCheckpoint:input_type -> comity.sharing.v1.GetCheckpointRequest
-	108, // 121: comity.sharing.v1.SharingService.ListCheckpoints:input_type -> comity.sharing.v1.ListCheckpointsRequest
-	82,  // 122: comity.sharing.v1.SharingService.ListLogEntries:input_type -> comity.sharing.v1.ListLogEntriesRequest
-	86,  // 123: comity.sharing.v1.SharingService.GetDeliveryProof:input_type -> comity.sharing.v1.GetDeliveryProofRequest
-	17,  // 124: comity.sharing.v1.SharingService.ListPartners:output_type -> comity.sharing.v1.ListPartnersResponse
-	19,  // 125: comity.sharing.v1.SharingService.LiftQuarantine:output_type -> comity.sharing.v1.LiftQuarantineResponse
-	21,  // 126: comity.sharing.v1.SharingService.CreateAgreement:output_type -> comity.sharing.v1.CreateAgreementResponse
-	23,  // 127: comity.sharing.v1.SharingService.GetAgreement:output_type -> comity.sharing.v1.GetAgreementResponse
-	25,  // 128: comity.sharing.v1.SharingService.ListAgreements:output_type -> comity.sharing.v1.ListAgreementsResponse
-	27,  // 129: comity.sharing.v1.SharingService.SignAgreement:output_type -> comity.sharing.v1.SignAgreementResponse
-	29,  // 130: comity.sharing.v1.SharingService.ListAgreementVersions:output_type -> comity.sharing.v1.ListAgreementVersionsResponse
-	31,  // 131: comity.sharing.v1.SharingService.CounterAgreement:output_type -> comity.sharing.v1.CounterAgreementResponse
-	33,  // 132: comity.sharing.v1.SharingService.RenewAgreement:output_type -> comity.sharing.v1.RenewAgreementResponse
-	35,  // 133: comity.sharing.v1.SharingService.DeclineAgreement:output_type -> comity.sharing.v1.DeclineAgreementResponse
-	37,  // 134: comity.sharing.v1.SharingService.TerminateAgreement:output_type -> comity.sharing.v1.TerminateAgreementResponse
-	41,  // 135: comity.sharing.v1.SharingService.ExplainPolicy:output_type -> comity.sharing.v1.ExplainPolicyResponse
-	109, // 136: comity.sharing.v1.SharingService.ReplayDecisions:output_type -> comity.sharing.v1.ReplayDecisionsResponse
-	110, // 137: comity.sharing.v1.SharingService.ShadowPolicy:output_type -> comity.sharing.v1.ShadowPolicyResponse
-	46,  // 138: comity.sharing.v1.SharingService.ListReleases:output_type -> comity.sharing.v1.ListReleasesResponse
-	52,  // 139: comity.sharing.v1.SharingService.CreatePublication:output_type -> comity.sharing.v1.CreatePublicationResponse
-	54,  // 140: comity.sharing.v1.SharingService.GetPublication:output_type -> comity.sharing.v1.GetPublicationResponse
-	56,  // 141: comity.sharing.v1.SharingService.ListPublications:output_type -> comity.sharing.v1.ListPublicationsResponse
-	58,  // 142: comity.sharing.v1.SharingService.PreviewPublication:output_type -> comity.sharing.v1.PreviewPublicationResponse
-	60,  // 143: comity.sharing.v1.SharingService.WithdrawPublication:output_type -> comity.sharing.v1.WithdrawPublicationResponse
-	62,  // 144: comity.sharing.v1.SharingService.ListNotices:output_type -> comity.sharing.v1.ListNoticesResponse
-	64,  // 145: comity.sharing.v1.SharingService.CreateAnnouncement:output_type -> comity.sharing.v1.CreateAnnouncementResponse
-	66,  // 146: comity.sharing.v1.SharingService.ListAnnouncements:output_type -> comity.sharing.v1.ListAnnouncementsResponse
-	68,  // 147: comity.sharing.v1.SharingService.CancelAnnouncement:output_type -> comity.sharing.v1.CancelAnnouncementResponse
-	111, // 148: comity.sharing.v1.SharingService.Tabulate:output_type -> comity.sharing.v1.TabulateResponse
-	72,  // 149: comity.sharing.v1.SharingService.ListDeliveries:output_type -> comity.sharing.v1.ListDeliveriesResponse
-	75,  // 150: comity.sharing.v1.SharingService.SetKillSwitch:output_type -> comity.sharing.v1.SetKillSwitchResponse
-	77,  // 151: comity.sharing.v1.SharingService.ListKillSwitches:output_type -> comity.sharing.v1.ListKillSwitchesResponse
-	112, // 152: comity.sharing.v1.SharingService.ListHoldings:output_type -> comity.sharing.v1.ListHoldingsResponse
-	79,  // 153: comity.sharing.v1.SharingService.GetCheckpoint:output_type -> comity.sharing.v1.GetCheckpointResponse
-	113, // 154: comity.sharing.v1.SharingService.ListCheckpoints:output_type -> comity.sharing.v1.ListCheckpointsResponse
-	83,  // 155: comity.sharing.v1.SharingService.ListLogEntries:output_type -> comity.sharing.v1.ListLogEntriesResponse
-	87,  // 156: comity.sharing.v1.SharingService.GetDeliveryProof:output_type -> comity.sharing.v1.GetDeliveryProofResponse
-	124, // [124:157] is the sub-list for method output_type
-	91,  // [91:124] is the sub-list for method input_type
+	107, // 119: comity.sharing.v1.SharingService.GetProvenance:input_type -> comity.sharing.v1.GetProvenanceRequest
+	108, // 120: comity.sharing.v1.SharingService.ListHoldings:input_type -> comity.sharing.v1.ListHoldingsRequest
+	78,  // 121: comity.sharing.v1.SharingService.GetCheckpoint:input_type -> comity.sharing.v1.GetCheckpointRequest
+	109, // 122: comity.sharing.v1.SharingService.ListCheckpoints:input_type -> comity.sharing.v1.ListCheckpointsRequest
+	82,  // 123: comity.sharing.v1.SharingService.ListLogEntries:input_type -> comity.sharing.v1.ListLogEntriesRequest
+	86,  // 124: comity.sharing.v1.SharingService.GetDeliveryProof:input_type -> comity.sharing.v1.GetDeliveryProofRequest
+	17,  // 125: comity.sharing.v1.SharingService.ListPartners:output_type -> comity.sharing.v1.ListPartnersResponse
+	19,  // 126: comity.sharing.v1.SharingService.LiftQuarantine:output_type -> comity.sharing.v1.LiftQuarantineResponse
+	21,  // 127: comity.sharing.v1.SharingService.CreateAgreement:output_type -> comity.sharing.v1.CreateAgreementResponse
+	23,  // 128: comity.sharing.v1.SharingService.GetAgreement:output_type -> comity.sharing.v1.GetAgreementResponse
+	25,  // 129: comity.sharing.v1.SharingService.ListAgreements:output_type -> comity.sharing.v1.ListAgreementsResponse
+	27,  // 130: comity.sharing.v1.SharingService.SignAgreement:output_type -> comity.sharing.v1.SignAgreementResponse
+	29,  // 131: comity.sharing.v1.SharingService.ListAgreementVersions:output_type -> comity.sharing.v1.ListAgreementVersionsResponse
+	31,  // 132: comity.sharing.v1.SharingService.CounterAgreement:output_type -> comity.sharing.v1.CounterAgreementResponse
+	33,  // 133: comity.sharing.v1.SharingService.RenewAgreement:output_type -> comity.sharing.v1.RenewAgreementResponse
+	35,  // 134: comity.sharing.v1.SharingService.DeclineAgreement:output_type -> comity.sharing.v1.DeclineAgreementResponse
+	37,  // 135: comity.sharing.v1.SharingService.TerminateAgreement:output_type -> comity.sharing.v1.TerminateAgreementResponse
+	41,  // 136: comity.sharing.v1.SharingService.ExplainPolicy:output_type -> comity.sharing.v1.ExplainPolicyResponse
+	110, // 137: comity.sharing.v1.SharingService.ReplayDecisions:output_type -> comity.sharing.v1.ReplayDecisionsResponse
+	111, // 138: comity.sharing.v1.SharingService.ShadowPolicy:output_type -> comity.sharing.v1.ShadowPolicyResponse
+	46,  // 139: comity.sharing.v1.SharingService.ListReleases:output_type -> comity.sharing.v1.ListReleasesResponse
+	52,  // 140: comity.sharing.v1.SharingService.CreatePublication:output_type -> comity.sharing.v1.CreatePublicationResponse
+	54,  // 141: comity.sharing.v1.SharingService.GetPublication:output_type -> comity.sharing.v1.GetPublicationResponse
+	56,  // 142: comity.sharing.v1.SharingService.ListPublications:output_type -> comity.sharing.v1.ListPublicationsResponse
+	58,  // 143: comity.sharing.v1.SharingService.PreviewPublication:output_type -> comity.sharing.v1.PreviewPublicationResponse
+	60,  // 144: comity.sharing.v1.SharingService.WithdrawPublication:output_type -> comity.sharing.v1.WithdrawPublicationResponse
+	62,  // 145: comity.sharing.v1.SharingService.ListNotices:output_type -> comity.sharing.v1.ListNoticesResponse
+	64,  // 146: comity.sharing.v1.SharingService.CreateAnnouncement:output_type -> comity.sharing.v1.CreateAnnouncementResponse
+	66,  // 147: comity.sharing.v1.SharingService.ListAnnouncements:output_type -> comity.sharing.v1.ListAnnouncementsResponse
+	68,  // 148: comity.sharing.v1.SharingService.CancelAnnouncement:output_type -> comity.sharing.v1.CancelAnnouncementResponse
+	112, // 149: comity.sharing.v1.SharingService.Tabulate:output_type -> comity.sharing.v1.TabulateResponse
+	72,  // 150: comity.sharing.v1.SharingService.ListDeliveries:output_type -> comity.sharing.v1.ListDeliveriesResponse
+	75,  // 151: comity.sharing.v1.SharingService.SetKillSwitch:output_type -> comity.sharing.v1.SetKillSwitchResponse
+	77,  // 152: comity.sharing.v1.SharingService.ListKillSwitches:output_type -> comity.sharing.v1.ListKillSwitchesResponse
+	113, // 153: comity.sharing.v1.SharingService.GetProvenance:output_type -> comity.sharing.v1.GetProvenanceResponse
+	114, // 154: comity.sharing.v1.SharingService.ListHoldings:output_type -> comity.sharing.v1.ListHoldingsResponse
+	79,  // 155: comity.sharing.v1.SharingService.GetCheckpoint:output_type -> comity.sharing.v1.GetCheckpointResponse
+	115, // 156: comity.sharing.v1.SharingService.ListCheckpoints:output_type -> comity.sharing.v1.ListCheckpointsResponse
+	83,  // 157: comity.sharing.v1.SharingService.ListLogEntries:output_type -> comity.sharing.v1.ListLogEntriesResponse
+	87,  // 158: comity.sharing.v1.SharingService.GetDeliveryProof:output_type -> comity.sharing.v1.GetDeliveryProofResponse
+	125, // [125:159] is the sub-list for method output_type
+	91,  // [91:125] is the sub-list for method input_type
 	91,  // [91:91] is the sub-list for extension type_name
 	91,  // [91:91] is the sub-list for extension extendee
 	0,   // [0:91] is the sub-list for field type_name

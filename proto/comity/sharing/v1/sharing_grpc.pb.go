@@ -47,6 +47,7 @@ const (
 	SharingService_ListDeliveries_FullMethodName        = "/comity.sharing.v1.SharingService/ListDeliveries"
 	SharingService_SetKillSwitch_FullMethodName         = "/comity.sharing.v1.SharingService/SetKillSwitch"
 	SharingService_ListKillSwitches_FullMethodName      = "/comity.sharing.v1.SharingService/ListKillSwitches"
+	SharingService_GetProvenance_FullMethodName         = "/comity.sharing.v1.SharingService/GetProvenance"
 	SharingService_ListHoldings_FullMethodName          = "/comity.sharing.v1.SharingService/ListHoldings"
 	SharingService_GetCheckpoint_FullMethodName         = "/comity.sharing.v1.SharingService/GetCheckpoint"
 	SharingService_ListCheckpoints_FullMethodName       = "/comity.sharing.v1.SharingService/ListCheckpoints"
@@ -125,6 +126,9 @@ type SharingServiceClient interface {
 	SetKillSwitch(ctx context.Context, in *SetKillSwitchRequest, opts ...grpc.CallOption) (*SetKillSwitchResponse, error)
 	// ListKillSwitches lists what is stopped and, where asked for, what was and goes on again.
 	ListKillSwitches(ctx context.Context, in *ListKillSwitchesRequest, opts ...grpc.CallOption) (*ListKillSwitchesResponse, error)
+	// GetProvenance says of a partner's figures by what right they are here: who provided them, under which version of which
+	// agreement, in which release and by which decision, when they came, and until when they may stay.
+	GetProvenance(ctx context.Context, in *GetProvenanceRequest, opts ...grpc.CallOption) (*GetProvenanceResponse, error)
 	// ListHoldings lists what partners hold of this state's figures, as far as their receipts say, and so who holds stale ones
 	// after a correction or a retraction.
 	ListHoldings(ctx context.Context, in *ListHoldingsRequest, opts ...grpc.CallOption) (*ListHoldingsResponse, error)
@@ -427,6 +431,16 @@ func (c *sharingServiceClient) ListKillSwitches(ctx context.Context, in *ListKil
 	return out, nil
 }
 
+func (c *sharingServiceClient) GetProvenance(ctx context.Context, in *GetProvenanceRequest, opts ...grpc.CallOption) (*GetProvenanceResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetProvenanceResponse)
+	err := c.cc.Invoke(ctx, SharingService_GetProvenance_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *sharingServiceClient) ListHoldings(ctx context.Context, in *ListHoldingsRequest, opts ...grpc.CallOption) (*ListHoldingsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListHoldingsResponse)
@@ -548,6 +562,9 @@ type SharingServiceServer interface {
 	SetKillSwitch(context.Context, *SetKillSwitchRequest) (*SetKillSwitchResponse, error)
 	// ListKillSwitches lists what is stopped and, where asked for, what was and goes on again.
 	ListKillSwitches(context.Context, *ListKillSwitchesRequest) (*ListKillSwitchesResponse, error)
+	// GetProvenance says of a partner's figures by what right they are here: who provided them, under which version of which
+	// agreement, in which release and by which decision, when they came, and until when they may stay.
+	GetProvenance(context.Context, *GetProvenanceRequest) (*GetProvenanceResponse, error)
 	// ListHoldings lists what partners hold of this state's figures, as far as their receipts say, and so who holds stale ones
 	// after a correction or a retraction.
 	ListHoldings(context.Context, *ListHoldingsRequest) (*ListHoldingsResponse, error)
@@ -653,6 +670,9 @@ func (UnimplementedSharingServiceServer) SetKillSwitch(context.Context, *SetKill
 }
 func (UnimplementedSharingServiceServer) ListKillSwitches(context.Context, *ListKillSwitchesRequest) (*ListKillSwitchesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListKillSwitches not implemented")
+}
+func (UnimplementedSharingServiceServer) GetProvenance(context.Context, *GetProvenanceRequest) (*GetProvenanceResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetProvenance not implemented")
 }
 func (UnimplementedSharingServiceServer) ListHoldings(context.Context, *ListHoldingsRequest) (*ListHoldingsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListHoldings not implemented")
@@ -1194,6 +1214,24 @@ func _SharingService_ListKillSwitches_Handler(srv interface{}, ctx context.Conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _SharingService_GetProvenance_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetProvenanceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SharingServiceServer).GetProvenance(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SharingService_GetProvenance_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SharingServiceServer).GetProvenance(ctx, req.(*GetProvenanceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _SharingService_ListHoldings_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListHoldingsRequest)
 	if err := dec(in); err != nil {
@@ -1402,6 +1440,10 @@ var SharingService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListKillSwitches",
 			Handler:    _SharingService_ListKillSwitches_Handler,
+		},
+		{
+			MethodName: "GetProvenance",
+			Handler:    _SharingService_GetProvenance_Handler,
 		},
 		{
 			MethodName: "ListHoldings",

@@ -2143,7 +2143,7 @@ var File_comity_statistics_v1_statistics_proto protoreflect.FileDescriptor
 
 const file_comity_statistics_v1_statistics_proto_rawDesc = "" +
 	"\n" +
-	"%comity/statistics/v1/statistics.proto\x12\x14comity.statistics.v1\x1a comity/statistics/v1/cells.proto\x1a!comity/statistics/v1/events.proto\x1a!comity/statistics/v1/mirror.proto\x1a\"comity/statistics/v1/quality.proto\x1a#comity/statistics/v1/readonly.proto\x1a$comity/statistics/v1/retention.proto\x1a$comity/statistics/v1/structure.proto\x1a%comity/statistics/v1/submission.proto\x1a\x1bcomity/types/v1/block.proto\x1a\x1ccomity/types/v1/filter.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"z\n" +
+	"%comity/statistics/v1/statistics.proto\x12\x14comity.statistics.v1\x1a comity/statistics/v1/cells.proto\x1a!comity/statistics/v1/events.proto\x1a!comity/statistics/v1/mirror.proto\x1a\"comity/statistics/v1/quality.proto\x1a#comity/statistics/v1/readonly.proto\x1a$comity/statistics/v1/retention.proto\x1a$comity/statistics/v1/structure.proto\x1a%comity/statistics/v1/submission.proto\x1a comity/statistics/v1/trace.proto\x1a\x1bcomity/types/v1/block.proto\x1a\x1ccomity/types/v1/filter.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"z\n" +
 	"\x17CreateStructuresRequest\x12@\n" +
 	"\n" +
 	"structures\x18\x01 \x01(\v2 .comity.statistics.v1.StructuresR\n" +
@@ -2304,7 +2304,7 @@ const file_comity_statistics_v1_statistics_proto_rawDesc = "" +
 	"submission\x18\x05 \x01(\tR\n" +
 	"submission\x12;\n" +
 	"\vcommit_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"commitTime2\xbe\x16\n" +
+	"commitTime2\xa5\x17\n" +
 	"\x11StatisticsService\x12q\n" +
 	"\x10CreateStructures\x12-.comity.statistics.v1.CreateStructuresRequest\x1a..comity.statistics.v1.CreateStructuresResponse\x12h\n" +
 	"\rGetStructures\x12*.comity.statistics.v1.GetStructuresRequest\x1a+.comity.statistics.v1.GetStructuresResponse\x12h\n" +
@@ -2332,7 +2332,8 @@ const file_comity_statistics_v1_statistics_proto_rawDesc = "" +
 	"\rListRetention\x12*.comity.statistics.v1.ListRetentionRequest\x1a+.comity.statistics.v1.ListRetentionResponse\x12e\n" +
 	"\fListRemovals\x12).comity.statistics.v1.ListRemovalsRequest\x1a*.comity.statistics.v1.ListRemovalsResponse\x12b\n" +
 	"\vSetReadOnly\x12(.comity.statistics.v1.SetReadOnlyRequest\x1a).comity.statistics.v1.SetReadOnlyResponse\x12b\n" +
-	"\vGetReadOnly\x12(.comity.statistics.v1.GetReadOnlyRequest\x1a).comity.statistics.v1.GetReadOnlyResponse\x12m\n" +
+	"\vGetReadOnly\x12(.comity.statistics.v1.GetReadOnlyRequest\x1a).comity.statistics.v1.GetReadOnlyResponse\x12e\n" +
+	"\fTraceFigures\x12).comity.statistics.v1.TraceFiguresRequest\x1a*.comity.statistics.v1.TraceFiguresResponse\x12m\n" +
 	"\x0eWatchRevisions\x12+.comity.statistics.v1.WatchRevisionsRequest\x1a,.comity.statistics.v1.WatchRevisionsResponse0\x01B\xea\x01\n" +
 	"\x18com.comity.statistics.v1B\x0fStatisticsProtoP\x01ZKgithub.com/comity-federation/comity/proto/comity/statistics/v1;statisticsv1\xa2\x02\x03CSX\xaa\x02\x14Comity.Statistics.V1\xca\x02\x14Comity\\Statistics\\V1\xe2\x02 Comity\\Statistics\\V1\\GPBMetadata\xea\x02\x16Comity::Statistics::V1b\x06proto3"
 
@@ -2407,19 +2408,21 @@ var file_comity_statistics_v1_statistics_proto_goTypes = []any{
 	(*ListRemovalsRequest)(nil),        // 54: comity.statistics.v1.ListRemovalsRequest
 	(*SetReadOnlyRequest)(nil),         // 55: comity.statistics.v1.SetReadOnlyRequest
 	(*GetReadOnlyRequest)(nil),         // 56: comity.statistics.v1.GetReadOnlyRequest
-	(*ListStructuresResponse)(nil),     // 57: comity.statistics.v1.ListStructuresResponse
-	(*DeleteStructuresResponse)(nil),   // 58: comity.statistics.v1.DeleteStructuresResponse
-	(*SetQualityRulesResponse)(nil),    // 59: comity.statistics.v1.SetQualityRulesResponse
-	(*GetQualityRulesResponse)(nil),    // 60: comity.statistics.v1.GetQualityRulesResponse
-	(*RecordEventsResponse)(nil),       // 61: comity.statistics.v1.RecordEventsResponse
-	(*CloseEventsResponse)(nil),        // 62: comity.statistics.v1.CloseEventsResponse
-	(*CountCellsResponse)(nil),         // 63: comity.statistics.v1.CountCellsResponse
-	(*CompareMirrorResponse)(nil),      // 64: comity.statistics.v1.CompareMirrorResponse
-	(*SetRetentionResponse)(nil),       // 65: comity.statistics.v1.SetRetentionResponse
-	(*ListRetentionResponse)(nil),      // 66: comity.statistics.v1.ListRetentionResponse
-	(*ListRemovalsResponse)(nil),       // 67: comity.statistics.v1.ListRemovalsResponse
-	(*SetReadOnlyResponse)(nil),        // 68: comity.statistics.v1.SetReadOnlyResponse
-	(*GetReadOnlyResponse)(nil),        // 69: comity.statistics.v1.GetReadOnlyResponse
+	(*TraceFiguresRequest)(nil),        // 57: comity.statistics.v1.TraceFiguresRequest
+	(*ListStructuresResponse)(nil),     // 58: comity.statistics.v1.ListStructuresResponse
+	(*DeleteStructuresResponse)(nil),   // 59: comity.statistics.v1.DeleteStructuresResponse
+	(*SetQualityRulesResponse)(nil),    // 60: comity.statistics.v1.SetQualityRulesResponse
+	(*GetQualityRulesResponse)(nil),    // 61: comity.statistics.v1.GetQualityRulesResponse
+	(*RecordEventsResponse)(nil),       // 62: comity.statistics.v1.RecordEventsResponse
+	(*CloseEventsResponse)(nil),        // 63: comity.statistics.v1.CloseEventsResponse
+	(*CountCellsResponse)(nil),         // 64: comity.statistics.v1.CountCellsResponse
+	(*CompareMirrorResponse)(nil),      // 65: comity.statistics.v1.CompareMirrorResponse
+	(*SetRetentionResponse)(nil),       // 66: comity.statistics.v1.SetRetentionResponse
+	(*ListRetentionResponse)(nil),      // 67: comity.statistics.v1.ListRetentionResponse
+	(*ListRemovalsResponse)(nil),       // 68: comity.statistics.v1.ListRemovalsResponse
+	(*SetReadOnlyResponse)(nil),        // 69: comity.statistics.v1.SetReadOnlyResponse
+	(*GetReadOnlyResponse)(nil),        // 70: comity.statistics.v1.GetReadOnlyResponse
+	(*TraceFiguresResponse)(nil),       // 71: comity.statistics.v1.TraceFiguresResponse
 }
 var file_comity_statistics_v1_statistics_proto_depIdxs = []int32{
 	33, // 0: comity.statistics.v1.CreateStructuresRequest.structures:type_name -> comity.statistics.v1.Structures
@@ -2478,36 +2481,38 @@ var file_comity_statistics_v1_statistics_proto_depIdxs = []int32{
 	54, // 53: comity.statistics.v1.StatisticsService.ListRemovals:input_type -> comity.statistics.v1.ListRemovalsRequest
 	55, // 54: comity.statistics.v1.StatisticsService.SetReadOnly:input_type -> comity.statistics.v1.SetReadOnlyRequest
 	56, // 55: comity.statistics.v1.StatisticsService.GetReadOnly:input_type -> comity.statistics.v1.GetReadOnlyRequest
-	31, // 56: comity.statistics.v1.StatisticsService.WatchRevisions:input_type -> comity.statistics.v1.WatchRevisionsRequest
-	1,  // 57: comity.statistics.v1.StatisticsService.CreateStructures:output_type -> comity.statistics.v1.CreateStructuresResponse
-	3,  // 58: comity.statistics.v1.StatisticsService.GetStructures:output_type -> comity.statistics.v1.GetStructuresResponse
-	6,  // 59: comity.statistics.v1.StatisticsService.ListDataflows:output_type -> comity.statistics.v1.ListDataflowsResponse
-	57, // 60: comity.statistics.v1.StatisticsService.ListStructures:output_type -> comity.statistics.v1.ListStructuresResponse
-	58, // 61: comity.statistics.v1.StatisticsService.DeleteStructures:output_type -> comity.statistics.v1.DeleteStructuresResponse
-	8,  // 62: comity.statistics.v1.StatisticsService.CreateLayout:output_type -> comity.statistics.v1.CreateLayoutResponse
-	10, // 63: comity.statistics.v1.StatisticsService.ListLayouts:output_type -> comity.statistics.v1.ListLayoutsResponse
-	12, // 64: comity.statistics.v1.StatisticsService.Submit:output_type -> comity.statistics.v1.SubmitResponse
-	18, // 65: comity.statistics.v1.StatisticsService.GetSubmission:output_type -> comity.statistics.v1.GetSubmissionResponse
-	20, // 66: comity.statistics.v1.StatisticsService.ListSubmissions:output_type -> comity.statistics.v1.ListSubmissionsResponse
-	14, // 67: comity.statistics.v1.StatisticsService.CommentFinding:output_type -> comity.statistics.v1.CommentFindingResponse
-	16, // 68: comity.statistics.v1.StatisticsService.OverrideSubmission:output_type -> comity.statistics.v1.OverrideSubmissionResponse
-	59, // 69: comity.statistics.v1.StatisticsService.SetQualityRules:output_type -> comity.statistics.v1.SetQualityRulesResponse
-	60, // 70: comity.statistics.v1.StatisticsService.GetQualityRules:output_type -> comity.statistics.v1.GetQualityRulesResponse
-	61, // 71: comity.statistics.v1.StatisticsService.RecordEvents:output_type -> comity.statistics.v1.RecordEventsResponse
-	62, // 72: comity.statistics.v1.StatisticsService.CloseEvents:output_type -> comity.statistics.v1.CloseEventsResponse
-	23, // 73: comity.statistics.v1.StatisticsService.Query:output_type -> comity.statistics.v1.QueryResponse
-	63, // 74: comity.statistics.v1.StatisticsService.CountCells:output_type -> comity.statistics.v1.CountCellsResponse
-	25, // 75: comity.statistics.v1.StatisticsService.GetAvailability:output_type -> comity.statistics.v1.GetAvailabilityResponse
-	29, // 76: comity.statistics.v1.StatisticsService.CompareRevisions:output_type -> comity.statistics.v1.CompareRevisionsResponse
-	64, // 77: comity.statistics.v1.StatisticsService.CompareMirror:output_type -> comity.statistics.v1.CompareMirrorResponse
-	65, // 78: comity.statistics.v1.StatisticsService.SetRetention:output_type -> comity.statistics.v1.SetRetentionResponse
-	66, // 79: comity.statistics.v1.StatisticsService.ListRetention:output_type -> comity.statistics.v1.ListRetentionResponse
-	67, // 80: comity.statistics.v1.StatisticsService.ListRemovals:output_type -> comity.statistics.v1.ListRemovalsResponse
-	68, // 81: comity.statistics.v1.StatisticsService.SetReadOnly:output_type -> comity.statistics.v1.SetReadOnlyResponse
-	69, // 82: comity.statistics.v1.StatisticsService.GetReadOnly:output_type -> comity.statistics.v1.GetReadOnlyResponse
-	32, // 83: comity.statistics.v1.StatisticsService.WatchRevisions:output_type -> comity.statistics.v1.WatchRevisionsResponse
-	57, // [57:84] is the sub-list for method output_type
-	30, // [30:57] is the sub-list for method input_type
+	57, // 56: comity.statistics.v1.StatisticsService.TraceFigures:input_type -> comity.statistics.v1.TraceFiguresRequest
+	31, // 57: comity.statistics.v1.StatisticsService.WatchRevisions:input_type -> comity.statistics.v1.WatchRevisionsRequest
+	1,  // 58: comity.statistics.v1.StatisticsService.CreateStructures:output_type -> comity.statistics.v1.CreateStructuresResponse
+	3,  // 59: comity.statistics.v1.StatisticsService.GetStructures:output_type -> comity.statistics.v1.GetStructuresResponse
+	6,  // 60: comity.statistics.v1.StatisticsService.ListDataflows:output_type -> comity.statistics.v1.ListDataflowsResponse
+	58, // 61: comity.statistics.v1.StatisticsService.ListStructures:output_type -> comity.statistics.v1.ListStructuresResponse
+	59, // 62: comity.statistics.v1.StatisticsService.DeleteStructures:output_type -> comity.statistics.v1.DeleteStructuresResponse
+	8,  // 63: comity.statistics.v1.StatisticsService.CreateLayout:output_type -> comity.statistics.v1.CreateLayoutResponse
+	10, // 64: comity.statistics.v1.StatisticsService.ListLayouts:output_type -> comity.statistics.v1.ListLayoutsResponse
+	12, // 65: comity.statistics.v1.StatisticsService.Submit:output_type -> comity.statistics.v1.SubmitResponse
+	18, // 66: comity.statistics.v1.StatisticsService.GetSubmission:output_type -> comity.statistics.v1.GetSubmissionResponse
+	20, // 67: comity.statistics.v1.StatisticsService.ListSubmissions:output_type -> comity.statistics.v1.ListSubmissionsResponse
+	14, // 68: comity.statistics.v1.StatisticsService.CommentFinding:output_type -> comity.statistics.v1.CommentFindingResponse
+	16, // 69: comity.statistics.v1.StatisticsService.OverrideSubmission:output_type -> comity.statistics.v1.OverrideSubmissionResponse
+	60, // 70: comity.statistics.v1.StatisticsService.SetQualityRules:output_type -> comity.statistics.v1.SetQualityRulesResponse
+	61, // 71: comity.statistics.v1.StatisticsService.GetQualityRules:output_type -> comity.statistics.v1.GetQualityRulesResponse
+	62, // 72: comity.statistics.v1.StatisticsService.RecordEvents:output_type -> comity.statistics.v1.RecordEventsResponse
+	63, // 73: comity.statistics.v1.StatisticsService.CloseEvents:output_type -> comity.statistics.v1.CloseEventsResponse
+	23, // 74: comity.statistics.v1.StatisticsService.Query:output_type -> comity.statistics.v1.QueryResponse
+	64, // 75: comity.statistics.v1.StatisticsService.CountCells:output_type -> comity.statistics.v1.CountCellsResponse
+	25, // 76: comity.statistics.v1.StatisticsService.GetAvailability:output_type -> comity.statistics.v1.GetAvailabilityResponse
+	29, // 77: comity.statistics.v1.StatisticsService.CompareRevisions:output_type -> comity.statistics.v1.CompareRevisionsResponse
+	65, // 78: comity.statistics.v1.StatisticsService.CompareMirror:output_type -> comity.statistics.v1.CompareMirrorResponse
+	66, // 79: comity.statistics.v1.StatisticsService.SetRetention:output_type -> comity.statistics.v1.SetRetentionResponse
+	67, // 80: comity.statistics.v1.StatisticsService.ListRetention:output_type -> comity.statistics.v1.ListRetentionResponse
+	68, // 81: comity.statistics.v1.StatisticsService.ListRemovals:output_type -> comity.statistics.v1.ListRemovalsResponse
+	69, // 82: comity.statistics.v1.StatisticsService.SetReadOnly:output_type -> comity.statistics.v1.SetReadOnlyResponse
+	70, // 83: comity.statistics.v1.StatisticsService.GetReadOnly:output_type -> comity.statistics.v1.GetReadOnlyResponse
+	71, // 84: comity.statistics.v1.StatisticsService.TraceFigures:output_type -> comity.statistics.v1.TraceFiguresResponse
+	32, // 85: comity.statistics.v1.StatisticsService.WatchRevisions:output_type -> comity.statistics.v1.WatchRevisionsResponse
+	58, // [58:86] is the sub-list for method output_type
+	30, // [30:58] is the sub-list for method input_type
 	30, // [30:30] is the sub-list for extension type_name
 	30, // [30:30] is the sub-list for extension extendee
 	0,  // [0:30] is the sub-list for field type_name
@@ -2526,6 +2531,7 @@ func file_comity_statistics_v1_statistics_proto_init() {
 	file_comity_statistics_v1_retention_proto_init()
 	file_comity_statistics_v1_structure_proto_init()
 	file_comity_statistics_v1_submission_proto_init()
+	file_comity_statistics_v1_trace_proto_init()
 	file_comity_statistics_v1_statistics_proto_msgTypes[11].OneofWrappers = []any{
 		(*SubmitRequest_Header)(nil),
 		(*SubmitRequest_Data)(nil),

@@ -45,6 +45,7 @@ const (
 	StatisticsService_ListRemovals_FullMethodName       = "/comity.statistics.v1.StatisticsService/ListRemovals"
 	StatisticsService_SetReadOnly_FullMethodName        = "/comity.statistics.v1.StatisticsService/SetReadOnly"
 	StatisticsService_GetReadOnly_FullMethodName        = "/comity.statistics.v1.StatisticsService/GetReadOnly"
+	StatisticsService_TraceFigures_FullMethodName       = "/comity.statistics.v1.StatisticsService/TraceFigures"
 	StatisticsService_WatchRevisions_FullMethodName     = "/comity.statistics.v1.StatisticsService/WatchRevisions"
 )
 
@@ -114,6 +115,8 @@ type StatisticsServiceClient interface {
 	SetReadOnly(ctx context.Context, in *SetReadOnlyRequest, opts ...grpc.CallOption) (*SetReadOnlyResponse, error)
 	// GetReadOnly says whether the statistics are closed to changes, since when and why.
 	GetReadOnly(ctx context.Context, in *GetReadOnlyRequest, opts ...grpc.CallOption) (*GetReadOnlyResponse, error)
+	// TraceFigures says what brought the figures of the newest state: by revision, the submission, and the release of a partner.
+	TraceFigures(ctx context.Context, in *TraceFiguresRequest, opts ...grpc.CallOption) (*TraceFiguresResponse, error)
 	// WatchRevisions tells of each revision in the order of commits, from a cursor on, and stays open for those to come.
 	WatchRevisions(ctx context.Context, in *WatchRevisionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchRevisionsResponse], error)
 }
@@ -419,6 +422,16 @@ func (c *statisticsServiceClient) GetReadOnly(ctx context.Context, in *GetReadOn
 	return out, nil
 }
 
+func (c *statisticsServiceClient) TraceFigures(ctx context.Context, in *TraceFiguresRequest, opts ...grpc.CallOption) (*TraceFiguresResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(TraceFiguresResponse)
+	err := c.cc.Invoke(ctx, StatisticsService_TraceFigures_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *statisticsServiceClient) WatchRevisions(ctx context.Context, in *WatchRevisionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchRevisionsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &StatisticsService_ServiceDesc.Streams[5], StatisticsService_WatchRevisions_FullMethodName, cOpts...)
@@ -504,6 +517,8 @@ type StatisticsServiceServer interface {
 	SetReadOnly(context.Context, *SetReadOnlyRequest) (*SetReadOnlyResponse, error)
 	// GetReadOnly says whether the statistics are closed to changes, since when and why.
 	GetReadOnly(context.Context, *GetReadOnlyRequest) (*GetReadOnlyResponse, error)
+	// TraceFigures says what brought the figures of the newest state: by revision, the submission, and the release of a partner.
+	TraceFigures(context.Context, *TraceFiguresRequest) (*TraceFiguresResponse, error)
 	// WatchRevisions tells of each revision in the order of commits, from a cursor on, and stays open for those to come.
 	WatchRevisions(*WatchRevisionsRequest, grpc.ServerStreamingServer[WatchRevisionsResponse]) error
 	mustEmbedUnimplementedStatisticsServiceServer()
@@ -593,6 +608,9 @@ func (UnimplementedStatisticsServiceServer) SetReadOnly(context.Context, *SetRea
 }
 func (UnimplementedStatisticsServiceServer) GetReadOnly(context.Context, *GetReadOnlyRequest) (*GetReadOnlyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetReadOnly not implemented")
+}
+func (UnimplementedStatisticsServiceServer) TraceFigures(context.Context, *TraceFiguresRequest) (*TraceFiguresResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method TraceFigures not implemented")
 }
 func (UnimplementedStatisticsServiceServer) WatchRevisions(*WatchRevisionsRequest, grpc.ServerStreamingServer[WatchRevisionsResponse]) error {
 	return status.Error(codes.Unimplemented, "method WatchRevisions not implemented")
@@ -1043,6 +1061,24 @@ func _StatisticsService_GetReadOnly_Handler(srv interface{}, ctx context.Context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _StatisticsService_TraceFigures_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(TraceFiguresRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StatisticsServiceServer).TraceFigures(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StatisticsService_TraceFigures_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StatisticsServiceServer).TraceFigures(ctx, req.(*TraceFiguresRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _StatisticsService_WatchRevisions_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(WatchRevisionsRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -1144,6 +1180,10 @@ var StatisticsService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetReadOnly",
 			Handler:    _StatisticsService_GetReadOnly_Handler,
+		},
+		{
+			MethodName: "TraceFigures",
+			Handler:    _StatisticsService_TraceFigures_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
