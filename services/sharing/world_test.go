@@ -77,6 +77,8 @@ type figures struct {
 	unsure      error // what every question for them fails with
 	constraints []sharing.Constraint
 
+	personal string // a further component, that says who somebody is; "": none
+
 	origins []sharing.Origin   // of what was received
 	traced  sharing.TraceQuery // the last question for them
 
@@ -171,7 +173,11 @@ func (f *figures) Query(_ context.Context, query sharing.Query, each func(*block
 	for _, d := range dimensions {
 		names = append(names, d.ID)
 	}
-	builder := block.NewBuilder(append(names, block.TimePeriod, block.ObsStatus, block.ConfStatus), []string{block.ObsValue})
+	names = append(names, block.TimePeriod, block.ObsStatus, block.ConfStatus)
+	if f.personal != "" {
+		names = append(names, f.personal)
+	}
+	builder := block.NewBuilder(names, []string{block.ObsValue})
 	for _, key := range slices.Sorted(maps.Keys(sums)) {
 		status := "A"
 		if math.IsNaN(sums[key]) {
@@ -181,7 +187,11 @@ func (f *figures) Query(_ context.Context, query sharing.Query, each func(*block
 		if conf == "" {
 			conf = "F"
 		}
-		builder.Append(append(strings.Split(key, ","), status, conf), []float64{sums[key]})
+		codes := append(strings.Split(key, ","), status, conf)
+		if f.personal != "" {
+			codes = append(codes, "X1234567")
+		}
+		builder.Append(codes, []float64{sums[key]})
 	}
 	return revision, each(builder.Block())
 }
