@@ -214,6 +214,7 @@ func (s *sandbox) processes(n *sandboxNode) []process {
 			"COMITY_SIGNING_KEY":     n.authority.SigningKey(),
 			"COMITY_LOG_KEY":         n.authority.LogSigner(),
 			"COMITY_TRUST_LIST":      s.path("trust.json"),
+			"COMITY_CRLS":            s.path("crls"),
 			"COMITY_SWITCHES":        filepath.Join(n.directory, "switches"),
 		}),
 		s.process(n, "gateway", gatewayPort, gatewayPort, common, addresses),

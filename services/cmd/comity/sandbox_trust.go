@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/comity-federation/comity/services/internal/authority"
@@ -42,10 +44,11 @@ func (s *sandbox) makeTrustList(states []sharing.TrustedState) error {
 		return err
 	}
 	if before != nil {
-		if time.Until(before.Expires) > trustRenewal && sameStates(before.States, states) {
+		list.States = keepRotated(before.TrustList, states)
+		if time.Until(before.Expires) > trustRenewal && sameStates(before.States, list.States) {
 			return nil
 		}
-		list.Version = before.Version + 1
+		list.Version, list.Governance = before.Version+1, before.Governance
 	}
 	if err := file.write(list); err != nil {
 		return err
@@ -65,6 +68,21 @@ func (s *sandbox) makeTrustList(states []sharing.TrustedState) error {
 func officer(name string, key ed25519.PrivateKey) sharing.Officer {
 	public := key.Public().(ed25519.PublicKey)
 	return sharing.Officer{Name: name, ID: sharing.KeyID(public), PublicKey: public}
+}
+
+// keepRotated returns the states with what somebody has rotated, revoked or added since the list before: its entries stay as long
+// as they have the keys that the states began with.
+func keepRotated(before *sharing.TrustList, states []sharing.TrustedState) []sharing.TrustedState {
+	kept := slices.Clone(states)
+	for i, state := range states {
+		entry, ok := before.State(state.Code)
+		same := func(key sharing.SigningKey) bool { return key.ID == state.SigningKeys[0].ID }
+		if ok && slices.ContainsFunc(entry.SigningKeys, same) && slices.Contains(entry.LogKeys(), state.LogKey) && strings.Contains(entry.Roots, state.Roots) {
+			entry.Name, entry.Address, entry.RefAreas = state.Name, state.Address, state.RefAreas
+			kept[i] = entry
+		}
+	}
+	return kept
 }
 
 // sameStates reports whether two lists name the same states in the same way.

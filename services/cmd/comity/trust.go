@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/ed25519"
+	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/mod/sumdb/note"
 
 	"github.com/comity-federation/comity/services/internal/authority"
 	"github.com/comity-federation/comity/services/sharing"
@@ -36,7 +38,7 @@ whoever is trusted no more.`,
 		Args: cobra.NoArgs,
 	}
 	list := cmd.PersistentFlags().String("list", "trust.json", "the `FILE` with the trust list")
-	cmd.AddCommand(newTrustInitCommand(list), newTrustJoinCommand(list), newTrustSignCommand(list), newTrustRotateCommand(list), newTrustRevokeCommand(list), newTrustGovernCommand(list))
+	cmd.AddCommand(newTrustShowCommand(list), newTrustLogKeyCommand(), newTrustInitCommand(list), newTrustJoinCommand(list), newTrustSignCommand(list), newTrustRotateCommand(list), newTrustRevokeCommand(list), newTrustGovernCommand(list))
 	return cmd
 }
 
@@ -46,6 +48,40 @@ func lifetime(cmd *cobra.Command) func(*sharing.TrustList) {
 	return func(list *sharing.TrustList) {
 		list.Expires = time.Now().AddDate(0, 0, *days).UTC().Truncate(time.Second)
 	}
+}
+
+func newTrustLogKeyCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "log-key --state CODE --out FILE",
+		Short: "Make a key for a state's transparency log",
+		Long: `Make a key for a state's transparency log: FILE holds the secret one, FILE.pub the one for the trust list. openssl makes
+all other keys.`,
+		Args: cobra.NoArgs,
+	}
+	code := cmd.Flags().String("state", "", "the `CODE` of the state")
+	out := cmd.Flags().String("out", "", "the `FILE` for the secret key; there must be none")
+	for _, name := range []string{"state", "out"} {
+		_ = cmd.MarkFlagRequired(name) // it fails for a flag that is not there
+	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		secret, verifier, err := note.GenerateKey(rand.Reader, sharing.LogName(sharing.StateCode(*code)))
+		if err != nil {
+			return err
+		}
+		file, err := os.OpenFile(*out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if err != nil {
+			return err
+		}
+		_, err = file.WriteString(secret + "\n")
+		if err = errors.Join(err, file.Close()); err != nil {
+			return err
+		}
+		if err := replaceFile(*out+".pub", []byte(verifier+"\n"), 0o644); err != nil {
+			return err
+		}
+		return show(cmd, verifier+"\n")
+	}
+	return cmd
 }
 
 // crlFlag adds the flag that says whether a state publishes revocation lists. The result changes a state as it says.

@@ -74,6 +74,19 @@ func TestTrust(t *testing.T) {
 
 	run("is not between 0 and", "rotate", "--state", "aa", "--crl-grace", "100000")
 	run("proposed", "rotate", "--state", "aa", "--crl-grace", "48")
+	run("comity/aa/log+", "log-key", "--state", "aa", "--out", path("log.next"))
+	run("exists", "log-key", "--state", "aa", "--out", path("log.next"))
+	text, err := os.ReadFile(path("log.next.pub"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	logKey := strings.TrimSpace(string(text))
+	run("proposed", "rotate", "--state", "aa", "--log-key", path("log.next.pub"))
+	run("that log key already", "rotate", "--state", "aa", "--log-key", path("log.next.pub"))
+	run("+ aa: log key "+logKey, "show", "--next")
+	run("  aa: root ", "show", "--next")
+	run("- version 4, until", "show", "--next")
+	run("signed by nobody so far", "show", "--next")
 	leaf := filepath.Join(aa.Certificates(), "sharing.pem")
 	run("proposed", "revoke", "--state", "aa", "--certificate", leaf)
 	run("proposed", "revoke", "--state", "aa", "--signing-key", officer("", next).ID)
@@ -93,6 +106,12 @@ func TestTrust(t *testing.T) {
 	if state.SigningKeys[1].ValidAt(time.Now().Add(time.Second)) || len(state.Revoked.Serials) != 1 {
 		t.Errorf("what was revoked still counts: %+v", state)
 	}
+	if state.LogKey != logKey || len(state.FormerLogKeys) != 1 || !state.LogKeyCounts(aa.LogKey, time.Now()) {
+		t.Errorf("the log key before does not count beside the next one: %+v", state)
+	}
+	run("signed by one and two", "show")
+	run("aa: revoked: the certificate with the serial number "+state.Revoked.Serials[0], "show")
+	run("no proposed list", "show", "--next")
 	if state.CRL == nil || state.CRL.Grace() != 48*time.Hour {
 		t.Errorf("the grace of revocation lists is not 48 hours: %+v", state.CRL)
 	}

@@ -108,7 +108,7 @@ func OpenKeeper(ctx context.Context, path string, state sharing.StateCode, store
 		return nil, fmt.Errorf("%s: the first trust list expired at %s", path, list.Expires.Format(time.RFC3339))
 	}
 	k.trust, k.inForce, k.kept = sharing.NewTrust(list.TrustList), data, !first
-	if k.lists, err = openRevocations(ctx, k.crls, store, k.trust); err != nil {
+	if k.lists, err = openRevocations(ctx, k.state, k.crls, store, k.trust); err != nil {
 		return nil, err
 	}
 	k.look(ctx, true)

@@ -31,7 +31,8 @@ type CRLStore interface {
 // whole. A file that is gone, cannot be read, or holds older lists than before changes nothing: the last good list stays,
 // for the grace that the trust list gives it.
 type revocations struct {
-	directory string // "": there is none
+	own       sharing.StateCode // whose lists are for others
+	directory string            // "": there is none
 	store     CRLStore
 	trust     *sharing.Trust
 
@@ -57,9 +58,9 @@ type crlFile struct {
 }
 
 // openRevocations returns the lists that the store has.
-func openRevocations(ctx context.Context, directory string, store CRLStore, trust *sharing.Trust) (*revocations, error) {
+func openRevocations(ctx context.Context, own sharing.StateCode, directory string, store CRLStore, trust *sharing.Trust) (*revocations, error) {
 	r := &revocations{
-		directory: directory, store: store, trust: trust,
+		own: own, directory: directory, store: store, trust: trust,
 		inForce: map[authority]*CRL{}, kept: map[authority]string{}, files: map[sharing.StateCode]crlFile{},
 	}
 	lists, err := store.CRLs(ctx)
@@ -81,7 +82,7 @@ func openRevocations(ctx context.Context, directory string, store CRLStore, trus
 // look takes over what the files have. Only files that changed are read, unless all is true.
 func (r *revocations) look(at time.Time, all bool) {
 	for _, state := range r.trust.List().States {
-		if state.CRL == nil {
+		if state.CRL == nil || state.Code == r.own {
 			continue
 		}
 		r.mu.Lock()
@@ -204,7 +205,7 @@ func (r *revocations) standing(at time.Time) (changes, ended int) {
 func (r *revocations) err(at time.Time) error {
 	var problems []error
 	for _, state := range r.trust.List().States {
-		if state.CRL == nil {
+		if state.CRL == nil || state.Code == r.own {
 			continue
 		}
 		r.mu.Lock()
