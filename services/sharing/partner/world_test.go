@@ -356,6 +356,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 type proxy struct {
 	listener net.Listener
 	running  sync.WaitGroup
+	weather  weather // between it and both ends
 
 	mu     sync.Mutex
 	target string // "": connections are refused
@@ -428,6 +429,7 @@ func (p *proxy) accept() {
 			_ = caller.Close()
 			continue
 		}
+		caller, called = p.weather.over(caller), p.weather.over(called)
 		if !p.keep(target, caller, called) {
 			_ = caller.Close()
 			_ = called.Close()
