@@ -211,16 +211,23 @@ func (s *Service) keepDecision(ctx context.Context, tx Tx, decision Decision) er
 }
 
 // refreshPolicy gives policy the agreements in force that this state provides under, and the levels of the dimensions of
-// all in force, where they have changed. It returns the agreements.
+// all in force, where they have changed. It returns the agreements, which nobody changes.
 func (s *Service) refreshPolicy(ctx context.Context) ([]Agreement, error) {
+	changes, err := s.Store.AgreementChanges(ctx)
+	if err != nil {
+		return nil, err
+	}
 	s.policyMu.Lock() // also while reading, so that policy is never told of an earlier state after a later one
 	defer s.policyMu.Unlock()
+	if s.refreshed.whole && s.refreshed.changes >= changes {
+		return s.refreshed.active, nil
+	}
 	all, err := s.agreements(ctx, "")
 	if err != nil {
 		return nil, err
 	}
 	all = slices.DeleteFunc(all, func(a Agreement) bool { return a.State != Active })
-	levels, err := s.levels(ctx, all) // what comes in is judged by them as well
+	levels, whole, err := s.levels(ctx, all) // what comes in is judged by them as well
 	if err != nil {
 		return nil, err
 	}
@@ -240,10 +247,21 @@ func (s *Service) refreshPolicy(ctx context.Context) ([]Agreement, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.given != nil && bytes.Equal(content, s.given.content) {
-		return active, nil
+	s.refreshed.whole = false
+	if s.given == nil || !bytes.Equal(content, s.given.content) {
+		if err := s.give(ctx, data, content); err != nil {
+			return nil, err
+		}
 	}
-	return active, s.give(ctx, data, content)
+	s.refreshed = refreshed{whole: whole, changes: changes, active: active}
+	return active, nil
+}
+
+// refreshed is what policy was told last.
+type refreshed struct {
+	whole   bool // nothing else is to be told until agreements change
+	changes int64
+	active  []Agreement
 }
 
 // give gives policy data in place of what it had.
@@ -262,22 +280,24 @@ func (s *Service) give(ctx context.Context, data map[string]any, content []byte)
 }
 
 // levels returns the levels of each dimension's codelist, from the coarsest to the finest. Where dataflows differ in a
-// dimension, the one of [Config.Dataflow] counts. A dataflow that the statistics do not know has none: nothing goes of it.
-func (s *Service) levels(ctx context.Context, active []Agreement) (map[string][]string, error) {
+// dimension, the one of [Config.Dataflow] counts. A dataflow that the statistics do not know has none: nothing goes of it, and
+// they are not whole.
+func (s *Service) levels(ctx context.Context, active []Agreement) (levels map[string][]string, whole bool, err error) {
 	dataflows := []string{s.Dataflow}
 	for _, a := range active {
 		if !slices.Contains(dataflows, a.Terms.Dataflow) {
 			dataflows = append(dataflows, a.Terms.Dataflow)
 		}
 	}
-	levels := map[string][]string{}
+	levels, whole = map[string][]string{}, true
 	for _, dataflow := range dataflows {
 		structures, err := s.structuresOf(ctx, dataflow)
 		if fault.Is(err, fault.NotFound) {
+			whole = false
 			continue
 		}
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		for _, dimension := range structures.Dimensions {
 			if _, known := levels[dimension.ID]; !known {
@@ -285,5 +305,5 @@ func (s *Service) levels(ctx context.Context, active []Agreement) (map[string][]
 			}
 		}
 	}
-	return levels, nil
+	return levels, whole, nil
 }

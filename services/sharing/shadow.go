@@ -91,16 +91,12 @@ func (s *Service) Shadow(ctx context.Context, bundle []byte, since time.Time) (S
 	return shadow.report, nil
 }
 
-// maxAnswers bounds how many answers of a candidate are remembered.
-const maxAnswers = 10_000
-
 // shadow asks a candidate.
 type shadow struct {
 	service   *Service
 	candidate Policy
-	data      string                    // that it has, by their SHA-256
-	missing   map[string]bool           // data that are not kept
-	answers   map[string]DecidedRequest // by question: the same is asked for each revision of a day
+	data      string          // that it has, by their SHA-256
+	missing   map[string]bool // data that are not kept
 	found     map[PolicyDifference]*PolicyDifference
 	report    ShadowReport
 }
@@ -149,7 +145,7 @@ func (h *shadow) give(ctx context.Context, data string) error {
 	if h.missing[data] {
 		return &notKeptError{"the data are not kept"}
 	}
-	h.data, h.answers = "", map[string]DecidedRequest{}
+	h.data = ""
 	err := h.service.giveData(ctx, h.candidate, data)
 	if missing := (*notKeptError)(nil); errors.As(err, &missing) {
 		if h.missing == nil {
@@ -165,21 +161,8 @@ func (h *shadow) give(ctx context.Context, data string) error {
 
 // ask returns what the candidate answers.
 func (h *shadow) ask(ctx context.Context, question Question) (DecidedRequest, error) {
-	key, err := json.Marshal(question)
-	if err != nil {
-		return DecidedRequest{}, err
-	}
-	if known, ok := h.answers[string(key)]; ok {
-		return known, nil
-	}
 	answer, _, _ := ask(ctx, h.candidate, question) // an error is an answer
-	if ctx.Err() != nil {
-		return DecidedRequest{}, ctx.Err()
-	}
-	if len(h.answers) < maxAnswers {
-		h.answers[string(key)] = answer
-	}
-	return answer, nil
+	return answer, ctx.Err()
 }
 
 // note counts a difference.

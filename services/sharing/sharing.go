@@ -78,9 +78,11 @@ type Service struct {
 	holdMu sync.Mutex      // guards what follows
 	holds  map[Mode]string // why this process is stopped on the spot
 
-	policyMu sync.Mutex   // keeps changes of policy's data apart
-	givenMu  sync.RWMutex // guards what follows; while it is held for reading, policy has these data
-	given    *policyData  // what policy was given last; nil: nothing whole
+	policyMu  sync.Mutex // keeps changes of policy's data apart, and guards what follows
+	refreshed refreshed
+
+	givenMu sync.RWMutex // guards what follows; while it is held for reading, policy has these data
+	given   *policyData  // what policy was given last; nil: nothing whole
 
 	keptPolicy atomic.Value // string: the revision of policy and the data that are in the store for certain
 }

@@ -1,7 +1,9 @@
 package policy
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
@@ -45,15 +47,35 @@ type condition struct {
 }
 
 func (s *set) condition(ctx context.Context, rule string, input any, unknown string) (f filter.Filter, err error) {
+	asked, err := json.Marshal(input)
+	if err != nil {
+		return filter.False(), fmt.Errorf("encoding the input: %w", err)
+	}
+	question := rule + " without " + unknown + " " + string(asked)
+	answer, known, era := s.memo.recall(question)
+	if known {
+		return answer.(filter.Filter), nil
+	}
 	c, err := s.prepareCondition(ctx, rule, unknown)
 	if err != nil {
 		return filter.False(), err
 	}
-	value, err := ast.InterfaceToValue(input)
+	value, err := ast.ValueFromReader(bytes.NewReader(asked))
 	if err != nil {
 		return filter.False(), fmt.Errorf("encoding the input: %w", err)
 	}
-	return c.compile(ctx, value)
+	if f, err = c.compile(ctx, value); err != nil {
+		return filter.False(), err
+	}
+	size := 0
+	f.Walk(func(f filter.Filter) {
+		size += 100
+		for _, value := range f.Values {
+			size += len(value)
+		}
+	})
+	s.memo.remember(question, f, size, era)
+	return f, nil
 }
 
 func (s *set) prepareCondition(ctx context.Context, rule, unknown string) (*condition, error) {

@@ -16,6 +16,7 @@
 package policy
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -288,35 +289,54 @@ type set struct {
 	store      storage.Store
 	queries    sync.Map // by rule: *rego.PreparedEvalQuery
 	conditions sync.Map // by rule and unknown: *condition
+	memo       memo
 }
 
 func (s *set) evaluate(ctx context.Context, rule string, input, output any) error {
-	query, err := s.query(ctx, rule)
-	if err != nil {
-		return err
-	}
-	value, err := ast.InterfaceToValue(input)
+	asked, err := json.Marshal(input)
 	if err != nil {
 		return fmt.Errorf("encoding the input: %w", err)
 	}
-	results, err := query.Eval(ctx, rego.EvalParsedInput(value))
-	if err != nil {
-		return err
-	}
-	if len(results) != 1 || len(results[0].Expressions) != 1 {
-		return errors.New("the rule is undefined")
-	}
-	text, err := json.Marshal(results[0].Expressions[0].Value)
-	if err != nil {
-		return fmt.Errorf("encoding the result: %w", err)
-	}
-	if string(text) == "null" {
-		return errors.New("the rule is null")
+	question := rule + " " + string(asked)
+	answer, known, era := s.memo.recall(question)
+	text, _ := answer.([]byte)
+	if !known {
+		if text, err = s.answer(ctx, rule, asked); err != nil {
+			return err
+		}
+		s.memo.remember(question, text, len(text), era)
 	}
 	if err := json.Unmarshal(text, output); err != nil {
 		return fmt.Errorf("decoding the result: %w", err)
 	}
 	return nil
+}
+
+// answer evaluates a rule with an input in JSON, and returns what it says in JSON.
+func (s *set) answer(ctx context.Context, rule string, input []byte) ([]byte, error) {
+	query, err := s.query(ctx, rule)
+	if err != nil {
+		return nil, err
+	}
+	value, err := ast.ValueFromReader(bytes.NewReader(input))
+	if err != nil {
+		return nil, fmt.Errorf("encoding the input: %w", err)
+	}
+	results, err := query.Eval(ctx, rego.EvalParsedInput(value))
+	if err != nil {
+		return nil, err
+	}
+	if len(results) != 1 || len(results[0].Expressions) != 1 {
+		return nil, errors.New("the rule is undefined")
+	}
+	text, err := json.Marshal(results[0].Expressions[0].Value)
+	if err != nil {
+		return nil, fmt.Errorf("encoding the result: %w", err)
+	}
+	if string(text) == "null" {
+		return nil, errors.New("the rule is null")
+	}
+	return text, nil
 }
 
 func (s *set) query(ctx context.Context, rule string) (*rego.PreparedEvalQuery, error) {

@@ -291,5 +291,6 @@ func (s *set) supply(ctx context.Context, name string, value any) error {
 	if err := storage.WriteOne(ctx, s.store, storage.AddOp, storage.Path{name}, value); err != nil {
 		return fmt.Errorf("supplying data.%s: %w", name, err)
 	}
+	s.memo.forget() // once the data are there: an answer that began before belongs to the era before
 	return nil
 }
