@@ -37,6 +37,7 @@ func Exchange(ctx context.Context, o Options, progress io.Writer) (table *Table,
 		run  func(context.Context) error
 	}{
 		{"the cost of trust", x.costOfTrust},
+		{"policy decisions", x.policyDecisions},
 		{"stopping what is under way", x.stop},
 	} {
 		begin := time.Now()
