@@ -207,9 +207,9 @@ func newTrustSignCommand(file *string) *cobra.Command {
 
 func newTrustRotateCommand(file *string) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "rotate [--state CODE] [--roots FILE] [--signing-key FILE] [--log-key FILE] [--crl-grace HOURS] [--officer NAME=KEY]",
-		Short: "Propose new keys for a state, or for an officer",
-		Long: `Propose new keys for a state, or for an officer.
+		Use:   "rotate [--state CODE] [--roots FILE] [--signing-key FILE] [--log-key FILE] [--address HOST:PORT] [--crl-grace HOURS] [--officer NAME=KEY]",
+		Short: "Propose new keys or another address for a state, or new keys for an officer",
+		Long: `Propose new keys or another address for a state, or new keys for an officer.
 
 For a new authority give first the old and the new root in one file, and the new one alone once every certificate hangs
 from it. A new signing key or log key counts at once, and those before it for some days more, so that what waits still
@@ -225,8 +225,9 @@ An officer of a name that is on the list gets another key; a new name is a furth
 	overlap := cmd.Flags().Duration("overlap", signingOverlap, "how long the keys before it still count")
 	officers := cmd.Flags().StringArray("officer", nil, "the `NAME=KEY` of an officer")
 	expire := lifetime(cmd)
+	address := cmd.Flags().String("address", "", "where its exchange answers from now on, `HOST:PORT`")
 	crls := crlFlag(cmd)
-	cmd.MarkFlagsOneRequired("roots", "signing-key", "log-key", "crl-grace", "officer")
+	cmd.MarkFlagsOneRequired("roots", "signing-key", "log-key", "address", "crl-grace", "officer")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		file := trustFile(*file)
 		return proposed(cmd, file, file.propose(func(list *sharing.TrustList) error {
@@ -237,11 +238,14 @@ An officer of a name that is on the list gets another key; a new name is a furth
 					return err
 				}
 			}
-			if *roots == "" && *signing == "" && *logKey == "" && !cmd.Flags().Changed("crl-grace") {
+			if *roots == "" && *signing == "" && *logKey == "" && *address == "" && !cmd.Flags().Changed("crl-grace") {
 				return nil
 			}
 			return changeState(list, *code, func(state *sharing.TrustedState) error {
 				crls(state)
+				if *address != "" {
+					state.Address = *address
+				}
 				if *roots != "" {
 					text, err := os.ReadFile(*roots)
 					if err != nil {

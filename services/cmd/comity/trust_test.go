@@ -83,6 +83,8 @@ func TestTrust(t *testing.T) {
 	logKey := strings.TrimSpace(string(text))
 	run("proposed", "rotate", "--state", "aa", "--log-key", path("log.next.pub"))
 	run("that log key already", "rotate", "--state", "aa", "--log-key", path("log.next.pub"))
+	run("proposed", "rotate", "--state", "aa", "--address", "127.0.0.1:2")
+	run("+ aa: Alpha at 127.0.0.1:2", "show", "--next")
 	run("+ aa: log key "+logKey, "show", "--next")
 	run("  aa: root ", "show", "--next")
 	run("- version 4, until", "show", "--next")
