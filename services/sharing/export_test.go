@@ -42,3 +42,6 @@ func (g Governance) Needs(states int) (int, error) { return g.needs(states) }
 
 // ServeAgencies stores what was released to agencies.
 func (s *Service) ServeAgencies(ctx context.Context) error { return s.serveAgencies(ctx) }
+
+// RemoveAll names what has expired, and empties what the log says is removed.
+func (s *Service) RemoveAll(ctx context.Context) error { return s.removeAll(ctx) }

@@ -36,6 +36,7 @@ const (
 	EntryQuarantineLifted                      // a person let a partner's stream go on
 	EntrySwitch                                // something was stopped here, or goes on again
 
+	EntryRemoval   EntryKind = 13 // figures of a partner's envelopes were removed, as their time was over
 	EntryAmendment EntryKind = 14 // an amendment of shared structures was proposed, signed, or took effect
 )
 
@@ -43,7 +44,7 @@ const (
 var kindNames = [...]string{
 	"", "agreement", "decision", "envelope sent", "receipt received", "envelope received", "receipt sent", "envelope refused", "release",
 	"publication", "quarantine lifted", "switch",
-	EntryAmendment: "amendment",
+	EntryRemoval: "removal", EntryAmendment: "amendment",
 }
 
 // String returns the kind in words.
@@ -74,6 +75,7 @@ func (k EntryKind) String() string {
 //	<partner>/<agreement>/<version>/<release>                             of a release
 //	<publication>                                                         of a publication
 //	<announcement>/announcement, <notice>/notice                          of an announcement, and of a notice
+//	<removal>                                                             of figures that were removed from envelopes
 //	<stream>/<lift>                                                       of a quarantine that was lifted
 //	<switch>                                                              of a switch
 //	<stream>/<epoch>/<sequence>                                           of an envelope and its receipt

@@ -130,7 +130,7 @@ func (s *Service) Proof(ctx context.Context, at Cursor, figures bool) (Proof, er
 	for _, entry := range entries {
 		entry.TreeHashes = nil
 		proved := ProvedEntry{LogEntry: entry}
-		if entry.Kind == found[0].Kind && !figures {
+		if entry.Kind == found[0].Kind && (!figures || len(envelope.Payload) == 0) { // or they were removed
 			if proved.Header, err = s.Codec.EncodeSigned(envelope.Header); err != nil {
 				return Proof{}, err
 			}

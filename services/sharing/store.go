@@ -75,6 +75,11 @@ type Reader interface {
 	ReceiptsAfter(ctx context.Context, after Cursor) ([][]byte, error)
 	// PayloadHashes returns the SHA-256 of the payloads of a partner's release, in the order of its batches.
 	PayloadHashes(ctx context.Context, release ReleaseID) ([][]byte, error)
+	// Expirable returns the envelopes under the agreement after an arrival, at most limit, in the order of their arrivals, that came
+	// until then, are not refused, whose release does not wait to be stored, and that no removal names.
+	Expirable(ctx context.Context, agreement AgreementID, until time.Time, after int64, limit int) ([]ExpirableEnvelope, error)
+	// OpenRemovals returns the removals that are not done, as JSON.
+	OpenRemovals(ctx context.Context) ([][]byte, error)
 	// ReceivedBatches returns the batches of a partner's release that are here, in order.
 	ReceivedBatches(ctx context.Context, release ReleaseID) ([]ReceivedBatch, error)
 	// ReleaseEnvelope returns the envelope of a batch of a partner's release.
@@ -211,6 +216,12 @@ type Tx interface {
 	// SupersedeReleases marks the sender's other releases under the agreement that are not whole as superseded, and
 	// returns them.
 	SupersedeReleases(ctx context.Context, sender StateCode, agreement AgreementID, except ReleaseID) ([]ReleaseID, error)
+	// AddRemoval keeps a removal with its JSON, and names it at its envelopes.
+	AddRemoval(ctx context.Context, removal Removal, document []byte, leaf Leaf) error
+	// Empty puts what is left of an envelope in its place.
+	Empty(ctx context.Context, at Cursor, envelope []byte) error
+	// RemovalDone marks a removal as done.
+	RemovalDone(ctx context.Context, id string) error
 	// Quarantine stops a stream of which two envelopes claim one place.
 	Quarantine(ctx context.Context, stream string) error
 	// LiftQuarantine lets a stream go on, and keeps the decision with its JSON. LockInbound comes first.

@@ -80,7 +80,7 @@ func Verify(ctx context.Context, trust *TrustList, codec Codec, log Log) (int64,
 	}
 	a := &auditor{
 		state: log.State, trust: trust, codec: codec, streams: map[string]Place{}, envelopes: map[string][]byte{}, documents: map[string][]byte{},
-		reader: treeReader{added: map[int64][]byte{}, load: func([]int64) (map[int64][]byte, error) { return nil, nil }},
+		gone: map[string]gone{}, reader: treeReader{added: map[int64][]byte{}, load: func([]int64) (map[int64][]byte, error) { return nil, nil }},
 	}
 	if err := a.expect(log.Seen); err != nil {
 		return 0, err
@@ -111,7 +111,10 @@ func Verify(ctx context.Context, trust *TrustList, codec Codec, log Log) (int64,
 			return a.next, err
 		}
 	}
-	return a.next, a.met()
+	if err := a.met(); err != nil {
+		return a.next, err
+	}
+	return a.next, a.unexplained()
 }
 
 // auditor goes through a log.
@@ -126,6 +129,7 @@ type auditor struct {
 	documents map[string][]byte // by agreement and version; of amendments by subject
 	expected  []expected        // checkpoints that somebody has seen, those to come, by size
 	good      int64             // up to there the entries are those that somebody has seen
+	gone      map[string]gone   // by subject: envelopes whose figures are gone, until an entry says why
 }
 
 // finish checks the checkpoint against the entries.
@@ -186,7 +190,7 @@ func (a *auditor) check(entry LogEntry) *wrong {
 	sum := sha256.Sum256(entry.Content)
 	leaf := entry.leaf().Hash()
 	switch {
-	case !bytes.Equal(sum[:], entry.ContentSHA256):
+	case !bytes.Equal(sum[:], entry.ContentSHA256) && !a.emptied(entry):
 		return &wrong{"its content is not the one that was logged", meansChanged}
 	case !bytes.Equal(leaf[:], entry.LeafHash):
 		return &wrong{"its leaf hash is not that of its record", meansRewrites}
@@ -250,6 +254,8 @@ func (a *auditor) read(entry LogEntry) error {
 		return a.envelope(entry)
 	case EntryReceiptSent, EntryReceiptReceived:
 		return a.receipt(entry)
+	case EntryRemoval:
+		return a.removal(entry)
 	}
 	return errors.New("its kind is unknown")
 }
@@ -364,11 +370,12 @@ func (a *auditor) envelope(entry LogEntry) error {
 	if _, err := a.trust.Verify(header.Sender, HeaderType, envelope.Header, entry.Created); err != nil {
 		return err
 	}
-	payload := sha256.Sum256(envelope.Payload)
-	if !bytes.Equal(payload[:], header.PayloadSHA256) {
+	whole := sha256.Sum256(entry.Content)
+	if a.gone[entry.Subject].entry.Index == entry.Index && len(envelope.Payload) == 0 {
+		whole = Hash(entry.ContentSHA256) // of what it was
+	} else if payload := sha256.Sum256(envelope.Payload); !bytes.Equal(payload[:], header.PayloadSHA256) {
 		return errors.New("its payload is not the one that its header names")
 	}
-	whole := sha256.Sum256(entry.Content)
 	if entry.Kind == EntryEnvelopeRefused && entry.Subject != at.subject() {
 		// Evidence out of its turn: it has no place in the chain.
 		return same(entry.Subject, at.subject()+"/"+hex.EncodeToString(whole[:]))

@@ -19,7 +19,7 @@ var proofless = map[string]string{
 	"evidence.sender": "repeats the header", "evidence.refusal": "says why, the entry's kind says that", "evidence.refusal_text": "is a sentence for people",
 	"agreement_signature.delivered": "is bookkeeping", "agreement_end.delivered": "is bookkeeping",
 	"switch.mode": "repeats the document", "switch.partner": "repeats the document", "switch.indicator": "repeats the document",
-	"withdrawal.delivered": "is bookkeeping", "checkpoint.single": "is a constant", "inbox.payload_sha256": "repeats the header",
+	"withdrawal.delivered": "is bookkeeping", "inbox.removal": "is bookkeeping", "removal.done": "is bookkeeping", "checkpoint.single": "is a constant", "inbox.payload_sha256": "repeats the header",
 	"publication.dataflow": "repeats the document",
 	"publication.state":    "is bookkeeping", "publication.problem": "is bookkeeping", "publication.update_time": "is bookkeeping",
 }

@@ -127,7 +127,7 @@ func run(ctx context.Context, log *slog.Logger) error {
 	})
 	for _, loop := range []func(context.Context) error{
 		policies.Watch, onTheSpot.Run, keeper.Watch, keys.Watch, exchange.Run, puller.Run,
-		service.SequenceLog, service.FollowRevisions, service.HandOver, service.DeliverAgreements, service.WarnOfExpiry,
+		service.SequenceLog, service.FollowRevisions, service.HandOver, service.DeliverAgreements, service.WarnOfExpiry, service.RemoveExpired,
 		service.HandOverPublications, service.KeepCalendar,
 	} {
 		server.Background(loop)

@@ -79,7 +79,7 @@ const pageBytes = 2 << 20
 // filled continues a WITH whose page has rows of log_entry: each gets its content from the row that names it, and has
 // the columns that scanEntry reads.
 const filled = `, filled AS (
-		SELECT l.*, coalesce(a.document, g.signed, n.signed, d.document, r.document, o.envelope, p.receipt, i.envelope, q.receipt, v.envelope, u.document, k.document, c.document, b.document, w.document, x.signed, ad.document, ag.signed, ae.document) AS content
+		SELECT l.*, coalesce(a.document, g.signed, n.signed, d.document, r.document, o.envelope, p.receipt, i.envelope, q.receipt, v.envelope, u.document, k.document, c.document, b.document, w.document, x.signed, ad.document, ag.signed, ae.document, y.document) AS content
 		FROM page l
 		LEFT JOIN agreement a ON l.kind = 1 AND a.entry = l.arrival
 			AND l.subject = concat_ws('/', a.id, a.version, 'document')
@@ -117,6 +117,8 @@ const filled = `, filled AS (
 			AND l.subject = concat_ws('/', k.stream, k.id)
 		LEFT JOIN switch w ON l.kind = 11 AND w.entry = l.arrival
 			AND l.subject = w.id::text
+		LEFT JOIN removal y ON l.kind = 13 AND y.entry = l.arrival
+			AND l.subject = y.id::text
 		LEFT JOIN withdrawal x ON l.kind = 1 AND x.entry = l.arrival
 			AND l.subject = concat_ws('/', x.agreement, x.version, 'withdrawal', x.state, x.id)
 	)`

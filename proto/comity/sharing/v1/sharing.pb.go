@@ -467,6 +467,8 @@ const (
 	LogEntry_QUARANTINE_LIFTED LogEntry_Kind = 10
 	// Something was stopped in this node, or goes on again.
 	LogEntry_SWITCH LogEntry_Kind = 11
+	// Figures of a partner's envelopes were removed, as their time was over.
+	LogEntry_REMOVAL LogEntry_Kind = 13
 	// An amendment of shared structures was proposed, signed, or took effect.
 	LogEntry_AMENDMENT LogEntry_Kind = 14
 )
@@ -486,6 +488,7 @@ var (
 		9:  "PUBLICATION",
 		10: "QUARANTINE_LIFTED",
 		11: "SWITCH",
+		13: "REMOVAL",
 		14: "AMENDMENT",
 	}
 	LogEntry_Kind_value = map[string]int32{
@@ -501,6 +504,7 @@ var (
 		"PUBLICATION":       9,
 		"QUARANTINE_LIFTED": 10,
 		"SWITCH":            11,
+		"REMOVAL":           13,
 		"AMENDMENT":         14,
 	}
 )
@@ -6812,7 +6816,7 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\aWitness\x12\x14\n" +
 	"\x05state\x18\x01 \x01(\tR\x05state\x12\x1a\n" +
 	"\bcosigned\x18\x02 \x01(\tR\bcosigned\x12 \n" +
-	"\vconsistency\x18\x03 \x03(\fR\vconsistency\"\xaf\x04\n" +
+	"\vconsistency\x18\x03 \x03(\fR\vconsistency\"\xbc\x04\n" +
 	"\bLogEntry\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x01R\x05index\x124\n" +
 	"\x04kind\x18\x02 \x01(\x0e2 .comity.sharing.v1.LogEntry.KindR\x04kind\x12\x18\n" +
@@ -6824,7 +6828,7 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\tleaf_hash\x18\a \x01(\fR\bleafHash\x12\x18\n" +
 	"\acontent\x18\b \x01(\fR\acontent\x12\x1f\n" +
 	"\vtree_hashes\x18\t \x01(\fR\n" +
-	"treeHashes\"\xec\x01\n" +
+	"treeHashes\"\xf9\x01\n" +
 	"\x04Kind\x12\x0f\n" +
 	"\vUNSPECIFIED\x10\x00\x12\r\n" +
 	"\tAGREEMENT\x10\x01\x12\f\n" +
@@ -6839,7 +6843,8 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\x11QUARANTINE_LIFTED\x10\n" +
 	"\x12\n" +
 	"\n" +
-	"\x06SWITCH\x10\v\x12\r\n" +
+	"\x06SWITCH\x10\v\x12\v\n" +
+	"\aREMOVAL\x10\r\x12\r\n" +
 	"\tAMENDMENT\x10\x0e\"S\n" +
 	"\x15ListLogEntriesRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +

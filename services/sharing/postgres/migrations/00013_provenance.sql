@@ -25,5 +25,15 @@ CREATE TABLE seen_checkpoint (
     UNIQUE (log, partner, size, note)
 );
 
+-- What was removed from received envelopes since the agreement lets it stay no longer. An envelope names the removal first; its
+-- figures go once the log has the removal in its place.
+CREATE TABLE removal (
+    id       uuid    PRIMARY KEY,
+    document bytea   NOT NULL, -- JSON, as logged
+    done     boolean NOT NULL DEFAULT false,
+    entry    bigint  NOT NULL UNIQUE REFERENCES log_entry
+);
+ALTER TABLE inbox ADD removal uuid REFERENCES removal;
+
 -- A release is acknowledged when each of its batches is.
 CREATE INDEX outbox_release ON outbox (release);
