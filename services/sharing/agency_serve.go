@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/comity-federation/comity/proto/block"
 	"github.com/comity-federation/comity/services/fault"
 )
 
@@ -121,14 +120,7 @@ func (s *Service) storeForAgency(ctx context.Context, header Header, payloads []
 	submitted, err := s.submit(ctx, Submission{
 		Dataflow: header.Dataflow, Provider: header.Receiver, Scope: header.Scope,
 		Release: header.Release, IdempotencyKey: string(header.Release), KeepDays: a.Terms.RetentionDays,
-	}, func(yield func(*block.Block, error) bool) {
-		for _, payload := range payloads {
-			content, err := s.Codec.DecodePayload(payload)
-			if !yield(content, err) || err != nil {
-				return
-			}
-		}
-	})
+	}, s.contents(len(payloads), func(batch int) ([]byte, error) { return payloads[batch], nil }))
 	if err != nil {
 		return err
 	}
@@ -169,21 +161,16 @@ func (s *Service) takeFromAgency(ctx context.Context, l lapse) error {
 	if done, err := s.Store.Progress(ctx, what); err != nil || done != "" {
 		return err
 	}
-	structures, err := s.structuresOf(ctx, l.terms.Dataflow)
-	if err != nil {
-		return err
-	}
 	own, _ := s.Trust.State(s.State)
-	sum := sha256.Sum256([]byte(what))
-	submitted, err := s.submit(ctx, Submission{
-		Dataflow: l.terms.Dataflow, Provider: l.terms.Receiver, Scope: scopeOf(structures, own.RefAreas, l.indicators),
-		IdempotencyKey: fmt.Sprintf("agency/%x", sum[:16]),
-	}, func(yield func(*block.Block, error) bool) { yield(toBlock(structures, nil), nil) })
+	versions, err := s.versionsOf(ctx, l.terms.Dataflow)
 	if err != nil {
 		return err
 	}
-	if !submitted.Accepted {
-		return fmt.Errorf("the statistics reject it: %s", submitted.Reason)
+	for _, dataflow := range versions {
+		key := fmt.Sprintf("agency/%x", sha256.Sum256([]byte(what+" of "+dataflow)))
+		if err := s.replaceByNothing(ctx, dataflow, l.terms.Receiver, own.RefAreas, l.indicators, key); err != nil {
+			return err
+		}
 	}
 	s.Log.InfoContext(ctx, "took out figures that an agency may see no more", "agency", l.terms.Receiver,
 		"agreement", l.terms.ID, "version", l.terms.Version, "indicators", l.indicators)

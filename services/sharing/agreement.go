@@ -24,7 +24,7 @@ type Terms struct {
 	Version          int               `json:"version"` // from 1; a higher one takes the place of a lower one once both have signed
 	Provider         StateCode         `json:"provider"`
 	Receiver         StateCode         `json:"receiver"`
-	Dataflow         string            `json:"dataflow"` // "AGENCY:ID(VERSION)"
+	Dataflow         string            `json:"dataflow"` // "AGENCY:ID(1.0.0)"; "AGENCY:ID(1.0+.0)": any compatible version from that one on
 	Indicators       []string          `json:"indicators"`
 	Detail           map[string]string `json:"detail"` // by dimension: a level of its codelist, "_T", or for FREQ a frequency; not named: "_T"
 	Purposes         []string          `json:"purposes"`
@@ -66,6 +66,7 @@ type Agreement struct {
 	Signatures []AgreementSignature
 	Ended      *AgreementEnd // nil: nobody has terminated it
 	Withdrawn  []Withdrawal  // what the receiver took out of its statistics, by its word; said by [Service.Versions] alone
+	unspoken   error         // why no figures can go; said by refreshPolicy alone
 	Created    time.Time     // when this node first saw it
 	Updated    time.Time     // when it last changed here
 }
@@ -154,8 +155,8 @@ func (s *Service) check(terms Terms) error {
 	for _, problem := range s.wrongParties(terms) {
 		say("provider", "%s", problem)
 	}
-	if !dataflowRef.MatchString(terms.Dataflow) {
-		say("dataflow", "%q is not of the form AGENCY:ID(1.0.0)", terms.Dataflow)
+	if !dataflowRef.MatchString(terms.Dataflow) && !isRange(terms.Dataflow) {
+		say("dataflow", "%q is not of the form AGENCY:ID(1.0.0) or AGENCY:ID(1.0+.0)", terms.Dataflow)
 	}
 	if len(terms.Indicators) == 0 || repeats(terms.Indicators) {
 		say("indicators", "there is at least one, and none stands twice")

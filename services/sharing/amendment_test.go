@@ -30,7 +30,11 @@ func artefacts(lists map[string][]string) []sharing.Artefact {
 	var all []sharing.Artefact
 	for _, ref := range refsOf(lists) {
 		name, version, _ := strings.Cut(strings.TrimSuffix(ref, ")"), "(")
-		all = append(all, sharing.Artefact{Kind: "Codelist", Name: name, Version: version, Parts: lists[ref]})
+		kind := "Codelist"
+		if strings.HasPrefix(name, "TEST:CROSSINGS") {
+			kind = "Dataflow"
+		}
+		all = append(all, sharing.Artefact{Kind: kind, Name: name, Version: version, Parts: lists[ref]})
 	}
 	return all
 }

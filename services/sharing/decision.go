@@ -211,7 +211,8 @@ func (s *Service) keepDecision(ctx context.Context, tx Tx, decision Decision) er
 }
 
 // refreshPolicy gives policy the agreements in force that this state provides under, and the levels of the dimensions of
-// all in force, where they have changed. It returns the agreements, which nobody changes.
+// all in force, where they have changed. It returns the agreements, with the versions of dataflows in which figures go; nobody
+// changes them.
 func (s *Service) refreshPolicy(ctx context.Context) ([]Agreement, error) {
 	changes, err := s.Store.AgreementChanges(ctx)
 	if err != nil {
@@ -233,7 +234,15 @@ func (s *Service) refreshPolicy(ctx context.Context) ([]Agreement, error) {
 	}
 	active := slices.DeleteFunc(all, func(a Agreement) bool { return !s.provides(a.Terms) })
 	agreed := map[StateCode]map[string][]Terms{}
-	for _, a := range active {
+	for i := range active {
+		a := &active[i]
+		whole = whole && !isRange(a.Terms.Dataflow) // what partners have changes as well
+		spoken, err := s.spoken(ctx, a.Terms)
+		if err != nil {
+			a.unspoken = err
+			continue
+		}
+		a.Terms.Dataflow = spoken
 		partner := a.Terms.Receiver
 		if agreed[partner] == nil {
 			agreed[partner] = map[string][]Terms{}

@@ -222,7 +222,7 @@ func (s *Service) termsFor(ctx context.Context, request ExplainRequest) (Terms, 
 		return Terms{}, err
 	}
 	for _, a := range active {
-		if a.Terms.Receiver == request.Partner && slices.Contains(a.Terms.Indicators, request.Indicator) {
+		if a.unspoken == nil && a.Terms.Receiver == request.Partner && slices.Contains(a.Terms.Indicators, request.Indicator) {
 			return a.Terms, nil
 		}
 	}

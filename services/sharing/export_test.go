@@ -45,3 +45,6 @@ func (s *Service) ServeAgencies(ctx context.Context) error { return s.serveAgenc
 
 // RemoveAll names what has expired, and empties what the log says is removed.
 func (s *Service) RemoveAll(ctx context.Context) error { return s.removeAll(ctx) }
+
+// InRange reports whether a dataflow is the one that terms name, or one of those.
+func InRange(dataflow, named string) bool { return inRange(dataflow, named) }

@@ -115,7 +115,7 @@ func (s *Service) circumstances(ctx context.Context) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		text += fmt.Sprintf(" %s/%d/%s", a.Terms.ID, a.Terms.Version, place.Epoch)
+		text += fmt.Sprintf(" %s/%d/%s/%s", a.Terms.ID, a.Terms.Version, place.Epoch, a.Terms.Dataflow)
 	}
 	return text, nil
 }

@@ -135,7 +135,8 @@ func (s *Service) judgeRun(ctx context.Context, opened []*incoming, place Place)
 	var all summary
 	for i, in := range opened {
 		h := in.header
-		if i > 0 && (!place.next(h) || h.Release != first.Release || h.Agreement != first.Agreement || h.AgreementVersion != first.AgreementVersion) {
+		if i > 0 && (!place.next(h) || h.Release != first.Release || h.Dataflow != first.Dataflow ||
+			h.Agreement != first.Agreement || h.AgreementVersion != first.AgreementVersion) {
 			break
 		}
 		reason, err := s.fits(ctx, in, terms, staged)
@@ -420,10 +421,13 @@ func (s *Service) fits(ctx context.Context, in *incoming, terms Terms, staged *s
 	bad := func(format string, args ...any) (*Reason, error) {
 		return &Reason{Code: "ENVELOPE_INVALID", Text: fmt.Sprintf(format, args...), Agreement: terms.ID}, nil
 	}
-	if in.header.Dataflow != terms.Dataflow {
+	if !inRange(in.header.Dataflow, terms.Dataflow) {
 		return bad("it is of dataflow %s, the agreement is of %s", in.header.Dataflow, terms.Dataflow)
 	}
 	structures, err := s.structuresOf(ctx, in.header.Dataflow)
+	if fault.Is(err, fault.NotFound) {
+		return nil, fault.New(fault.Precondition, "INCOMPATIBLE", "%s is not known here", in.header.Dataflow)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -452,6 +456,7 @@ func (s *Service) accepts(ctx context.Context, in *incoming, terms Terms, about 
 		Allow   bool     `json:"allow"`
 		Reasons []Reason `json:"reasons"`
 	}
+	terms.Dataflow = in.header.Dataflow // of those that they name
 	question := receiveQuestion{
 		State: s.State, Sender: in.from, RefAreas: sender.RefAreas,
 		Header:    receiveHeader{Agreement: in.header.Agreement, Version: in.header.AgreementVersion, Dataflow: in.header.Dataflow},
@@ -676,6 +681,11 @@ func (s *Service) handOverOne(ctx context.Context, release InboundRelease) error
 	}))
 	if err != nil {
 		return err
+	}
+	if submitted.Accepted {
+		if err := s.emptyOthers(ctx, terms, header); err != nil {
+			return err
+		}
 	}
 	if release.State = Stored; !submitted.Accepted {
 		release.State, release.Reason = Refused, "the statistics reject it: "+submitted.Reason

@@ -354,7 +354,7 @@ func (v *proofVerifier) fits(entry LogEntry) string {
 			return ""
 		}
 		terms, err := ParseDocument(entry.Content)
-		if err != nil || terms.Provider != h.Sender || terms.Receiver != h.Receiver || terms.Dataflow != h.Dataflow {
+		if err != nil || terms.Provider != h.Sender || terms.Receiver != h.Receiver || !inRange(h.Dataflow, terms.Dataflow) {
 			return "it is an agreement of other states, or about another dataflow"
 		}
 	case EntryRelease:

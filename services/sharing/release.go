@@ -82,6 +82,10 @@ func (s *Service) releaseAll(ctx context.Context, done map[AgreementID]bool) err
 		if done[a.Terms.ID] {
 			continue
 		}
+		if a.unspoken != nil {
+			failures = append(failures, fmt.Errorf("releasing under %s: %w", a.Terms.ID, a.unspoken))
+			continue
+		}
 		if err := s.releaseUnder(ctx, a); err != nil {
 			failures = append(failures, fmt.Errorf("releasing under %s: %w", a.Terms.ID, err))
 			continue
@@ -169,7 +173,7 @@ func (s *Service) sentAlready(ctx context.Context, tx Tx, d draft) (bool, error)
 		return false, fmt.Errorf("reading the last release: %w", err)
 	}
 	same, err := last.Scope.equal(d.release.Scope)
-	return same && last.Epoch == d.release.Epoch && last.AgreementVersion == d.release.AgreementVersion &&
+	return same && last.Dataflow == d.release.Dataflow && last.Epoch == d.release.Epoch && last.AgreementVersion == d.release.AgreementVersion &&
 		bytes.Equal(last.SHA256, d.release.SHA256), err
 }
 

@@ -161,6 +161,9 @@ func (s *Service) structuresOf(ctx context.Context, dataflow string) (*Structure
 	if structures == nil {
 		return nil, errors.New("the statistics answered no structure")
 	}
+	if isRange(dataflow) {
+		return structures, nil // another version may be the latest next time
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.structures[dataflow] = structures

@@ -68,6 +68,7 @@ type Service struct {
 	// Each holds an element while its loop has reason to run.
 	toRelease, toHandOver, toDeliver chan struct{}
 
+	flows      sharedFlows
 	patterns   patterns
 	noise      noiseTables
 	tabulating turns

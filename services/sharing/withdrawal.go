@@ -137,24 +137,19 @@ func (s *Service) withdrawAll(ctx context.Context, waiting map[StateCode]bool) e
 	return errors.Join(failures...)
 }
 
-// withdraw replaces the figures in the statistics by nothing, and keeps that it did.
+// withdraw replaces the figures in the statistics by nothing, in every version of the dataflow, and keeps that it did.
 func (s *Service) withdraw(ctx context.Context, terms Terms, w Withdrawal) error {
-	structures, err := s.structuresOf(ctx, terms.Dataflow)
-	if err != nil {
-		return err
-	}
 	provider, _ := s.Trust.State(terms.Provider)
-	nothing := func(yield func(*block.Block, error) bool) { yield(toBlock(structures, nil), nil) }
-	what := sha256.Sum256([]byte(strings.Join(slices.Concat(provider.RefAreas, []string{""}, w.Indicators), "\x00")))
-	submitted, err := s.submit(ctx, Submission{
-		Dataflow: terms.Dataflow, Provider: terms.Provider, Scope: scopeOf(structures, provider.RefAreas, w.Indicators),
-		IdempotencyKey: fmt.Sprintf("withdrawal/%s/%d/%s", w.Agreement, w.Version, hex.EncodeToString(what[:8])),
-	}, nothing)
+	versions, err := s.versionsOf(ctx, terms.Dataflow)
 	if err != nil {
 		return err
 	}
-	if !submitted.Accepted {
-		return fmt.Errorf("the statistics reject it: %s", submitted.Reason)
+	for _, dataflow := range versions {
+		what := sha256.Sum256([]byte(strings.Join(slices.Concat(provider.RefAreas, []string{"", dataflow}, w.Indicators), "\x00")))
+		key := fmt.Sprintf("withdrawal/%s/%d/%s", w.Agreement, w.Version, hex.EncodeToString(what[:8]))
+		if err := s.replaceByNothing(ctx, dataflow, terms.Provider, provider.RefAreas, w.Indicators, key); err != nil {
+			return err
+		}
 	}
 	w.Created = s.now()
 	w.ID = newID(w.Created)
@@ -165,4 +160,19 @@ func (s *Service) withdraw(ctx context.Context, terms Terms, w Withdrawal) error
 	s.Log.InfoContext(ctx, "took out a partner's figures, as agreed", "partner", terms.Provider,
 		"agreement", w.Agreement, "version", w.Version, "indicators", w.Indicators)
 	return nil
+}
+
+// replaceByNothing replaces a provider's figures of indicators by nothing.
+func (s *Service) replaceByNothing(ctx context.Context, dataflow string, provider StateCode, areas, indicators []string, key string) error {
+	structures, err := s.structuresOf(ctx, dataflow)
+	if err != nil {
+		return err
+	}
+	submitted, err := s.submit(ctx, Submission{
+		Dataflow: dataflow, Provider: provider, Scope: scopeOf(structures, areas, indicators), IdempotencyKey: key,
+	}, func(yield func(*block.Block, error) bool) { yield(toBlock(structures, nil), nil) })
+	if err == nil && !submitted.Accepted {
+		err = fmt.Errorf("the statistics reject it: %s", submitted.Reason)
+	}
+	return err
 }

@@ -66,6 +66,8 @@ type figures struct {
 	received  map[string]float64
 	statuses  map[string]string // of what was received, OBS_STATUS and CONF_STATUS
 	provider  sharing.StateCode // of what was received
+	flow      string            // that it was received in
+	emptied   []string          // other dataflows out of which something was taken
 	submitted map[string]int    // by idempotency key, how often it had an effect
 	asked     func()            // is called before each answer; nil: nothing is
 	failing   error
@@ -119,6 +121,9 @@ func (f *figures) revise(change func(own map[string]float64)) {
 }
 
 func (f *figures) Structures(_ context.Context, name string) (*sharing.Structures, error) {
+	if strings.Contains(name, "+") {
+		name = dataflow
+	}
 	if name != dataflow && !slices.Contains(f.others, name) {
 		return nil, fault.Missing("there is no dataflow %s", name)
 	}
@@ -266,8 +271,12 @@ func (f *figures) Submit(_ context.Context, submission sharing.Submission, block
 	if f.reject != "" {
 		return sharing.Submitted{Reason: f.reject}, nil
 	}
+	if len(rows) == 0 && f.flow != "" && submission.Dataflow != f.flow {
+		f.emptied = append(f.emptied, submission.Dataflow)
+		return sharing.Submitted{Accepted: true}, nil
+	}
 	if f.submitted[submission.IdempotencyKey]++; f.submitted[submission.IdempotencyKey] == 1 {
-		f.received, f.statuses, f.provider = rows, statuses, submission.Provider
+		f.received, f.statuses, f.provider, f.flow = rows, statuses, submission.Provider, submission.Dataflow
 	}
 	return sharing.Submitted{Accepted: true}, nil
 }

@@ -47,6 +47,8 @@ type Node interface {
 	Receipts(ctx context.Context, partner sharing.StateCode, limit int) ([]sharing.Signed, error)
 	// Contact keeps that the partner answered just now, or what went wrong.
 	Contact(ctx context.Context, partner sharing.StateCode, problem error) error
+	// Speaks keeps which shared dataflows the partner has.
+	Speaks(ctx context.Context, partner sharing.StateCode, dataflows []string) error
 	// Head returns the newest place of the stream to the partner.
 	Head(ctx context.Context, partner sharing.StateCode) (sharing.Cursor, error)
 	// WitnessOffer returns this state's newest checkpoint, with a proof that it extends the one of oldSize.
@@ -205,6 +207,11 @@ func (s *session) greet(ctx context.Context, client exchangepb.ExchangeServiceCl
 	if err := s.node.Contact(ctx, s.partner, nil); err != nil {
 		return err
 	}
+	if dataflows := described.GetDataflows(); len(dataflows) > 0 {
+		if err := s.node.Speaks(ctx, s.partner, dataflows); err != nil {
+			return err
+		}
+	}
 	head, err := s.node.Head(ctx, s.partner)
 	if err != nil {
 		return err
@@ -308,7 +315,21 @@ func (s *session) witness(ctx context.Context, client exchangepb.ExchangeService
 		case <-ctx.Done():
 			return
 		case <-again.C:
+			s.listenForDataflows(ctx, client)
 		}
+	}
+}
+
+// listenForDataflows asks which shared dataflows the partner has now.
+func (s *session) listenForDataflows(ctx context.Context, client exchangepb.ExchangeServiceClient) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	described, err := client.Describe(ctx, &exchangepb.DescribeRequest{})
+	if err == nil && len(described.GetDataflows()) > 0 {
+		err = s.node.Speaks(ctx, s.partner, described.GetDataflows())
+	}
+	if err != nil && ctx.Err() == nil {
+		s.log.WarnContext(ctx, "asking a partner for its dataflows", "partner", s.partner, "error", err)
 	}
 }
 

@@ -44,6 +44,7 @@ type Node interface {
 	ReceiveTermination(ctx context.Context, from sharing.StateCode, termination sharing.Signed) error
 	ReceiveWithdrawal(ctx context.Context, from sharing.StateCode, withdrawal sharing.Signed) error
 	ReceiveAmendment(ctx context.Context, from sharing.StateCode, amendment sharing.Signed) error
+	SharedDataflows(ctx context.Context) ([]string, error)
 }
 
 var _ Node = (*sharing.Service)(nil)
@@ -103,8 +104,17 @@ func (e *Exchange) Describe(ctx context.Context, _ *exchangepb.DescribeRequest) 
 	}
 	return &exchangepb.DescribeResponse{
 		State: string(e.state), ProtocolVersions: []uint32{Version}, Head: wire.Cursor(head), Checkpoint: checkpoint,
-		AnswerTime: timestamppb.Now(),
+		AnswerTime: timestamppb.Now(), Dataflows: e.dataflows(ctx),
 	}, nil
+}
+
+// dataflows returns the shared dataflows that this node has; none while the statistics do not answer.
+func (e *Exchange) dataflows(ctx context.Context) []string {
+	dataflows, err := e.node.SharedDataflows(ctx)
+	if err != nil {
+		e.log.WarnContext(ctx, "asking which dataflows are shared", "error", err)
+	}
+	return dataflows
 }
 
 // Sync sends envelopes as long as the receiver stays, never more than it gave credit for. What the receiver says is

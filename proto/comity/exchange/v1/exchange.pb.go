@@ -686,7 +686,9 @@ type DescribeResponse struct {
 	// Its newest checkpoint, a signed note; empty: the log is empty.
 	Checkpoint string `protobuf:"bytes,4,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
 	// What its clock shows, so that clocks can be compared.
-	AnswerTime    *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=answer_time,json=answerTime,proto3" json:"answer_time,omitempty"`
+	AnswerTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=answer_time,json=answerTime,proto3" json:"answer_time,omitempty"`
+	// The dataflows that it has of those that states share, "AGENCY:ID(VERSION)" each: in these it takes figures.
+	Dataflows     []string `protobuf:"bytes,6,rep,name=dataflows,proto3" json:"dataflows,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -752,6 +754,13 @@ func (x *DescribeResponse) GetCheckpoint() string {
 func (x *DescribeResponse) GetAnswerTime() *timestamppb.Timestamp {
 	if x != nil {
 		return x.AnswerTime
+	}
+	return nil
+}
+
+func (x *DescribeResponse) GetDataflows() []string {
+	if x != nil {
+		return x.Dataflows
 	}
 	return nil
 }
@@ -1861,7 +1870,7 @@ const file_comity_exchange_v1_exchange_proto_rawDesc = "" +
 	"\x06stream\x18\x01 \x01(\tR\x06stream\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\tR\x05epoch\x12\x1a\n" +
 	"\bsequence\x18\x03 \x01(\x04R\bsequence\"\x11\n" +
-	"\x0fDescribeRequest\"\xe2\x01\n" +
+	"\x0fDescribeRequest\"\x80\x02\n" +
 	"\x10DescribeResponse\x12\x14\n" +
 	"\x05state\x18\x01 \x01(\tR\x05state\x12+\n" +
 	"\x11protocol_versions\x18\x02 \x03(\rR\x10protocolVersions\x12.\n" +
@@ -1870,7 +1879,8 @@ const file_comity_exchange_v1_exchange_proto_rawDesc = "" +
 	"checkpoint\x18\x04 \x01(\tR\n" +
 	"checkpoint\x12;\n" +
 	"\vanswer_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"answerTime\"\x9d\x01\n" +
+	"answerTime\x12\x1c\n" +
+	"\tdataflows\x18\x06 \x03(\tR\tdataflows\"\x9d\x01\n" +
 	"\vSyncRequest\x124\n" +
 	"\x06resume\x18\x01 \x01(\v2\x1a.comity.exchange.v1.CursorH\x00R\x06resume\x12\x18\n" +
 	"\x06credit\x18\x02 \x01(\rH\x00R\x06credit\x126\n" +

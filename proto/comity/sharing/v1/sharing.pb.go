@@ -666,7 +666,8 @@ type Terms struct {
 	Provider string `protobuf:"bytes,3,opt,name=provider,proto3" json:"provider,omitempty"`
 	// The state that receives them; or an agency of this state, such as "gb/border-force".
 	Receiver string `protobuf:"bytes,4,opt,name=receiver,proto3" json:"receiver,omitempty"`
-	// The dataflow, as "AGENCY:ID(VERSION)".
+	// The dataflow, as "AGENCY:ID(1.0.0)"; or as "AGENCY:ID(1.0+.0)", any version from 1.0.0 on with the same major number: the
+	// latest that both states have, and that the provider has figures in. Only of structures that states share.
 	Dataflow string `protobuf:"bytes,5,opt,name=dataflow,proto3" json:"dataflow,omitempty"`
 	// The indicators covered.
 	Indicators []string `protobuf:"bytes,6,rep,name=indicators,proto3" json:"indicators,omitempty"`
