@@ -193,3 +193,47 @@ func TestReadCRLs(t *testing.T) {
 		})
 	}
 }
+
+func TestStreamsAreCutOnceTheTrustListHasEnded(t *testing.T) {
+	t.Parallel()
+	states := newWorld(t, "aa", "bb")
+	aa, bb := states[0], states[1]
+	aa.start()
+	files := bb.authority.Issue("sharing")
+	stream := hold(t, aa, files)
+	end := time.Now().Add(4 * time.Second).Truncate(time.Second)
+	aa.next(func(l *sharing.TrustList) { l.Expires = end })
+	eventually(t, "the stream is cut", func() bool { return ended(stream) })
+	if early := time.Until(end); early > 0 {
+		t.Errorf("it was cut %s before the list ended", early)
+	}
+	if aa.believes(files) {
+		t.Error("it believes a partner by a list that has ended")
+	}
+	aa.complains("has ended: no partner is believed")
+	aa.next(func(l *sharing.TrustList) { l.Expires = time.Now().Add(time.Hour) })
+	eventually(t, "a next list counts", func() bool { return aa.believes(files) })
+}
+
+func TestReloadReadsFilesThatSeemToBeAsTheyWere(t *testing.T) {
+	t.Parallel()
+	states := newWorld(t, "aa", "bb")
+	aa, bb := states[0], states[1]
+	path, files, then := filepath.Join(aa.crls, "bb.crl"), bb.authority.Issue("sharing"), time.Now().Add(-time.Hour)
+	list := func(number int64, revoked ...mtlstest.Files) {
+		text := make([]byte, 4096) // as long as the other
+		copy(text, pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: bb.authority.CRL(number, time.Now().Add(time.Hour), revoked)}))
+		must(t, os.WriteFile(path+".new", text, 0o600))
+		must(t, os.Chtimes(path+".new", then, then))
+		must(t, os.Rename(path+".new", path))
+	}
+	list(1)
+	aa.next(func(l *sharing.TrustList) { l.States[1].CRL = &sharing.CRLPolicy{} })
+	aa.start()
+	if !aa.believes(files) {
+		t.Fatal("it does not believe a certificate that nobody has revoked")
+	}
+	list(2, files)
+	aa.keeper.Reload()
+	eventually(t, "the later list counts", func() bool { return !aa.believes(files) })
+}
