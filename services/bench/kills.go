@@ -325,7 +325,7 @@ func (k *killing) submit(ctx context.Context, n *exchanging, random *rand.Rand) 
 	n.submissions++
 	rows := map[string]float64{}
 	for _, key := range pairKeys() {
-		if random.IntN(3) == 0 {
+		if random.IntN(20) == 0 {
 			rows[key] = float64(100 * (1 + random.IntN(99)))
 		}
 	}

@@ -10,7 +10,7 @@ import (
 // The pair of states that exchange under kills, and what they count.
 const (
 	crossings   = "PAIR:CROSSINGS(1.0.0)"
-	pairMonths  = 12
+	pairMonths  = 250 // as many as make a release of two batches
 	pairInitial = 1_000 // of each origin in each month, before anything else
 )
 
@@ -21,12 +21,12 @@ func origins() []string {
 	return []string{"AFG", "ALB", "DZA", "ERI", "GEO", "HTI", "IND", "IRN", "IRQ", "MAR", "PAK", "SDN", "SYR", "TUR", "VEN", "VNM"}
 }
 
-// pairKeys are the places of a state's figures: origin and month, as "AFG 2024-01".
+// pairKeys are the places of a state's figures: origin and month, as "AFG 2004-01".
 func pairKeys() []string {
 	var keys []string
 	for _, origin := range origins() {
 		for month := range pairMonths {
-			keys = append(keys, fmt.Sprintf("%s 2024-%02d", origin, month+1))
+			keys = append(keys, fmt.Sprintf("%s %d-%02d", origin, 2000+month/12, month%12+1))
 		}
 	}
 	return keys
