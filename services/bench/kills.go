@@ -58,14 +58,15 @@ type killing struct {
 type exchanging struct {
 	code, gateway string
 	tokens        map[string]string // by role
-	processes     []*supervised     // statistics, sharing
+	processes     []*supervised     // statistics, sharing, gateway, risk
 
 	figures     map[string]float64 // that were submitted, see pairKeys
 	submissions int
 }
 
 // Kills runs two nodes that send each other figures as fast as they go, and kills, at random moments and without a word,
-// their sharing, their statistics, processes of their database and the whole database server. What dies is started again.
+// their sharing, their statistics, now and then the other processes, those of their database, and the whole database server.
+// What dies is started again.
 // Now and then all pause, and the whole is held against what it should be: each figure that a node has taken is there, and
 // at its partner, and each release was stored once; every batch is receipted; the logs verify, and agree with each other.
 // It returns a line of figures, or the first fault.
@@ -125,7 +126,7 @@ func (k *killing) begin(ctx context.Context) error {
 			}
 			n.tokens[role] = strings.TrimSpace(string(text))
 		}
-		for _, service := range []string{"statistics", "sharing"} {
+		for _, service := range []string{"statistics", "sharing", "gateway", "risk"} {
 			p, err := supervise(s.Code, service, k.sandbox(), s.PIDs[service])
 			if err != nil {
 				return err
@@ -242,13 +243,15 @@ func (k *killing) killOne(ctx context.Context) error {
 	database := 0 // 1: a process, 2: the whole server
 	for range 1 + k.random.IntN(5)/4 {
 		n := k.nodes[k.random.IntN(len(k.nodes))]
-		switch k.random.IntN(8) {
+		switch k.random.IntN(10) {
 		case 0:
 			database = 2
 		case 1:
 			database = 1
 		case 2, 3, 4:
 			victims = append(victims, n.processes[0])
+		case 5:
+			victims = append(victims, n.processes[2+k.random.IntN(2)])
 		default:
 			victims = append(victims, n.processes[1])
 		}

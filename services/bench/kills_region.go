@@ -10,7 +10,7 @@ import (
 // The pair of states that exchange under kills, and what they count.
 const (
 	crossings   = "PAIR:CROSSINGS(1.0.0)"
-	pairMonths  = 250 // as many as make a release of two batches
+	pairMonths  = 250   // as many as make a release of two batches
 	pairInitial = 1_000 // of each origin in each month, before anything else
 )
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -31,6 +32,7 @@ killed, and all they hold is compared with what it should be.`,
 			if o.Directory, err = os.MkdirTemp("", "comity-soak-"); err != nil {
 				return err
 			}
+			defer func() { err = errors.Join(err, os.RemoveAll(o.Directory)) }()
 			if o.Seed == 0 {
 				o.Seed = uint64(time.Now().UnixNano())
 			}
@@ -53,7 +55,7 @@ killed, and all they hold is compared with what it should be.`,
 				}
 				fmt.Fprintln(cmd.OutOrStdout(), line)
 			}
-			return os.RemoveAll(o.Directory)
+			return nil
 		},
 	}
 	cmd.Flags().DurationVar(&o.For, "for", time.Hour, "how long one node runs; 0: not at all")
