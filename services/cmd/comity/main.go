@@ -41,6 +41,7 @@ func newRootCommand() *cobra.Command {
 	}
 	cmd.AddCommand(
 		newSandboxCommand(),
+		newNodeCommand(),
 		newSubmitCommand(),
 		newAgreementCommand(),
 		newStructureCommand(),
