@@ -18,6 +18,7 @@ import (
 
 	"github.com/caarlos0/env/v11"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/comity-federation/comity/proto/mtls"
@@ -117,7 +118,11 @@ const maxMessage = 64 << 20
 
 // dialOptions are what every connection to a service has, whatever its credentials.
 func dialOptions() []grpc.DialOption {
+	// A service that starts later than the gateway, or again, is found soon: by itself gRPC would wait up to two minutes.
+	reconnect := backoff.DefaultConfig
+	reconnect.BaseDelay, reconnect.MaxDelay = 100*time.Millisecond, 2*time.Second
 	return []grpc.DialOption{
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: reconnect, MinConnectTimeout: 5 * time.Second}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 5 * time.Minute, Timeout: 20 * time.Second}),
 		grpc.WithUnaryInterceptor(unaryMetadata),
