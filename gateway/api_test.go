@@ -54,8 +54,8 @@ func TestAPIAnswersTheResourceItself(t *testing.T) {
 		"POST /v1/layouts {\"id\":\"l\"}":                      `"id":"l"`,
 		"GET /v1/partners":                                     `"partners":[]`,
 		"POST /v1/policy:explain {}":                           `"allowed":false`,
-		"POST /v1/policy:replay {\"days\":2}":                   `"same":3`,
-		"POST /v1/policy:shadow {\"bundle\":\"YWJj\"}":          `"policyRevision":"abc"`,
+		"POST /v1/policy:replay {\"days\":2}":                  `"same":3`,
+		"POST /v1/policy:shadow {\"bundle\":\"YWJj\"}":         `"policyRevision":"abc"`,
 		"POST /v1/killswitch {\"reason\":\"x\"}":               `"on":true`,
 		"POST /v1/risk/assumption:judge {\"assumedRate\":2.5}": `"verdict":"CONFIRMED"`,
 	} {
