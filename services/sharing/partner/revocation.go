@@ -53,8 +53,19 @@ type authority struct {
 type crlFile struct {
 	size     int64
 	modified time.Time
-	roots    string // of the state, by which it was judged
+	roots    string          // of the state, by which it was judged
+	listed   map[string]bool // the authorities whose lists it had
 	problem  error
+}
+
+// concerns reports whether a list of the authority is still asked for: that of a root of the state, or one that the file had.
+// Lists of an authority that was rotated out are kept, and nobody waits for their successors.
+func (f crlFile) concerns(state sharing.TrustedState, authority string) bool {
+	if f.listed[authority] {
+		return true
+	}
+	roots, err := certificatesOf([]byte(state.Roots))
+	return err == nil && slices.ContainsFunc(roots, func(root *x509.Certificate) bool { return authorityOf(root) == authority })
 }
 
 // openRevocations returns the lists that the store has.
@@ -105,7 +116,7 @@ func (r *revocations) read(state sharing.TrustedState, before crlFile, at time.T
 	if err != nil {
 		return crlFile{problem: err}
 	}
-	file := crlFile{size: info.Size(), modified: info.ModTime(), roots: state.Roots}
+	file := crlFile{size: info.Size(), modified: info.ModTime(), roots: state.Roots, listed: map[string]bool{}}
 	if !all && file.size == before.size && file.modified.Equal(before.modified) && file.roots == before.roots {
 		return before
 	}
@@ -116,6 +127,7 @@ func (r *revocations) read(state sharing.TrustedState, before crlFile, at time.T
 	lists, problem := ReadCRLs(data, state.Roots, at)
 	problems := []error{problem}
 	for _, list := range lists {
+		file.listed[list.Authority] = true
 		problems = append(problems, r.replace(state.Code, list))
 	}
 	if file.problem = errors.Join(problems...); file.problem != nil {
@@ -214,7 +226,7 @@ func (r *revocations) err(at time.Time) error {
 		}
 		known := 0
 		for of, list := range r.inForce {
-			if of.state != state.Code {
+			if of.state != state.Code || !r.files[state.Code].concerns(state, of.key) {
 				continue
 			}
 			known++

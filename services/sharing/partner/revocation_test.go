@@ -114,6 +114,16 @@ func TestRevocationListThatIsMissingExpiredOlderOrOfAnotherAuthorityLeavesTheLas
 	if aa.believes(good) {
 		t.Error("it believes a certificate on the list")
 	}
+
+	next := mtlstest.NewAuthority(t, "bb")
+	list(bb.authority, 10, time.Now().Add(-30*time.Minute))
+	aa.complains("successor of revocation list number 10")
+	aa.next(func(l *sharing.TrustList) { l.States[1].Roots = string(next.Certificate()) })
+	list(next, 1, later)
+	aa.complains("") // nobody waits for a list of the authority before
+	if !aa.believes(next.Issue("sharing")) {
+		t.Error("it does not believe the next authority")
+	}
 }
 
 func TestConnectionIsCutOnceItsCertificateExpires(t *testing.T) {
