@@ -6,6 +6,7 @@ package fault
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Kind says what a caller can do about an error.
@@ -37,7 +38,8 @@ type Error struct {
 	Message    string
 	Violations []Violation
 	Metadata   map[string]string
-	Cause      error // for the log; the caller never sees it
+	RetryAfter time.Duration // after which the same may succeed; 0: it is not known
+	Cause      error         // for the log; the caller never sees it
 }
 
 // Error returns the message, with the cause.

@@ -38,6 +38,8 @@ type Terms struct {
 	Afterwards       Afterwards        `json:"afterwards,omitempty"` // what becomes of an indicator's figures that nothing covers any more
 	LegalBasis       string            `json:"legalBasis,omitempty"` // by what law figures may go; a text, which decides nothing
 	Periods          Spans             `json:"periods,omitempty"`    // of which figures go; none: of all
+	Schedule         Schedule          `json:"schedule,omitempty"`   // when what changed goes; "": at once
+	Quota            *Quota            `json:"quota,omitempty"`      // nil: any amount may go
 }
 
 // Tier is a clearance: those who are in one are taken to pool what they get, and are one audience. It is an upper-case
@@ -187,6 +189,16 @@ func (s *Service) check(terms Terms) error {
 	for _, span := range terms.Periods {
 		if err := span.check(); err != nil {
 			say("periods", "%v", err)
+		}
+	}
+	if terms.Schedule != "" {
+		if _, err := terms.Schedule.parse(); err != nil {
+			say("schedule", "%v", err)
+		}
+	}
+	if terms.Quota != nil {
+		if err := terms.Quota.check(); err != nil {
+			say("quota", "%v", err)
 		}
 	}
 	if terms.RetentionDays < 0 {

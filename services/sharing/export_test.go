@@ -7,7 +7,10 @@ import (
 
 // Steps are the passes of the loops, one at a time.
 func (s *Service) Steps() []func(context.Context) error {
-	release := func(ctx context.Context) error { return s.releaseAll(ctx, map[AgreementID]bool{}) }
+	release := func(ctx context.Context) error {
+		_, err := s.releaseAll(ctx, map[AgreementID]bool{})
+		return err
+	}
 	deliver := func(ctx context.Context) error {
 		return errors.Join(s.deliverAll(ctx, attempts[letterKey]{}), s.confirmAll(ctx, attempts[letterKey]{}))
 	}

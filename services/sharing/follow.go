@@ -82,11 +82,14 @@ func (s *Service) FollowRevisions(ctx context.Context) error {
 		if !open {
 			return nil
 		}
-		ran, err := s.Store.Exclusively(ctx, "releases", func(ctx context.Context) error { return s.releaseAll(ctx, done) })
+		ran, err := s.Store.Exclusively(ctx, "releases", func(ctx context.Context) error {
+			open, err = s.releaseAll(ctx, done)
+			return err
+		})
 		if err != nil || !ran {
+			open = true
 			return err // tried again, when the other process is done or what failed is mended
 		}
-		open = false
 		if cursor == "" {
 			return nil
 		}

@@ -226,6 +226,19 @@ func (s *Service) openReceipt(from StateCode, signed *Signed) (Receipt, error) {
 	return receipt, nil
 }
 
+// WaitingSince returns how long the oldest batch has waited for each partner that any waits for.
+func (s *Service) WaitingSince(ctx context.Context) (map[StateCode]time.Duration, error) {
+	oldest, err := s.Store.Oldest(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ages := make(map[StateCode]time.Duration, len(oldest))
+	for partner, created := range oldest {
+		ages[partner] = max(s.now().Sub(created), 0)
+	}
+	return ages, nil
+}
+
 // Deliveries returns a page of what went to partners and what came from them, the newest first, and the token of the
 // next page; "" on the last.
 func (s *Service) Deliveries(ctx context.Context, page Page) (deliveries []Delivery, next string, err error) {

@@ -68,14 +68,15 @@ func (s *Service) Releases(ctx context.Context, page Page) (releases []Release, 
 }
 
 // releaseAll makes the releases of every agreement in force that is not done, and notes it there: done again, it would be
-// decided anew, and each decision stays in the log. One that fails does not keep the others back.
-func (s *Service) releaseAll(ctx context.Context, done map[AgreementID]bool) error {
+// decided anew, and each decision stays in the log. It reports whether any waits for its schedule or the next period of its
+// quota. One that fails does not keep the others back.
+func (s *Service) releaseAll(ctx context.Context, done map[AgreementID]bool) (waiting bool, err error) {
 	if err := s.writable(ctx); err != nil {
-		return err
+		return true, err
 	}
 	active, err := s.refreshPolicy(ctx)
 	if err != nil {
-		return err
+		return true, err
 	}
 	var failures []error
 	for _, a := range active {
@@ -83,16 +84,51 @@ func (s *Service) releaseAll(ctx context.Context, done map[AgreementID]bool) err
 			continue
 		}
 		if a.unspoken != nil {
-			failures = append(failures, fmt.Errorf("releasing under %s: %w", a.Terms.ID, a.unspoken))
+			waiting, failures = true, append(failures, fmt.Errorf("releasing under %s: %w", a.Terms.ID, a.unspoken))
 			continue
 		}
-		if err := s.releaseUnder(ctx, a); err != nil {
+		done[a.Terms.ID], err = s.releaseWhenDue(ctx, a)
+		if err != nil {
 			failures = append(failures, fmt.Errorf("releasing under %s: %w", a.Terms.ID, err))
-			continue
 		}
-		done[a.Terms.ID] = true
+		waiting = waiting || !done[a.Terms.ID]
 	}
-	return errors.Join(failures...)
+	return waiting, errors.Join(failures...)
+}
+
+// releaseWhenDue makes the release of an agreement, unless its schedule or its quota keeps it back: false.
+func (s *Service) releaseWhenDue(ctx context.Context, a Agreement) (released bool, err error) {
+	now := s.now()
+	if held, ok := s.delays.get(a.Terms.ID); ok && now.Before(held.Until) {
+		return false, nil
+	}
+	place, err := s.Store.Outbound(ctx, StreamName(s.State, a.Terms.Receiver))
+	if err != nil {
+		return false, err
+	}
+	due, err := s.mayGo(ctx, a, place.Epoch)
+	if err != nil {
+		return false, err
+	}
+	if !due {
+		s.delays.set(Held{Agreement: a.Terms.ID, Partner: a.Terms.Receiver, Reason: "SCHEDULE"})
+		return false, nil
+	}
+	err = s.releaseUnder(ctx, a)
+	if over, ok := errors.AsType[*fault.Error](err); ok && over.Kind == fault.Exhausted && over.RetryAfter > 0 {
+		until := s.now().Add(over.RetryAfter)
+		s.delays.set(Held{Agreement: a.Terms.ID, Partner: a.Terms.Receiver, Reason: "QUOTA", Until: until})
+		s.Log.WarnContext(ctx, "a release waits: it does not fit into the quota", "partner", a.Terms.Receiver, "agreement", a.Terms.ID, "until", until)
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	s.delays.drop(a.Terms.ID)
+	if place, err = s.Store.Outbound(ctx, StreamName(s.State, a.Terms.Receiver)); err != nil { // the first release begins an epoch
+		return false, err
+	}
+	return true, s.looked(ctx, a, place.Epoch, now)
 }
 
 // releaseUnder makes the release of an agreement, unless it is what went last.
@@ -144,7 +180,7 @@ func (s *Service) tryRelease(ctx context.Context, a Agreement) error {
 		case known:
 			return errSaidAlready
 		default:
-			return s.put(ctx, tx, d, place)
+			return s.put(ctx, tx, d, place, a.Terms)
 		}
 	})
 	if errors.Is(err, errSaidAlready) {
@@ -313,7 +349,7 @@ func toBlock(structures *Structures, rows []row) *block.Block {
 }
 
 // put gives a draft its places in the stream.
-func (s *Service) put(ctx context.Context, tx Tx, d draft, place Place) error {
+func (s *Service) put(ctx context.Context, tx Tx, d draft, place Place, terms Terms) error {
 	structures, err := s.structuresOf(ctx, d.release.Dataflow)
 	if err != nil {
 		return err
@@ -334,18 +370,21 @@ func (s *Service) put(ctx context.Context, tx Tx, d draft, place Place) error {
 		Release: r.ID, BatchCount: r.Batches, ReleaseSHA256: r.SHA256,
 		Dataflow: r.Dataflow, Scope: r.Scope.Filter, Codelists: structures.Codelists,
 	}
-	for from := 0; from < len(d.payloads); from += maxOutgoing {
-		var sealed []SentEnvelope
-		for i := from; i < min(from+maxOutgoing, len(d.payloads)); i++ {
-			header.Sequence, header.BatchIndex = header.Sequence+1, i
-			one, err := s.Seal(header, d.payloads[i], d.cells[i])
-			if err != nil {
-				return err
-			}
-			header.Previous = one.Leaf.ContentSHA256
-			sealed = append(sealed, one)
+	var sealed []SentEnvelope
+	for i, payload := range d.payloads {
+		header.Sequence, header.BatchIndex = header.Sequence+1, i
+		one, err := s.Seal(header, payload, d.cells[i])
+		if err != nil {
+			return err
 		}
-		if err := tx.AddEnvelopes(ctx, r.Stream, place.Epoch, sealed); err != nil {
+		header.Previous = one.Leaf.ContentSHA256
+		sealed = append(sealed, one)
+	}
+	if err := s.withinQuota(ctx, tx, terms, sealed); err != nil {
+		return err
+	}
+	for some := range slices.Chunk(sealed, maxOutgoing) {
+		if err := tx.AddEnvelopes(ctx, r.Stream, place.Epoch, some); err != nil {
 			return err
 		}
 	}

@@ -65,6 +65,7 @@ type Service struct {
 
 	changes changes
 	agreed  agreed
+	delays  delays
 	// Each holds an element while its loop has reason to run.
 	toRelease, toHandOver, toDeliver chan struct{}
 

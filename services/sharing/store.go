@@ -59,6 +59,10 @@ type Reader interface {
 	// Envelopes returns the envelopes of the stream's epoch after the cursor, in order: at most limit, no more than fit
 	// into so many bytes, but one in any case, and only those whose entries are under the log's checkpoint.
 	Envelopes(ctx context.Context, after Cursor, limit, bytes int) ([]KeptEnvelope, error)
+	// SentSince returns how much was put out under the agreement since the time.
+	SentSince(ctx context.Context, agreement AgreementID, since time.Time) (Usage, error)
+	// Oldest returns when the oldest envelope that waits for its receipt was made, of the epoch that each stream is in, by partner.
+	Oldest(ctx context.Context) (map[StateCode]time.Time, error)
 	// SentHashes returns the SHA-256 of the envelopes of the stream's epoch at these places, by place; none where there is
 	// no such envelope.
 	SentHashes(ctx context.Context, stream, epoch string, sequences []uint64) (map[uint64][]byte, error)

@@ -103,7 +103,10 @@ func run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("setting the server up: %w", err)
 	}
-	if err := server.Registry().Register(sharingrpc.NewAgreementMetrics(service, log)); err != nil {
+	if err := errors.Join(
+		server.Registry().Register(sharingrpc.NewAgreementMetrics(service, log)),
+		server.Registry().Register(sharingrpc.NewTransferMetrics(service, log)),
+	); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
 	sharingpb.RegisterSharingServiceServer(server, sharingrpc.NewServer(service))

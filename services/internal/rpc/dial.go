@@ -126,6 +126,8 @@ func Fault(err error) error {
 			if detail.GetDomain() == domain {
 				f.Reason, f.Message, f.Metadata = detail.GetReason(), s.Message(), detail.GetMetadata()
 			}
+		case *errdetails.RetryInfo:
+			f.RetryAfter = detail.GetRetryDelay().AsDuration()
 		case *errdetails.BadRequest:
 			for _, v := range detail.GetFieldViolations() {
 				f.Violations = append(f.Violations, fault.Violation{Field: v.GetField(), Description: v.GetDescription()})

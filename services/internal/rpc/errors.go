@@ -6,12 +6,14 @@ import (
 	"io"
 	"net"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/comity-federation/comity/services/fault"
 )
@@ -44,7 +46,7 @@ var plain = map[codes.Code]struct{ reason, message string }{
 }
 
 // Status makes a gRPC status of an error. A fault keeps its message, its reason (in an ErrorInfo of the domain "comity")
-// and its violations (in a BadRequest). A context that ended, a database or service that does not answer, and a limit of
+// its violations (in a BadRequest), and when it may succeed (in a RetryInfo). A context that ended, a database or service that does not answer, and a limit of
 // gRPC become the codes for these. Everything else is Internal, and says nothing of the cause. Status(nil) is nil.
 func Status(err error) error {
 	if err == nil {
@@ -61,14 +63,14 @@ func toStatus(err error, requestID string) *status.Status {
 			if reason == "" {
 				reason = kind.reason
 			}
-			return withDetails(status.New(kind.code, f.Message), reason, requestID, f.Metadata, f.Violations)
+			return withDetails(status.New(kind.code, f.Message), reason, requestID, f.Metadata, f.Violations, f.RetryAfter)
 		}
 	}
 	code := codeOf(err)
 	if p, ok := plain[code]; ok {
-		return withDetails(status.New(code, p.message), p.reason, requestID, nil, nil)
+		return withDetails(status.New(code, p.message), p.reason, requestID, nil, nil, 0)
 	}
-	return withDetails(status.New(codes.Internal, "the fault is ours; the log has it under the request id"), "INTERNAL", requestID, nil, nil)
+	return withDetails(status.New(codes.Internal, "the fault is ours; the log has it under the request id"), "INTERNAL", requestID, nil, nil, 0)
 }
 
 func codeOf(err error) codes.Code {
@@ -105,7 +107,7 @@ func databaseAway(err error) bool {
 		errors.Is(err, pgconn.ErrConnClosed) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
 }
 
-func withDetails(s *status.Status, reason, requestID string, facts map[string]string, violations []fault.Violation) *status.Status {
+func withDetails(s *status.Status, reason, requestID string, facts map[string]string, violations []fault.Violation, retryAfter time.Duration) *status.Status {
 	info := &errdetails.ErrorInfo{Reason: reason, Domain: domain, Metadata: map[string]string{}}
 	for key, value := range facts {
 		info.Metadata[key] = value
@@ -122,6 +124,9 @@ func withDetails(s *status.Status, reason, requestID string, facts map[string]st
 			})
 		}
 		details = append(details, bad)
+	}
+	if retryAfter > 0 {
+		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(retryAfter)})
 	}
 	detailed, err := s.WithDetails(details...)
 	if err != nil {

@@ -25,6 +25,7 @@ const (
 	maxUnkept       = 2 << 20          // bytes of envelopes that were heard and not kept, but one envelope in any case
 	maxSilence      = 30 * time.Second // a partner that says nothing for so long is left, and called again; its heart beats every 10
 	witnessInterval = time.Minute
+	notifyInterval  = time.Second // at least, between two hints to a partner
 	complaint       = time.Minute // between two lines in the log about a partner that stays away
 
 	// A session is ended and begun again after it, so that certificates are looked at again; an exchange port would cut
@@ -49,6 +50,8 @@ type Node interface {
 	Contact(ctx context.Context, partner sharing.StateCode, problem error) error
 	// Speaks keeps which shared dataflows the partner has.
 	Speaks(ctx context.Context, partner sharing.StateCode, dataflows []string) error
+	// OutgoingChanged returns a channel that is closed when there may be something new to send.
+	OutgoingChanged(partner sharing.StateCode) <-chan struct{}
 	// Head returns the newest place of the stream to the partner.
 	Head(ctx context.Context, partner sharing.StateCode) (sharing.Cursor, error)
 	// WitnessOffer returns this state's newest checkpoint, with a proof that it extends the one of oldSize.
@@ -183,6 +186,7 @@ func (s *session) run(ctx context.Context) error {
 	group, working := errgroup.WithContext(limited)
 	group.Go(func() error { return s.draw(working, client) })
 	group.Go(func() error { s.witness(working, client); return nil })
+	group.Go(func() error { s.notify(working, client); return nil })
 	err = group.Wait()
 	if errors.Is(context.Cause(limited), errAged) {
 		return nil
@@ -212,15 +216,42 @@ func (s *session) greet(ctx context.Context, client exchangepb.ExchangeServiceCl
 			return err
 		}
 	}
-	head, err := s.node.Head(ctx, s.partner)
-	if err != nil {
-		return err
-	}
-	// A partner whose last attempts to reach this node failed would wait on; it need not any more.
-	if _, err := client.Notify(ctx, &exchangepb.NotifyRequest{Head: wire.Cursor(head)}); err != nil {
-		s.log.DebugContext(ctx, "a partner was not notified", "partner", s.partner, "error", err)
-	}
 	return nil
+}
+
+// notify tells the partner where the stream to it stands, now and when that has changed while the session lasts. One whose
+// last attempts to reach this node failed would wait on; it need not any more.
+func (s *session) notify(ctx context.Context, client exchangepb.ExchangeServiceClient) {
+	var told sharing.Cursor
+	for first := true; ; first = false {
+		changed := s.node.OutgoingChanged(s.partner)
+		head, err := s.node.Head(ctx, s.partner)
+		if err == nil && (first || head != told) {
+			err = s.tell(ctx, client, head)
+			told = head
+		}
+		if err != nil && ctx.Err() == nil {
+			s.log.DebugContext(ctx, "a partner was not notified", "partner", s.partner, "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(notifyInterval):
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed:
+		}
+	}
+}
+
+// tell notifies the partner.
+func (s *session) tell(ctx context.Context, client exchangepb.ExchangeServiceClient, head sharing.Cursor) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	_, err := client.Notify(ctx, &exchangepb.NotifyRequest{Head: wire.Cursor(head)})
+	return err
 }
 
 // draw takes envelopes and answers each with its receipt.

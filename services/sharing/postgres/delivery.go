@@ -114,6 +114,43 @@ func (r reader) Standings(ctx context.Context) (map[sharing.StateCode]sharing.St
 	return standings, err
 }
 
+// SentSince returns how much was put out under the agreement since the time.
+func (r reader) SentSince(ctx context.Context, agreement sharing.AgreementID, since time.Time) (sharing.Usage, error) {
+	used, _, err := one(ctx, r.db, pgx.RowToStructByPos[sharing.Usage], `
+		SELECT coalesce(sum(o.cells), 0), coalesce(sum(octet_length(o.envelope)), 0)
+		FROM release r
+		JOIN log_entry l ON l.arrival = r.entry
+		JOIN outbox o ON o.release = r.id
+		WHERE r.agreement = @agreement AND l.create_time >= @since`,
+		pgx.NamedArgs{"agreement": agreement, "since": since})
+	return used, err
+}
+
+// Oldest returns when the oldest envelope was made that waits, by partner. What waits lies behind the newest receipt.
+func (r reader) Oldest(ctx context.Context) (map[sharing.StateCode]time.Time, error) {
+	rows, err := r.db.Query(ctx, `
+		SELECT s.receiver, l.create_time
+		FROM outbound s
+		CROSS JOIN LATERAL (
+			SELECT coalesce(max(sequence), 0) AS receipted
+			FROM outbox
+			WHERE stream = s.stream AND epoch = s.epoch AND receipt IS NOT NULL
+		) p
+		JOIN outbox o ON o.stream = s.stream AND o.epoch = s.epoch AND o.sequence = p.receipted + 1
+		JOIN log_entry l ON l.arrival = o.entry`)
+	if err != nil {
+		return nil, err
+	}
+	oldest := map[sharing.StateCode]time.Time{}
+	var partner sharing.StateCode
+	var created time.Time
+	_, err = pgx.ForEachRow(rows, []any{&partner, &created}, func() error {
+		oldest[partner] = created.UTC()
+		return nil
+	})
+	return oldest, err
+}
+
 // SaveContact keeps that a partner answered, or what went wrong.
 func (s *Store) SaveContact(ctx context.Context, partner sharing.StateCode, at time.Time, problem string) error {
 	_, err := s.db.Exec(ctx, `

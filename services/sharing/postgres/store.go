@@ -25,7 +25,8 @@ const channel = "comity_sharing"
 // Store is a [sharing.Store] on PostgreSQL.
 type Store struct {
 	reader
-	pool pool
+	pool  pool
+	locks *locks
 }
 
 var _ sharing.Store = (*Store)(nil)
@@ -33,7 +34,9 @@ var _ sharing.Store = (*Store)(nil)
 // NewStore returns the store in the database of the pool, which has the migrations.
 func NewStore(connections *pgxpool.Pool) *Store { return newStore(pool{connections, patience}) }
 
-func newStore(p pool) *Store { return &Store{reader: reader{p}, pool: p} }
+func newStore(p pool) *Store {
+	return &Store{reader: reader{p}, pool: p, locks: &locks{pool: p, held: map[string]bool{}}}
+}
 
 // querier is what a pool and a transaction have in common.
 type querier interface {
@@ -58,24 +61,13 @@ func (s *Store) Write(ctx context.Context, work func(sharing.Tx) error) error {
 	return pgx.BeginFunc(ctx, s.pool, func(t pgx.Tx) error { return work(tx{reader{t}, t}) })
 }
 
-// Exclusively runs work while this process holds the advisory lock of the name, on a connection of its own.
+// Exclusively runs work while this process holds the advisory lock of the name.
 func (s *Store) Exclusively(ctx context.Context, name string, work func(context.Context) error) (ran bool, err error) {
-	conn, err := s.pool.Acquire(ctx)
-	if err != nil {
-		return false, fmt.Errorf("acquiring a connection: %w", err)
-	}
-	defer conn.Release()
-	err = conn.QueryRow(ctx, `SELECT pg_try_advisory_lock(hashtextextended($1, 0))`, "comity sharing "+name).Scan(&ran)
+	ran, err = s.locks.take(ctx, name)
 	if err != nil || !ran {
 		return false, err
 	}
-	defer func() {
-		// Also when ctx is over: the connection goes back to the pool. If that fails, it is closed, and the lock with it.
-		_, unlock := conn.Exec(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock(hashtextextended($1, 0))`, "comity sharing "+name)
-		if unlock != nil {
-			err = errors.Join(err, conn.Conn().Close(context.WithoutCancel(ctx)))
-		}
-	}()
+	defer s.locks.give(context.WithoutCancel(ctx), name) // also when ctx is over
 	return true, work(ctx)
 }
 

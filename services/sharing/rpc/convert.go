@@ -71,6 +71,7 @@ func termsFromProto(t *sharingpb.Terms) sharing.Terms {
 		MinimumFrequency: int(t.GetMinimumFrequency()), ValidFrom: t.GetValidFrom(), ValidTo: t.GetValidTo(),
 		RetentionDays: int(t.GetRetentionDays()), Onward: t.GetOnward(), Text: t.GetText(),
 		Tier: sharing.Tier(t.GetTier()), Afterwards: sharing.Afterwards(t.GetAfterwards()), LegalBasis: t.GetLegalBasis(),
+		Schedule: sharing.Schedule(t.GetSchedule()), Quota: quotaFromProto(t.GetQuota()),
 		Periods: spansFromProto(t.GetPeriods()),
 	}
 }
@@ -82,6 +83,7 @@ func terms(t sharing.Terms) *sharingpb.Terms {
 		MinimumFrequency: count(t.MinimumFrequency), ValidFrom: t.ValidFrom, ValidTo: t.ValidTo,
 		RetentionDays: count(t.RetentionDays), Onward: t.Onward, Text: t.Text,
 		Tier: string(t.Tier), Afterwards: string(t.Afterwards), LegalBasis: t.LegalBasis,
+		Schedule: string(t.Schedule), Quota: quota(t.Quota),
 		Periods: each(t.Periods, span),
 	}
 }
@@ -94,6 +96,20 @@ func spansFromProto(list []*sharingpb.TimeSpan) sharing.Spans {
 		spans = append(spans, sharing.Span{From: p.GetFrom(), To: p.GetTo()})
 	}
 	return spans
+}
+
+func quotaFromProto(q *sharingpb.Quota) *sharing.Quota {
+	if q == nil {
+		return nil
+	}
+	return &sharing.Quota{Observations: int(q.GetObservations()), Bytes: int(q.GetBytes()), Period: q.GetPeriod()}
+}
+
+func quota(q *sharing.Quota) *sharingpb.Quota {
+	if q == nil {
+		return nil
+	}
+	return &sharingpb.Quota{Observations: float64(q.Observations), Bytes: float64(q.Bytes), Period: q.Period}
 }
 
 var agreementStates = map[sharing.AgreementState]sharingpb.Agreement_State{

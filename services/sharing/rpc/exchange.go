@@ -57,6 +57,7 @@ type Exchange struct {
 	notified  func(partner sharing.StateCode)
 	log       *slog.Logger
 	heartbeat time.Duration
+	limits    limits
 
 	closing sync.Once
 	closed  chan struct{}
@@ -78,14 +79,14 @@ func (e *Exchange) Run(ctx context.Context) error {
 	return nil
 }
 
-// caller returns the partner that calls, from nothing but its certificate.
+// caller returns the partner that calls, from nothing but its certificate, unless it calls too often.
 func (e *Exchange) caller(ctx context.Context) (sharing.StateCode, error) {
 	caller := rpc.CallerFrom(ctx)
 	partner := sharing.StateCode(caller.State)
 	if partner == "" || partner == e.state || caller.Service != "sharing" {
 		return "", fault.New(fault.Denied, "ACCESS_DENIED", "only the sharing services of other states exchange here")
 	}
-	return partner, nil
+	return partner, e.limits.of(partner).call()
 }
 
 // Describe says who answers.
@@ -129,6 +130,11 @@ func (e *Exchange) Sync(stream exchangepb.ExchangeService_SyncServer) error {
 	if err != nil {
 		return err
 	}
+	end, err := e.limits.of(partner).open()
+	if err != nil {
+		return err
+	}
+	defer end()
 	s := &syncing{
 		Exchange: e, stream: stream, partner: partner, said: make(chan *exchangepb.SyncRequest, maxUnheard),
 		hello: make(chan sharing.Cursor, 1), credit: make(chan struct{}, 1), left: make(chan error, 1),
@@ -360,6 +366,9 @@ func (s *syncing) next(ctx context.Context, changed <-chan struct{}, after *shar
 				return true, nil
 			default:
 			}
+		}
+		if err := s.limits.of(s.partner).bytes.WaitN(ctx, min(len(one.Envelope), bytesAtOnce)); err != nil {
+			return false, err
 		}
 		s.spend()
 		if err := s.stream.Send(&exchangepb.SyncResponse{Part: &exchangepb.SyncResponse_Envelope{Envelope: one.Envelope}}); err != nil {

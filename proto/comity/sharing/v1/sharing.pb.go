@@ -81,7 +81,7 @@ func (x Agreement_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Agreement_State.Descriptor instead.
 func (Agreement_State) EnumDescriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{3, 0}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{4, 0}
 }
 
 // State says how far it got.
@@ -142,7 +142,7 @@ func (x Publication_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Publication_State.Descriptor instead.
 func (Publication_State) EnumDescriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{39, 0}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{40, 0}
 }
 
 // Kind says what happened.
@@ -199,7 +199,7 @@ func (x Notice_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Notice_Kind.Descriptor instead.
 func (Notice_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{41, 0}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{42, 0}
 }
 
 // State says how it stands.
@@ -260,7 +260,7 @@ func (x Announcement_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Announcement_State.Descriptor instead.
 func (Announcement_State) EnumDescriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{42, 0}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{43, 0}
 }
 
 // Way is one of the two.
@@ -313,7 +313,7 @@ func (x Direction_Way) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Direction_Way.Descriptor instead.
 func (Direction_Way) EnumDescriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{61, 0}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{62, 0}
 }
 
 // State says how far it got.
@@ -382,7 +382,7 @@ func (x Delivery_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Delivery_State.Descriptor instead.
 func (Delivery_State) EnumDescriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{62, 0}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{63, 0}
 }
 
 // Mode says what is stopped.
@@ -436,7 +436,7 @@ func (x KillSwitch_Mode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use KillSwitch_Mode.Descriptor instead.
 func (KillSwitch_Mode) EnumDescriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{65, 0}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{66, 0}
 }
 
 // Kind says what it is the proof of.
@@ -533,7 +533,7 @@ func (x LogEntry_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LogEntry_Kind.Descriptor instead.
 func (LogEntry_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{73, 0}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{74, 0}
 }
 
 // Partner is a state that this node trusts, and how the exchange with it stands.
@@ -696,6 +696,11 @@ type Terms struct {
 	Afterwards string `protobuf:"bytes,16,opt,name=afterwards,proto3" json:"afterwards,omitempty"`
 	// By what law figures may go. It is a text for people and decides nothing.
 	LegalBasis string `protobuf:"bytes,17,opt,name=legal_basis,json=legalBasis,proto3" json:"legal_basis,omitempty"`
+	// When what changed goes: empty, at once; else at the occurrences of an ISO 8601 repeating interval with whole minutes, such
+	// as "R/2026-01-05T06:00Z/P1W". The first release under a version goes at once.
+	Schedule string `protobuf:"bytes,20,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	// How much may go; absent: any amount.
+	Quota *Quota `protobuf:"bytes,21,opt,name=quota,proto3" json:"quota,omitempty"`
 	// The times whose figures go; none: all times. A figure goes if its whole period is in one of them.
 	Periods       []*TimeSpan `protobuf:"bytes,50,rep,name=periods,proto3" json:"periods,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -851,11 +856,90 @@ func (x *Terms) GetLegalBasis() string {
 	return ""
 }
 
+func (x *Terms) GetSchedule() string {
+	if x != nil {
+		return x.Schedule
+	}
+	return ""
+}
+
+func (x *Terms) GetQuota() *Quota {
+	if x != nil {
+		return x.Quota
+	}
+	return nil
+}
+
 func (x *Terms) GetPeriods() []*TimeSpan {
 	if x != nil {
 		return x.Periods
 	}
 	return nil
+}
+
+// Quota bounds what goes under an agreement in a period of time. The periods follow each other from the first day that the
+// agreement is in force, at midnight UTC. A release that does not fit waits for the next one.
+type Quota struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The observations; 0: any number.
+	Observations float64 `protobuf:"fixed64,1,opt,name=observations,proto3" json:"observations,omitempty"`
+	// The bytes of envelopes; 0: any number.
+	Bytes float64 `protobuf:"fixed64,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	// An ISO 8601 duration, such as "P1D".
+	Period        string `protobuf:"bytes,3,opt,name=period,proto3" json:"period,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Quota) Reset() {
+	*x = Quota{}
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Quota) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Quota) ProtoMessage() {}
+
+func (x *Quota) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Quota.ProtoReflect.Descriptor instead.
+func (*Quota) Descriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Quota) GetObservations() float64 {
+	if x != nil {
+		return x.Observations
+	}
+	return 0
+}
+
+func (x *Quota) GetBytes() float64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *Quota) GetPeriod() string {
+	if x != nil {
+		return x.Period
+	}
+	return ""
 }
 
 // TimeSpan is a stretch of time, both ends included.
@@ -871,7 +955,7 @@ type TimeSpan struct {
 
 func (x *TimeSpan) Reset() {
 	*x = TimeSpan{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[2]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -883,7 +967,7 @@ func (x *TimeSpan) String() string {
 func (*TimeSpan) ProtoMessage() {}
 
 func (x *TimeSpan) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[2]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -896,7 +980,7 @@ func (x *TimeSpan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimeSpan.ProtoReflect.Descriptor instead.
 func (*TimeSpan) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{2}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *TimeSpan) GetFrom() string {
@@ -945,7 +1029,7 @@ type Agreement struct {
 
 func (x *Agreement) Reset() {
 	*x = Agreement{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[3]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -957,7 +1041,7 @@ func (x *Agreement) String() string {
 func (*Agreement) ProtoMessage() {}
 
 func (x *Agreement) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[3]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -970,7 +1054,7 @@ func (x *Agreement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Agreement.ProtoReflect.Descriptor instead.
 func (*Agreement) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{3}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Agreement) GetName() string {
@@ -1069,7 +1153,7 @@ type AgreementEnd struct {
 
 func (x *AgreementEnd) Reset() {
 	*x = AgreementEnd{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[4]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1081,7 +1165,7 @@ func (x *AgreementEnd) String() string {
 func (*AgreementEnd) ProtoMessage() {}
 
 func (x *AgreementEnd) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[4]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1094,7 +1178,7 @@ func (x *AgreementEnd) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgreementEnd.ProtoReflect.Descriptor instead.
 func (*AgreementEnd) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{4}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *AgreementEnd) GetState() string {
@@ -1147,7 +1231,7 @@ type Rejection struct {
 
 func (x *Rejection) Reset() {
 	*x = Rejection{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[5]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1159,7 +1243,7 @@ func (x *Rejection) String() string {
 func (*Rejection) ProtoMessage() {}
 
 func (x *Rejection) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[5]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1172,7 +1256,7 @@ func (x *Rejection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rejection.ProtoReflect.Descriptor instead.
 func (*Rejection) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{5}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Rejection) GetCode() string {
@@ -1214,7 +1298,7 @@ type AgreementWithdrawal struct {
 
 func (x *AgreementWithdrawal) Reset() {
 	*x = AgreementWithdrawal{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[6]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1226,7 +1310,7 @@ func (x *AgreementWithdrawal) String() string {
 func (*AgreementWithdrawal) ProtoMessage() {}
 
 func (x *AgreementWithdrawal) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[6]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1239,7 +1323,7 @@ func (x *AgreementWithdrawal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgreementWithdrawal.ProtoReflect.Descriptor instead.
 func (*AgreementWithdrawal) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{6}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *AgreementWithdrawal) GetIndicators() []string {
@@ -1291,7 +1375,7 @@ type AgreementSignature struct {
 
 func (x *AgreementSignature) Reset() {
 	*x = AgreementSignature{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[7]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1303,7 +1387,7 @@ func (x *AgreementSignature) String() string {
 func (*AgreementSignature) ProtoMessage() {}
 
 func (x *AgreementSignature) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[7]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1316,7 +1400,7 @@ func (x *AgreementSignature) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgreementSignature.ProtoReflect.Descriptor instead.
 func (*AgreementSignature) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{7}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *AgreementSignature) GetState() string {
@@ -1370,7 +1454,7 @@ type ListPartnersRequest struct {
 
 func (x *ListPartnersRequest) Reset() {
 	*x = ListPartnersRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[8]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1382,7 +1466,7 @@ func (x *ListPartnersRequest) String() string {
 func (*ListPartnersRequest) ProtoMessage() {}
 
 func (x *ListPartnersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[8]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1395,7 +1479,7 @@ func (x *ListPartnersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPartnersRequest.ProtoReflect.Descriptor instead.
 func (*ListPartnersRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{8}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{9}
 }
 
 // ListPartnersResponse is the answer of ListPartners.
@@ -1409,7 +1493,7 @@ type ListPartnersResponse struct {
 
 func (x *ListPartnersResponse) Reset() {
 	*x = ListPartnersResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[9]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1421,7 +1505,7 @@ func (x *ListPartnersResponse) String() string {
 func (*ListPartnersResponse) ProtoMessage() {}
 
 func (x *ListPartnersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[9]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1434,7 +1518,7 @@ func (x *ListPartnersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPartnersResponse.ProtoReflect.Descriptor instead.
 func (*ListPartnersResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{9}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListPartnersResponse) GetPartners() []*Partner {
@@ -1457,7 +1541,7 @@ type LiftQuarantineRequest struct {
 
 func (x *LiftQuarantineRequest) Reset() {
 	*x = LiftQuarantineRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[10]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1469,7 +1553,7 @@ func (x *LiftQuarantineRequest) String() string {
 func (*LiftQuarantineRequest) ProtoMessage() {}
 
 func (x *LiftQuarantineRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[10]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1482,7 +1566,7 @@ func (x *LiftQuarantineRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LiftQuarantineRequest.ProtoReflect.Descriptor instead.
 func (*LiftQuarantineRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{10}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *LiftQuarantineRequest) GetPartner() string {
@@ -1514,7 +1598,7 @@ type LiftQuarantineResponse struct {
 
 func (x *LiftQuarantineResponse) Reset() {
 	*x = LiftQuarantineResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[11]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1526,7 +1610,7 @@ func (x *LiftQuarantineResponse) String() string {
 func (*LiftQuarantineResponse) ProtoMessage() {}
 
 func (x *LiftQuarantineResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[11]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1539,7 +1623,7 @@ func (x *LiftQuarantineResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LiftQuarantineResponse.ProtoReflect.Descriptor instead.
 func (*LiftQuarantineResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{11}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *LiftQuarantineResponse) GetEntry() string {
@@ -1574,7 +1658,7 @@ type CreateAgreementRequest struct {
 
 func (x *CreateAgreementRequest) Reset() {
 	*x = CreateAgreementRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[12]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1586,7 +1670,7 @@ func (x *CreateAgreementRequest) String() string {
 func (*CreateAgreementRequest) ProtoMessage() {}
 
 func (x *CreateAgreementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[12]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1599,7 +1683,7 @@ func (x *CreateAgreementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAgreementRequest.ProtoReflect.Descriptor instead.
 func (*CreateAgreementRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{12}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *CreateAgreementRequest) GetTerms() *Terms {
@@ -1620,7 +1704,7 @@ type CreateAgreementResponse struct {
 
 func (x *CreateAgreementResponse) Reset() {
 	*x = CreateAgreementResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[13]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1632,7 +1716,7 @@ func (x *CreateAgreementResponse) String() string {
 func (*CreateAgreementResponse) ProtoMessage() {}
 
 func (x *CreateAgreementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[13]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1645,7 +1729,7 @@ func (x *CreateAgreementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAgreementResponse.ProtoReflect.Descriptor instead.
 func (*CreateAgreementResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{13}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CreateAgreementResponse) GetAgreement() *Agreement {
@@ -1666,7 +1750,7 @@ type GetAgreementRequest struct {
 
 func (x *GetAgreementRequest) Reset() {
 	*x = GetAgreementRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[14]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1678,7 +1762,7 @@ func (x *GetAgreementRequest) String() string {
 func (*GetAgreementRequest) ProtoMessage() {}
 
 func (x *GetAgreementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[14]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1691,7 +1775,7 @@ func (x *GetAgreementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAgreementRequest.ProtoReflect.Descriptor instead.
 func (*GetAgreementRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{14}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetAgreementRequest) GetName() string {
@@ -1712,7 +1796,7 @@ type GetAgreementResponse struct {
 
 func (x *GetAgreementResponse) Reset() {
 	*x = GetAgreementResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[15]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1724,7 +1808,7 @@ func (x *GetAgreementResponse) String() string {
 func (*GetAgreementResponse) ProtoMessage() {}
 
 func (x *GetAgreementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[15]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1737,7 +1821,7 @@ func (x *GetAgreementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAgreementResponse.ProtoReflect.Descriptor instead.
 func (*GetAgreementResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{15}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GetAgreementResponse) GetAgreement() *Agreement {
@@ -1758,7 +1842,7 @@ type ListAgreementsRequest struct {
 
 func (x *ListAgreementsRequest) Reset() {
 	*x = ListAgreementsRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[16]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1770,7 +1854,7 @@ func (x *ListAgreementsRequest) String() string {
 func (*ListAgreementsRequest) ProtoMessage() {}
 
 func (x *ListAgreementsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[16]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1783,7 +1867,7 @@ func (x *ListAgreementsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAgreementsRequest.ProtoReflect.Descriptor instead.
 func (*ListAgreementsRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{16}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListAgreementsRequest) GetShowEnded() bool {
@@ -1804,7 +1888,7 @@ type ListAgreementsResponse struct {
 
 func (x *ListAgreementsResponse) Reset() {
 	*x = ListAgreementsResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[17]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1816,7 +1900,7 @@ func (x *ListAgreementsResponse) String() string {
 func (*ListAgreementsResponse) ProtoMessage() {}
 
 func (x *ListAgreementsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[17]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1829,7 +1913,7 @@ func (x *ListAgreementsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAgreementsResponse.ProtoReflect.Descriptor instead.
 func (*ListAgreementsResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{17}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListAgreementsResponse) GetAgreements() []*Agreement {
@@ -1853,7 +1937,7 @@ type SignAgreementRequest struct {
 
 func (x *SignAgreementRequest) Reset() {
 	*x = SignAgreementRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[18]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1865,7 +1949,7 @@ func (x *SignAgreementRequest) String() string {
 func (*SignAgreementRequest) ProtoMessage() {}
 
 func (x *SignAgreementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[18]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1878,7 +1962,7 @@ func (x *SignAgreementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignAgreementRequest.ProtoReflect.Descriptor instead.
 func (*SignAgreementRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{18}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *SignAgreementRequest) GetName() string {
@@ -1906,7 +1990,7 @@ type SignAgreementResponse struct {
 
 func (x *SignAgreementResponse) Reset() {
 	*x = SignAgreementResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[19]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1918,7 +2002,7 @@ func (x *SignAgreementResponse) String() string {
 func (*SignAgreementResponse) ProtoMessage() {}
 
 func (x *SignAgreementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[19]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1931,7 +2015,7 @@ func (x *SignAgreementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignAgreementResponse.ProtoReflect.Descriptor instead.
 func (*SignAgreementResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{19}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *SignAgreementResponse) GetAgreement() *Agreement {
@@ -1952,7 +2036,7 @@ type ListAgreementVersionsRequest struct {
 
 func (x *ListAgreementVersionsRequest) Reset() {
 	*x = ListAgreementVersionsRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[20]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1964,7 +2048,7 @@ func (x *ListAgreementVersionsRequest) String() string {
 func (*ListAgreementVersionsRequest) ProtoMessage() {}
 
 func (x *ListAgreementVersionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[20]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1977,7 +2061,7 @@ func (x *ListAgreementVersionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAgreementVersionsRequest.ProtoReflect.Descriptor instead.
 func (*ListAgreementVersionsRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{20}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListAgreementVersionsRequest) GetName() string {
@@ -1998,7 +2082,7 @@ type ListAgreementVersionsResponse struct {
 
 func (x *ListAgreementVersionsResponse) Reset() {
 	*x = ListAgreementVersionsResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[21]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2010,7 +2094,7 @@ func (x *ListAgreementVersionsResponse) String() string {
 func (*ListAgreementVersionsResponse) ProtoMessage() {}
 
 func (x *ListAgreementVersionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[21]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2023,7 +2107,7 @@ func (x *ListAgreementVersionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAgreementVersionsResponse.ProtoReflect.Descriptor instead.
 func (*ListAgreementVersionsResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{21}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListAgreementVersionsResponse) GetAgreements() []*Agreement {
@@ -2046,7 +2130,7 @@ type CounterAgreementRequest struct {
 
 func (x *CounterAgreementRequest) Reset() {
 	*x = CounterAgreementRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[22]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2058,7 +2142,7 @@ func (x *CounterAgreementRequest) String() string {
 func (*CounterAgreementRequest) ProtoMessage() {}
 
 func (x *CounterAgreementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[22]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2071,7 +2155,7 @@ func (x *CounterAgreementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CounterAgreementRequest.ProtoReflect.Descriptor instead.
 func (*CounterAgreementRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{22}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CounterAgreementRequest) GetName() string {
@@ -2099,7 +2183,7 @@ type CounterAgreementResponse struct {
 
 func (x *CounterAgreementResponse) Reset() {
 	*x = CounterAgreementResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[23]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2111,7 +2195,7 @@ func (x *CounterAgreementResponse) String() string {
 func (*CounterAgreementResponse) ProtoMessage() {}
 
 func (x *CounterAgreementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[23]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2124,7 +2208,7 @@ func (x *CounterAgreementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CounterAgreementResponse.ProtoReflect.Descriptor instead.
 func (*CounterAgreementResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{23}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CounterAgreementResponse) GetAgreement() *Agreement {
@@ -2147,7 +2231,7 @@ type RenewAgreementRequest struct {
 
 func (x *RenewAgreementRequest) Reset() {
 	*x = RenewAgreementRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[24]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2159,7 +2243,7 @@ func (x *RenewAgreementRequest) String() string {
 func (*RenewAgreementRequest) ProtoMessage() {}
 
 func (x *RenewAgreementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[24]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2172,7 +2256,7 @@ func (x *RenewAgreementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewAgreementRequest.ProtoReflect.Descriptor instead.
 func (*RenewAgreementRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{24}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RenewAgreementRequest) GetName() string {
@@ -2200,7 +2284,7 @@ type RenewAgreementResponse struct {
 
 func (x *RenewAgreementResponse) Reset() {
 	*x = RenewAgreementResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[25]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2212,7 +2296,7 @@ func (x *RenewAgreementResponse) String() string {
 func (*RenewAgreementResponse) ProtoMessage() {}
 
 func (x *RenewAgreementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[25]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2225,7 +2309,7 @@ func (x *RenewAgreementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewAgreementResponse.ProtoReflect.Descriptor instead.
 func (*RenewAgreementResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{25}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RenewAgreementResponse) GetAgreement() *Agreement {
@@ -2250,7 +2334,7 @@ type DeclineAgreementRequest struct {
 
 func (x *DeclineAgreementRequest) Reset() {
 	*x = DeclineAgreementRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[26]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2262,7 +2346,7 @@ func (x *DeclineAgreementRequest) String() string {
 func (*DeclineAgreementRequest) ProtoMessage() {}
 
 func (x *DeclineAgreementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[26]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2275,7 +2359,7 @@ func (x *DeclineAgreementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeclineAgreementRequest.ProtoReflect.Descriptor instead.
 func (*DeclineAgreementRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{26}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *DeclineAgreementRequest) GetName() string {
@@ -2310,7 +2394,7 @@ type DeclineAgreementResponse struct {
 
 func (x *DeclineAgreementResponse) Reset() {
 	*x = DeclineAgreementResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[27]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2322,7 +2406,7 @@ func (x *DeclineAgreementResponse) String() string {
 func (*DeclineAgreementResponse) ProtoMessage() {}
 
 func (x *DeclineAgreementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[27]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2335,7 +2419,7 @@ func (x *DeclineAgreementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeclineAgreementResponse.ProtoReflect.Descriptor instead.
 func (*DeclineAgreementResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{27}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *DeclineAgreementResponse) GetAgreement() *Agreement {
@@ -2358,7 +2442,7 @@ type TerminateAgreementRequest struct {
 
 func (x *TerminateAgreementRequest) Reset() {
 	*x = TerminateAgreementRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[28]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2370,7 +2454,7 @@ func (x *TerminateAgreementRequest) String() string {
 func (*TerminateAgreementRequest) ProtoMessage() {}
 
 func (x *TerminateAgreementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[28]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2383,7 +2467,7 @@ func (x *TerminateAgreementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TerminateAgreementRequest.ProtoReflect.Descriptor instead.
 func (*TerminateAgreementRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{28}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *TerminateAgreementRequest) GetName() string {
@@ -2411,7 +2495,7 @@ type TerminateAgreementResponse struct {
 
 func (x *TerminateAgreementResponse) Reset() {
 	*x = TerminateAgreementResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[29]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2423,7 +2507,7 @@ func (x *TerminateAgreementResponse) String() string {
 func (*TerminateAgreementResponse) ProtoMessage() {}
 
 func (x *TerminateAgreementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[29]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2436,7 +2520,7 @@ func (x *TerminateAgreementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TerminateAgreementResponse.ProtoReflect.Descriptor instead.
 func (*TerminateAgreementResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{29}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *TerminateAgreementResponse) GetAgreement() *Agreement {
@@ -2461,7 +2545,7 @@ type Reason struct {
 
 func (x *Reason) Reset() {
 	*x = Reason{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[30]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2473,7 +2557,7 @@ func (x *Reason) String() string {
 func (*Reason) ProtoMessage() {}
 
 func (x *Reason) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[30]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2486,7 +2570,7 @@ func (x *Reason) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reason.ProtoReflect.Descriptor instead.
 func (*Reason) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{30}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Reason) GetCode() string {
@@ -2543,7 +2627,7 @@ type Obligations struct {
 
 func (x *Obligations) Reset() {
 	*x = Obligations{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[31]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2555,7 +2639,7 @@ func (x *Obligations) String() string {
 func (*Obligations) ProtoMessage() {}
 
 func (x *Obligations) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[31]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2568,7 +2652,7 @@ func (x *Obligations) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Obligations.ProtoReflect.Descriptor instead.
 func (*Obligations) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{31}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Obligations) GetMinimumFrequency() int32 {
@@ -2672,7 +2756,7 @@ type ExplainPolicyRequest struct {
 
 func (x *ExplainPolicyRequest) Reset() {
 	*x = ExplainPolicyRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[32]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2684,7 +2768,7 @@ func (x *ExplainPolicyRequest) String() string {
 func (*ExplainPolicyRequest) ProtoMessage() {}
 
 func (x *ExplainPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[32]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2697,7 +2781,7 @@ func (x *ExplainPolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainPolicyRequest.ProtoReflect.Descriptor instead.
 func (*ExplainPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{32}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ExplainPolicyRequest) GetPartner() string {
@@ -2759,7 +2843,7 @@ type ExplainPolicyResponse struct {
 
 func (x *ExplainPolicyResponse) Reset() {
 	*x = ExplainPolicyResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[33]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2771,7 +2855,7 @@ func (x *ExplainPolicyResponse) String() string {
 func (*ExplainPolicyResponse) ProtoMessage() {}
 
 func (x *ExplainPolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[33]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2784,7 +2868,7 @@ func (x *ExplainPolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainPolicyResponse.ProtoReflect.Descriptor instead.
 func (*ExplainPolicyResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{33}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ExplainPolicyResponse) GetAllowed() bool {
@@ -2884,7 +2968,7 @@ type WithheldCell struct {
 
 func (x *WithheldCell) Reset() {
 	*x = WithheldCell{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[34]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2896,7 +2980,7 @@ func (x *WithheldCell) String() string {
 func (*WithheldCell) ProtoMessage() {}
 
 func (x *WithheldCell) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[34]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2909,7 +2993,7 @@ func (x *WithheldCell) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WithheldCell.ProtoReflect.Descriptor instead.
 func (*WithheldCell) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{34}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *WithheldCell) GetKey() map[string]string {
@@ -2997,7 +3081,7 @@ type Release struct {
 
 func (x *Release) Reset() {
 	*x = Release{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[35]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3009,7 +3093,7 @@ func (x *Release) String() string {
 func (*Release) ProtoMessage() {}
 
 func (x *Release) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[35]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3022,7 +3106,7 @@ func (x *Release) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Release.ProtoReflect.Descriptor instead.
 func (*Release) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{35}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Release) GetName() string {
@@ -3184,7 +3268,7 @@ type TableNote struct {
 
 func (x *TableNote) Reset() {
 	*x = TableNote{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[36]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3196,7 +3280,7 @@ func (x *TableNote) String() string {
 func (*TableNote) ProtoMessage() {}
 
 func (x *TableNote) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[36]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3209,7 +3293,7 @@ func (x *TableNote) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableNote.ProtoReflect.Descriptor instead.
 func (*TableNote) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{36}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *TableNote) GetArea() string {
@@ -3262,7 +3346,7 @@ type ListReleasesRequest struct {
 
 func (x *ListReleasesRequest) Reset() {
 	*x = ListReleasesRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[37]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3274,7 +3358,7 @@ func (x *ListReleasesRequest) String() string {
 func (*ListReleasesRequest) ProtoMessage() {}
 
 func (x *ListReleasesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[37]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3287,7 +3371,7 @@ func (x *ListReleasesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListReleasesRequest.ProtoReflect.Descriptor instead.
 func (*ListReleasesRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{37}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ListReleasesRequest) GetPartner() string {
@@ -3324,7 +3408,7 @@ type ListReleasesResponse struct {
 
 func (x *ListReleasesResponse) Reset() {
 	*x = ListReleasesResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[38]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3336,7 +3420,7 @@ func (x *ListReleasesResponse) String() string {
 func (*ListReleasesResponse) ProtoMessage() {}
 
 func (x *ListReleasesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[38]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3349,7 +3433,7 @@ func (x *ListReleasesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListReleasesResponse.ProtoReflect.Descriptor instead.
 func (*ListReleasesResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{38}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListReleasesResponse) GetReleases() []*Release {
@@ -3420,7 +3504,7 @@ type Publication struct {
 
 func (x *Publication) Reset() {
 	*x = Publication{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[39]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3432,7 +3516,7 @@ func (x *Publication) String() string {
 func (*Publication) ProtoMessage() {}
 
 func (x *Publication) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[39]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3445,7 +3529,7 @@ func (x *Publication) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Publication.ProtoReflect.Descriptor instead.
 func (*Publication) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{39}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Publication) GetName() string {
@@ -3615,7 +3699,7 @@ type Correction struct {
 
 func (x *Correction) Reset() {
 	*x = Correction{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[40]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3627,7 +3711,7 @@ func (x *Correction) String() string {
 func (*Correction) ProtoMessage() {}
 
 func (x *Correction) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[40]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3640,7 +3724,7 @@ func (x *Correction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Correction.ProtoReflect.Descriptor instead.
 func (*Correction) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{40}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Correction) GetText() string {
@@ -3684,7 +3768,7 @@ type Notice struct {
 
 func (x *Notice) Reset() {
 	*x = Notice{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[41]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3696,7 +3780,7 @@ func (x *Notice) String() string {
 func (*Notice) ProtoMessage() {}
 
 func (x *Notice) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[41]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3709,7 +3793,7 @@ func (x *Notice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Notice.ProtoReflect.Descriptor instead.
 func (*Notice) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{41}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Notice) GetName() string {
@@ -3804,7 +3888,7 @@ type Announcement struct {
 
 func (x *Announcement) Reset() {
 	*x = Announcement{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[42]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3816,7 +3900,7 @@ func (x *Announcement) String() string {
 func (*Announcement) ProtoMessage() {}
 
 func (x *Announcement) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[42]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3829,7 +3913,7 @@ func (x *Announcement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Announcement.ProtoReflect.Descriptor instead.
 func (*Announcement) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{42}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Announcement) GetName() string {
@@ -3917,7 +4001,7 @@ type CreatePublicationRequest struct {
 
 func (x *CreatePublicationRequest) Reset() {
 	*x = CreatePublicationRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[43]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3929,7 +4013,7 @@ func (x *CreatePublicationRequest) String() string {
 func (*CreatePublicationRequest) ProtoMessage() {}
 
 func (x *CreatePublicationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[43]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3942,7 +4026,7 @@ func (x *CreatePublicationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreatePublicationRequest.ProtoReflect.Descriptor instead.
 func (*CreatePublicationRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{43}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *CreatePublicationRequest) GetDataflow() string {
@@ -3977,7 +4061,7 @@ type CreatePublicationResponse struct {
 
 func (x *CreatePublicationResponse) Reset() {
 	*x = CreatePublicationResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[44]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3989,7 +4073,7 @@ func (x *CreatePublicationResponse) String() string {
 func (*CreatePublicationResponse) ProtoMessage() {}
 
 func (x *CreatePublicationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[44]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4002,7 +4086,7 @@ func (x *CreatePublicationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreatePublicationResponse.ProtoReflect.Descriptor instead.
 func (*CreatePublicationResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{44}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *CreatePublicationResponse) GetPublication() *Publication {
@@ -4023,7 +4107,7 @@ type GetPublicationRequest struct {
 
 func (x *GetPublicationRequest) Reset() {
 	*x = GetPublicationRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[45]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4035,7 +4119,7 @@ func (x *GetPublicationRequest) String() string {
 func (*GetPublicationRequest) ProtoMessage() {}
 
 func (x *GetPublicationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[45]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4048,7 +4132,7 @@ func (x *GetPublicationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPublicationRequest.ProtoReflect.Descriptor instead.
 func (*GetPublicationRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{45}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *GetPublicationRequest) GetName() string {
@@ -4069,7 +4153,7 @@ type GetPublicationResponse struct {
 
 func (x *GetPublicationResponse) Reset() {
 	*x = GetPublicationResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[46]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4081,7 +4165,7 @@ func (x *GetPublicationResponse) String() string {
 func (*GetPublicationResponse) ProtoMessage() {}
 
 func (x *GetPublicationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[46]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4094,7 +4178,7 @@ func (x *GetPublicationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPublicationResponse.ProtoReflect.Descriptor instead.
 func (*GetPublicationResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{46}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *GetPublicationResponse) GetPublication() *Publication {
@@ -4117,7 +4201,7 @@ type ListPublicationsRequest struct {
 
 func (x *ListPublicationsRequest) Reset() {
 	*x = ListPublicationsRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[47]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4129,7 +4213,7 @@ func (x *ListPublicationsRequest) String() string {
 func (*ListPublicationsRequest) ProtoMessage() {}
 
 func (x *ListPublicationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[47]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4142,7 +4226,7 @@ func (x *ListPublicationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPublicationsRequest.ProtoReflect.Descriptor instead.
 func (*ListPublicationsRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{47}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ListPublicationsRequest) GetPageSize() int32 {
@@ -4172,7 +4256,7 @@ type ListPublicationsResponse struct {
 
 func (x *ListPublicationsResponse) Reset() {
 	*x = ListPublicationsResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[48]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4184,7 +4268,7 @@ func (x *ListPublicationsResponse) String() string {
 func (*ListPublicationsResponse) ProtoMessage() {}
 
 func (x *ListPublicationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[48]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4197,7 +4281,7 @@ func (x *ListPublicationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPublicationsResponse.ProtoReflect.Descriptor instead.
 func (*ListPublicationsResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{48}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ListPublicationsResponse) GetPublications() []*Publication {
@@ -4227,7 +4311,7 @@ type PreviewPublicationRequest struct {
 
 func (x *PreviewPublicationRequest) Reset() {
 	*x = PreviewPublicationRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[49]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4239,7 +4323,7 @@ func (x *PreviewPublicationRequest) String() string {
 func (*PreviewPublicationRequest) ProtoMessage() {}
 
 func (x *PreviewPublicationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[49]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4252,7 +4336,7 @@ func (x *PreviewPublicationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewPublicationRequest.ProtoReflect.Descriptor instead.
 func (*PreviewPublicationRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{49}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *PreviewPublicationRequest) GetDataflow() string {
@@ -4282,7 +4366,7 @@ type PreviewPublicationResponse struct {
 
 func (x *PreviewPublicationResponse) Reset() {
 	*x = PreviewPublicationResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[50]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4294,7 +4378,7 @@ func (x *PreviewPublicationResponse) String() string {
 func (*PreviewPublicationResponse) ProtoMessage() {}
 
 func (x *PreviewPublicationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[50]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4307,7 +4391,7 @@ func (x *PreviewPublicationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewPublicationResponse.ProtoReflect.Descriptor instead.
 func (*PreviewPublicationResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{50}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *PreviewPublicationResponse) GetPublication() *Publication {
@@ -4337,7 +4421,7 @@ type WithdrawPublicationRequest struct {
 
 func (x *WithdrawPublicationRequest) Reset() {
 	*x = WithdrawPublicationRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[51]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4349,7 +4433,7 @@ func (x *WithdrawPublicationRequest) String() string {
 func (*WithdrawPublicationRequest) ProtoMessage() {}
 
 func (x *WithdrawPublicationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[51]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4362,7 +4446,7 @@ func (x *WithdrawPublicationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WithdrawPublicationRequest.ProtoReflect.Descriptor instead.
 func (*WithdrawPublicationRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{51}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *WithdrawPublicationRequest) GetName() string {
@@ -4390,7 +4474,7 @@ type WithdrawPublicationResponse struct {
 
 func (x *WithdrawPublicationResponse) Reset() {
 	*x = WithdrawPublicationResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[52]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4402,7 +4486,7 @@ func (x *WithdrawPublicationResponse) String() string {
 func (*WithdrawPublicationResponse) ProtoMessage() {}
 
 func (x *WithdrawPublicationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[52]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4415,7 +4499,7 @@ func (x *WithdrawPublicationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WithdrawPublicationResponse.ProtoReflect.Descriptor instead.
 func (*WithdrawPublicationResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{52}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *WithdrawPublicationResponse) GetNotice() *Notice {
@@ -4440,7 +4524,7 @@ type ListNoticesRequest struct {
 
 func (x *ListNoticesRequest) Reset() {
 	*x = ListNoticesRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[53]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4452,7 +4536,7 @@ func (x *ListNoticesRequest) String() string {
 func (*ListNoticesRequest) ProtoMessage() {}
 
 func (x *ListNoticesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[53]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4465,7 +4549,7 @@ func (x *ListNoticesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNoticesRequest.ProtoReflect.Descriptor instead.
 func (*ListNoticesRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{53}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ListNoticesRequest) GetDataflow() string {
@@ -4502,7 +4586,7 @@ type ListNoticesResponse struct {
 
 func (x *ListNoticesResponse) Reset() {
 	*x = ListNoticesResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[54]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4514,7 +4598,7 @@ func (x *ListNoticesResponse) String() string {
 func (*ListNoticesResponse) ProtoMessage() {}
 
 func (x *ListNoticesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[54]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4527,7 +4611,7 @@ func (x *ListNoticesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNoticesResponse.ProtoReflect.Descriptor instead.
 func (*ListNoticesResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{54}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ListNoticesResponse) GetNotices() []*Notice {
@@ -4555,7 +4639,7 @@ type CreateAnnouncementRequest struct {
 
 func (x *CreateAnnouncementRequest) Reset() {
 	*x = CreateAnnouncementRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[55]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4567,7 +4651,7 @@ func (x *CreateAnnouncementRequest) String() string {
 func (*CreateAnnouncementRequest) ProtoMessage() {}
 
 func (x *CreateAnnouncementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[55]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4580,7 +4664,7 @@ func (x *CreateAnnouncementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAnnouncementRequest.ProtoReflect.Descriptor instead.
 func (*CreateAnnouncementRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{55}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *CreateAnnouncementRequest) GetAnnouncement() *Announcement {
@@ -4601,7 +4685,7 @@ type CreateAnnouncementResponse struct {
 
 func (x *CreateAnnouncementResponse) Reset() {
 	*x = CreateAnnouncementResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[56]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4613,7 +4697,7 @@ func (x *CreateAnnouncementResponse) String() string {
 func (*CreateAnnouncementResponse) ProtoMessage() {}
 
 func (x *CreateAnnouncementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[56]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4626,7 +4710,7 @@ func (x *CreateAnnouncementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAnnouncementResponse.ProtoReflect.Descriptor instead.
 func (*CreateAnnouncementResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{56}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *CreateAnnouncementResponse) GetAnnouncement() *Announcement {
@@ -4649,7 +4733,7 @@ type ListAnnouncementsRequest struct {
 
 func (x *ListAnnouncementsRequest) Reset() {
 	*x = ListAnnouncementsRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[57]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4661,7 +4745,7 @@ func (x *ListAnnouncementsRequest) String() string {
 func (*ListAnnouncementsRequest) ProtoMessage() {}
 
 func (x *ListAnnouncementsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[57]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4674,7 +4758,7 @@ func (x *ListAnnouncementsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAnnouncementsRequest.ProtoReflect.Descriptor instead.
 func (*ListAnnouncementsRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{57}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ListAnnouncementsRequest) GetPageSize() int32 {
@@ -4704,7 +4788,7 @@ type ListAnnouncementsResponse struct {
 
 func (x *ListAnnouncementsResponse) Reset() {
 	*x = ListAnnouncementsResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[58]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4716,7 +4800,7 @@ func (x *ListAnnouncementsResponse) String() string {
 func (*ListAnnouncementsResponse) ProtoMessage() {}
 
 func (x *ListAnnouncementsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[58]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4729,7 +4813,7 @@ func (x *ListAnnouncementsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAnnouncementsResponse.ProtoReflect.Descriptor instead.
 func (*ListAnnouncementsResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{58}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *ListAnnouncementsResponse) GetAnnouncements() []*Announcement {
@@ -4759,7 +4843,7 @@ type CancelAnnouncementRequest struct {
 
 func (x *CancelAnnouncementRequest) Reset() {
 	*x = CancelAnnouncementRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[59]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4771,7 +4855,7 @@ func (x *CancelAnnouncementRequest) String() string {
 func (*CancelAnnouncementRequest) ProtoMessage() {}
 
 func (x *CancelAnnouncementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[59]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4784,7 +4868,7 @@ func (x *CancelAnnouncementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelAnnouncementRequest.ProtoReflect.Descriptor instead.
 func (*CancelAnnouncementRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{59}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *CancelAnnouncementRequest) GetName() string {
@@ -4812,7 +4896,7 @@ type CancelAnnouncementResponse struct {
 
 func (x *CancelAnnouncementResponse) Reset() {
 	*x = CancelAnnouncementResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[60]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4824,7 +4908,7 @@ func (x *CancelAnnouncementResponse) String() string {
 func (*CancelAnnouncementResponse) ProtoMessage() {}
 
 func (x *CancelAnnouncementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[60]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4837,7 +4921,7 @@ func (x *CancelAnnouncementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelAnnouncementResponse.ProtoReflect.Descriptor instead.
 func (*CancelAnnouncementResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{60}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *CancelAnnouncementResponse) GetNotice() *Notice {
@@ -4856,7 +4940,7 @@ type Direction struct {
 
 func (x *Direction) Reset() {
 	*x = Direction{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[61]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4868,7 +4952,7 @@ func (x *Direction) String() string {
 func (*Direction) ProtoMessage() {}
 
 func (x *Direction) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[61]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4881,7 +4965,7 @@ func (x *Direction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Direction.ProtoReflect.Descriptor instead.
 func (*Direction) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{61}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{62}
 }
 
 // Delivery is a batch on its way to or from a partner.
@@ -4921,7 +5005,7 @@ type Delivery struct {
 
 func (x *Delivery) Reset() {
 	*x = Delivery{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[62]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4933,7 +5017,7 @@ func (x *Delivery) String() string {
 func (*Delivery) ProtoMessage() {}
 
 func (x *Delivery) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[62]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4946,7 +5030,7 @@ func (x *Delivery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delivery.ProtoReflect.Descriptor instead.
 func (*Delivery) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{62}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *Delivery) GetDirection() Direction_Way {
@@ -5062,7 +5146,7 @@ type ListDeliveriesRequest struct {
 
 func (x *ListDeliveriesRequest) Reset() {
 	*x = ListDeliveriesRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[63]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5074,7 +5158,7 @@ func (x *ListDeliveriesRequest) String() string {
 func (*ListDeliveriesRequest) ProtoMessage() {}
 
 func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[63]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5087,7 +5171,7 @@ func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeliveriesRequest.ProtoReflect.Descriptor instead.
 func (*ListDeliveriesRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{63}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *ListDeliveriesRequest) GetPartner() string {
@@ -5124,7 +5208,7 @@ type ListDeliveriesResponse struct {
 
 func (x *ListDeliveriesResponse) Reset() {
 	*x = ListDeliveriesResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[64]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5136,7 +5220,7 @@ func (x *ListDeliveriesResponse) String() string {
 func (*ListDeliveriesResponse) ProtoMessage() {}
 
 func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[64]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5149,7 +5233,7 @@ func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeliveriesResponse.ProtoReflect.Descriptor instead.
 func (*ListDeliveriesResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{64}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *ListDeliveriesResponse) GetDeliveries() []*Delivery {
@@ -5191,7 +5275,7 @@ type KillSwitch struct {
 
 func (x *KillSwitch) Reset() {
 	*x = KillSwitch{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[65]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5203,7 +5287,7 @@ func (x *KillSwitch) String() string {
 func (*KillSwitch) ProtoMessage() {}
 
 func (x *KillSwitch) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[65]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5216,7 +5300,7 @@ func (x *KillSwitch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillSwitch.ProtoReflect.Descriptor instead.
 func (*KillSwitch) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{65}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *KillSwitch) GetId() string {
@@ -5294,7 +5378,7 @@ type SetKillSwitchRequest struct {
 
 func (x *SetKillSwitchRequest) Reset() {
 	*x = SetKillSwitchRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[66]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5306,7 +5390,7 @@ func (x *SetKillSwitchRequest) String() string {
 func (*SetKillSwitchRequest) ProtoMessage() {}
 
 func (x *SetKillSwitchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[66]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5319,7 +5403,7 @@ func (x *SetKillSwitchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetKillSwitchRequest.ProtoReflect.Descriptor instead.
 func (*SetKillSwitchRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{66}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *SetKillSwitchRequest) GetMode() KillSwitch_Mode {
@@ -5368,7 +5452,7 @@ type SetKillSwitchResponse struct {
 
 func (x *SetKillSwitchResponse) Reset() {
 	*x = SetKillSwitchResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[67]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5380,7 +5464,7 @@ func (x *SetKillSwitchResponse) String() string {
 func (*SetKillSwitchResponse) ProtoMessage() {}
 
 func (x *SetKillSwitchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[67]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5393,7 +5477,7 @@ func (x *SetKillSwitchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetKillSwitchResponse.ProtoReflect.Descriptor instead.
 func (*SetKillSwitchResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{67}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *SetKillSwitchResponse) GetKillSwitch() *KillSwitch {
@@ -5414,7 +5498,7 @@ type ListKillSwitchesRequest struct {
 
 func (x *ListKillSwitchesRequest) Reset() {
 	*x = ListKillSwitchesRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[68]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5426,7 +5510,7 @@ func (x *ListKillSwitchesRequest) String() string {
 func (*ListKillSwitchesRequest) ProtoMessage() {}
 
 func (x *ListKillSwitchesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[68]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5439,7 +5523,7 @@ func (x *ListKillSwitchesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKillSwitchesRequest.ProtoReflect.Descriptor instead.
 func (*ListKillSwitchesRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{68}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *ListKillSwitchesRequest) GetShowLifted() bool {
@@ -5460,7 +5544,7 @@ type ListKillSwitchesResponse struct {
 
 func (x *ListKillSwitchesResponse) Reset() {
 	*x = ListKillSwitchesResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[69]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5472,7 +5556,7 @@ func (x *ListKillSwitchesResponse) String() string {
 func (*ListKillSwitchesResponse) ProtoMessage() {}
 
 func (x *ListKillSwitchesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[69]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5485,7 +5569,7 @@ func (x *ListKillSwitchesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKillSwitchesResponse.ProtoReflect.Descriptor instead.
 func (*ListKillSwitchesResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{69}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *ListKillSwitchesResponse) GetKillSwitches() []*KillSwitch {
@@ -5504,7 +5588,7 @@ type GetCheckpointRequest struct {
 
 func (x *GetCheckpointRequest) Reset() {
 	*x = GetCheckpointRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[70]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5516,7 +5600,7 @@ func (x *GetCheckpointRequest) String() string {
 func (*GetCheckpointRequest) ProtoMessage() {}
 
 func (x *GetCheckpointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[70]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5529,7 +5613,7 @@ func (x *GetCheckpointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCheckpointRequest.ProtoReflect.Descriptor instead.
 func (*GetCheckpointRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{70}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{71}
 }
 
 // GetCheckpointResponse is the answer of GetCheckpoint.
@@ -5547,7 +5631,7 @@ type GetCheckpointResponse struct {
 
 func (x *GetCheckpointResponse) Reset() {
 	*x = GetCheckpointResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[71]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5559,7 +5643,7 @@ func (x *GetCheckpointResponse) String() string {
 func (*GetCheckpointResponse) ProtoMessage() {}
 
 func (x *GetCheckpointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[71]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5572,7 +5656,7 @@ func (x *GetCheckpointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCheckpointResponse.ProtoReflect.Descriptor instead.
 func (*GetCheckpointResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{71}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *GetCheckpointResponse) GetCheckpoint() string {
@@ -5611,7 +5695,7 @@ type Witness struct {
 
 func (x *Witness) Reset() {
 	*x = Witness{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[72]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5623,7 +5707,7 @@ func (x *Witness) String() string {
 func (*Witness) ProtoMessage() {}
 
 func (x *Witness) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[72]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5636,7 +5720,7 @@ func (x *Witness) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Witness.ProtoReflect.Descriptor instead.
 func (*Witness) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{72}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *Witness) GetState() string {
@@ -5687,7 +5771,7 @@ type LogEntry struct {
 
 func (x *LogEntry) Reset() {
 	*x = LogEntry{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[73]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5699,7 +5783,7 @@ func (x *LogEntry) String() string {
 func (*LogEntry) ProtoMessage() {}
 
 func (x *LogEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[73]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5712,7 +5796,7 @@ func (x *LogEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogEntry.ProtoReflect.Descriptor instead.
 func (*LogEntry) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{73}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *LogEntry) GetIndex() float64 {
@@ -5791,7 +5875,7 @@ type ListLogEntriesRequest struct {
 
 func (x *ListLogEntriesRequest) Reset() {
 	*x = ListLogEntriesRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[74]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5803,7 +5887,7 @@ func (x *ListLogEntriesRequest) String() string {
 func (*ListLogEntriesRequest) ProtoMessage() {}
 
 func (x *ListLogEntriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[74]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5816,7 +5900,7 @@ func (x *ListLogEntriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLogEntriesRequest.ProtoReflect.Descriptor instead.
 func (*ListLogEntriesRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{74}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *ListLogEntriesRequest) GetPageSize() int32 {
@@ -5846,7 +5930,7 @@ type ListLogEntriesResponse struct {
 
 func (x *ListLogEntriesResponse) Reset() {
 	*x = ListLogEntriesResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[75]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5858,7 +5942,7 @@ func (x *ListLogEntriesResponse) String() string {
 func (*ListLogEntriesResponse) ProtoMessage() {}
 
 func (x *ListLogEntriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[75]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5871,7 +5955,7 @@ func (x *ListLogEntriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLogEntriesResponse.ProtoReflect.Descriptor instead.
 func (*ListLogEntriesResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{75}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *ListLogEntriesResponse) GetEntries() []*LogEntry {
@@ -5915,7 +5999,7 @@ type DeliveryProof struct {
 
 func (x *DeliveryProof) Reset() {
 	*x = DeliveryProof{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[76]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5927,7 +6011,7 @@ func (x *DeliveryProof) String() string {
 func (*DeliveryProof) ProtoMessage() {}
 
 func (x *DeliveryProof) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[76]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5940,7 +6024,7 @@ func (x *DeliveryProof) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeliveryProof.ProtoReflect.Descriptor instead.
 func (*DeliveryProof) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{76}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *DeliveryProof) GetState() string {
@@ -6014,7 +6098,7 @@ type ProvedEntry struct {
 
 func (x *ProvedEntry) Reset() {
 	*x = ProvedEntry{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[77]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6026,7 +6110,7 @@ func (x *ProvedEntry) String() string {
 func (*ProvedEntry) ProtoMessage() {}
 
 func (x *ProvedEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[77]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6039,7 +6123,7 @@ func (x *ProvedEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProvedEntry.ProtoReflect.Descriptor instead.
 func (*ProvedEntry) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{77}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *ProvedEntry) GetEntry() *LogEntry {
@@ -6080,7 +6164,7 @@ type GetDeliveryProofRequest struct {
 
 func (x *GetDeliveryProofRequest) Reset() {
 	*x = GetDeliveryProofRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[78]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6092,7 +6176,7 @@ func (x *GetDeliveryProofRequest) String() string {
 func (*GetDeliveryProofRequest) ProtoMessage() {}
 
 func (x *GetDeliveryProofRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[78]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6105,7 +6189,7 @@ func (x *GetDeliveryProofRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDeliveryProofRequest.ProtoReflect.Descriptor instead.
 func (*GetDeliveryProofRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{78}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *GetDeliveryProofRequest) GetStream() string {
@@ -6147,7 +6231,7 @@ type GetDeliveryProofResponse struct {
 
 func (x *GetDeliveryProofResponse) Reset() {
 	*x = GetDeliveryProofResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[79]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6159,7 +6243,7 @@ func (x *GetDeliveryProofResponse) String() string {
 func (*GetDeliveryProofResponse) ProtoMessage() {}
 
 func (x *GetDeliveryProofResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[79]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6172,7 +6256,7 @@ func (x *GetDeliveryProofResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDeliveryProofResponse.ProtoReflect.Descriptor instead.
 func (*GetDeliveryProofResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{79}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *GetDeliveryProofResponse) GetProof() *DeliveryProof {
@@ -6197,7 +6281,7 @@ type Obligations_Dominance struct {
 
 func (x *Obligations_Dominance) Reset() {
 	*x = Obligations_Dominance{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[81]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6209,7 +6293,7 @@ func (x *Obligations_Dominance) String() string {
 func (*Obligations_Dominance) ProtoMessage() {}
 
 func (x *Obligations_Dominance) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[81]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6222,7 +6306,7 @@ func (x *Obligations_Dominance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Obligations_Dominance.ProtoReflect.Descriptor instead.
 func (*Obligations_Dominance) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{31, 0}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{32, 0}
 }
 
 func (x *Obligations_Dominance) GetN() int32 {
@@ -6259,7 +6343,7 @@ type Obligations_PPercent struct {
 
 func (x *Obligations_PPercent) Reset() {
 	*x = Obligations_PPercent{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[82]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6271,7 +6355,7 @@ func (x *Obligations_PPercent) String() string {
 func (*Obligations_PPercent) ProtoMessage() {}
 
 func (x *Obligations_PPercent) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[82]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6284,7 +6368,7 @@ func (x *Obligations_PPercent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Obligations_PPercent.ProtoReflect.Descriptor instead.
 func (*Obligations_PPercent) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{31, 1}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{32, 1}
 }
 
 func (x *Obligations_PPercent) GetP() float64 {
@@ -6316,7 +6400,7 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\x11received_sequence\x18\x06 \x01(\x01R\x10receivedSequence\x12-\n" +
 	"\x12receipted_sequence\x18\a \x01(\x01R\x11receiptedSequence\x12\x18\n" +
 	"\awaiting\x18\b \x01(\x05R\awaiting\x12 \n" +
-	"\vquarantined\x18\t \x01(\bR\vquarantined\"\x80\x05\n" +
+	"\vquarantined\x18\t \x01(\bR\vquarantined\"\xcc\x05\n" +
 	"\x05Terms\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x05R\aversion\x12\x1a\n" +
@@ -6341,11 +6425,17 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"afterwards\x18\x10 \x01(\tR\n" +
 	"afterwards\x12\x1f\n" +
 	"\vlegal_basis\x18\x11 \x01(\tR\n" +
-	"legalBasis\x125\n" +
+	"legalBasis\x12\x1a\n" +
+	"\bschedule\x18\x14 \x01(\tR\bschedule\x12.\n" +
+	"\x05quota\x18\x15 \x01(\v2\x18.comity.sharing.v1.QuotaR\x05quota\x125\n" +
 	"\aperiods\x182 \x03(\v2\x1b.comity.sharing.v1.TimeSpanR\aperiods\x1a9\n" +
 	"\vDetailEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\".\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"Y\n" +
+	"\x05Quota\x12\"\n" +
+	"\fobservations\x18\x01 \x01(\x01R\fobservations\x12\x14\n" +
+	"\x05bytes\x18\x02 \x01(\x01R\x05bytes\x12\x16\n" +
+	"\x06period\x18\x03 \x01(\tR\x06period\".\n" +
 	"\bTimeSpan\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\tR\x04from\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\tR\x02to\"\x83\x05\n" +
@@ -6927,7 +7017,7 @@ func file_comity_sharing_v1_sharing_proto_rawDescGZIP() []byte {
 }
 
 var file_comity_sharing_v1_sharing_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
-var file_comity_sharing_v1_sharing_proto_msgTypes = make([]protoimpl.MessageInfo, 93)
+var file_comity_sharing_v1_sharing_proto_msgTypes = make([]protoimpl.MessageInfo, 94)
 var file_comity_sharing_v1_sharing_proto_goTypes = []any{
 	(Agreement_State)(0),                  // 0: comity.sharing.v1.Agreement.State
 	(Publication_State)(0),                // 1: comity.sharing.v1.Publication.State
@@ -6939,278 +7029,280 @@ var file_comity_sharing_v1_sharing_proto_goTypes = []any{
 	(LogEntry_Kind)(0),                    // 7: comity.sharing.v1.LogEntry.Kind
 	(*Partner)(nil),                       // 8: comity.sharing.v1.Partner
 	(*Terms)(nil),                         // 9: comity.sharing.v1.Terms
-	(*TimeSpan)(nil),                      // 10: comity.sharing.v1.TimeSpan
-	(*Agreement)(nil),                     // 11: comity.sharing.v1.Agreement
-	(*AgreementEnd)(nil),                  // 12: comity.sharing.v1.AgreementEnd
-	(*Rejection)(nil),                     // 13: comity.sharing.v1.Rejection
-	(*AgreementWithdrawal)(nil),           // 14: comity.sharing.v1.AgreementWithdrawal
-	(*AgreementSignature)(nil),            // 15: comity.sharing.v1.AgreementSignature
-	(*ListPartnersRequest)(nil),           // 16: comity.sharing.v1.ListPartnersRequest
-	(*ListPartnersResponse)(nil),          // 17: comity.sharing.v1.ListPartnersResponse
-	(*LiftQuarantineRequest)(nil),         // 18: comity.sharing.v1.LiftQuarantineRequest
-	(*LiftQuarantineResponse)(nil),        // 19: comity.sharing.v1.LiftQuarantineResponse
-	(*CreateAgreementRequest)(nil),        // 20: comity.sharing.v1.CreateAgreementRequest
-	(*CreateAgreementResponse)(nil),       // 21: comity.sharing.v1.CreateAgreementResponse
-	(*GetAgreementRequest)(nil),           // 22: comity.sharing.v1.GetAgreementRequest
-	(*GetAgreementResponse)(nil),          // 23: comity.sharing.v1.GetAgreementResponse
-	(*ListAgreementsRequest)(nil),         // 24: comity.sharing.v1.ListAgreementsRequest
-	(*ListAgreementsResponse)(nil),        // 25: comity.sharing.v1.ListAgreementsResponse
-	(*SignAgreementRequest)(nil),          // 26: comity.sharing.v1.SignAgreementRequest
-	(*SignAgreementResponse)(nil),         // 27: comity.sharing.v1.SignAgreementResponse
-	(*ListAgreementVersionsRequest)(nil),  // 28: comity.sharing.v1.ListAgreementVersionsRequest
-	(*ListAgreementVersionsResponse)(nil), // 29: comity.sharing.v1.ListAgreementVersionsResponse
-	(*CounterAgreementRequest)(nil),       // 30: comity.sharing.v1.CounterAgreementRequest
-	(*CounterAgreementResponse)(nil),      // 31: comity.sharing.v1.CounterAgreementResponse
-	(*RenewAgreementRequest)(nil),         // 32: comity.sharing.v1.RenewAgreementRequest
-	(*RenewAgreementResponse)(nil),        // 33: comity.sharing.v1.RenewAgreementResponse
-	(*DeclineAgreementRequest)(nil),       // 34: comity.sharing.v1.DeclineAgreementRequest
-	(*DeclineAgreementResponse)(nil),      // 35: comity.sharing.v1.DeclineAgreementResponse
-	(*TerminateAgreementRequest)(nil),     // 36: comity.sharing.v1.TerminateAgreementRequest
-	(*TerminateAgreementResponse)(nil),    // 37: comity.sharing.v1.TerminateAgreementResponse
-	(*Reason)(nil),                        // 38: comity.sharing.v1.Reason
-	(*Obligations)(nil),                   // 39: comity.sharing.v1.Obligations
-	(*ExplainPolicyRequest)(nil),          // 40: comity.sharing.v1.ExplainPolicyRequest
-	(*ExplainPolicyResponse)(nil),         // 41: comity.sharing.v1.ExplainPolicyResponse
-	(*WithheldCell)(nil),                  // 42: comity.sharing.v1.WithheldCell
-	(*Release)(nil),                       // 43: comity.sharing.v1.Release
-	(*TableNote)(nil),                     // 44: comity.sharing.v1.TableNote
-	(*ListReleasesRequest)(nil),           // 45: comity.sharing.v1.ListReleasesRequest
-	(*ListReleasesResponse)(nil),          // 46: comity.sharing.v1.ListReleasesResponse
-	(*Publication)(nil),                   // 47: comity.sharing.v1.Publication
-	(*Correction)(nil),                    // 48: comity.sharing.v1.Correction
-	(*Notice)(nil),                        // 49: comity.sharing.v1.Notice
-	(*Announcement)(nil),                  // 50: comity.sharing.v1.Announcement
-	(*CreatePublicationRequest)(nil),      // 51: comity.sharing.v1.CreatePublicationRequest
-	(*CreatePublicationResponse)(nil),     // 52: comity.sharing.v1.CreatePublicationResponse
-	(*GetPublicationRequest)(nil),         // 53: comity.sharing.v1.GetPublicationRequest
-	(*GetPublicationResponse)(nil),        // 54: comity.sharing.v1.GetPublicationResponse
-	(*ListPublicationsRequest)(nil),       // 55: comity.sharing.v1.ListPublicationsRequest
-	(*ListPublicationsResponse)(nil),      // 56: comity.sharing.v1.ListPublicationsResponse
-	(*PreviewPublicationRequest)(nil),     // 57: comity.sharing.v1.PreviewPublicationRequest
-	(*PreviewPublicationResponse)(nil),    // 58: comity.sharing.v1.PreviewPublicationResponse
-	(*WithdrawPublicationRequest)(nil),    // 59: comity.sharing.v1.WithdrawPublicationRequest
-	(*WithdrawPublicationResponse)(nil),   // 60: comity.sharing.v1.WithdrawPublicationResponse
-	(*ListNoticesRequest)(nil),            // 61: comity.sharing.v1.ListNoticesRequest
-	(*ListNoticesResponse)(nil),           // 62: comity.sharing.v1.ListNoticesResponse
-	(*CreateAnnouncementRequest)(nil),     // 63: comity.sharing.v1.CreateAnnouncementRequest
-	(*CreateAnnouncementResponse)(nil),    // 64: comity.sharing.v1.CreateAnnouncementResponse
-	(*ListAnnouncementsRequest)(nil),      // 65: comity.sharing.v1.ListAnnouncementsRequest
-	(*ListAnnouncementsResponse)(nil),     // 66: comity.sharing.v1.ListAnnouncementsResponse
-	(*CancelAnnouncementRequest)(nil),     // 67: comity.sharing.v1.CancelAnnouncementRequest
-	(*CancelAnnouncementResponse)(nil),    // 68: comity.sharing.v1.CancelAnnouncementResponse
-	(*Direction)(nil),                     // 69: comity.sharing.v1.Direction
-	(*Delivery)(nil),                      // 70: comity.sharing.v1.Delivery
-	(*ListDeliveriesRequest)(nil),         // 71: comity.sharing.v1.ListDeliveriesRequest
-	(*ListDeliveriesResponse)(nil),        // 72: comity.sharing.v1.ListDeliveriesResponse
-	(*KillSwitch)(nil),                    // 73: comity.sharing.v1.KillSwitch
-	(*SetKillSwitchRequest)(nil),          // 74: comity.sharing.v1.SetKillSwitchRequest
-	(*SetKillSwitchResponse)(nil),         // 75: comity.sharing.v1.SetKillSwitchResponse
-	(*ListKillSwitchesRequest)(nil),       // 76: comity.sharing.v1.ListKillSwitchesRequest
-	(*ListKillSwitchesResponse)(nil),      // 77: comity.sharing.v1.ListKillSwitchesResponse
-	(*GetCheckpointRequest)(nil),          // 78: comity.sharing.v1.GetCheckpointRequest
-	(*GetCheckpointResponse)(nil),         // 79: comity.sharing.v1.GetCheckpointResponse
-	(*Witness)(nil),                       // 80: comity.sharing.v1.Witness
-	(*LogEntry)(nil),                      // 81: comity.sharing.v1.LogEntry
-	(*ListLogEntriesRequest)(nil),         // 82: comity.sharing.v1.ListLogEntriesRequest
-	(*ListLogEntriesResponse)(nil),        // 83: comity.sharing.v1.ListLogEntriesResponse
-	(*DeliveryProof)(nil),                 // 84: comity.sharing.v1.DeliveryProof
-	(*ProvedEntry)(nil),                   // 85: comity.sharing.v1.ProvedEntry
-	(*GetDeliveryProofRequest)(nil),       // 86: comity.sharing.v1.GetDeliveryProofRequest
-	(*GetDeliveryProofResponse)(nil),      // 87: comity.sharing.v1.GetDeliveryProofResponse
-	nil,                                   // 88: comity.sharing.v1.Terms.DetailEntry
-	(*Obligations_Dominance)(nil),         // 89: comity.sharing.v1.Obligations.Dominance
-	(*Obligations_PPercent)(nil),          // 90: comity.sharing.v1.Obligations.PPercent
-	nil,                                   // 91: comity.sharing.v1.Obligations.DetailEntry
-	nil,                                   // 92: comity.sharing.v1.ExplainPolicyResponse.CoarsenedEntry
-	nil,                                   // 93: comity.sharing.v1.ExplainPolicyResponse.RulesEntry
-	nil,                                   // 94: comity.sharing.v1.WithheldCell.KeyEntry
-	nil,                                   // 95: comity.sharing.v1.WithheldCell.ProtectsEntry
-	nil,                                   // 96: comity.sharing.v1.Release.CoarsenedEntry
-	nil,                                   // 97: comity.sharing.v1.Release.RulesEntry
-	nil,                                   // 98: comity.sharing.v1.TableNote.DetailEntry
-	nil,                                   // 99: comity.sharing.v1.Publication.CoarsenedEntry
-	nil,                                   // 100: comity.sharing.v1.Publication.RulesEntry
-	(*timestamppb.Timestamp)(nil),         // 101: google.protobuf.Timestamp
-	(*v1.Filter)(nil),                     // 102: comity.types.v1.Filter
-	(*v1.Block)(nil),                      // 103: comity.types.v1.Block
-	(*ReplayDecisionsRequest)(nil),        // 104: comity.sharing.v1.ReplayDecisionsRequest
-	(*ShadowPolicyRequest)(nil),           // 105: comity.sharing.v1.ShadowPolicyRequest
-	(*TabulateRequest)(nil),               // 106: comity.sharing.v1.TabulateRequest
-	(*GetProvenanceRequest)(nil),          // 107: comity.sharing.v1.GetProvenanceRequest
-	(*ListHoldingsRequest)(nil),           // 108: comity.sharing.v1.ListHoldingsRequest
-	(*ListCheckpointsRequest)(nil),        // 109: comity.sharing.v1.ListCheckpointsRequest
-	(*ReplayDecisionsResponse)(nil),       // 110: comity.sharing.v1.ReplayDecisionsResponse
-	(*ShadowPolicyResponse)(nil),          // 111: comity.sharing.v1.ShadowPolicyResponse
-	(*TabulateResponse)(nil),              // 112: comity.sharing.v1.TabulateResponse
-	(*GetProvenanceResponse)(nil),         // 113: comity.sharing.v1.GetProvenanceResponse
-	(*ListHoldingsResponse)(nil),          // 114: comity.sharing.v1.ListHoldingsResponse
-	(*ListCheckpointsResponse)(nil),       // 115: comity.sharing.v1.ListCheckpointsResponse
+	(*Quota)(nil),                         // 10: comity.sharing.v1.Quota
+	(*TimeSpan)(nil),                      // 11: comity.sharing.v1.TimeSpan
+	(*Agreement)(nil),                     // 12: comity.sharing.v1.Agreement
+	(*AgreementEnd)(nil),                  // 13: comity.sharing.v1.AgreementEnd
+	(*Rejection)(nil),                     // 14: comity.sharing.v1.Rejection
+	(*AgreementWithdrawal)(nil),           // 15: comity.sharing.v1.AgreementWithdrawal
+	(*AgreementSignature)(nil),            // 16: comity.sharing.v1.AgreementSignature
+	(*ListPartnersRequest)(nil),           // 17: comity.sharing.v1.ListPartnersRequest
+	(*ListPartnersResponse)(nil),          // 18: comity.sharing.v1.ListPartnersResponse
+	(*LiftQuarantineRequest)(nil),         // 19: comity.sharing.v1.LiftQuarantineRequest
+	(*LiftQuarantineResponse)(nil),        // 20: comity.sharing.v1.LiftQuarantineResponse
+	(*CreateAgreementRequest)(nil),        // 21: comity.sharing.v1.CreateAgreementRequest
+	(*CreateAgreementResponse)(nil),       // 22: comity.sharing.v1.CreateAgreementResponse
+	(*GetAgreementRequest)(nil),           // 23: comity.sharing.v1.GetAgreementRequest
+	(*GetAgreementResponse)(nil),          // 24: comity.sharing.v1.GetAgreementResponse
+	(*ListAgreementsRequest)(nil),         // 25: comity.sharing.v1.ListAgreementsRequest
+	(*ListAgreementsResponse)(nil),        // 26: comity.sharing.v1.ListAgreementsResponse
+	(*SignAgreementRequest)(nil),          // 27: comity.sharing.v1.SignAgreementRequest
+	(*SignAgreementResponse)(nil),         // 28: comity.sharing.v1.SignAgreementResponse
+	(*ListAgreementVersionsRequest)(nil),  // 29: comity.sharing.v1.ListAgreementVersionsRequest
+	(*ListAgreementVersionsResponse)(nil), // 30: comity.sharing.v1.ListAgreementVersionsResponse
+	(*CounterAgreementRequest)(nil),       // 31: comity.sharing.v1.CounterAgreementRequest
+	(*CounterAgreementResponse)(nil),      // 32: comity.sharing.v1.CounterAgreementResponse
+	(*RenewAgreementRequest)(nil),         // 33: comity.sharing.v1.RenewAgreementRequest
+	(*RenewAgreementResponse)(nil),        // 34: comity.sharing.v1.RenewAgreementResponse
+	(*DeclineAgreementRequest)(nil),       // 35: comity.sharing.v1.DeclineAgreementRequest
+	(*DeclineAgreementResponse)(nil),      // 36: comity.sharing.v1.DeclineAgreementResponse
+	(*TerminateAgreementRequest)(nil),     // 37: comity.sharing.v1.TerminateAgreementRequest
+	(*TerminateAgreementResponse)(nil),    // 38: comity.sharing.v1.TerminateAgreementResponse
+	(*Reason)(nil),                        // 39: comity.sharing.v1.Reason
+	(*Obligations)(nil),                   // 40: comity.sharing.v1.Obligations
+	(*ExplainPolicyRequest)(nil),          // 41: comity.sharing.v1.ExplainPolicyRequest
+	(*ExplainPolicyResponse)(nil),         // 42: comity.sharing.v1.ExplainPolicyResponse
+	(*WithheldCell)(nil),                  // 43: comity.sharing.v1.WithheldCell
+	(*Release)(nil),                       // 44: comity.sharing.v1.Release
+	(*TableNote)(nil),                     // 45: comity.sharing.v1.TableNote
+	(*ListReleasesRequest)(nil),           // 46: comity.sharing.v1.ListReleasesRequest
+	(*ListReleasesResponse)(nil),          // 47: comity.sharing.v1.ListReleasesResponse
+	(*Publication)(nil),                   // 48: comity.sharing.v1.Publication
+	(*Correction)(nil),                    // 49: comity.sharing.v1.Correction
+	(*Notice)(nil),                        // 50: comity.sharing.v1.Notice
+	(*Announcement)(nil),                  // 51: comity.sharing.v1.Announcement
+	(*CreatePublicationRequest)(nil),      // 52: comity.sharing.v1.CreatePublicationRequest
+	(*CreatePublicationResponse)(nil),     // 53: comity.sharing.v1.CreatePublicationResponse
+	(*GetPublicationRequest)(nil),         // 54: comity.sharing.v1.GetPublicationRequest
+	(*GetPublicationResponse)(nil),        // 55: comity.sharing.v1.GetPublicationResponse
+	(*ListPublicationsRequest)(nil),       // 56: comity.sharing.v1.ListPublicationsRequest
+	(*ListPublicationsResponse)(nil),      // 57: comity.sharing.v1.ListPublicationsResponse
+	(*PreviewPublicationRequest)(nil),     // 58: comity.sharing.v1.PreviewPublicationRequest
+	(*PreviewPublicationResponse)(nil),    // 59: comity.sharing.v1.PreviewPublicationResponse
+	(*WithdrawPublicationRequest)(nil),    // 60: comity.sharing.v1.WithdrawPublicationRequest
+	(*WithdrawPublicationResponse)(nil),   // 61: comity.sharing.v1.WithdrawPublicationResponse
+	(*ListNoticesRequest)(nil),            // 62: comity.sharing.v1.ListNoticesRequest
+	(*ListNoticesResponse)(nil),           // 63: comity.sharing.v1.ListNoticesResponse
+	(*CreateAnnouncementRequest)(nil),     // 64: comity.sharing.v1.CreateAnnouncementRequest
+	(*CreateAnnouncementResponse)(nil),    // 65: comity.sharing.v1.CreateAnnouncementResponse
+	(*ListAnnouncementsRequest)(nil),      // 66: comity.sharing.v1.ListAnnouncementsRequest
+	(*ListAnnouncementsResponse)(nil),     // 67: comity.sharing.v1.ListAnnouncementsResponse
+	(*CancelAnnouncementRequest)(nil),     // 68: comity.sharing.v1.CancelAnnouncementRequest
+	(*CancelAnnouncementResponse)(nil),    // 69: comity.sharing.v1.CancelAnnouncementResponse
+	(*Direction)(nil),                     // 70: comity.sharing.v1.Direction
+	(*Delivery)(nil),                      // 71: comity.sharing.v1.Delivery
+	(*ListDeliveriesRequest)(nil),         // 72: comity.sharing.v1.ListDeliveriesRequest
+	(*ListDeliveriesResponse)(nil),        // 73: comity.sharing.v1.ListDeliveriesResponse
+	(*KillSwitch)(nil),                    // 74: comity.sharing.v1.KillSwitch
+	(*SetKillSwitchRequest)(nil),          // 75: comity.sharing.v1.SetKillSwitchRequest
+	(*SetKillSwitchResponse)(nil),         // 76: comity.sharing.v1.SetKillSwitchResponse
+	(*ListKillSwitchesRequest)(nil),       // 77: comity.sharing.v1.ListKillSwitchesRequest
+	(*ListKillSwitchesResponse)(nil),      // 78: comity.sharing.v1.ListKillSwitchesResponse
+	(*GetCheckpointRequest)(nil),          // 79: comity.sharing.v1.GetCheckpointRequest
+	(*GetCheckpointResponse)(nil),         // 80: comity.sharing.v1.GetCheckpointResponse
+	(*Witness)(nil),                       // 81: comity.sharing.v1.Witness
+	(*LogEntry)(nil),                      // 82: comity.sharing.v1.LogEntry
+	(*ListLogEntriesRequest)(nil),         // 83: comity.sharing.v1.ListLogEntriesRequest
+	(*ListLogEntriesResponse)(nil),        // 84: comity.sharing.v1.ListLogEntriesResponse
+	(*DeliveryProof)(nil),                 // 85: comity.sharing.v1.DeliveryProof
+	(*ProvedEntry)(nil),                   // 86: comity.sharing.v1.ProvedEntry
+	(*GetDeliveryProofRequest)(nil),       // 87: comity.sharing.v1.GetDeliveryProofRequest
+	(*GetDeliveryProofResponse)(nil),      // 88: comity.sharing.v1.GetDeliveryProofResponse
+	nil,                                   // 89: comity.sharing.v1.Terms.DetailEntry
+	(*Obligations_Dominance)(nil),         // 90: comity.sharing.v1.Obligations.Dominance
+	(*Obligations_PPercent)(nil),          // 91: comity.sharing.v1.Obligations.PPercent
+	nil,                                   // 92: comity.sharing.v1.Obligations.DetailEntry
+	nil,                                   // 93: comity.sharing.v1.ExplainPolicyResponse.CoarsenedEntry
+	nil,                                   // 94: comity.sharing.v1.ExplainPolicyResponse.RulesEntry
+	nil,                                   // 95: comity.sharing.v1.WithheldCell.KeyEntry
+	nil,                                   // 96: comity.sharing.v1.WithheldCell.ProtectsEntry
+	nil,                                   // 97: comity.sharing.v1.Release.CoarsenedEntry
+	nil,                                   // 98: comity.sharing.v1.Release.RulesEntry
+	nil,                                   // 99: comity.sharing.v1.TableNote.DetailEntry
+	nil,                                   // 100: comity.sharing.v1.Publication.CoarsenedEntry
+	nil,                                   // 101: comity.sharing.v1.Publication.RulesEntry
+	(*timestamppb.Timestamp)(nil),         // 102: google.protobuf.Timestamp
+	(*v1.Filter)(nil),                     // 103: comity.types.v1.Filter
+	(*v1.Block)(nil),                      // 104: comity.types.v1.Block
+	(*ReplayDecisionsRequest)(nil),        // 105: comity.sharing.v1.ReplayDecisionsRequest
+	(*ShadowPolicyRequest)(nil),           // 106: comity.sharing.v1.ShadowPolicyRequest
+	(*TabulateRequest)(nil),               // 107: comity.sharing.v1.TabulateRequest
+	(*GetProvenanceRequest)(nil),          // 108: comity.sharing.v1.GetProvenanceRequest
+	(*ListHoldingsRequest)(nil),           // 109: comity.sharing.v1.ListHoldingsRequest
+	(*ListCheckpointsRequest)(nil),        // 110: comity.sharing.v1.ListCheckpointsRequest
+	(*ReplayDecisionsResponse)(nil),       // 111: comity.sharing.v1.ReplayDecisionsResponse
+	(*ShadowPolicyResponse)(nil),          // 112: comity.sharing.v1.ShadowPolicyResponse
+	(*TabulateResponse)(nil),              // 113: comity.sharing.v1.TabulateResponse
+	(*GetProvenanceResponse)(nil),         // 114: comity.sharing.v1.GetProvenanceResponse
+	(*ListHoldingsResponse)(nil),          // 115: comity.sharing.v1.ListHoldingsResponse
+	(*ListCheckpointsResponse)(nil),       // 116: comity.sharing.v1.ListCheckpointsResponse
 }
 var file_comity_sharing_v1_sharing_proto_depIdxs = []int32{
-	101, // 0: comity.sharing.v1.Partner.last_contact_time:type_name -> google.protobuf.Timestamp
-	88,  // 1: comity.sharing.v1.Terms.detail:type_name -> comity.sharing.v1.Terms.DetailEntry
-	10,  // 2: comity.sharing.v1.Terms.periods:type_name -> comity.sharing.v1.TimeSpan
-	0,   // 3: comity.sharing.v1.Agreement.state:type_name -> comity.sharing.v1.Agreement.State
-	9,   // 4: comity.sharing.v1.Agreement.terms:type_name -> comity.sharing.v1.Terms
-	15,  // 5: comity.sharing.v1.Agreement.signatures:type_name -> comity.sharing.v1.AgreementSignature
-	101, // 6: comity.sharing.v1.Agreement.create_time:type_name -> google.protobuf.Timestamp
-	101, // 7: comity.sharing.v1.Agreement.update_time:type_name -> google.protobuf.Timestamp
-	12,  // 8: comity.sharing.v1.Agreement.end:type_name -> comity.sharing.v1.AgreementEnd
-	14,  // 9: comity.sharing.v1.Agreement.withdrawals:type_name -> comity.sharing.v1.AgreementWithdrawal
-	101, // 10: comity.sharing.v1.AgreementEnd.create_time:type_name -> google.protobuf.Timestamp
-	13,  // 11: comity.sharing.v1.AgreementEnd.rejection:type_name -> comity.sharing.v1.Rejection
-	101, // 12: comity.sharing.v1.Rejection.create_time:type_name -> google.protobuf.Timestamp
-	101, // 13: comity.sharing.v1.AgreementWithdrawal.create_time:type_name -> google.protobuf.Timestamp
-	101, // 14: comity.sharing.v1.AgreementSignature.create_time:type_name -> google.protobuf.Timestamp
-	13,  // 15: comity.sharing.v1.AgreementSignature.rejection:type_name -> comity.sharing.v1.Rejection
-	8,   // 16: comity.sharing.v1.ListPartnersResponse.partners:type_name -> comity.sharing.v1.Partner
-	9,   // 17: comity.sharing.v1.CreateAgreementRequest.terms:type_name -> comity.sharing.v1.Terms
-	11,  // 18: comity.sharing.v1.CreateAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
-	11,  // 19: comity.sharing.v1.GetAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
-	11,  // 20: comity.sharing.v1.ListAgreementsResponse.agreements:type_name -> comity.sharing.v1.Agreement
-	11,  // 21: comity.sharing.v1.SignAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
-	11,  // 22: comity.sharing.v1.ListAgreementVersionsResponse.agreements:type_name -> comity.sharing.v1.Agreement
-	9,   // 23: comity.sharing.v1.CounterAgreementRequest.terms:type_name -> comity.sharing.v1.Terms
-	11,  // 24: comity.sharing.v1.CounterAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
-	11,  // 25: comity.sharing.v1.RenewAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
-	11,  // 26: comity.sharing.v1.DeclineAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
-	11,  // 27: comity.sharing.v1.TerminateAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
-	91,  // 28: comity.sharing.v1.Obligations.detail:type_name -> comity.sharing.v1.Obligations.DetailEntry
-	89,  // 29: comity.sharing.v1.Obligations.dominance:type_name -> comity.sharing.v1.Obligations.Dominance
-	90,  // 30: comity.sharing.v1.Obligations.p_percent:type_name -> comity.sharing.v1.Obligations.PPercent
-	10,  // 31: comity.sharing.v1.Obligations.periods:type_name -> comity.sharing.v1.TimeSpan
-	102, // 32: comity.sharing.v1.ExplainPolicyRequest.filter:type_name -> comity.types.v1.Filter
-	38,  // 33: comity.sharing.v1.ExplainPolicyResponse.reasons:type_name -> comity.sharing.v1.Reason
-	39,  // 34: comity.sharing.v1.ExplainPolicyResponse.obligations:type_name -> comity.sharing.v1.Obligations
-	92,  // 35: comity.sharing.v1.ExplainPolicyResponse.coarsened:type_name -> comity.sharing.v1.ExplainPolicyResponse.CoarsenedEntry
-	93,  // 36: comity.sharing.v1.ExplainPolicyResponse.rules:type_name -> comity.sharing.v1.ExplainPolicyResponse.RulesEntry
-	42,  // 37: comity.sharing.v1.ExplainPolicyResponse.cells:type_name -> comity.sharing.v1.WithheldCell
-	44,  // 38: comity.sharing.v1.ExplainPolicyResponse.notes:type_name -> comity.sharing.v1.TableNote
-	94,  // 39: comity.sharing.v1.WithheldCell.key:type_name -> comity.sharing.v1.WithheldCell.KeyEntry
-	95,  // 40: comity.sharing.v1.WithheldCell.protects:type_name -> comity.sharing.v1.WithheldCell.ProtectsEntry
-	96,  // 41: comity.sharing.v1.Release.coarsened:type_name -> comity.sharing.v1.Release.CoarsenedEntry
-	101, // 42: comity.sharing.v1.Release.create_time:type_name -> google.protobuf.Timestamp
-	97,  // 43: comity.sharing.v1.Release.rules:type_name -> comity.sharing.v1.Release.RulesEntry
-	44,  // 44: comity.sharing.v1.Release.notes:type_name -> comity.sharing.v1.TableNote
-	98,  // 45: comity.sharing.v1.TableNote.detail:type_name -> comity.sharing.v1.TableNote.DetailEntry
-	43,  // 46: comity.sharing.v1.ListReleasesResponse.releases:type_name -> comity.sharing.v1.Release
-	1,   // 47: comity.sharing.v1.Publication.state:type_name -> comity.sharing.v1.Publication.State
-	38,  // 48: comity.sharing.v1.Publication.reasons:type_name -> comity.sharing.v1.Reason
-	99,  // 49: comity.sharing.v1.Publication.coarsened:type_name -> comity.sharing.v1.Publication.CoarsenedEntry
-	101, // 50: comity.sharing.v1.Publication.create_time:type_name -> google.protobuf.Timestamp
-	101, // 51: comity.sharing.v1.Publication.publish_time:type_name -> google.protobuf.Timestamp
-	100, // 52: comity.sharing.v1.Publication.rules:type_name -> comity.sharing.v1.Publication.RulesEntry
-	44,  // 53: comity.sharing.v1.Publication.notes:type_name -> comity.sharing.v1.TableNote
-	101, // 54: comity.sharing.v1.Publication.withdraw_time:type_name -> google.protobuf.Timestamp
-	2,   // 55: comity.sharing.v1.Notice.kind:type_name -> comity.sharing.v1.Notice.Kind
-	101, // 56: comity.sharing.v1.Notice.create_time:type_name -> google.protobuf.Timestamp
-	3,   // 57: comity.sharing.v1.Announcement.state:type_name -> comity.sharing.v1.Announcement.State
-	101, // 58: comity.sharing.v1.Announcement.release_time:type_name -> google.protobuf.Timestamp
-	48,  // 59: comity.sharing.v1.Announcement.correction:type_name -> comity.sharing.v1.Correction
-	101, // 60: comity.sharing.v1.Announcement.create_time:type_name -> google.protobuf.Timestamp
-	48,  // 61: comity.sharing.v1.CreatePublicationRequest.correction:type_name -> comity.sharing.v1.Correction
-	47,  // 62: comity.sharing.v1.CreatePublicationResponse.publication:type_name -> comity.sharing.v1.Publication
-	47,  // 63: comity.sharing.v1.GetPublicationResponse.publication:type_name -> comity.sharing.v1.Publication
-	47,  // 64: comity.sharing.v1.ListPublicationsResponse.publications:type_name -> comity.sharing.v1.Publication
-	47,  // 65: comity.sharing.v1.PreviewPublicationResponse.publication:type_name -> comity.sharing.v1.Publication
-	103, // 66: comity.sharing.v1.PreviewPublicationResponse.figures:type_name -> comity.types.v1.Block
-	49,  // 67: comity.sharing.v1.WithdrawPublicationResponse.notice:type_name -> comity.sharing.v1.Notice
-	49,  // 68: comity.sharing.v1.ListNoticesResponse.notices:type_name -> comity.sharing.v1.Notice
-	50,  // 69: comity.sharing.v1.CreateAnnouncementRequest.announcement:type_name -> comity.sharing.v1.Announcement
-	50,  // 70: comity.sharing.v1.CreateAnnouncementResponse.announcement:type_name -> comity.sharing.v1.Announcement
-	50,  // 71: comity.sharing.v1.ListAnnouncementsResponse.announcements:type_name -> comity.sharing.v1.Announcement
-	49,  // 72: comity.sharing.v1.CancelAnnouncementResponse.notice:type_name -> comity.sharing.v1.Notice
-	4,   // 73: comity.sharing.v1.Delivery.direction:type_name -> comity.sharing.v1.Direction.Way
-	5,   // 74: comity.sharing.v1.Delivery.state:type_name -> comity.sharing.v1.Delivery.State
-	101, // 75: comity.sharing.v1.Delivery.create_time:type_name -> google.protobuf.Timestamp
-	101, // 76: comity.sharing.v1.Delivery.receipt_time:type_name -> google.protobuf.Timestamp
-	70,  // 77: comity.sharing.v1.ListDeliveriesResponse.deliveries:type_name -> comity.sharing.v1.Delivery
-	6,   // 78: comity.sharing.v1.KillSwitch.mode:type_name -> comity.sharing.v1.KillSwitch.Mode
-	101, // 79: comity.sharing.v1.KillSwitch.create_time:type_name -> google.protobuf.Timestamp
-	6,   // 80: comity.sharing.v1.SetKillSwitchRequest.mode:type_name -> comity.sharing.v1.KillSwitch.Mode
-	73,  // 81: comity.sharing.v1.SetKillSwitchResponse.kill_switch:type_name -> comity.sharing.v1.KillSwitch
-	73,  // 82: comity.sharing.v1.ListKillSwitchesResponse.kill_switches:type_name -> comity.sharing.v1.KillSwitch
-	80,  // 83: comity.sharing.v1.GetCheckpointResponse.witnesses:type_name -> comity.sharing.v1.Witness
-	7,   // 84: comity.sharing.v1.LogEntry.kind:type_name -> comity.sharing.v1.LogEntry.Kind
-	101, // 85: comity.sharing.v1.LogEntry.create_time:type_name -> google.protobuf.Timestamp
-	81,  // 86: comity.sharing.v1.ListLogEntriesResponse.entries:type_name -> comity.sharing.v1.LogEntry
-	85,  // 87: comity.sharing.v1.DeliveryProof.entries:type_name -> comity.sharing.v1.ProvedEntry
-	80,  // 88: comity.sharing.v1.DeliveryProof.witnesses:type_name -> comity.sharing.v1.Witness
-	81,  // 89: comity.sharing.v1.ProvedEntry.entry:type_name -> comity.sharing.v1.LogEntry
-	84,  // 90: comity.sharing.v1.GetDeliveryProofResponse.proof:type_name -> comity.sharing.v1.DeliveryProof
-	16,  // 91: comity.sharing.v1.SharingService.ListPartners:input_type -> comity.sharing.v1.ListPartnersRequest
-	18,  // 92: comity.sharing.v1.SharingService.LiftQuarantine:input_type -> comity.sharing.v1.LiftQuarantineRequest
-	20,  // 93: comity.sharing.v1.SharingService.CreateAgreement:input_type -> comity.sharing.v1.CreateAgreementRequest
-	22,  // 94: comity.sharing.v1.SharingService.GetAgreement:input_type -> comity.sharing.v1.GetAgreementRequest
-	24,  // 95: comity.sharing.v1.SharingService.ListAgreements:input_type -> comity.sharing.v1.ListAgreementsRequest
-	26,  // 96: comity.sharing.v1.SharingService.SignAgreement:input_type -> comity.sharing.v1.SignAgreementRequest
-	28,  // 97: comity.sharing.v1.SharingService.ListAgreementVersions:input_type -> comity.sharing.v1.ListAgreementVersionsRequest
-	30,  // 98: comity.sharing.v1.SharingService.CounterAgreement:input_type -> comity.sharing.v1.CounterAgreementRequest
-	32,  // 99: comity.sharing.v1.SharingService.RenewAgreement:input_type -> comity.sharing.v1.RenewAgreementRequest
-	34,  // 100: comity.sharing.v1.SharingService.DeclineAgreement:input_type -> comity.sharing.v1.DeclineAgreementRequest
-	36,  // 101: comity.sharing.v1.SharingService.TerminateAgreement:input_type -> comity.sharing.v1.TerminateAgreementRequest
-	40,  // 102: comity.sharing.v1.SharingService.ExplainPolicy:input_type -> comity.sharing.v1.ExplainPolicyRequest
-	104, // 103: comity.sharing.v1.SharingService.ReplayDecisions:input_type -> comity.sharing.v1.ReplayDecisionsRequest
-	105, // 104: comity.sharing.v1.SharingService.ShadowPolicy:input_type -> comity.sharing.v1.ShadowPolicyRequest
-	45,  // 105: comity.sharing.v1.SharingService.ListReleases:input_type -> comity.sharing.v1.ListReleasesRequest
-	51,  // 106: comity.sharing.v1.SharingService.CreatePublication:input_type -> comity.sharing.v1.CreatePublicationRequest
-	53,  // 107: comity.sharing.v1.SharingService.GetPublication:input_type -> comity.sharing.v1.GetPublicationRequest
-	55,  // 108: comity.sharing.v1.SharingService.ListPublications:input_type -> comity.sharing.v1.ListPublicationsRequest
-	57,  // 109: comity.sharing.v1.SharingService.PreviewPublication:input_type -> comity.sharing.v1.PreviewPublicationRequest
-	59,  // 110: comity.sharing.v1.SharingService.WithdrawPublication:input_type -> comity.sharing.v1.WithdrawPublicationRequest
-	61,  // 111: comity.sharing.v1.SharingService.ListNotices:input_type -> comity.sharing.v1.ListNoticesRequest
-	63,  // 112: comity.sharing.v1.SharingService.CreateAnnouncement:input_type -> comity.sharing.v1.CreateAnnouncementRequest
-	65,  // 113: comity.sharing.v1.SharingService.ListAnnouncements:input_type -> comity.sharing.v1.ListAnnouncementsRequest
-	67,  // 114: comity.sharing.v1.SharingService.CancelAnnouncement:input_type -> comity.sharing.v1.CancelAnnouncementRequest
-	106, // 115: comity.sharing.v1.SharingService.Tabulate:input_type -> comity.sharing.v1.TabulateRequest
-	71,  // 116: comity.sharing.v1.SharingService.ListDeliveries:input_type -> comity.sharing.v1.ListDeliveriesRequest
-	74,  // 117: comity.sharing.v1.SharingService.SetKillSwitch:input_type -> comity.sharing.v1.SetKillSwitchRequest
-	76,  // 118: comity.sharing.v1.SharingService.ListKillSwitches:input_type -> comity.sharing.v1.ListKillSwitchesRequest
-	107, // 119: comity.sharing.v1.SharingService.GetProvenance:input_type -> comity.sharing.v1.GetProvenanceRequest
-	108, // 120: comity.sharing.v1.SharingService.ListHoldings:input_type -> comity.sharing.v1.ListHoldingsRequest
-	78,  // 121: comity.sharing.v1.SharingService.GetCheckpoint:input_type -> comity.sharing.v1.GetCheckpointRequest
-	109, // 122: comity.sharing.v1.SharingService.ListCheckpoints:input_type -> comity.sharing.v1.ListCheckpointsRequest
-	82,  // 123: comity.sharing.v1.SharingService.ListLogEntries:input_type -> comity.sharing.v1.ListLogEntriesRequest
-	86,  // 124: comity.sharing.v1.SharingService.GetDeliveryProof:input_type -> comity.sharing.v1.GetDeliveryProofRequest
-	17,  // 125: comity.sharing.v1.SharingService.ListPartners:output_type -> comity.sharing.v1.ListPartnersResponse
-	19,  // 126: comity.sharing.v1.SharingService.LiftQuarantine:output_type -> comity.sharing.v1.LiftQuarantineResponse
-	21,  // 127: comity.sharing.v1.SharingService.CreateAgreement:output_type -> comity.sharing.v1.CreateAgreementResponse
-	23,  // 128: comity.sharing.v1.SharingService.GetAgreement:output_type -> comity.sharing.v1.GetAgreementResponse
-	25,  // 129: comity.sharing.v1.SharingService.ListAgreements:output_type -> comity.sharing.v1.ListAgreementsResponse
-	27,  // 130: comity.sharing.v1.SharingService.SignAgreement:output_type -> comity.sharing.v1.SignAgreementResponse
-	29,  // 131: comity.sharing.v1.SharingService.ListAgreementVersions:output_type -> comity.sharing.v1.ListAgreementVersionsResponse
-	31,  // 132: comity.sharing.v1.SharingService.CounterAgreement:output_type -> comity.sharing.v1.CounterAgreementResponse
-	33,  // 133: comity.sharing.v1.SharingService.RenewAgreement:output_type -> comity.sharing.v1.RenewAgreementResponse
-	35,  // 134: comity.sharing.v1.SharingService.DeclineAgreement:output_type -> comity.sharing.v1.DeclineAgreementResponse
-	37,  // 135: comity.sharing.v1.SharingService.TerminateAgreement:output_type -> comity.sharing.v1.TerminateAgreementResponse
-	41,  // 136: comity.sharing.v1.SharingService.ExplainPolicy:output_type -> comity.sharing.v1.ExplainPolicyResponse
-	110, // 137: comity.sharing.v1.SharingService.ReplayDecisions:output_type -> comity.sharing.v1.ReplayDecisionsResponse
-	111, // 138: comity.sharing.v1.SharingService.ShadowPolicy:output_type -> comity.sharing.v1.ShadowPolicyResponse
-	46,  // 139: comity.sharing.v1.SharingService.ListReleases:output_type -> comity.sharing.v1.ListReleasesResponse
-	52,  // 140: comity.sharing.v1.SharingService.CreatePublication:output_type -> comity.sharing.v1.CreatePublicationResponse
-	54,  // 141: comity.sharing.v1.SharingService.GetPublication:output_type -> comity.sharing.v1.GetPublicationResponse
-	56,  // 142: comity.sharing.v1.SharingService.ListPublications:output_type -> comity.sharing.v1.ListPublicationsResponse
-	58,  // 143: comity.sharing.v1.SharingService.PreviewPublication:output_type -> comity.sharing.v1.PreviewPublicationResponse
-	60,  // 144: comity.sharing.v1.SharingService.WithdrawPublication:output_type -> comity.sharing.v1.WithdrawPublicationResponse
-	62,  // 145: comity.sharing.v1.SharingService.ListNotices:output_type -> comity.sharing.v1.ListNoticesResponse
-	64,  // 146: comity.sharing.v1.SharingService.CreateAnnouncement:output_type -> comity.sharing.v1.CreateAnnouncementResponse
-	66,  // 147: comity.sharing.v1.SharingService.ListAnnouncements:output_type -> comity.sharing.v1.ListAnnouncementsResponse
-	68,  // 148: comity.sharing.v1.SharingService.CancelAnnouncement:output_type -> comity.sharing.v1.CancelAnnouncementResponse
-	112, // 149: comity.sharing.v1.SharingService.Tabulate:output_type -> comity.sharing.v1.TabulateResponse
-	72,  // 150: comity.sharing.v1.SharingService.ListDeliveries:output_type -> comity.sharing.v1.ListDeliveriesResponse
-	75,  // 151: comity.sharing.v1.SharingService.SetKillSwitch:output_type -> comity.sharing.v1.SetKillSwitchResponse
-	77,  // 152: comity.sharing.v1.SharingService.ListKillSwitches:output_type -> comity.sharing.v1.ListKillSwitchesResponse
-	113, // 153: comity.sharing.v1.SharingService.GetProvenance:output_type -> comity.sharing.v1.GetProvenanceResponse
-	114, // 154: comity.sharing.v1.SharingService.ListHoldings:output_type -> comity.sharing.v1.ListHoldingsResponse
-	79,  // 155: comity.sharing.v1.SharingService.GetCheckpoint:output_type -> comity.sharing.v1.GetCheckpointResponse
-	115, // 156: comity.sharing.v1.SharingService.ListCheckpoints:output_type -> comity.sharing.v1.ListCheckpointsResponse
-	83,  // 157: comity.sharing.v1.SharingService.ListLogEntries:output_type -> comity.sharing.v1.ListLogEntriesResponse
-	87,  // 158: comity.sharing.v1.SharingService.GetDeliveryProof:output_type -> comity.sharing.v1.GetDeliveryProofResponse
-	125, // [125:159] is the sub-list for method output_type
-	91,  // [91:125] is the sub-list for method input_type
-	91,  // [91:91] is the sub-list for extension type_name
-	91,  // [91:91] is the sub-list for extension extendee
-	0,   // [0:91] is the sub-list for field type_name
+	102, // 0: comity.sharing.v1.Partner.last_contact_time:type_name -> google.protobuf.Timestamp
+	89,  // 1: comity.sharing.v1.Terms.detail:type_name -> comity.sharing.v1.Terms.DetailEntry
+	10,  // 2: comity.sharing.v1.Terms.quota:type_name -> comity.sharing.v1.Quota
+	11,  // 3: comity.sharing.v1.Terms.periods:type_name -> comity.sharing.v1.TimeSpan
+	0,   // 4: comity.sharing.v1.Agreement.state:type_name -> comity.sharing.v1.Agreement.State
+	9,   // 5: comity.sharing.v1.Agreement.terms:type_name -> comity.sharing.v1.Terms
+	16,  // 6: comity.sharing.v1.Agreement.signatures:type_name -> comity.sharing.v1.AgreementSignature
+	102, // 7: comity.sharing.v1.Agreement.create_time:type_name -> google.protobuf.Timestamp
+	102, // 8: comity.sharing.v1.Agreement.update_time:type_name -> google.protobuf.Timestamp
+	13,  // 9: comity.sharing.v1.Agreement.end:type_name -> comity.sharing.v1.AgreementEnd
+	15,  // 10: comity.sharing.v1.Agreement.withdrawals:type_name -> comity.sharing.v1.AgreementWithdrawal
+	102, // 11: comity.sharing.v1.AgreementEnd.create_time:type_name -> google.protobuf.Timestamp
+	14,  // 12: comity.sharing.v1.AgreementEnd.rejection:type_name -> comity.sharing.v1.Rejection
+	102, // 13: comity.sharing.v1.Rejection.create_time:type_name -> google.protobuf.Timestamp
+	102, // 14: comity.sharing.v1.AgreementWithdrawal.create_time:type_name -> google.protobuf.Timestamp
+	102, // 15: comity.sharing.v1.AgreementSignature.create_time:type_name -> google.protobuf.Timestamp
+	14,  // 16: comity.sharing.v1.AgreementSignature.rejection:type_name -> comity.sharing.v1.Rejection
+	8,   // 17: comity.sharing.v1.ListPartnersResponse.partners:type_name -> comity.sharing.v1.Partner
+	9,   // 18: comity.sharing.v1.CreateAgreementRequest.terms:type_name -> comity.sharing.v1.Terms
+	12,  // 19: comity.sharing.v1.CreateAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
+	12,  // 20: comity.sharing.v1.GetAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
+	12,  // 21: comity.sharing.v1.ListAgreementsResponse.agreements:type_name -> comity.sharing.v1.Agreement
+	12,  // 22: comity.sharing.v1.SignAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
+	12,  // 23: comity.sharing.v1.ListAgreementVersionsResponse.agreements:type_name -> comity.sharing.v1.Agreement
+	9,   // 24: comity.sharing.v1.CounterAgreementRequest.terms:type_name -> comity.sharing.v1.Terms
+	12,  // 25: comity.sharing.v1.CounterAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
+	12,  // 26: comity.sharing.v1.RenewAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
+	12,  // 27: comity.sharing.v1.DeclineAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
+	12,  // 28: comity.sharing.v1.TerminateAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
+	92,  // 29: comity.sharing.v1.Obligations.detail:type_name -> comity.sharing.v1.Obligations.DetailEntry
+	90,  // 30: comity.sharing.v1.Obligations.dominance:type_name -> comity.sharing.v1.Obligations.Dominance
+	91,  // 31: comity.sharing.v1.Obligations.p_percent:type_name -> comity.sharing.v1.Obligations.PPercent
+	11,  // 32: comity.sharing.v1.Obligations.periods:type_name -> comity.sharing.v1.TimeSpan
+	103, // 33: comity.sharing.v1.ExplainPolicyRequest.filter:type_name -> comity.types.v1.Filter
+	39,  // 34: comity.sharing.v1.ExplainPolicyResponse.reasons:type_name -> comity.sharing.v1.Reason
+	40,  // 35: comity.sharing.v1.ExplainPolicyResponse.obligations:type_name -> comity.sharing.v1.Obligations
+	93,  // 36: comity.sharing.v1.ExplainPolicyResponse.coarsened:type_name -> comity.sharing.v1.ExplainPolicyResponse.CoarsenedEntry
+	94,  // 37: comity.sharing.v1.ExplainPolicyResponse.rules:type_name -> comity.sharing.v1.ExplainPolicyResponse.RulesEntry
+	43,  // 38: comity.sharing.v1.ExplainPolicyResponse.cells:type_name -> comity.sharing.v1.WithheldCell
+	45,  // 39: comity.sharing.v1.ExplainPolicyResponse.notes:type_name -> comity.sharing.v1.TableNote
+	95,  // 40: comity.sharing.v1.WithheldCell.key:type_name -> comity.sharing.v1.WithheldCell.KeyEntry
+	96,  // 41: comity.sharing.v1.WithheldCell.protects:type_name -> comity.sharing.v1.WithheldCell.ProtectsEntry
+	97,  // 42: comity.sharing.v1.Release.coarsened:type_name -> comity.sharing.v1.Release.CoarsenedEntry
+	102, // 43: comity.sharing.v1.Release.create_time:type_name -> google.protobuf.Timestamp
+	98,  // 44: comity.sharing.v1.Release.rules:type_name -> comity.sharing.v1.Release.RulesEntry
+	45,  // 45: comity.sharing.v1.Release.notes:type_name -> comity.sharing.v1.TableNote
+	99,  // 46: comity.sharing.v1.TableNote.detail:type_name -> comity.sharing.v1.TableNote.DetailEntry
+	44,  // 47: comity.sharing.v1.ListReleasesResponse.releases:type_name -> comity.sharing.v1.Release
+	1,   // 48: comity.sharing.v1.Publication.state:type_name -> comity.sharing.v1.Publication.State
+	39,  // 49: comity.sharing.v1.Publication.reasons:type_name -> comity.sharing.v1.Reason
+	100, // 50: comity.sharing.v1.Publication.coarsened:type_name -> comity.sharing.v1.Publication.CoarsenedEntry
+	102, // 51: comity.sharing.v1.Publication.create_time:type_name -> google.protobuf.Timestamp
+	102, // 52: comity.sharing.v1.Publication.publish_time:type_name -> google.protobuf.Timestamp
+	101, // 53: comity.sharing.v1.Publication.rules:type_name -> comity.sharing.v1.Publication.RulesEntry
+	45,  // 54: comity.sharing.v1.Publication.notes:type_name -> comity.sharing.v1.TableNote
+	102, // 55: comity.sharing.v1.Publication.withdraw_time:type_name -> google.protobuf.Timestamp
+	2,   // 56: comity.sharing.v1.Notice.kind:type_name -> comity.sharing.v1.Notice.Kind
+	102, // 57: comity.sharing.v1.Notice.create_time:type_name -> google.protobuf.Timestamp
+	3,   // 58: comity.sharing.v1.Announcement.state:type_name -> comity.sharing.v1.Announcement.State
+	102, // 59: comity.sharing.v1.Announcement.release_time:type_name -> google.protobuf.Timestamp
+	49,  // 60: comity.sharing.v1.Announcement.correction:type_name -> comity.sharing.v1.Correction
+	102, // 61: comity.sharing.v1.Announcement.create_time:type_name -> google.protobuf.Timestamp
+	49,  // 62: comity.sharing.v1.CreatePublicationRequest.correction:type_name -> comity.sharing.v1.Correction
+	48,  // 63: comity.sharing.v1.CreatePublicationResponse.publication:type_name -> comity.sharing.v1.Publication
+	48,  // 64: comity.sharing.v1.GetPublicationResponse.publication:type_name -> comity.sharing.v1.Publication
+	48,  // 65: comity.sharing.v1.ListPublicationsResponse.publications:type_name -> comity.sharing.v1.Publication
+	48,  // 66: comity.sharing.v1.PreviewPublicationResponse.publication:type_name -> comity.sharing.v1.Publication
+	104, // 67: comity.sharing.v1.PreviewPublicationResponse.figures:type_name -> comity.types.v1.Block
+	50,  // 68: comity.sharing.v1.WithdrawPublicationResponse.notice:type_name -> comity.sharing.v1.Notice
+	50,  // 69: comity.sharing.v1.ListNoticesResponse.notices:type_name -> comity.sharing.v1.Notice
+	51,  // 70: comity.sharing.v1.CreateAnnouncementRequest.announcement:type_name -> comity.sharing.v1.Announcement
+	51,  // 71: comity.sharing.v1.CreateAnnouncementResponse.announcement:type_name -> comity.sharing.v1.Announcement
+	51,  // 72: comity.sharing.v1.ListAnnouncementsResponse.announcements:type_name -> comity.sharing.v1.Announcement
+	50,  // 73: comity.sharing.v1.CancelAnnouncementResponse.notice:type_name -> comity.sharing.v1.Notice
+	4,   // 74: comity.sharing.v1.Delivery.direction:type_name -> comity.sharing.v1.Direction.Way
+	5,   // 75: comity.sharing.v1.Delivery.state:type_name -> comity.sharing.v1.Delivery.State
+	102, // 76: comity.sharing.v1.Delivery.create_time:type_name -> google.protobuf.Timestamp
+	102, // 77: comity.sharing.v1.Delivery.receipt_time:type_name -> google.protobuf.Timestamp
+	71,  // 78: comity.sharing.v1.ListDeliveriesResponse.deliveries:type_name -> comity.sharing.v1.Delivery
+	6,   // 79: comity.sharing.v1.KillSwitch.mode:type_name -> comity.sharing.v1.KillSwitch.Mode
+	102, // 80: comity.sharing.v1.KillSwitch.create_time:type_name -> google.protobuf.Timestamp
+	6,   // 81: comity.sharing.v1.SetKillSwitchRequest.mode:type_name -> comity.sharing.v1.KillSwitch.Mode
+	74,  // 82: comity.sharing.v1.SetKillSwitchResponse.kill_switch:type_name -> comity.sharing.v1.KillSwitch
+	74,  // 83: comity.sharing.v1.ListKillSwitchesResponse.kill_switches:type_name -> comity.sharing.v1.KillSwitch
+	81,  // 84: comity.sharing.v1.GetCheckpointResponse.witnesses:type_name -> comity.sharing.v1.Witness
+	7,   // 85: comity.sharing.v1.LogEntry.kind:type_name -> comity.sharing.v1.LogEntry.Kind
+	102, // 86: comity.sharing.v1.LogEntry.create_time:type_name -> google.protobuf.Timestamp
+	82,  // 87: comity.sharing.v1.ListLogEntriesResponse.entries:type_name -> comity.sharing.v1.LogEntry
+	86,  // 88: comity.sharing.v1.DeliveryProof.entries:type_name -> comity.sharing.v1.ProvedEntry
+	81,  // 89: comity.sharing.v1.DeliveryProof.witnesses:type_name -> comity.sharing.v1.Witness
+	82,  // 90: comity.sharing.v1.ProvedEntry.entry:type_name -> comity.sharing.v1.LogEntry
+	85,  // 91: comity.sharing.v1.GetDeliveryProofResponse.proof:type_name -> comity.sharing.v1.DeliveryProof
+	17,  // 92: comity.sharing.v1.SharingService.ListPartners:input_type -> comity.sharing.v1.ListPartnersRequest
+	19,  // 93: comity.sharing.v1.SharingService.LiftQuarantine:input_type -> comity.sharing.v1.LiftQuarantineRequest
+	21,  // 94: comity.sharing.v1.SharingService.CreateAgreement:input_type -> comity.sharing.v1.CreateAgreementRequest
+	23,  // 95: comity.sharing.v1.SharingService.GetAgreement:input_type -> comity.sharing.v1.GetAgreementRequest
+	25,  // 96: comity.sharing.v1.SharingService.ListAgreements:input_type -> comity.sharing.v1.ListAgreementsRequest
+	27,  // 97: comity.sharing.v1.SharingService.SignAgreement:input_type -> comity.sharing.v1.SignAgreementRequest
+	29,  // 98: comity.sharing.v1.SharingService.ListAgreementVersions:input_type -> comity.sharing.v1.ListAgreementVersionsRequest
+	31,  // 99: comity.sharing.v1.SharingService.CounterAgreement:input_type -> comity.sharing.v1.CounterAgreementRequest
+	33,  // 100: comity.sharing.v1.SharingService.RenewAgreement:input_type -> comity.sharing.v1.RenewAgreementRequest
+	35,  // 101: comity.sharing.v1.SharingService.DeclineAgreement:input_type -> comity.sharing.v1.DeclineAgreementRequest
+	37,  // 102: comity.sharing.v1.SharingService.TerminateAgreement:input_type -> comity.sharing.v1.TerminateAgreementRequest
+	41,  // 103: comity.sharing.v1.SharingService.ExplainPolicy:input_type -> comity.sharing.v1.ExplainPolicyRequest
+	105, // 104: comity.sharing.v1.SharingService.ReplayDecisions:input_type -> comity.sharing.v1.ReplayDecisionsRequest
+	106, // 105: comity.sharing.v1.SharingService.ShadowPolicy:input_type -> comity.sharing.v1.ShadowPolicyRequest
+	46,  // 106: comity.sharing.v1.SharingService.ListReleases:input_type -> comity.sharing.v1.ListReleasesRequest
+	52,  // 107: comity.sharing.v1.SharingService.CreatePublication:input_type -> comity.sharing.v1.CreatePublicationRequest
+	54,  // 108: comity.sharing.v1.SharingService.GetPublication:input_type -> comity.sharing.v1.GetPublicationRequest
+	56,  // 109: comity.sharing.v1.SharingService.ListPublications:input_type -> comity.sharing.v1.ListPublicationsRequest
+	58,  // 110: comity.sharing.v1.SharingService.PreviewPublication:input_type -> comity.sharing.v1.PreviewPublicationRequest
+	60,  // 111: comity.sharing.v1.SharingService.WithdrawPublication:input_type -> comity.sharing.v1.WithdrawPublicationRequest
+	62,  // 112: comity.sharing.v1.SharingService.ListNotices:input_type -> comity.sharing.v1.ListNoticesRequest
+	64,  // 113: comity.sharing.v1.SharingService.CreateAnnouncement:input_type -> comity.sharing.v1.CreateAnnouncementRequest
+	66,  // 114: comity.sharing.v1.SharingService.ListAnnouncements:input_type -> comity.sharing.v1.ListAnnouncementsRequest
+	68,  // 115: comity.sharing.v1.SharingService.CancelAnnouncement:input_type -> comity.sharing.v1.CancelAnnouncementRequest
+	107, // 116: comity.sharing.v1.SharingService.Tabulate:input_type -> comity.sharing.v1.TabulateRequest
+	72,  // 117: comity.sharing.v1.SharingService.ListDeliveries:input_type -> comity.sharing.v1.ListDeliveriesRequest
+	75,  // 118: comity.sharing.v1.SharingService.SetKillSwitch:input_type -> comity.sharing.v1.SetKillSwitchRequest
+	77,  // 119: comity.sharing.v1.SharingService.ListKillSwitches:input_type -> comity.sharing.v1.ListKillSwitchesRequest
+	108, // 120: comity.sharing.v1.SharingService.GetProvenance:input_type -> comity.sharing.v1.GetProvenanceRequest
+	109, // 121: comity.sharing.v1.SharingService.ListHoldings:input_type -> comity.sharing.v1.ListHoldingsRequest
+	79,  // 122: comity.sharing.v1.SharingService.GetCheckpoint:input_type -> comity.sharing.v1.GetCheckpointRequest
+	110, // 123: comity.sharing.v1.SharingService.ListCheckpoints:input_type -> comity.sharing.v1.ListCheckpointsRequest
+	83,  // 124: comity.sharing.v1.SharingService.ListLogEntries:input_type -> comity.sharing.v1.ListLogEntriesRequest
+	87,  // 125: comity.sharing.v1.SharingService.GetDeliveryProof:input_type -> comity.sharing.v1.GetDeliveryProofRequest
+	18,  // 126: comity.sharing.v1.SharingService.ListPartners:output_type -> comity.sharing.v1.ListPartnersResponse
+	20,  // 127: comity.sharing.v1.SharingService.LiftQuarantine:output_type -> comity.sharing.v1.LiftQuarantineResponse
+	22,  // 128: comity.sharing.v1.SharingService.CreateAgreement:output_type -> comity.sharing.v1.CreateAgreementResponse
+	24,  // 129: comity.sharing.v1.SharingService.GetAgreement:output_type -> comity.sharing.v1.GetAgreementResponse
+	26,  // 130: comity.sharing.v1.SharingService.ListAgreements:output_type -> comity.sharing.v1.ListAgreementsResponse
+	28,  // 131: comity.sharing.v1.SharingService.SignAgreement:output_type -> comity.sharing.v1.SignAgreementResponse
+	30,  // 132: comity.sharing.v1.SharingService.ListAgreementVersions:output_type -> comity.sharing.v1.ListAgreementVersionsResponse
+	32,  // 133: comity.sharing.v1.SharingService.CounterAgreement:output_type -> comity.sharing.v1.CounterAgreementResponse
+	34,  // 134: comity.sharing.v1.SharingService.RenewAgreement:output_type -> comity.sharing.v1.RenewAgreementResponse
+	36,  // 135: comity.sharing.v1.SharingService.DeclineAgreement:output_type -> comity.sharing.v1.DeclineAgreementResponse
+	38,  // 136: comity.sharing.v1.SharingService.TerminateAgreement:output_type -> comity.sharing.v1.TerminateAgreementResponse
+	42,  // 137: comity.sharing.v1.SharingService.ExplainPolicy:output_type -> comity.sharing.v1.ExplainPolicyResponse
+	111, // 138: comity.sharing.v1.SharingService.ReplayDecisions:output_type -> comity.sharing.v1.ReplayDecisionsResponse
+	112, // 139: comity.sharing.v1.SharingService.ShadowPolicy:output_type -> comity.sharing.v1.ShadowPolicyResponse
+	47,  // 140: comity.sharing.v1.SharingService.ListReleases:output_type -> comity.sharing.v1.ListReleasesResponse
+	53,  // 141: comity.sharing.v1.SharingService.CreatePublication:output_type -> comity.sharing.v1.CreatePublicationResponse
+	55,  // 142: comity.sharing.v1.SharingService.GetPublication:output_type -> comity.sharing.v1.GetPublicationResponse
+	57,  // 143: comity.sharing.v1.SharingService.ListPublications:output_type -> comity.sharing.v1.ListPublicationsResponse
+	59,  // 144: comity.sharing.v1.SharingService.PreviewPublication:output_type -> comity.sharing.v1.PreviewPublicationResponse
+	61,  // 145: comity.sharing.v1.SharingService.WithdrawPublication:output_type -> comity.sharing.v1.WithdrawPublicationResponse
+	63,  // 146: comity.sharing.v1.SharingService.ListNotices:output_type -> comity.sharing.v1.ListNoticesResponse
+	65,  // 147: comity.sharing.v1.SharingService.CreateAnnouncement:output_type -> comity.sharing.v1.CreateAnnouncementResponse
+	67,  // 148: comity.sharing.v1.SharingService.ListAnnouncements:output_type -> comity.sharing.v1.ListAnnouncementsResponse
+	69,  // 149: comity.sharing.v1.SharingService.CancelAnnouncement:output_type -> comity.sharing.v1.CancelAnnouncementResponse
+	113, // 150: comity.sharing.v1.SharingService.Tabulate:output_type -> comity.sharing.v1.TabulateResponse
+	73,  // 151: comity.sharing.v1.SharingService.ListDeliveries:output_type -> comity.sharing.v1.ListDeliveriesResponse
+	76,  // 152: comity.sharing.v1.SharingService.SetKillSwitch:output_type -> comity.sharing.v1.SetKillSwitchResponse
+	78,  // 153: comity.sharing.v1.SharingService.ListKillSwitches:output_type -> comity.sharing.v1.ListKillSwitchesResponse
+	114, // 154: comity.sharing.v1.SharingService.GetProvenance:output_type -> comity.sharing.v1.GetProvenanceResponse
+	115, // 155: comity.sharing.v1.SharingService.ListHoldings:output_type -> comity.sharing.v1.ListHoldingsResponse
+	80,  // 156: comity.sharing.v1.SharingService.GetCheckpoint:output_type -> comity.sharing.v1.GetCheckpointResponse
+	116, // 157: comity.sharing.v1.SharingService.ListCheckpoints:output_type -> comity.sharing.v1.ListCheckpointsResponse
+	84,  // 158: comity.sharing.v1.SharingService.ListLogEntries:output_type -> comity.sharing.v1.ListLogEntriesResponse
+	88,  // 159: comity.sharing.v1.SharingService.GetDeliveryProof:output_type -> comity.sharing.v1.GetDeliveryProofResponse
+	126, // [126:160] is the sub-list for method output_type
+	92,  // [92:126] is the sub-list for method input_type
+	92,  // [92:92] is the sub-list for extension type_name
+	92,  // [92:92] is the sub-list for extension extendee
+	0,   // [0:92] is the sub-list for field type_name
 }
 
 func init() { file_comity_sharing_v1_sharing_proto_init() }
@@ -7221,14 +7313,14 @@ func file_comity_sharing_v1_sharing_proto_init() {
 	file_comity_sharing_v1_policy_proto_init()
 	file_comity_sharing_v1_provenance_proto_init()
 	file_comity_sharing_v1_table_proto_init()
-	file_comity_sharing_v1_sharing_proto_msgTypes[3].OneofWrappers = []any{}
+	file_comity_sharing_v1_sharing_proto_msgTypes[4].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_comity_sharing_v1_sharing_proto_rawDesc), len(file_comity_sharing_v1_sharing_proto_rawDesc)),
 			NumEnums:      8,
-			NumMessages:   93,
+			NumMessages:   94,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

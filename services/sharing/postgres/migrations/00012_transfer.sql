@@ -24,3 +24,6 @@ CREATE TRIGGER agreement_end_changed AFTER INSERT OR UPDATE OR DELETE ON agreeme
 
 -- What a batch is in the hash of its release; empty for what came before this was kept.
 ALTER TABLE inbox ADD payload_sha256 bytea NOT NULL DEFAULT '';
+
+-- How far a stream is receipted is asked for with each look at the metrics.
+CREATE INDEX outbox_receipted ON outbox (stream, epoch, sequence) WHERE receipt IS NOT NULL;

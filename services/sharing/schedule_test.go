@@ -1,0 +1,77 @@
+package sharing_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/comity-federation/comity/services/sharing"
+)
+
+func TestSchedule(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.newFigures()
+	terms := w.terms()
+	terms.Schedule = sharing.Schedule("R/" + w.now().UTC().Truncate(time.Minute).Format("2006-01-02T15:04Z") + "/PT30M")
+	w.agree(t, terms)
+	releases := func() int {
+		t.Helper()
+		all, _, err := w.aa.Releases(t.Context(), sharing.Page{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(all)
+	}
+	if got := releases(); got != 1 {
+		t.Fatalf("%d releases went when the agreement came into force, not one", got)
+	}
+	w.aa.figures.set("M,AA,1A,EAST,AFG,_T,2023-02", 500)
+	w.run(t)
+	if got := releases(); got != 1 {
+		t.Errorf("a change did not wait for its time")
+	}
+	if held := w.aa.Held(); len(held) != 1 || held[0].Reason != "SCHEDULE" || held[0].Partner != "bb" {
+		t.Errorf("it is held: %+v", held)
+	}
+	w.pass(31 * time.Minute)
+	w.run(t)
+	if got := releases(); got != 2 || w.bb.figures.received["M,AA,1A,EAST,AFG,_T,2023-02"] != 500 {
+		t.Errorf("%d releases went after its time", got)
+	}
+	if held := w.aa.Held(); len(held) != 1 { // until the next occurrence
+		t.Errorf("it is held: %+v", held)
+	}
+	w.pass(30 * time.Minute)
+	w.run(t)
+	if got := releases(); got != 2 {
+		t.Errorf("%d releases went though nothing had changed", got)
+	}
+}
+
+func TestQuota(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.newFigures() // 13 cells
+	terms := w.terms()
+	terms.Quota = &sharing.Quota{Observations: 20, Period: "P1D"}
+	w.agree(t, terms)
+	if len(w.bb.figures.received) != 13 {
+		t.Fatalf("%d cells arrived", len(w.bb.figures.received))
+	}
+	w.aa.figures.set("M,AA,1A,NORTH,SYR,_T,2023-01", 90)
+	w.run(t)
+	if w.bb.figures.received["M,AA,1A,_T,_T,_T,2023-01"] != 92 {
+		t.Error("a release went that the quota has no room for")
+	}
+	if held := w.aa.Held(); len(held) != 1 || held[0].Reason != "QUOTA" || held[0].Until.Hour() != 0 {
+		t.Errorf("it is held: %+v", held)
+	}
+	w.pass(24 * time.Hour)
+	w.run(t)
+	if w.bb.figures.received["M,AA,1A,_T,_T,_T,2023-01"] != 142 {
+		t.Error("the release did not go in the next period")
+	}
+	if held := w.aa.Held(); len(held) != 0 {
+		t.Errorf("it is still held: %+v", held)
+	}
+}
