@@ -37,8 +37,12 @@ func Exchange(ctx context.Context, o Options, progress io.Writer) (table *Table,
 		run  func(context.Context) error
 	}{
 		{"the cost of trust", x.costOfTrust},
+<<<<<<< HEAD
 		{"policy decisions", x.policyDecisions},
 		{"stopping what is under way", x.stop},
+=======
+		{"two nodes", x.twoNodes},
+>>>>>>> 3789ed8 (Measure two nodes that exchange: freshness, bulk, and memory while a partner is stuck)
 	} {
 		begin := time.Now()
 		if err := step.run(ctx); err != nil {
@@ -56,6 +60,20 @@ func Exchange(ctx context.Context, o Options, progress io.Writer) (table *Table,
 type exchange struct {
 	*bench
 	cluster *pgcluster.Cluster
+}
+
+// twoNodes measures two nodes as they are run.
+func (x *exchange) twoNodes(ctx context.Context) (err error) {
+	n, err := x.startTwoNodes(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, n.end()) }()
+	var failures []error
+	for _, run := range []func(context.Context, *twoNodes) error{x.freshness, x.bulk, x.stuck} {
+		failures = append(failures, run(ctx, n))
+	}
+	return errors.Join(failures...)
 }
 
 // policies is the directory of the shared policies.

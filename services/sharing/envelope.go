@@ -42,6 +42,7 @@ type Header struct {
 	Dataflow         string
 	Scope            filter.Filter // what the release replaces of what the sender sent before
 	Codelists        []string
+	Base             ReleaseID // that it builds upon, see [Release]; "": none
 }
 
 // Envelope is a batch on its way.

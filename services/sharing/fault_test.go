@@ -190,9 +190,13 @@ func TestReceive(t *testing.T) {
 		w.bb.rules.refuse = ""
 		w.run(t)
 		deliveries, _, err := w.bb.Deliveries(ctx, sharing.Page{})
-		if err != nil || len(deliveries) != 3 || deliveries[0].State != sharing.Stored || deliveries[1].State != sharing.Refused ||
-			deliveries[1].Reason != "RECEIVE_REFUSED: too much" || deliveries[1].ReceiptVerified {
+		if err != nil || len(deliveries) != 4 || deliveries[2].State != sharing.Refused ||
+			deliveries[2].Reason != "RECEIVE_REFUSED: too much" || deliveries[2].ReceiptVerified {
 			t.Errorf("%+v, %v", deliveries, err)
+		}
+		// What builds upon it is no use either, so that everything comes again.
+		if deliveries[1].State != sharing.Refused || deliveries[0].State != sharing.Stored {
+			t.Errorf("%+v", deliveries[:2])
 		}
 		if _, err := w.bb.verify(ctx); err != nil {
 			t.Error(err)

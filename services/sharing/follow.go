@@ -113,6 +113,11 @@ func (s *Service) circumstances(ctx context.Context) (string, error) {
 	for _, w := range switches {
 		text += fmt.Sprintf(" %s", w.ID)
 	}
+	renewed, err := s.Store.Progress(ctx, renewProgress)
+	if err != nil {
+		return "", err
+	}
+	text += " " + renewed
 	for _, a := range active {
 		place, err := s.Store.Outbound(ctx, StreamName(s.State, a.Terms.Receiver))
 		if err != nil {

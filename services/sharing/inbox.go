@@ -672,6 +672,15 @@ func (s *Service) handOverOne(ctx context.Context, release InboundRelease) error
 		s.Log.WarnContext(ctx, "a partner's release is not stored: the agreement is over", "partner", release.Sender, "release", release.ID)
 		return s.Store.Write(ctx, func(tx Tx) error { return tx.SaveInboundRelease(ctx, release) })
 	}
+	if header.Base != "" {
+		base, known, err := s.Store.InboundRelease(ctx, header.Base)
+		if err != nil {
+			return err
+		}
+		if !known || base.Sender != release.Sender || base.Agreement != release.Agreement || base.State != Stored {
+			return s.refuseForBase(ctx, release, header.Base)
+		}
+	}
 	submitted, err := s.submit(ctx, Submission{
 		Dataflow: header.Dataflow, Provider: release.Sender, Scope: header.Scope,
 		Release: release.ID, IdempotencyKey: string(release.ID), KeepDays: terms.RetentionDays,
@@ -698,6 +707,19 @@ func (s *Service) handOverOne(ctx context.Context, release InboundRelease) error
 		return nil
 	}
 	s.Log.InfoContext(ctx, "stored a partner's release", "partner", release.Sender, "release", release.ID, "batches", release.Batches)
+	return nil
+}
+
+// refuseForBase marks a release as refused because the one that it builds upon is not stored, and has the sender asked for
+// everything.
+func (s *Service) refuseForBase(ctx context.Context, release InboundRelease, base ReleaseID) error {
+	release.State, release.Reason = Refused, baseMissing+": it builds upon "+string(base)+", which is not stored here"
+	s.Log.WarnContext(ctx, "a partner's release builds upon one that is not here: everything is asked for again",
+		"partner", release.Sender, "agreement", release.Agreement, "release", release.ID, "base", base)
+	if err := s.Store.Write(ctx, func(tx Tx) error { return tx.SaveInboundRelease(ctx, release) }); err != nil {
+		return err
+	}
+	s.changes.announce()
 	return nil
 }
 

@@ -30,7 +30,10 @@ type Release struct {
 	Revision         int64       `json:"revision"` // of the statistics
 	Stream           string      `json:"stream"`
 	Epoch            string      `json:"epoch"`
-	Scope            Condition   `json:"scope"` // what it replaces of what went before
+	Scope            Condition   `json:"scope"`          // what it replaces of what went before
+	Whole            Condition   `json:"whole"`          // all that may go under the agreement; the scope is a part of it where there is a base
+	Base             ReleaseID   `json:"base,omitempty"` // the release that it builds upon: it has what changed since; "": it has everything
+	Content          []byte      `json:"content"`        // as SHA256, of the payloads that everything would be
 	Tally
 	Batches int       `json:"batches"`
 	SHA256  []byte    `json:"sha256"` // over the SHA-256s of the payloads
@@ -173,15 +176,21 @@ func (s *Service) tryRelease(ctx context.Context, a Agreement) error {
 			return err
 		}
 		d.release.Stream, d.release.Epoch = stream, place.Epoch
-		known, err := s.sentAlready(ctx, tx, d)
-		switch {
-		case err != nil:
+		last, err := lastRelease(ctx, tx, a.Terms.ID)
+		if err != nil {
 			return err
-		case known:
-			return errSaidAlready
-		default:
-			return s.put(ctx, tx, d, place, a.Terms)
 		}
+		known, err := s.sentAlready(ctx, tx, d, last)
+		if err != nil {
+			return err
+		}
+		if known {
+			return errSaidAlready
+		}
+		if err := s.asDelta(ctx, tx, &d, structures, last); err != nil {
+			return err
+		}
+		return s.put(ctx, tx, d, place, a.Terms)
 	})
 	if errors.Is(err, errSaidAlready) {
 		return s.Store.Write(ctx, func(tx Tx) error { return s.keepDecision(ctx, tx, d.decision) })
@@ -196,21 +205,14 @@ func (s *Service) tryRelease(ctx context.Context, a Agreement) error {
 
 // sentAlready reports whether the draft says what the last release under the agreement said in the same epoch; one
 // that says nothing need not be the first.
-func (s *Service) sentAlready(ctx context.Context, tx Tx, d draft) (bool, error) {
-	document, err := tx.LastRelease(ctx, d.release.Agreement)
-	if err != nil {
-		return false, err
-	}
-	if document == nil {
+func (s *Service) sentAlready(ctx context.Context, tx Tx, d draft, last *Release) (bool, error) {
+	if last == nil {
 		return len(d.content.rows) == 0, nil
 	}
-	var last Release
-	if err := json.Unmarshal(document, &last); err != nil {
-		return false, fmt.Errorf("reading the last release: %w", err)
+	if !last.follows(d.release) || !bytes.Equal(last.Content, d.release.Content) {
+		return false, nil
 	}
-	same, err := last.Scope.equal(d.release.Scope)
-	return same && last.Dataflow == d.release.Dataflow && last.Epoch == d.release.Epoch && last.AgreementVersion == d.release.AgreementVersion &&
-		bytes.Equal(last.SHA256, d.release.SHA256), err
+	return tx.HasContent(ctx, d.release.Agreement) // else the partner has asked for it again
 }
 
 // draftRelease decides and makes the tables of an agreement. Without an id, policy allows nothing.
@@ -254,7 +256,7 @@ func (s *Service) draftRelease(ctx context.Context, a Agreement) (draft, error) 
 	return draft{decision: decision, content: all, release: Release{
 		ID: ReleaseID(newID(s.now())), Partner: a.Terms.Receiver, Agreement: a.Terms.ID, AgreementVersion: a.Terms.Version,
 		Dataflow: structures.Dataflow, Indicators: indicators, Decision: decision.ID, PolicyRevision: decision.PolicyRevision,
-		Revision: all.revision, Scope: Condition{scopeOf(structures, own.RefAreas, indicators)},
+		Revision: all.revision, Scope: Condition{scopeOf(structures, own.RefAreas, indicators)}, Whole: Condition{scopeOf(structures, own.RefAreas, indicators)},
 		Created: s.now(),
 	}}, nil
 }
@@ -265,7 +267,7 @@ func (s *Service) finish(d *draft, structures *Structures) error {
 	r.Tally = all.tally()
 	var err error
 	d.batches, err = s.encodeBatches(structures, all.sorted())
-	r.Batches, r.SHA256 = len(d.payloads), d.sha256
+	r.Batches, r.SHA256, r.Content = len(d.payloads), d.sha256, d.sha256
 	return err
 }
 
@@ -367,7 +369,7 @@ func (s *Service) put(ctx context.Context, tx Tx, d draft, place Place, terms Te
 		Decision: r.Decision, PolicyRevision: r.PolicyRevision,
 		Stream: r.Stream, Epoch: place.Epoch, Sequence: place.Sequence, Previous: place.SHA256,
 		Created: r.Created, Expires: r.Created.Add(s.Lifetime),
-		Release: r.ID, BatchCount: r.Batches, ReleaseSHA256: r.SHA256,
+		Release: r.ID, BatchCount: r.Batches, ReleaseSHA256: r.SHA256, Base: r.Base,
 		Dataflow: r.Dataflow, Scope: r.Scope.Filter, Codelists: structures.Codelists,
 	}
 	var sealed []SentEnvelope

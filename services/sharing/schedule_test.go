@@ -53,7 +53,7 @@ func TestQuota(t *testing.T) {
 	w := newWorld(t)
 	w.newFigures() // 13 cells
 	terms := w.terms()
-	terms.Quota = &sharing.Quota{Observations: 20, Period: "P1D"}
+	terms.Quota = &sharing.Quota{Observations: 14, Period: "P1D"}
 	w.agree(t, terms)
 	if len(w.bb.figures.received) != 13 {
 		t.Fatalf("%d cells arrived", len(w.bb.figures.received))

@@ -59,6 +59,13 @@ type Reader interface {
 	// Envelopes returns the envelopes of the stream's epoch after the cursor, in order: at most limit, no more than fit
 	// into so many bytes, but one in any case, and only those whose entries are under the log's checkpoint.
 	Envelopes(ctx context.Context, after Cursor, limit, bytes int) ([]KeptEnvelope, error)
+	// Content returns the payloads of all that the partner has after the newest release under the agreement, in order; none
+	// where they are not kept.
+	Content(ctx context.Context, agreement AgreementID) ([][]byte, error)
+	// HasContent reports whether Content returns any.
+	HasContent(ctx context.Context, agreement AgreementID) (bool, error)
+	// Incomplete returns the agreements with the sender whose newest release was refused for a reason that begins so.
+	Incomplete(ctx context.Context, sender StateCode, reason string) ([]AgreementID, error)
 	// SentSince returns how much was put out under the agreement since the time.
 	SentSince(ctx context.Context, agreement AgreementID, since time.Time) (Usage, error)
 	// Oldest returns when the oldest envelope that waits for its receipt was made, of the epoch that each stream is in, by partner.
@@ -205,6 +212,8 @@ type Tx interface {
 	LockOutbound(ctx context.Context, stream string, receiver StateCode, epoch string) (Place, error)
 	// BeginEpoch begins the stream anew. LockOutbound comes first.
 	BeginEpoch(ctx context.Context, stream, epoch string) error
+	// SaveContent replaces what Content returns.
+	SaveContent(ctx context.Context, agreement AgreementID, payloads [][]byte) error
 	// AddEnvelopes keeps envelopes of a release at the next places of the stream, in order. LockOutbound comes first.
 	AddEnvelopes(ctx context.Context, stream, epoch string, envelopes []SentEnvelope) error
 	// AddReceipts keeps a partner's receipts for envelopes of the stream's epoch, but those that are there already.

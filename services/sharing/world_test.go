@@ -276,7 +276,24 @@ func (f *figures) Submit(_ context.Context, submission sharing.Submission, block
 		return sharing.Submitted{Accepted: true}, nil
 	}
 	if f.submitted[submission.IdempotencyKey]++; f.submitted[submission.IdempotencyKey] == 1 {
-		f.received, f.statuses, f.provider, f.flow = rows, statuses, submission.Provider, submission.Dataflow
+		if f.flow != submission.Dataflow {
+			clear(f.received)
+			clear(f.statuses)
+		}
+		replaced := func(key string) bool {
+			codes := strings.Split(key, ",")
+			return submission.Scope.Match(func(component string) string {
+				if component == block.TimePeriod {
+					return codes[len(codes)-1]
+				}
+				return codes[slices.IndexFunc(structures().Dimensions, func(d sharing.Dimension) bool { return d.ID == component })]
+			})
+		}
+		maps.DeleteFunc(f.received, func(key string, _ float64) bool { return replaced(key) })
+		maps.DeleteFunc(f.statuses, func(key, _ string) bool { return replaced(key) })
+		maps.Copy(f.received, rows)
+		maps.Copy(f.statuses, statuses)
+		f.provider, f.flow = submission.Provider, submission.Dataflow
 	}
 	return sharing.Submitted{Accepted: true}, nil
 }
@@ -514,9 +531,12 @@ func (w *world) beside(other *state) *world {
 func (w *world) newState(t *testing.T, code sharing.StateCode, trust *sharing.TrustList, keys sharing.Keys) *state {
 	t.Helper()
 	s := &state{
-		code:    code,
-		figures: &figures{own: map[string]float64{}, conf: map[string]string{}, submitted: map[string]int{}, revision: 1},
-		rules:   &rules{}, crash: &crash{}, letters: &letters{from: code}, registry: newRegistry(),
+		code: code,
+		figures: &figures{
+			own: map[string]float64{}, conf: map[string]string{}, submitted: map[string]int{}, revision: 1,
+			received: map[string]float64{}, statuses: map[string]string{},
+		},
+		rules: &rules{}, crash: &crash{}, letters: &letters{from: code}, registry: newRegistry(),
 	}
 	config := postgrestest.New(t, postgres.Migrations).Config()
 	config.ConnConfig.Tracer = s.crash
@@ -593,10 +613,25 @@ func (w *world) run(t *testing.T) {
 		if err := w.pull(t.Context(), w.bb, w.aa); err != nil {
 			t.Fatal(err)
 		}
+		if err := w.bb.Steps()[2](t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.ask(t.Context(), w.bb, w.aa); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := w.bb.Steps()[2](t.Context()); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// ask has the receiver ask for what it lacks, as the exchange does.
+func (w *world) ask(ctx context.Context, receiver, sender *state) error {
+	lacking, err := receiver.Incomplete(ctx, sender.code)
+	if err != nil || len(lacking) == 0 {
+		return err
+	}
+	return sender.ReleaseAnew(ctx, receiver.code, lacking)
 }
 
 // window is how many envelopes may be on their way without their receipts.

@@ -52,6 +52,8 @@ type Node interface {
 	Speaks(ctx context.Context, partner sharing.StateCode, dataflows []string) error
 	// OutgoingChanged returns a channel that is closed when there may be something new to send.
 	OutgoingChanged(partner sharing.StateCode) <-chan struct{}
+	// Incomplete returns the agreements whose figures the partner is asked for as a whole again.
+	Incomplete(ctx context.Context, partner sharing.StateCode) ([]sharing.AgreementID, error)
 	// Head returns the newest place of the stream to the partner.
 	Head(ctx context.Context, partner sharing.StateCode) (sharing.Cursor, error)
 	// WitnessOffer returns this state's newest checkpoint, with a proof that it extends the one of oldSize.
@@ -226,8 +228,12 @@ func (s *session) notify(ctx context.Context, client exchangepb.ExchangeServiceC
 	for first := true; ; first = false {
 		changed := s.node.OutgoingChanged(s.partner)
 		head, err := s.node.Head(ctx, s.partner)
-		if err == nil && (first || head != told) {
-			err = s.tell(ctx, client, head)
+		var lacking []sharing.AgreementID
+		if err == nil {
+			lacking, err = s.node.Incomplete(ctx, s.partner)
+		}
+		if err == nil && (first || head != told || len(lacking) > 0) {
+			err = s.tell(ctx, client, head, lacking)
 			told = head
 		}
 		if err != nil && ctx.Err() == nil {
@@ -246,11 +252,15 @@ func (s *session) notify(ctx context.Context, client exchangepb.ExchangeServiceC
 	}
 }
 
-// tell notifies the partner.
-func (s *session) tell(ctx context.Context, client exchangepb.ExchangeServiceClient, head sharing.Cursor) error {
+// tell notifies the partner, and asks it for what this state lacks.
+func (s *session) tell(ctx context.Context, client exchangepb.ExchangeServiceClient, head sharing.Cursor, lacking []sharing.AgreementID) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	_, err := client.Notify(ctx, &exchangepb.NotifyRequest{Head: wire.Cursor(head)})
+	request := &exchangepb.NotifyRequest{Head: wire.Cursor(head)}
+	for _, id := range lacking {
+		request.Renew = append(request.Renew, string(id))
+	}
+	_, err := client.Notify(ctx, request)
 	return err
 }
 

@@ -37,6 +37,7 @@ type Node interface {
 	Outgoing(ctx context.Context, partner sharing.StateCode, after sharing.Cursor, limit int) ([]sharing.Outgoing, error)
 	OutgoingChanged(partner sharing.StateCode) <-chan struct{}
 	AcceptReceipts(ctx context.Context, from sharing.StateCode, receipts []sharing.Signed) error
+	ReleaseAnew(ctx context.Context, partner sharing.StateCode, agreements []sharing.AgreementID) error
 	Checkpoint(ctx context.Context) (checkpoint, verifierKey string, err error)
 	Witness(ctx context.Context, from sharing.StateCode, checkpoint string, oldSize int64, proof [][]byte) (cosigned string, seen int64, err error)
 	ReceiveProposal(ctx context.Context, from sharing.StateCode, agreement sharing.Signed) error
@@ -455,11 +456,20 @@ func (e *Exchange) Fetch(ctx context.Context, r *exchangepb.FetchRequest) (*exch
 	}
 }
 
-// Notify takes a hint that there is something to fetch.
-func (e *Exchange) Notify(ctx context.Context, _ *exchangepb.NotifyRequest) (*exchangepb.NotifyResponse, error) {
+// Notify takes a hint that there is something to fetch, and what the partner wants again.
+func (e *Exchange) Notify(ctx context.Context, r *exchangepb.NotifyRequest) (*exchangepb.NotifyResponse, error) {
 	partner, err := e.caller(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if renew := r.GetRenew(); len(renew) > 0 {
+		agreements := make([]sharing.AgreementID, len(renew))
+		for i, id := range renew {
+			agreements[i] = sharing.AgreementID(id)
+		}
+		if err := e.node.ReleaseAnew(ctx, partner, agreements); err != nil {
+			return nil, err
+		}
 	}
 	e.notified(partner)
 	return &exchangepb.NotifyResponse{}, nil

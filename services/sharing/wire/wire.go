@@ -88,7 +88,7 @@ func (Codec) EncodeHeader(h sharing.Header) ([]byte, error) {
 		CreateTime: timestamppb.New(h.Created), ExpireTime: timestamppb.New(h.Expires),
 		PayloadSha256: h.PayloadSHA256,
 		Release:       string(h.Release), BatchIndex: index, BatchCount: count, ReleaseSha256: h.ReleaseSHA256,
-		Dataflow: h.Dataflow, Scope: blockwire.FilterToProto(h.Scope), Codelists: h.Codelists,
+		Dataflow: h.Dataflow, Scope: blockwire.FilterToProto(h.Scope), Codelists: h.Codelists, BaseRelease: string(h.Base),
 	})
 }
 
@@ -117,7 +117,7 @@ func (Codec) DecodeHeader(data []byte) (sharing.Header, error) {
 		Stream: p.GetStream(), Epoch: p.GetEpoch(), Sequence: p.GetSequence(), Previous: p.GetPreviousSha256(),
 		Created: created, Expires: expires, PayloadSHA256: p.GetPayloadSha256(),
 		Release: sharing.ReleaseID(p.GetRelease()), BatchIndex: int(p.GetBatchIndex()), BatchCount: int(p.GetBatchCount()),
-		ReleaseSHA256: p.GetReleaseSha256(), Dataflow: p.GetDataflow(), Scope: scope, Codelists: p.GetCodelists(),
+		ReleaseSHA256: p.GetReleaseSha256(), Dataflow: p.GetDataflow(), Scope: scope, Codelists: p.GetCodelists(), Base: sharing.ReleaseID(p.GetBaseRelease()),
 	}, nil
 }
 

@@ -242,7 +242,10 @@ type Header struct {
 	// What the release replaces of what the sender sent before.
 	Scope *v1.Filter `protobuf:"bytes,19,opt,name=scope,proto3" json:"scope,omitempty"`
 	// The versions of the codelists that its codes are of, as "AGENCY:ID(VERSION)".
-	Codelists     []string `protobuf:"bytes,20,rep,name=codelists,proto3" json:"codelists,omitempty"`
+	Codelists []string `protobuf:"bytes,20,rep,name=codelists,proto3" json:"codelists,omitempty"`
+	// The release that this one builds upon, by id: the receiver's figures are the sender's after it only if that one was stored.
+	// Empty: the release has everything that the agreement covers.
+	BaseRelease   string `protobuf:"bytes,21,opt,name=base_release,json=baseRelease,proto3" json:"base_release,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -415,6 +418,13 @@ func (x *Header) GetCodelists() []string {
 		return x.Codelists
 	}
 	return nil
+}
+
+func (x *Header) GetBaseRelease() string {
+	if x != nil {
+		return x.BaseRelease
+	}
+	return ""
 }
 
 // Payload is the content of an envelope. It has one of the two.
@@ -1133,7 +1143,10 @@ func (x *FetchResponse) GetResync() *Cursor {
 type NotifyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The newest place of the stream.
-	Head          *Cursor `protobuf:"bytes,1,opt,name=head,proto3" json:"head,omitempty"`
+	Head *Cursor `protobuf:"bytes,1,opt,name=head,proto3" json:"head,omitempty"`
+	// The agreements, by id, whose figures the caller wants from the callee as a whole again: it lacks a release that the newest
+	// one builds upon.
+	Renew         []string `protobuf:"bytes,2,rep,name=renew,proto3" json:"renew,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1171,6 +1184,13 @@ func (*NotifyRequest) Descriptor() ([]byte, []int) {
 func (x *NotifyRequest) GetHead() *Cursor {
 	if x != nil {
 		return x.Head
+	}
+	return nil
+}
+
+func (x *NotifyRequest) GetRenew() []string {
+	if x != nil {
+		return x.Renew
 	}
 	return nil
 }
@@ -1828,7 +1848,7 @@ const file_comity_exchange_v1_exchange_proto_rawDesc = "" +
 	"\tsignature\x18\x02 \x01(\fR\tsignature\"X\n" +
 	"\bEnvelope\x122\n" +
 	"\x06header\x18\x01 \x01(\v2\x1a.comity.exchange.v1.SignedR\x06header\x12\x18\n" +
-	"\apayload\x18\x02 \x01(\fR\apayload\"\xcc\x05\n" +
+	"\apayload\x18\x02 \x01(\fR\apayload\"\xef\x05\n" +
 	"\x06Header\x12\x16\n" +
 	"\x06sender\x18\x01 \x01(\tR\x06sender\x12\x1a\n" +
 	"\breceiver\x18\x02 \x01(\tR\breceiver\x12\x1c\n" +
@@ -1854,7 +1874,8 @@ const file_comity_exchange_v1_exchange_proto_rawDesc = "" +
 	"\x0erelease_sha256\x18\x11 \x01(\fR\rreleaseSha256\x12\x1a\n" +
 	"\bdataflow\x18\x12 \x01(\tR\bdataflow\x12-\n" +
 	"\x05scope\x18\x13 \x01(\v2\x17.comity.types.v1.FilterR\x05scope\x12\x1c\n" +
-	"\tcodelists\x18\x14 \x03(\tR\tcodelists\"K\n" +
+	"\tcodelists\x18\x14 \x03(\tR\tcodelists\x12!\n" +
+	"\fbase_release\x18\x15 \x01(\tR\vbaseRelease\"K\n" +
 	"\aPayload\x12,\n" +
 	"\x05block\x18\x01 \x01(\v2\x16.comity.types.v1.BlockR\x05block\x12\x12\n" +
 	"\x04zstd\x18\x02 \x01(\fR\x04zstd\"\xef\x01\n" +
@@ -1898,9 +1919,10 @@ const file_comity_exchange_v1_exchange_proto_rawDesc = "" +
 	"\breceipts\x18\x02 \x03(\v2\x1a.comity.exchange.v1.SignedR\breceipts\"a\n" +
 	"\rFetchResponse\x12\x1c\n" +
 	"\tenvelopes\x18\x01 \x03(\fR\tenvelopes\x122\n" +
-	"\x06resync\x18\x02 \x01(\v2\x1a.comity.exchange.v1.CursorR\x06resync\"?\n" +
+	"\x06resync\x18\x02 \x01(\v2\x1a.comity.exchange.v1.CursorR\x06resync\"U\n" +
 	"\rNotifyRequest\x12.\n" +
-	"\x04head\x18\x01 \x01(\v2\x1a.comity.exchange.v1.CursorR\x04head\"\x10\n" +
+	"\x04head\x18\x01 \x01(\v2\x1a.comity.exchange.v1.CursorR\x04head\x12\x14\n" +
+	"\x05renew\x18\x02 \x03(\tR\x05renew\"\x10\n" +
 	"\x0eNotifyResponse\"J\n" +
 	"\x0eProposeRequest\x128\n" +
 	"\tagreement\x18\x01 \x01(\v2\x1a.comity.exchange.v1.SignedR\tagreement\"\x11\n" +

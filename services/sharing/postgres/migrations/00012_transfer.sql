@@ -27,3 +27,12 @@ ALTER TABLE inbox ADD payload_sha256 bytea NOT NULL DEFAULT '';
 
 -- How far a stream is receipted is asked for with each look at the metrics.
 CREATE INDEX outbox_receipted ON outbox (stream, epoch, sequence) WHERE receipt IS NOT NULL;
+
+-- What the receiver of an agreement's figures has after the newest release, in batches: what the next release is held against.
+CREATE TABLE released_content (
+    agreement text  NOT NULL,
+    batch     int   NOT NULL CHECK (batch >= 0),
+    payload   bytea NOT NULL,
+    PRIMARY KEY (agreement, batch)
+);
+ALTER TABLE released_content ALTER payload SET STORAGE EXTERNAL;
