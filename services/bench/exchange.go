@@ -37,12 +37,9 @@ func Exchange(ctx context.Context, o Options, progress io.Writer) (table *Table,
 		run  func(context.Context) error
 	}{
 		{"the cost of trust", x.costOfTrust},
-<<<<<<< HEAD
 		{"policy decisions", x.policyDecisions},
 		{"stopping what is under way", x.stop},
-=======
 		{"two nodes", x.twoNodes},
->>>>>>> 3789ed8 (Measure two nodes that exchange: freshness, bulk, and memory while a partner is stuck)
 	} {
 		begin := time.Now()
 		if err := step.run(ctx); err != nil {
