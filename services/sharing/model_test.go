@@ -115,6 +115,9 @@ func (h *holdings) Submit(_ context.Context, submission sharing.Submission, bloc
 	maps.DeleteFunc(kept, func(key string, _ float64) bool {
 		codes := strings.Split(key, ",")
 		return submission.Scope.Match(func(component string) string {
+			if component == block.TimePeriod {
+				return codes[len(codes)-1]
+			}
 			return codes[slices.IndexFunc(dimensions, func(d sharing.Dimension) bool { return d.ID == component })]
 		})
 	})
@@ -541,7 +544,7 @@ func (m *model) settle(rt *rapid.T) {
 				if receiver == sender {
 					continue
 				}
-				if err := m.pull(rt, receiver, sender); err != nil {
+				if err := errors.Join(m.pull(rt, receiver, sender), m.w.ask(ctx, receiver, sender)); err != nil {
 					last = errors.Join(last, fmt.Errorf("%s pulling from %s: %w", receiver.code, sender.code, err))
 				}
 			}
