@@ -72,7 +72,7 @@ know, hold and agreed upon is described by a directory (see region.yaml in it).`
 	cmd.PersistentFlags().StringVar(&f.directory, "dir", ".comity", "the `DIRECTORY` that the sandbox lives in")
 	cmd.PersistentFlags().StringVar(&f.policies, "policies", "", "the `DIRECTORY` of the shared policies (default policies/ beside bin/)")
 	cmd.PersistentFlags().StringVar(&f.deploy, "deploy", "", "the `DIRECTORY` of the regions that come with the program (default deploy/ beside bin/)")
-	cmd.AddCommand(newUpCommand(f), newReloadCommand(f), newDownCommand(f), newStatusCommand(f))
+	cmd.AddCommand(newUpCommand(f), newReloadCommand(f), newDownCommand(f), newStatusCommand(f), newWatchCommand(f))
 	return cmd
 }
 
