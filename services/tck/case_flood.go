@@ -139,6 +139,7 @@ func framesCase(ctx context.Context, k *kit) error {
 	defer connection.Close() //nolint:errcheck // the stream is over
 	flooding, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
+	time.Sleep(200 * time.Millisecond) // a node that limits how often it is called has room for this stream again
 	stream, err := k.openRaw(flooding, connection)
 	if err != nil {
 		return err

@@ -251,17 +251,23 @@ func (k *kit) sayRaw(ctx context.Context, words ...[]byte) error {
 func (k *kit) isEnded(ctx context.Context, word []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, k.patience)
 	defer cancel()
-	stream, err := k.openRaw(ctx, k.connection)
-	if err != nil {
-		return err
+	for {
+		stream, err := k.openRaw(ctx, k.connection)
+		if err != nil {
+			return err
+		}
+		_ = stream.SendMsg(&word)
+		var answer []byte
+		err = stream.RecvMsg(&answer)
+		if ctx.Err() != nil {
+			return errors.New("it goes on")
+		}
+		pause := retryDelay(err)
+		if pause == 0 {
+			return refuses(err, unreadable()...)
+		}
+		time.Sleep(pause)
 	}
-	_ = stream.SendMsg(&word)
-	var answer []byte
-	err = stream.RecvMsg(&answer)
-	if ctx.Err() != nil {
-		return errors.New("it goes on")
-	}
-	return refuses(err, unreadable()...)
 }
 
 // fetchCases are about the envelopes that the node answers at once.

@@ -105,6 +105,7 @@ type calling struct {
 	stream grpc.BidiStreamingClient[exchangepb.SyncRequest, exchangepb.SyncResponse]
 	leave  context.CancelFunc
 	said   chan *exchangepb.SyncResponse // what the node says, but for heartbeats
+	heard  chan struct{}                 // closed when it has said something, or has ended the stream
 
 	mu    sync.Mutex
 	beats int
@@ -123,15 +124,36 @@ func receipted(signed *exchangepb.Signed) *exchangepb.SyncRequest {
 	return &exchangepb.SyncRequest{Part: &exchangepb.SyncRequest_Receipt{Receipt: signed}}
 }
 
-// open opens a stream and says the words.
+// open opens a stream and says the words. Where the node limits how often it is called, it is called again later.
 func (k *kit) open(ctx context.Context, connection grpc.ClientConnInterface, words ...*exchangepb.SyncRequest) (*calling, error) {
+	for end := time.Now().Add(limited); ; {
+		c, err := k.openOnce(ctx, connection, words...)
+		if err != nil {
+			return nil, err
+		}
+		select {
+		case <-c.heard:
+		case <-time.After(k.Quiet / 2): // it has nothing to say
+		}
+		c.mu.Lock()
+		pause := retryDelay(c.err)
+		c.mu.Unlock()
+		if pause == 0 || time.Now().Add(pause).After(end) || ctx.Err() != nil {
+			return c, nil
+		}
+		c.leave()
+		time.Sleep(pause)
+	}
+}
+
+func (k *kit) openOnce(ctx context.Context, connection grpc.ClientConnInterface, words ...*exchangepb.SyncRequest) (*calling, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	stream, err := exchangepb.NewExchangeServiceClient(connection).Sync(ctx)
 	if err != nil {
 		cancel()
 		return nil, err
 	}
-	c := &calling{stream: stream, leave: cancel, said: make(chan *exchangepb.SyncResponse, 64)}
+	c := &calling{stream: stream, leave: cancel, said: make(chan *exchangepb.SyncResponse, 64), heard: make(chan struct{})}
 	go c.listen(ctx)
 	for _, word := range words {
 		if err := stream.Send(word); err != nil {
@@ -143,7 +165,7 @@ func (k *kit) open(ctx context.Context, connection grpc.ClientConnInterface, wor
 
 func (c *calling) listen(ctx context.Context) {
 	defer close(c.said)
-	for {
+	for first := true; ; first = false {
 		said, err := c.stream.Recv()
 		c.mu.Lock()
 		c.err = err
@@ -151,6 +173,9 @@ func (c *calling) listen(ctx context.Context) {
 			c.beats++
 		}
 		c.mu.Unlock()
+		if first {
+			close(c.heard)
+		}
 		if err != nil {
 			return
 		}

@@ -28,6 +28,7 @@ import (
 const (
 	callTimeout = 15 * time.Second // for a call that answers at once
 	promptly    = 2 * time.Second  // for a node that somebody else is flooding
+	limited     = 30 * time.Second // for which a node may put a call off
 	maxMessage  = 4 << 20          // bytes that the kit takes in a message
 )
 
@@ -148,7 +149,7 @@ func (k *kit) dialTLS(cfg *tls.Config, options ...grpc.DialOption) (*grpc.Client
 
 // again repeats a call that the node asks to repeat later: it limits how often a partner calls.
 func (k *kit) again(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
-	for end := time.Now().Add(k.patience); ; {
+	for end := time.Now().Add(limited); ; {
 		err := invoke(ctx, method, request, reply, conn, options...)
 		pause := retryDelay(err)
 		if pause == 0 || time.Now().Add(pause).After(end) {
