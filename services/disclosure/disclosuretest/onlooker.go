@@ -55,7 +55,8 @@ func (k Known) Width() float64 {
 
 // See adds a table. Name says of what, without the key: where, what and when is counted. The parts of a code in each
 // dimension are in parts. A part that no row has stands for its own parts where there are rows of these, and else for
-// nothing. Where the parts sum up to less than the total, there is more that nobody was told of.
+// nothing, unless what is told of it is told in less detail. Where the parts sum up to less than the total, there is
+// more that nobody was told of.
 //
 // It fails where a row that was given with its value does not tell the truth.
 func (o *Onlooker) See(name string, parts []map[string][]string, rows []Row) error {
@@ -73,7 +74,7 @@ func (o *Onlooker) See(name string, parts []map[string][]string, rows []Row) err
 	}
 	for _, r := range rows {
 		for d := range parts {
-			o.sum(index, parts[d], r, d)
+			o.sum(index, parts, r, d)
 		}
 	}
 	return nil
@@ -91,19 +92,20 @@ func (o *Onlooker) unknown(name string, truth int64) int {
 }
 
 // sum notes that a row is the sum of its parts along a dimension, if it is.
-func (o *Onlooker) sum(index map[string]int, parts map[string][]string, r Row, d int) {
+func (o *Onlooker) sum(index map[string]int, parts []map[string][]string, r Row, d int) {
 	key := slices.Clone(r.Key)
 	equation := linear.Equation{{Unknown: index[strings.Join(key, ".")], Coefficient: 1}}
-	left := r.Truth
+	left, more := r.Truth, false
 	var add func(code string)
 	add = func(code string) {
-		for _, part := range parts[code] {
+		for _, part := range parts[d][code] {
 			key[d] = part
 			if u, ok := index[strings.Join(key, ".")]; ok {
 				equation = append(equation, linear.Term{Unknown: u, Coefficient: -1})
 				left -= o.truth[u]
 				continue
 			}
+			more = more || coarse(index, parts, key, d)
 			add(part)
 		}
 	}
@@ -111,11 +113,33 @@ func (o *Onlooker) sum(index map[string]int, parts map[string][]string, r Row, d
 	if len(equation) == 1 || left < 0 {
 		return
 	}
-	if left > 0 {
+	if left > 0 || more {
 		u := o.unknown(fmt.Sprintf("%s less what it has in dimension %d = %d", o.names[equation[0].Unknown], d, left), left)
 		equation = append(equation, linear.Term{Unknown: u, Coefficient: -1})
 	}
 	o.equations[fmt.Sprint(equation)] = equation
+}
+
+// coarse reports whether a cell that no row has lies under one that a row has, and that is told without its parts.
+func coarse(index map[string]int, parts []map[string][]string, key []string, d int) bool {
+	for e := range parts {
+		for whole, codes := range parts[e] {
+			if e == d || !slices.Contains(codes, key[e]) {
+				continue
+			}
+			up, told := slices.Clone(key), false
+			for _, code := range codes {
+				up[e] = code
+				_, ok := index[strings.Join(up, ".")]
+				told = told || ok
+			}
+			up[e] = whole
+			if _, ok := index[strings.Join(up, ".")]; ok && !told || !ok && coarse(index, parts, up, d) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // Equate adds that a figure is the sum of others, as a year is of its months. Cells are named as See names them, with
