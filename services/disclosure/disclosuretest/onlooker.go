@@ -60,21 +60,20 @@ func (k Known) Width() float64 {
 //
 // It fails where a row that was given with its value does not tell the truth.
 func (o *Onlooker) See(name string, parts []map[string][]string, rows []Row) error {
-	index := make(map[string]int, len(rows))
+	t := newTable(parts)
 	for _, r := range rows {
-		key := strings.Join(r.Key, ".")
-		u := o.unknown(fmt.Sprintf("%s %s = %d", name, key, r.Truth), r.Truth)
-		index[key] = u
+		u := o.unknown(fmt.Sprintf("%s %s = %d", name, strings.Join(r.Key, "."), r.Truth), r.Truth)
+		t.add(r.Key, u)
 		if math.IsNaN(r.Value) {
 			continue
 		}
 		if o.shown[u] = true; r.Value != float64(r.Truth) {
-			return fmt.Errorf("%s %s was given as %v and is %d", name, key, r.Value, r.Truth)
+			return fmt.Errorf("%s %s was given as %v and is %d", name, strings.Join(r.Key, "."), r.Value, r.Truth)
 		}
 	}
 	for _, r := range rows {
 		for d := range parts {
-			o.sum(index, parts, r, d)
+			o.sum(t, r, d)
 		}
 	}
 	return nil
@@ -92,20 +91,20 @@ func (o *Onlooker) unknown(name string, truth int64) int {
 }
 
 // sum notes that a row is the sum of its parts along a dimension, if it is.
-func (o *Onlooker) sum(index map[string]int, parts []map[string][]string, r Row, d int) {
+func (o *Onlooker) sum(t *table, r Row, d int) {
 	key := slices.Clone(r.Key)
-	equation := linear.Equation{{Unknown: index[strings.Join(key, ".")], Coefficient: 1}}
+	equation := linear.Equation{{Unknown: t.unknowns[strings.Join(key, ".")], Coefficient: 1}}
 	left, more := r.Truth, false
 	var add func(code string)
 	add = func(code string) {
-		for _, part := range parts[d][code] {
+		for _, part := range t.parts[d][code] {
 			key[d] = part
-			if u, ok := index[strings.Join(key, ".")]; ok {
+			if u, ok := t.unknowns[strings.Join(key, ".")]; ok {
 				equation = append(equation, linear.Term{Unknown: u, Coefficient: -1})
 				left -= o.truth[u]
 				continue
 			}
-			more = more || coarse(index, parts, key, d)
+			more = more || t.coarse(key, d)
 			add(part)
 		}
 	}
@@ -118,28 +117,6 @@ func (o *Onlooker) sum(index map[string]int, parts []map[string][]string, r Row,
 		equation = append(equation, linear.Term{Unknown: u, Coefficient: -1})
 	}
 	o.equations[fmt.Sprint(equation)] = equation
-}
-
-// coarse reports whether a cell that no row has lies under one that a row has, and that is told without its parts.
-func coarse(index map[string]int, parts []map[string][]string, key []string, d int) bool {
-	for e := range parts {
-		for whole, codes := range parts[e] {
-			if e == d || !slices.Contains(codes, key[e]) {
-				continue
-			}
-			up, told := slices.Clone(key), false
-			for _, code := range codes {
-				up[e] = code
-				_, ok := index[strings.Join(up, ".")]
-				told = told || ok
-			}
-			up[e] = whole
-			if _, ok := index[strings.Join(up, ".")]; ok && !told || !ok && coarse(index, parts, up, d) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // Equate adds that a figure is the sum of others, as a year is of its months. Cells are named as See names them, with
