@@ -176,18 +176,21 @@ func (s *Service) sendAmendment(ctx context.Context, k KeptAmendment, attempts a
 		s.Log.ErrorContext(ctx, "a signature cannot be read", "amendment", k.ID, "error", err)
 		return
 	}
-	var group sync.WaitGroup
-	var mu sync.Mutex // guards attempts
+	var due []amendmentLetter
 	for _, state := range s.Trust.List().States {
+		letter := amendmentLetter{k.ID, state.Code}
 		done := slices.ContainsFunc(k.Deliveries, func(d AmendmentDelivery) bool {
 			return d.State == state.Code && (d.Delivered || d.Rejection != nil)
 		})
-		letter := amendmentLetter{k.ID, state.Code}
-		if state.Code == s.State || done || s.now().Before(attempts[letter].next) {
-			continue
+		if state.Code != s.State && !done && !s.now().Before(attempts[letter].next) {
+			due = append(due, letter)
 		}
+	}
+	var group sync.WaitGroup
+	var mu sync.Mutex // guards attempts
+	for _, letter := range due {
 		group.Go(func() {
-			err := s.deliverAmendment(ctx, k.ID, state.Code, signed)
+			err := s.deliverAmendment(ctx, k.ID, letter.to, signed)
 			mu.Lock()
 			defer mu.Unlock()
 			if err == nil {
@@ -195,7 +198,7 @@ func (s *Service) sendAmendment(ctx context.Context, k KeptAmendment, attempts a
 				return
 			}
 			attempts.failed(letter, s.now())
-			s.Log.WarnContext(ctx, "an amendment did not reach a state, and is sent again", "partner", state.Code, "amendment", k.ID, "error", err)
+			s.Log.WarnContext(ctx, "an amendment did not reach a state, and is sent again", "partner", letter.to, "amendment", k.ID, "error", err)
 		})
 	}
 	group.Wait()
