@@ -10,6 +10,7 @@ type table struct {
 	parts    []map[string][]string // of a code, in each dimension
 	wholes   []map[string][]string // the codes that have a code as a part, in each dimension
 	unknowns map[string]int        // of the cells that it has, by their key
+	codes    []map[string]bool     // that cells of it have, in each dimension
 	split    map[place]bool        // the cells that it has parts of, along a dimension
 	coarser  map[place]bool        // what coarse found
 }
@@ -29,7 +30,7 @@ func newTable(parts []map[string][]string) *table {
 				wholes[code] = append(wholes[code], whole)
 			}
 		}
-		t.wholes = append(t.wholes, wholes)
+		t.wholes, t.codes = append(t.wholes, wholes), append(t.codes, map[string]bool{})
 	}
 	return t
 }
@@ -37,6 +38,7 @@ func newTable(parts []map[string][]string) *table {
 func (t *table) add(key []string, unknown int) {
 	t.unknowns[strings.Join(key, ".")] = unknown
 	for d := range t.parts {
+		t.codes[d][key[d]] = true
 		t.above(key, d, func(up []string) { t.split[place{strings.Join(up, "."), d}] = true })
 	}
 }
@@ -53,6 +55,9 @@ func (t *table) above(key []string, d int, visit func(up []string)) {
 // coarse reports whether a cell that the table has not lies, along any dimension but d, under one that it has, and that
 // is told without its parts.
 func (t *table) coarse(key []string, d int) bool {
+	if !t.codes[d][key[d]] {
+		return false
+	}
 	at := place{strings.Join(key, "."), d}
 	if found, ok := t.coarser[at]; ok {
 		return found
