@@ -358,6 +358,11 @@ func (s *Service) Agreement(ctx context.Context, id AgreementID) (Agreement, err
 	if err != nil {
 		return Agreement{}, err
 	}
+	return current(id, versions)
+}
+
+// current returns of all versions of the agreement the one in force, else the newest.
+func current(id AgreementID, versions []Agreement) (Agreement, error) {
 	if len(versions) == 0 {
 		return Agreement{}, fault.Missing("there is no agreement %q", id)
 	}
@@ -476,10 +481,14 @@ func (s *Service) Sign(ctx context.Context, id AgreementID) (Agreement, error) {
 			return s.signVersion(ctx, a)
 		}
 	}
+	known, err := current(id, versions) // of these: what came in between nobody has signed here
+	if err != nil {
+		return Agreement{}, err
+	}
 	if err := s.sendAgain(ctx, versions); err != nil {
 		return Agreement{}, err
 	}
-	return s.Agreement(ctx, id)
+	return s.version(ctx, id, known.Terms.Version)
 }
 
 // signVersion signs a version of an agreement that lacks this state's signature, and sends the signature to the partner.

@@ -1,6 +1,7 @@
 package sharing_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -239,4 +240,34 @@ func TestNegotiation_gives_a_partner_again_what_it_has_lost(t *testing.T) {
 	if err != nil || len(a.Signatures) != 1 || a.Signatures[0].State != "bb" {
 		t.Errorf("%+v, %v", a, err)
 	}
+}
+
+// arriving is a store in which something arrives right after all agreements were read.
+type arriving struct {
+	sharing.Store
+	arrives func()
+}
+
+func (a *arriving) Agreements(ctx context.Context, id sharing.AgreementID) ([]sharing.KeptAgreement, error) {
+	kept, err := a.Store.Agreements(ctx, id)
+	if arrives := a.arrives; arrives != nil {
+		a.arrives = nil
+		arrives()
+	}
+	return kept, err
+}
+
+func TestSign_does_not_return_as_signed_what_arrives_meanwhile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := t.Context()
+	must(t)(w.aa.Draft(ctx, w.terms()))
+	must(t)(w.aa.Sign(ctx, "aa-bb-1a"))
+	w.bb.Store = &arriving{w.bb.Store, func() { w.run(t) }}
+	if a, err := w.bb.Sign(ctx, "aa-bb-1a"); err == nil || !fault.Is(err, fault.NotFound) {
+		t.Errorf("%+v, %v", a.Signatures, err)
+	}
+	must(t)(w.bb.Sign(ctx, "aa-bb-1a"))
+	w.run(t)
+	w.stand(t, "aa-bb-1a", sharing.Active)
 }
