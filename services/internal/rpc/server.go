@@ -8,7 +8,7 @@
 //  3. recover: a panic becomes an error, and its stack goes to the log
 //  4. identity: the workload from the verified certificate, the person from a verified token
 //  5. access: the rule data.comity.access.allow
-//  6. errors: what the method returns becomes a status; see [Status]
+//  6. errors: what the method returns becomes a status; see [Status]. A message that cannot be read is refused here
 //
 // Identity comes from nowhere else: no header, and no field of a message, says who is calling.
 package rpc
@@ -120,6 +120,7 @@ func NewServer(cfg Config, policies *policy.Engine, log *slog.Logger, ready func
 func (s *Server) newPort(address string, l limits, c credentials.TransportCredentials) port {
 	server := grpc.NewServer(
 		grpc.Creds(loggedHandshakes{TransportCredentials: c, log: s.log, failures: s.metrics.handshakes.WithLabelValues(address)}),
+		grpc.ForceServerCodecV2(newCodec()),
 		grpc.ConnectionTimeout(l.handshake),
 		grpc.MaxRecvMsgSize(l.message),
 		grpc.MaxSendMsgSize(l.message),

@@ -30,6 +30,9 @@ type next func(context.Context) error
 
 func (s *Server) unary(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (response any, err error) {
 	err = s.serve(ctx, info.FullMethod, func(ctx context.Context) error {
+		if err := readable(request); err != nil {
+			return err
+		}
 		response, err = handler(ctx, request)
 		return err
 	})
