@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/health"
@@ -38,6 +39,7 @@ import (
 
 const (
 	handshakeTimeout = 10 * time.Second
+	handshakeLines   = 10              // a second, in the log
 	maxHeaders       = 64 << 10        // bytes of a call's headers: a token has some thousand
 	streamsTimeout   = 2 * time.Second // for streams under way when the server ends: many never end by themselves
 	stopTimeout      = 5 * time.Second // for all calls under way when the server ends
@@ -50,12 +52,13 @@ type limits struct {
 	pings     time.Duration // the least time between two of the client's pings
 	age       time.Duration // a connection is ended after it, so that certificates are looked at again
 	grace     time.Duration // for calls under way at that age
-	handshake time.Duration
+	handshake time.Duration // and for the first words after it
+	room      room          // for connections; the zero value: for any number
 }
 
 var (
 	nationalLimits = limits{message: 8 << 20, streams: 256, pings: 10 * time.Second, age: time.Hour, grace: 5 * time.Minute, handshake: handshakeTimeout}
-	exchangeLimits = limits{message: 2 << 20, streams: 16, pings: 20 * time.Second, age: 30 * time.Minute, grace: time.Minute, handshake: handshakeTimeout}
+	exchangeLimits = limits{message: 2 << 20, streams: 16, pings: 20 * time.Second, age: 30 * time.Minute, grace: time.Minute, handshake: handshakeTimeout, room: room{strangers: 512, ofState: 32}}
 )
 
 // Server serves a service's methods on the national port, and perhaps on the exchange port; and its metrics, health and
@@ -86,6 +89,7 @@ type port struct {
 	address  string
 	server   *grpc.Server
 	listener net.Listener
+	crowd    *crowd // nil: it has room for any number of connections
 }
 
 // NewServer checks everything that the server rests on, and returns it; it does not listen yet. ready says whether the
@@ -118,8 +122,16 @@ func NewServer(cfg Config, policies *policy.Engine, log *slog.Logger, ready func
 }
 
 func (s *Server) newPort(address string, l limits, c credentials.TransportCredentials) port {
+	var most *crowd
+	if l.room != (room{}) {
+		most = newCrowd(l.room, address, s.registry)
+		c = crowded{c, most}
+	}
 	server := grpc.NewServer(
-		grpc.Creds(loggedHandshakes{TransportCredentials: c, log: s.log, failures: s.metrics.handshakes.WithLabelValues(address)}),
+		grpc.Creds(loggedHandshakes{
+			TransportCredentials: c, log: s.log, failures: s.metrics.handshakes.WithLabelValues(address),
+			lines: rate.NewLimiter(handshakeLines, 10*handshakeLines),
+		}),
 		grpc.ForceServerCodecV2(newCodec()),
 		grpc.ConnectionTimeout(l.handshake),
 		grpc.MaxRecvMsgSize(l.message),
@@ -134,7 +146,7 @@ func (s *Server) newPort(address string, l limits, c credentials.TransportCreden
 		grpc.ChainStreamInterceptor(s.stream),
 	)
 	healthpb.RegisterHealthServer(server, s.health)
-	return port{address: address, server: server}
+	return port{address: address, server: server, crowd: most}
 }
 
 // RegisterService offers a service on the national port. It makes Server a grpc.ServiceRegistrar.
@@ -280,7 +292,8 @@ func (s *Server) stop() {
 type loggedHandshakes struct {
 	credentials.TransportCredentials
 	log      *slog.Logger
-	failures prometheus.Counter
+	failures prometheus.Counter // all of them
+	lines    *rate.Limiter      // of the log: whoever can connect could fill it
 }
 
 // ServerHandshake is of credentials.TransportCredentials.
@@ -288,6 +301,9 @@ func (l loggedHandshakes) ServerHandshake(raw net.Conn) (net.Conn, credentials.A
 	conn, info, err := l.TransportCredentials.ServerHandshake(raw)
 	if err != nil {
 		l.failures.Inc()
+		if !l.lines.Allow() {
+			return conn, info, err
+		}
 		l.log.Warn("handshake refused", "peer", raw.RemoteAddr().String(), "error", err)
 	}
 	return conn, info, err

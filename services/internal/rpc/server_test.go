@@ -58,6 +58,7 @@ type node struct {
 	*rpc.Server
 	cfg     rpc.Config
 	us, gb  *mtlstest.Authority
+	fr      *mtlstest.Authority
 	issuer  *issuer
 	service *statistics
 	log     *buffer
@@ -113,7 +114,7 @@ func (b *buffer) String() string {
 // prepare returns the configuration of a node, with all its files.
 func prepare(t *testing.T) *node {
 	t.Helper()
-	n := &node{us: mtlstest.NewAuthority(t, "us"), gb: mtlstest.NewAuthority(t, "gb"), issuer: newIssuer(t), log: &buffer{}, ready: new(error)}
+	n := &node{us: mtlstest.NewAuthority(t, "us"), gb: mtlstest.NewAuthority(t, "gb"), fr: mtlstest.NewAuthority(t, "fr"), issuer: newIssuer(t), log: &buffer{}, ready: new(error)}
 	files := n.us.Issue("statistics")
 	n.cfg = rpc.Config{
 		State: "us", Listen: "127.0.0.1:0", OpsListen: "127.0.0.1:0",
@@ -136,6 +137,8 @@ func (n *node) roots(state string) *x509.CertPool {
 		return n.us.Pool()
 	case "gb":
 		return n.gb.Pool()
+	case "fr":
+		return n.fr.Pool()
 	}
 	return nil
 }

@@ -67,6 +67,9 @@ func (s streamWith) Context() context.Context { return s.ctx }
 func (s *Server) serve(ctx context.Context, fullMethod string, handler next) error {
 	service, method, _ := strings.Cut(strings.TrimPrefix(fullMethod, "/"), "/")
 	c := &call{service: service, method: method, start: time.Now()}
+	if s.exchange != nil {
+		defer s.exchange.crowd.calling(ctx)()
+	}
 	for _, stage := range []func(*call, next) next{s.errors, s.access, s.identity, s.recover, s.measure, s.identify} {
 		handler = stage(c, handler)
 	}
