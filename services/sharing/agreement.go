@@ -5,9 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"regexp"
 	"slices"
@@ -120,26 +118,7 @@ func (t Terms) Document() ([]byte, error) {
 // ParseDocument reads the terms of a document. It refuses one that is not written exactly as [Terms.Document] writes
 // it: whoever signs it must have read all of it.
 func ParseDocument(document []byte) (Terms, error) {
-	if len(document) > maxDocument {
-		return Terms{}, fault.InvalidField("agreement", "the document has %d bytes, at most %d are allowed", len(document), maxDocument)
-	}
-	var terms Terms
-	decoder := json.NewDecoder(bytes.NewReader(document))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&terms); err != nil {
-		return Terms{}, fault.InvalidField("agreement", "the document cannot be read: %v", err)
-	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return Terms{}, fault.InvalidField("agreement", "something follows the document")
-	}
-	again, err := terms.Document()
-	if err != nil {
-		return Terms{}, err
-	}
-	if !bytes.Equal(again, document) {
-		return Terms{}, fault.InvalidField("agreement", "the document is not written in the one form that is signed")
-	}
-	return terms, nil
+	return parseSigned[Terms]("agreement", document, maxDocument)
 }
 
 // check reports everything that is wrong with the terms, for a state that is a party to them.

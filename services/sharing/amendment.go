@@ -1,13 +1,10 @@
 package sharing
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"regexp"
 	"slices"
 	"strconv"
@@ -114,26 +111,7 @@ func (c Change) Document() ([]byte, error) { return json.Marshal(c) }
 
 // ParseChange reads a document. It refuses one that is not written exactly as [Change.Document] writes it.
 func ParseChange(document []byte) (Change, error) {
-	if len(document) > maxChange {
-		return Change{}, fault.InvalidField("amendment", "the document has %d bytes, at most %d are allowed", len(document), maxChange)
-	}
-	var change Change
-	decoder := json.NewDecoder(bytes.NewReader(document))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&change); err != nil {
-		return Change{}, fault.InvalidField("amendment", "the document cannot be read: %v", err)
-	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return Change{}, fault.InvalidField("amendment", "something follows the document")
-	}
-	again, err := change.Document()
-	if err != nil {
-		return Change{}, err
-	}
-	if !bytes.Equal(again, document) {
-		return Change{}, fault.InvalidField("amendment", "the document is not written in the one form that is signed")
-	}
-	return change, nil
+	return parseSigned[Change]("amendment", document, maxChange)
 }
 
 // checkChange returns a fault where the change is none that this state could put into effect. It names what is missing.

@@ -1,9 +1,13 @@
 package sharing
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io"
 	"time"
 
 	"github.com/secure-systems-lab/go-securesystemslib/dsse"
@@ -36,6 +40,31 @@ type Signed struct {
 type Signature struct {
 	KeyID     string
 	Signature []byte
+}
+
+// parseSigned reads a document of at most so many bytes that is signed as JSON. It refuses one that is not written exactly
+// as T's Document writes it: whoever signs it must have read all of it.
+func parseSigned[T interface{ Document() ([]byte, error) }](name string, document []byte, most int) (T, error) {
+	var none, read T
+	if len(document) > most {
+		return none, fault.InvalidField(name, "the document has %d bytes, at most %d are allowed", len(document), most)
+	}
+	decoder := json.NewDecoder(bytes.NewReader(document))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&read); err != nil {
+		return none, fault.InvalidField(name, "the document cannot be read: %v", err)
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return none, fault.InvalidField(name, "something follows the document")
+	}
+	again, err := read.Document()
+	if err != nil {
+		return none, err
+	}
+	if !bytes.Equal(again, document) {
+		return none, fault.InvalidField(name, "the document is not written in the one form that is signed")
+	}
+	return read, nil
 }
 
 // KeyID returns the id of a signing key: the first 16 hexadecimal digits of the SHA-256 of the raw public key.
