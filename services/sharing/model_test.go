@@ -445,16 +445,7 @@ func (m *model) pull(rt *rapid.T, receiver, sender *state) error {
 		return nil
 	}
 	ctx := rt.Context()
-	receipts, err := receiver.Receipts(ctx, sender.code, window)
-	if err != nil {
-		return err
-	}
-	for _, receipt := range receipts {
-		if err := sender.AcceptReceipt(ctx, receiver.code, receipt); err != nil && !fault.Is(err, fault.Invalid) {
-			return err
-		}
-	}
-	cursor, err := receiver.Cursor(ctx, sender.code)
+	cursor, err := begin(ctx, receiver, sender)
 	if err != nil {
 		return err
 	}

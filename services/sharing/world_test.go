@@ -637,20 +637,24 @@ func (w *world) ask(ctx context.Context, receiver, sender *state) error {
 // window is how many envelopes may be on their way without their receipts.
 const window = 2
 
-// pull brings everything that waits from the sender to the receiver, as the exchange does. It begins with the receipts
-// that may have been lost.
-func (w *world) pull(ctx context.Context, receiver, sender *state) error {
+// begin opens a session as the exchange does: with the receipts that may have been lost. It returns where to go on.
+func begin(ctx context.Context, receiver, sender *state) (sharing.Cursor, error) {
 	receipts, err := receiver.Receipts(ctx, sender.code, window)
 	if err != nil {
-		return err
+		return sharing.Cursor{}, err
 	}
 	for _, receipt := range receipts {
 		// What means nothing to the sender is left.
 		if err := sender.AcceptReceipt(ctx, receiver.code, receipt); err != nil && !fault.Is(err, fault.Invalid) {
-			return err
+			return sharing.Cursor{}, err
 		}
 	}
-	cursor, err := receiver.Cursor(ctx, sender.code)
+	return receiver.Cursor(ctx, sender.code)
+}
+
+// pull brings everything that waits from the sender to the receiver, as the exchange does.
+func (w *world) pull(ctx context.Context, receiver, sender *state) error {
+	cursor, err := begin(ctx, receiver, sender)
 	if err != nil {
 		return err
 	}
