@@ -60,10 +60,7 @@ func Run(ctx context.Context, o Options, progress io.Writer) (table *Table, err 
 		return nil, err
 	}
 	// The order counts: the first reads are of a store with a tenth of the figures of the last ones.
-	for _, step := range []struct {
-		name string
-		run  func(context.Context) error
-	}{
+	err = b.measure(ctx, []step{
 		{"submissions of new figures", b.submissions},
 		{"a native dataflow and its derivation", b.derivations},
 		{"four submissions at once", b.atOnce},
@@ -73,15 +70,9 @@ func Run(ctx context.Context, o Options, progress io.Writer) (table *Table, err 
 		{"one series, and what there is", b.reads},
 		{"revisions", b.revisions},
 		{"disclosure control", b.disclosures},
-	} {
-		begin := time.Now()
-		if err := step.run(ctx); err != nil {
-			if ctx.Err() != nil {
-				return nil, ctx.Err()
-			}
-			b.table.fail(step.name, err)
-		}
-		_, _ = fmt.Fprintf(progress, "  %-40s %6.1f s\n", step.name, time.Since(begin).Seconds())
+	})
+	if err != nil {
+		return nil, err
 	}
 	b.table.memory()
 	return b.table, nil

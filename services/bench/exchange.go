@@ -3,11 +3,9 @@ package bench
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/comity-federation/comity/services/internal/pgcluster"
 )
@@ -32,23 +30,14 @@ func Exchange(ctx context.Context, o Options, progress io.Writer) (table *Table,
 		return nil, err
 	}
 	x := &exchange{bench: b, cluster: cluster}
-	for _, step := range []struct {
-		name string
-		run  func(context.Context) error
-	}{
+	err = b.measure(ctx, []step{
 		{"the cost of trust", x.costOfTrust},
 		{"policy decisions", x.policyDecisions},
 		{"stopping what is under way", x.stop},
 		{"two nodes", x.twoNodes},
-	} {
-		begin := time.Now()
-		if err := step.run(ctx); err != nil {
-			if ctx.Err() != nil {
-				return nil, ctx.Err()
-			}
-			b.table.fail(step.name, err)
-		}
-		_, _ = fmt.Fprintf(progress, "  %-40s %6.1f s\n", step.name, time.Since(begin).Seconds())
+	})
+	if err != nil {
+		return nil, err
 	}
 	return b.table, nil
 }

@@ -80,20 +80,14 @@ func CompareLayouts(ctx context.Context, o Options, progress io.Writer) (result 
 	if c.comparison, err = c.newComparison(ctx); err != nil {
 		return nil, err
 	}
-	for _, step := range []struct {
-		name string
-		run  func(context.Context) error
-	}{
+	err = walk(ctx, progress, []step{
 		{"filling", c.fill},
 		{"reading", c.read},
 		{"revising", c.revise},
 		{"reading the past", c.readPast},
-	} {
-		begin := time.Now()
-		if err := step.run(ctx); err != nil {
-			return nil, fmt.Errorf("%s: %w", step.name, err)
-		}
-		_, _ = fmt.Fprintf(progress, "  %-40s %6.1f s\n", step.name, time.Since(begin).Seconds())
+	}, func(step string, err error) error { return fmt.Errorf("%s: %w", step, err) })
+	if err != nil {
+		return nil, err
 	}
 	return c.comparison, nil
 }
