@@ -7,10 +7,9 @@ import (
 	"fmt"
 	"io"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 
+	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -129,25 +128,17 @@ func writeLine(w io.Writer, message proto.Message) error {
 }
 
 // writeWhole has a file written whole or not at all: it comes to its name once it is on the disk.
-func writeWhole(path string, write func(io.Writer) error) (err error) {
-	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
+func writeWhole(path string, write func(io.Writer) error) error {
+	file, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o600))
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
-	defer func() {
-		if err != nil {
-			_ = file.Close()
-			_ = os.Remove(file.Name())
-		}
-	}()
+	defer func() { _ = file.Cleanup() }() // does nothing once the file is in place
 	buffered := bufio.NewWriter(file)
 	if err := write(buffered); err != nil {
 		return err
 	}
-	if err := errors.Join(buffered.Flush(), file.Sync(), file.Close()); err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	if err := os.Rename(file.Name(), path); err != nil {
+	if err := errors.Join(buffered.Flush(), file.CloseAtomicallyReplace()); err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
 	sharingpb "github.com/comity-federation/comity/proto/comity/sharing/v1"
@@ -126,11 +127,8 @@ func holdOnTheSpot(directory string, readOnly, lift bool, reason string) (string
 	if err := os.MkdirAll(directory, 0o700); err != nil {
 		return "", fmt.Errorf("stopping on the spot: %w", err)
 	}
-	// By way of another name, so that the service never reads half a reason.
-	if err := os.WriteFile(path+".new", []byte(reason+"\n"), 0o600); err != nil {
-		return "", fmt.Errorf("stopping on the spot: %w", err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
+	// Whole at once, so that the service never reads half a reason.
+	if err := renameio.WriteFile(path, []byte(reason+"\n"), 0o600); err != nil {
 		return "", fmt.Errorf("stopping on the spot: %w", err)
 	}
 	return fmt.Sprintf("%s is written: a sharing service that looks there stops within a second\n", path), nil

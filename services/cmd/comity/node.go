@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/proto"
 
@@ -106,7 +107,7 @@ func (n nodeSetup) write() (entry []string, err error) {
 		return nil, err
 	}
 	signing := filepath.Join(n.directory, "signing.pub")
-	if err := replaceFile(signing, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public}), 0o644); err != nil {
+	if err := renameio.WriteFile(signing, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public}), 0o644); err != nil {
 		return nil, err
 	}
 	issuer, audience := secrets.Issuer()
@@ -152,7 +153,7 @@ func (n nodeSetup) write() (entry []string, err error) {
 	return []string{
 		"--state", n.state, "--name", "NAME", "--address", "HOST:" + exchange, "--ref-area", "CODE",
 		"--roots", secrets.RootFile(), "--signing-key", signing, "--log-key", filepath.Join(n.directory, "log.pub"),
-	}, replaceFile(filepath.Join(n.directory, "databases.sql"), []byte(databases.String()), 0o600)
+	}, renameio.WriteFile(filepath.Join(n.directory, "databases.sql"), []byte(databases.String()), 0o600)
 }
 
 func (n nodeSetup) address(p port) string {
@@ -170,7 +171,7 @@ func (n nodeSetup) password(service string) (string, error) {
 		return "", err
 	}
 	password := rand.Text()
-	return password, replaceFile(path, []byte(password), 0o600)
+	return password, renameio.WriteFile(path, []byte(password), 0o600)
 }
 
 // writeEnvironment writes settings as a file that a shell and systemd read.
@@ -182,7 +183,7 @@ func writeEnvironment(path string, settings map[string]string) error {
 		}
 		fmt.Fprintf(&text, "%s='%s'\n", name, settings[name])
 	}
-	return replaceFile(path, []byte(text.String()), 0o600)
+	return renameio.WriteFile(path, []byte(text.String()), 0o600)
 }
 
 func pointers(texts []string) []*string {

@@ -11,6 +11,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
 	sharingpb "github.com/comity-federation/comity/proto/comity/sharing/v1"
@@ -59,7 +60,7 @@ A node takes a bundle only if its revision is higher than that of the one in for
 		if _, err := policy.OpenCandidate(cmd.Context(), data, slog.New(slog.DiscardHandler)); err != nil {
 			return err
 		}
-		if err := replaceFile(args[0], data, 0o644); err != nil {
+		if err := renameio.WriteFile(args[0], data, 0o644); err != nil {
 			return err
 		}
 		return show(cmd, fmt.Sprintf("%s: revision %d, not signed yet\n", args[0], *revision))
@@ -93,7 +94,7 @@ where there is no file; FILE.pub then holds the public one, for COMITY_POLICY_KE
 		if err != nil {
 			return fmt.Errorf("%s: %w", args[0], err)
 		}
-		if err := replaceFile(args[0], signed, 0o644); err != nil {
+		if err := renameio.WriteFile(args[0], signed, 0o644); err != nil {
 			return err
 		}
 		return show(cmd, fmt.Sprintf("%s: signed by %s\n", args[0], policy.KeyID(key.Public().(ed25519.PublicKey))))
@@ -130,7 +131,7 @@ func policyKey(file string) (ed25519.PrivateKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	return key, replaceFile(file+".pub", public, 0o644)
+	return key, renameio.WriteFile(file+".pub", public, 0o644)
 }
 
 func newPolicyVerifyCommand() *cobra.Command {

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
 	"github.com/comity-federation/comity/services/internal/pgcluster"
@@ -327,13 +328,5 @@ func (s *sandbox) writeJSON(name string, value any) error {
 	if err != nil {
 		return err
 	}
-	return replaceFile(s.path(name), append(text, '\n'), 0o644)
-}
-
-// replaceFile puts a file in place whole: a reader sees the old one or the new one.
-func replaceFile(path string, content []byte, mode os.FileMode) error {
-	if err := os.WriteFile(path+".new", content, mode); err != nil {
-		return err
-	}
-	return os.Rename(path+".new", path)
+	return renameio.WriteFile(s.path(name), append(text, '\n'), 0o644)
 }

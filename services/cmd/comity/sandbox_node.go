@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/google/renameio/v2"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/comity-federation/comity/services/internal/authority"
@@ -181,7 +182,7 @@ func (n *sandboxNode) password(service string) (string, error) {
 		return "", err
 	}
 	password := rand.Text()
-	return password, replaceFile(path, []byte(password), 0o600)
+	return password, renameio.WriteFile(path, []byte(password), 0o600)
 }
 
 // processes returns the four processes of a node.

@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/google/renameio/v2"
+
 	"github.com/comity-federation/comity/services/internal/pgcluster"
 	"github.com/comity-federation/comity/services/internal/policy"
 )
@@ -100,7 +102,7 @@ func (p process) start() (err error) {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("starting %s: %w", p, err)
 	}
-	if err := replaceFile(p.pidFile(), []byte(strconv.Itoa(cmd.Process.Pid)+"\n"), 0o600); err != nil {
+	if err := renameio.WriteFile(p.pidFile(), []byte(strconv.Itoa(cmd.Process.Pid)+"\n"), 0o600); err != nil {
 		return errors.Join(err, cmd.Process.Kill(), cmd.Wait())
 	}
 	go func() { _ = cmd.Wait() }() // so that it leaves no zombie

@@ -36,7 +36,7 @@ func (s *sandbox) makeTrustList(states []sharing.TrustedState) error {
 			return fmt.Errorf("the key of the %s officer: %w", name, err)
 		}
 		keys = append(keys, key)
-		list.Officers = append(list.Officers, officer(name, key))
+		list.Officers = append(list.Officers, officer(name, key.Public().(ed25519.PublicKey)))
 	}
 	file := trustFile(s.path("trust.json"))
 	before, err := file.inForce()
@@ -65,9 +65,8 @@ func (s *sandbox) makeTrustList(states []sharing.TrustedState) error {
 	return nil
 }
 
-func officer(name string, key ed25519.PrivateKey) sharing.Officer {
-	public := key.Public().(ed25519.PublicKey)
-	return sharing.Officer{Name: name, ID: sharing.KeyID(public), PublicKey: public}
+func officer(name string, key ed25519.PublicKey) sharing.Officer {
+	return sharing.Officer{Name: name, ID: sharing.KeyID(key), PublicKey: key}
 }
 
 // keepRotated returns the states with what somebody has rotated, revoked or added since the list before: its entries stay as long

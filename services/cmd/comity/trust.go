@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 	"golang.org/x/mod/sumdb/note"
 
@@ -76,7 +77,7 @@ all other keys.`,
 		if err = errors.Join(err, file.Close()); err != nil {
 			return err
 		}
-		if err := replaceFile(*out+".pub", []byte(verifier+"\n"), 0o644); err != nil {
+		if err := renameio.WriteFile(*out+".pub", []byte(verifier+"\n"), 0o644); err != nil {
 			return err
 		}
 		return show(cmd, verifier+"\n")
@@ -408,7 +409,7 @@ func addOfficer(list *sharing.TrustList, text string) error {
 	if err != nil {
 		return fmt.Errorf("the key of %s: %w", name, err)
 	}
-	added := sharing.Officer{Name: name, ID: sharing.KeyID(key), PublicKey: key}
+	added := officer(name, key)
 	if at := slices.IndexFunc(list.Officers, func(o sharing.Officer) bool { return o.Name == name }); at >= 0 {
 		list.Officers[at] = added
 		return nil

@@ -7,6 +7,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/google/renameio/v2"
+
 	"github.com/comity-federation/comity/services/sharing"
 	"github.com/comity-federation/comity/services/sharing/partner"
 )
@@ -83,7 +85,7 @@ func (f trustFile) save(list *sharing.SignedTrustList) error {
 	if err != nil {
 		return err
 	}
-	return replaceFile(f.next(), data, 0o644)
+	return renameio.WriteFile(f.next(), data, 0o644)
 }
 
 // sign adds an officer's signature to the proposed list. Once it has enough, it takes the place of the one in force, and

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/ed25519"
 	"os"
 	"path/filepath"
 	"strings"
@@ -91,7 +92,7 @@ func TestTrust(t *testing.T) {
 	run("signed by nobody so far", "show", "--next")
 	leaf := filepath.Join(aa.Certificates(), "sharing.pem")
 	run("proposed", "revoke", "--state", "aa", "--certificate", leaf)
-	run("proposed", "revoke", "--state", "aa", "--signing-key", officer("", next).ID)
+	run("proposed", "revoke", "--state", "aa", "--signing-key", officer("", next.Public().(ed25519.PublicKey)).ID)
 	run("is not on the list", "revoke", "--state", "zz", "--whole")
 	run("no signing key", "revoke", "--state", "aa", "--signing-key", "ffff")
 	run("not of 2", "sign", "--key", path("two")) // who was an officer before

@@ -28,6 +28,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/google/renameio/v2"
 	"golang.org/x/mod/sumdb/note"
 )
 
@@ -162,9 +163,4 @@ func keep(path string, generate func() (any, error)) (any, error) {
 }
 
 // write puts a file in place whole, readable by the owner alone.
-func write(path string, content []byte) error {
-	if err := os.WriteFile(path+".new", content, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(path+".new", path)
-}
+func write(path string, content []byte) error { return renameio.WriteFile(path, content, 0o600) }
