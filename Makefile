@@ -34,7 +34,7 @@ demo: ## Build, and run the sandbox: three states that exchange real figures
 .PHONY: test
 test: ## Run all tests, with the race detector, on a real PostgreSQL
 	@$(SETUP) test
-	$(GO) test -race $(PACKAGES)
+	$(GO) test -race -timeout 20m $(PACKAGES)
 
 .PHONY: test-long
 test-long: ## Run the tests that take longer too: all national files, millions of events, hundreds of kills
