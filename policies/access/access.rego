@@ -60,7 +60,51 @@ diagnostics := {
 	"grpc.reflection.v1alpha.ServerReflection": {"ServerReflectionInfo"},
 }
 
-analyst := {
+# METADATA
+# scope: document
+# description: |
+#   What each role may call. A statistician feeds the statistics, an analyst reads and assesses, an officer binds the
+#   state besides, an auditor reads everything and changes nothing, an admin keeps structures and
+#   partners, and can stop the node.
+roles["statistician"] := {
+	statistics: {
+		"CloseEvents",
+		"CommentFinding",
+		"CompareMirror",
+		"CompareRevisions",
+		"CreateLayout",
+		"CreateStructures",
+		"DeleteStructures",
+		"GetAvailability",
+		"GetQualityRules",
+		"GetReadOnly",
+		"GetStructures",
+		"GetSubmission",
+		"ListDataflows",
+		"ListLayouts",
+		"ListStructures",
+		"ListSubmissions",
+		"Query",
+		"RecordEvents",
+		"SetQualityRules",
+		"Submit",
+	},
+	sharing: {
+		"CancelAnnouncement",
+		"CreateAnnouncement",
+		"GetPublication",
+		"ListAnnouncements",
+		"ListNotices",
+		"ListPublications",
+		"PreviewPublication",
+		"Tabulate",
+	},
+	methods: on_request[methods],
+	disclosure: on_request[disclosure],
+	governance: {"GetAmendment", "ListAmendments"},
+}
+
+roles["analyst"] := {
 	statistics: {
 		"CompareMirror",
 		"CompareRevisions",
@@ -93,135 +137,92 @@ analyst := {
 	},
 }
 
-# METADATA
-# description: |
-#   What each role may call. A statistician feeds the statistics, an analyst reads and assesses, an officer binds the
-#   state besides, an auditor reads everything and changes nothing, an admin keeps structures and
-#   partners, and can stop the node.
-roles := {
-	"statistician": {
-		statistics: {
-			"CloseEvents",
-			"CommentFinding",
-			"CompareMirror",
-			"CompareRevisions",
-			"CreateLayout",
-			"CreateStructures",
-			"DeleteStructures",
-			"GetAvailability",
+roles["officer"] := object.union(
+	roles.analyst,
+	{
+		statistics: (roles.analyst[statistics] | {
 			"GetQualityRules",
 			"GetReadOnly",
-			"GetStructures",
 			"GetSubmission",
-			"ListDataflows",
-			"ListLayouts",
-			"ListStructures",
-			"ListSubmissions",
-			"Query",
-			"RecordEvents",
-			"SetQualityRules",
-			"Submit",
-		},
-		sharing: {
-			"CancelAnnouncement",
-			"CreateAnnouncement",
-			"GetPublication",
-			"ListAnnouncements",
-			"ListNotices",
-			"ListPublications",
-			"PreviewPublication",
-			"Tabulate",
-		},
-		methods: on_request[methods],
-		disclosure: on_request[disclosure],
-		governance: {"GetAmendment", "ListAmendments"},
-	},
-	"analyst": analyst,
-	"officer": object.union(
-		analyst,
-		{
-			statistics: (analyst[statistics] | {
-				"GetQualityRules",
-				"GetReadOnly",
-				"GetSubmission",
-				"ListRemovals",
-				"ListRetention",
-				"ListSubmissions",
-				"OverrideSubmission",
-			}),
-			sharing: (analyst[sharing] | {
-				"CancelAnnouncement",
-				"CounterAgreement",
-				"CreateAgreement",
-				"CreateAnnouncement",
-				"CreatePublication",
-				"DeclineAgreement",
-				"ListKillSwitches",
-				"PreviewPublication",
-				"RenewAgreement",
-				"ReplayDecisions",
-				"ShadowPolicy",
-				"SignAgreement",
-				"TerminateAgreement",
-				"WithdrawPublication",
-			}),
-			governance: (analyst[governance] | {"ProposeAmendment", "RatifyAmendment"}),
-		},
-	),
-	"auditor": {
-		statistics: {
-			"CompareMirror",
-			"CompareRevisions",
-			"GetAvailability",
-			"GetQualityRules",
-			"GetReadOnly",
-			"GetStructures",
-			"GetSubmission",
-			"ListDataflows",
-			"ListLayouts",
 			"ListRemovals",
 			"ListRetention",
-			"ListStructures",
 			"ListSubmissions",
-			"Query",
-		},
-		risk: {"GetAssumption", "ListAssumptions"},
-		methods: on_request[methods],
-		disclosure: on_request[disclosure],
-		governance: {"GetAmendment", "ListAmendments"},
-		sharing: (analyst[sharing] | {
-			"GetDeliveryProof",
-			"ListCheckpoints",
+			"OverrideSubmission",
+		}),
+		sharing: (roles.analyst[sharing] | {
+			"CancelAnnouncement",
+			"CounterAgreement",
+			"CreateAgreement",
+			"CreateAnnouncement",
+			"CreatePublication",
+			"DeclineAgreement",
 			"ListKillSwitches",
-			"ListLogEntries",
+			"PreviewPublication",
+			"RenewAgreement",
 			"ReplayDecisions",
 			"ShadowPolicy",
+			"SignAgreement",
+			"TerminateAgreement",
+			"WithdrawPublication",
 		}),
+		governance: (roles.analyst[governance] | {"ProposeAmendment", "RatifyAmendment"}),
 	},
-	"admin": {
-		statistics: {
-			"CreateLayout",
-			"CreateStructures",
-			"DeleteStructures",
-			"GetReadOnly",
-			"GetStructures",
-			"ListDataflows",
-			"ListLayouts",
-			"ListRemovals",
-			"ListRetention",
-			"ListStructures",
-			"SetReadOnly",
-			"SetRetention",
-		},
-		governance: {"GetAmendment", "ListAmendments"},
-		sharing: {
-			"LiftQuarantine",
-			"ListDeliveries",
-			"ListKillSwitches",
-			"ListPartners",
-			"SetKillSwitch",
-			"ShadowPolicy",
-		},
+)
+
+roles["auditor"] := {
+	statistics: {
+		"CompareMirror",
+		"CompareRevisions",
+		"GetAvailability",
+		"GetQualityRules",
+		"GetReadOnly",
+		"GetStructures",
+		"GetSubmission",
+		"ListDataflows",
+		"ListLayouts",
+		"ListRemovals",
+		"ListRetention",
+		"ListStructures",
+		"ListSubmissions",
+		"Query",
+	},
+	risk: {"GetAssumption", "ListAssumptions"},
+	methods: on_request[methods],
+	disclosure: on_request[disclosure],
+	governance: {"GetAmendment", "ListAmendments"},
+	sharing: (roles.analyst[sharing] | {
+		"GetDeliveryProof",
+		"ListCheckpoints",
+		"ListKillSwitches",
+		"ListLogEntries",
+		"ReplayDecisions",
+		"ShadowPolicy",
+	}),
+}
+
+roles["admin"] := {
+	statistics: {
+		"CreateLayout",
+		"CreateStructures",
+		"DeleteStructures",
+		"GetReadOnly",
+		"GetStructures",
+		"ListDataflows",
+		"ListLayouts",
+		"ListRemovals",
+		"ListRetention",
+		"ListStructures",
+		"SetReadOnly",
+		"SetRetention",
+	},
+	governance: {"GetAmendment", "ListAmendments"},
+	sharing: {
+		"LiftQuarantine",
+		"ListDeliveries",
+		"ListKillSwitches",
+		"ListPartners",
+		"SetKillSwitch",
+		"ShadowPolicy",
 	},
 }
 

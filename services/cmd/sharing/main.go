@@ -90,7 +90,7 @@ func run(ctx context.Context, log *slog.Logger) error {
 	figures := sharingrpc.NewStatistics(statistics)
 	partners := partner.NewConnector(trust, pair, keeper.Options()...)
 	service := sharing.New(sharing.Config{
-		State: state, Dataflow: cfg.Dataflow, Trust: trust, Keys: keys, Policy: policies, Past: otherPolicies{log}, Log: log,
+		State: state, Dataflow: cfg.Dataflow, Trust: trust, Keys: keys, Policy: policies, Past: otherPolicies{inForce: policies, log: log}, Log: log,
 		Store: store, Statistics: figures, Registry: figures, Cells: figures, Accounts: postgres.NewAccounts(pool),
 		Codec: wire.Codec{}, Courier: partner.NewCourier(partners), Notice: cfg.ExpiryNotice,
 	})

@@ -9,7 +9,10 @@ import (
 )
 
 // otherPolicies opens policies that are not in force.
-type otherPolicies struct{ log *slog.Logger }
+type otherPolicies struct {
+	inForce *policy.Engine
+	log     *slog.Logger
+}
 
 // OpenArchive opens the policy in an archive.
 func (o otherPolicies) OpenArchive(ctx context.Context, archive []byte) (sharing.Policy, error) {
@@ -18,5 +21,5 @@ func (o otherPolicies) OpenArchive(ctx context.Context, archive []byte) (sharing
 
 // OpenCandidate opens the policy of a bundle.
 func (o otherPolicies) OpenCandidate(ctx context.Context, bundle []byte) (sharing.Policy, error) {
-	return policy.OpenCandidate(ctx, bundle, o.log)
+	return o.inForce.OpenCandidate(ctx, bundle)
 }

@@ -53,26 +53,36 @@ func OpenArchive(ctx context.Context, archive []byte, log *slog.Logger) (*Engine
 	for i, a := range all {
 		kept[i] = file{layer: a.Layer, name: a.Name, content: a.Content}
 	}
-	return fixed(ctx, &kept, false, log)
+	return fixed(ctx, &kept, nil, log)
 }
 
 // OpenCandidate returns an engine of the policies of a bundle, whoever has signed it, once they have passed their tests: to see
 // what they would say. They never change.
 func OpenCandidate(ctx context.Context, bundle []byte, log *slog.Logger) (*Engine, error) {
+	return openCandidate(ctx, bundle, &Tested{}, log)
+}
+
+// OpenCandidate is [OpenCandidate] beside an engine: a bundle that passed its tests for one of them is not tested again for the
+// other.
+func (e *Engine) OpenCandidate(ctx context.Context, bundle []byte) (*Engine, error) {
+	return openCandidate(ctx, bundle, e.tested, e.log)
+}
+
+func openCandidate(ctx context.Context, bundle []byte, tested *Tested, log *slog.Logger) (*Engine, error) {
 	b, err := OpenUnsigned(bundle)
 	if err != nil {
 		return nil, err
 	}
-	return fixed(ctx, b.files, true, log)
+	return fixed(ctx, b.files, tested, log)
 }
 
-// fixed returns an engine of files that do not change.
-func fixed(ctx context.Context, f *files, tested bool, log *slog.Logger) (*Engine, error) {
+// fixed returns an engine of files that do not change. With nil they are not tested.
+func fixed(ctx context.Context, f *files, tested *Tested, log *slog.Logger) (*Engine, error) {
 	s, err := compileSet(ctx, f, tested)
 	if err != nil {
 		return nil, err
 	}
-	e := newEngine(nil, log)
+	e := newEngine(nil, tested, log)
 	e.active.Store(s)
 	return e, nil
 }

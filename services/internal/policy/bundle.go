@@ -234,7 +234,7 @@ func (b *Bundle) PolicyRevision() string { return b.files.revision() }
 // dataOf returns the data of one layer alone.
 func (f *files) dataOf(layer int) (map[string]any, error) {
 	alone := slices.DeleteFunc(slices.Clone(*f), func(file file) bool { return file.layer != layer || path.Ext(file.name) == ".rego" })
-	_, data, err := alone.parse(layer)
+	_, data, err := alone.parse()
 	return data, err
 }
 

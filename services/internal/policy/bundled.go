@@ -38,7 +38,7 @@ func OpenBundled(ctx context.Context, from Bundled, log *slog.Logger) (*Engine, 
 		return nil, err
 	}
 	source := &bundled{Bundled: from}
-	e := newEngine(source, log)
+	e := newEngine(source, &Tested{}, log)
 	if err := e.restore(ctx, source); err != nil {
 		return nil, err
 	}

@@ -8,7 +8,7 @@
 // Or they are in a signed [Bundle], see [OpenBundled].
 //
 // A set of policies is active only when it compiles in strict mode and all tests in it (x_test.rego) pass; the tests of
-// a directory see that directory and those before it. A rule sees
+// a directory see that directory and those before it, and are run once for the same bytes, see [Tested]. A rule sees
 // its input, the data of the files and the data that the service supplies; it has no network, clock or randomness, so
 // the same input and data give the same answer again.
 //
@@ -44,6 +44,7 @@ const (
 // Engine evaluates the active policies. Its methods may be called from several goroutines.
 type Engine struct {
 	source  source
+	tested  *Tested
 	log     *slog.Logger
 	timeout time.Duration
 	active  atomic.Pointer[set] // nil: there is none yet, and everything is refused
@@ -82,18 +83,23 @@ var errInactive = errors.New("there are no policies yet")
 // Open loads the policies of the directories, runs their tests and activates them. There is no engine without a
 // policy: a first set that does not load is an error.
 func Open(ctx context.Context, directories []string, log *slog.Logger) (*Engine, error) {
+	return new(Tested).Open(ctx, directories, log)
+}
+
+// Open is [Open] for who opens policies several times: what passed its tests is not tested again.
+func (t *Tested) Open(ctx context.Context, directories []string, log *slog.Logger) (*Engine, error) {
 	if len(directories) == 0 {
 		return nil, errors.New("no directory of policies is given")
 	}
-	e := newEngine(layers(directories), log)
+	e := newEngine(layers(directories), t, log)
 	if err := e.reload(ctx); err != nil {
 		return nil, fmt.Errorf("loading policies: %w", err)
 	}
 	return e, nil
 }
 
-func newEngine(from source, log *slog.Logger) *Engine {
-	return &Engine{source: from, log: log, timeout: evaluationTimeout, supplied: map[string]any{}}
+func newEngine(from source, tested *Tested, log *slog.Logger) *Engine {
+	return &Engine{source: from, tested: tested, log: log, timeout: evaluationTimeout, supplied: map[string]any{}}
 }
 
 // Limit sets how long one evaluation may take. It is called before any.
@@ -172,7 +178,7 @@ func (e *Engine) activate(ctx context.Context, c candidate) error {
 	if err != nil {
 		return err
 	}
-	next, err := compileSet(ctx, files, true)
+	next, err := compileSet(ctx, files, e.tested)
 	if err != nil {
 		return err
 	}

@@ -35,9 +35,12 @@ func put(t *testing.T, path, content string) {
 	}
 }
 
+// passed is what passed its tests in any test: the shared policies need it once.
+var passed Tested //nolint:gochecknoglobals // as long as the program
+
 func open(t *testing.T, directories ...string) *Engine {
 	t.Helper()
-	e, err := Open(t.Context(), directories, slog.New(slog.DiscardHandler))
+	e, err := passed.Open(t.Context(), directories, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

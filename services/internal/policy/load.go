@@ -100,14 +100,10 @@ func (f *files) layers() int {
 	return (*f)[len(*f)-1].layer + 1
 }
 
-// parse splits the files of the layers up to the given one into modules and data. Of the tests it takes only those of
-// the last layer: the tests of the shared policies say nothing of what a state adds to them.
-func (f *files) parse(last int) (modules map[string]*ast.Module, data map[string]any, err error) {
+// parse splits the files into modules and data.
+func (f *files) parse() (modules map[string]*ast.Module, data map[string]any, err error) {
 	modules, data = map[string]*ast.Module{}, map[string]any{}
 	for _, file := range *f {
-		if file.layer > last || file.layer < last && isTest(file.name) {
-			continue
-		}
 		if path.Ext(file.name) == ".rego" {
 			module, err := ast.ParseModuleWithOpts(file.name, string(file.content), ast.ParserOptions{
 				RegoVersion: ast.RegoV1, ProcessAnnotation: true, Capabilities: capabilities(),
@@ -155,25 +151,39 @@ func merge(base, over map[string]any) {
 	}
 }
 
-// compileSet compiles the files in strict mode and, where they are to be tested, runs their tests: those of each directory with
-// that directory and the ones before it.
-func compileSet(ctx context.Context, f *files, tested bool) (*set, error) {
+// upTo returns the files that the tests of a layer see: those of the layers up to it, and of the tests its own.
+func (f *files) upTo(last int) *files {
+	seen := slices.DeleteFunc(slices.Clone(*f), func(file file) bool {
+		return file.layer > last || file.layer < last && isTest(file.name)
+	})
+	return &seen
+}
+
+// compileSet compiles the files in strict mode and, unless tested is nil, runs their tests: those of each directory with that
+// directory and the ones before it. Those that passed before are not run again.
+func compileSet(ctx context.Context, f *files, tested *Tested) (*set, error) {
 	if f.layers() == 0 {
 		return nil, errNoPolicy
 	}
 	var modules map[string]*ast.Module
 	var data map[string]any
 	for layer := range f.layers() {
+		seen := f.upTo(layer)
+		proven := tested == nil || tested.has(seen.revision())
+		if proven && layer < f.layers()-1 {
+			continue
+		}
 		var err error
-		if modules, data, err = f.parse(layer); err != nil {
+		if modules, data, err = seen.parse(); err != nil {
 			return nil, err
 		}
-		if !tested || !hasTests(modules) {
+		if proven || !hasTests(modules) {
 			continue
 		}
 		if err := runTests(ctx, modules, data, nil); err != nil {
 			return nil, err
 		}
+		tested.add(seen.revision())
 	}
 	maps.DeleteFunc(modules, func(name string, _ *ast.Module) bool { return isTest(name) })
 	if len(modules) == 0 {

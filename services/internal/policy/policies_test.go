@@ -17,7 +17,7 @@ func TestSharedPoliciesAreCovered(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	modules, data, err := files.parse(0)
+	modules, data, err := files.parse()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +42,7 @@ func TestSharedPoliciesAreWhereTheirPackageSays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	modules, _, err := files.parse(0)
+	modules, _, err := files.parse()
 	if err != nil {
 		t.Fatal(err)
 	}
