@@ -24,6 +24,7 @@ type Options struct {
 	Scale     float64 // of the numbers of figures: 1 is what the limits are for
 	Rounds    int     // how often what is short is measured; its median counts
 	Data      string  // the directory of published files; where it has none, tables are made up
+	Only      string  // a regular expression for the names of what is measured; "": everything
 }
 
 // bench is a run.
@@ -60,7 +61,7 @@ func Run(ctx context.Context, o Options, progress io.Writer) (table *Table, err 
 		return nil, err
 	}
 	// The order counts: the first reads are of a store with a tenth of the figures of the last ones.
-	err = b.measure(ctx, []step{
+	err = b.measure(ctx, append([]step{
 		{"submissions of new figures", b.submissions},
 		{"a native dataflow and its derivation", b.derivations},
 		{"four submissions at once", b.atOnce},
@@ -69,8 +70,7 @@ func Run(ctx context.Context, o Options, progress io.Writer) (table *Table, err 
 		{"filling the store", b.fill},
 		{"one series, and what there is", b.reads},
 		{"revisions", b.revisions},
-		{"disclosure control", b.disclosures},
-	})
+	}, b.disclosures()...))
 	if err != nil {
 		return nil, err
 	}

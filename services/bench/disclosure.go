@@ -34,32 +34,19 @@ func Disclosure(ctx context.Context, o Options, progress io.Writer) (*Table, err
 	b := &bench{Options: o, progress: progress, table: &Table{
 		Machine: fmt.Sprintf("%d processors, %s", runtime.GOMAXPROCS(0), runtime.Version()),
 	}}
-	return b.table, b.disclosures(ctx)
+	return b.table, b.measure(ctx, b.disclosures())
 }
 
-// disclosures measures how long it takes to protect tables, what that costs, and what an audience's ledger adds to it.
-func (b *bench) disclosures(ctx context.Context) error {
-	for _, step := range []struct {
-		name string
-		run  func(context.Context) error
-	}{
+// disclosures are how long it takes to protect tables, what that costs, and what an audience's ledger adds to it.
+func (b *bench) disclosures() []step {
+	return []step{
 		{"small tables", b.smallTables},
 		{"large tables", b.largeTables},
 		{"a table with too many margins", b.tooManyMargins},
 		{"growing tables", b.growingTables},
 		{"ten years of months and one more", b.ledgers},
 		{"perturbing", b.perturbing},
-	} {
-		begin := time.Now()
-		if err := step.run(ctx); err != nil {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			b.table.fail(step.name, err)
-		}
-		_, _ = fmt.Fprintf(b.progress, "  %-40s %6.1f s\n", step.name, time.Since(begin).Seconds())
 	}
-	return nil
 }
 
 // smallTables protects tables of at most a hundred cells.

@@ -30,11 +30,14 @@ func Exchange(ctx context.Context, o Options, progress io.Writer) (table *Table,
 		return nil, err
 	}
 	x := &exchange{bench: b, cluster: cluster}
+	defer func() { err = errors.Join(err, x.nodes.end()) }()
 	err = b.measure(ctx, []step{
 		{"the cost of trust", x.costOfTrust},
 		{"policy decisions", x.policyDecisions},
 		{"stopping what is under way", x.stop},
-		{"two nodes", x.twoNodes},
+		{"freshness", x.onTwoNodes(x.freshness)},
+		{"bulk", x.onTwoNodes(x.bulk)},
+		{"a stuck partner", x.onTwoNodes(x.stuck)},
 	})
 	if err != nil {
 		return nil, err
@@ -46,20 +49,19 @@ func Exchange(ctx context.Context, o Options, progress io.Writer) (table *Table,
 type exchange struct {
 	*bench
 	cluster *pgcluster.Cluster
+	nodes   *twoNodes // nil until they are needed
 }
 
-// twoNodes measures two nodes as they are run.
-func (x *exchange) twoNodes(ctx context.Context) (err error) {
-	n, err := x.startTwoNodes(ctx)
-	if err != nil {
-		return err
+// onTwoNodes returns what is measured on two nodes as they are run, which it brings up first where none has.
+func (x *exchange) onTwoNodes(measure func(context.Context, *twoNodes) error) func(context.Context) error {
+	return func(ctx context.Context) (err error) {
+		if x.nodes == nil {
+			if x.nodes, err = x.startTwoNodes(ctx); err != nil {
+				return err
+			}
+		}
+		return measure(ctx, x.nodes)
 	}
-	defer func() { err = errors.Join(err, n.end()) }()
-	var failures []error
-	for _, run := range []func(context.Context, *twoNodes) error{x.freshness, x.bulk, x.stuck} {
-		failures = append(failures, run(ctx, n))
-	}
-	return errors.Join(failures...)
 }
 
 // policies is the directory of the shared policies.

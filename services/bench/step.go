@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"regexp"
+	"slices"
 	"time"
 )
 
@@ -28,8 +30,13 @@ func walk(ctx context.Context, progress io.Writer, steps []step, failed func(ste
 	return nil
 }
 
-// measure takes the steps, and has what fails stand in the table.
+// measure takes the steps that are asked for, and has what fails stand in the table.
 func (b *bench) measure(ctx context.Context, steps []step) error {
+	only, err := regexp.Compile(b.Only)
+	if err != nil {
+		return fmt.Errorf("reading what is to be measured: %w", err)
+	}
+	steps = slices.DeleteFunc(steps, func(s step) bool { return !only.MatchString(s.name) })
 	return walk(ctx, b.progress, steps, func(step string, err error) error {
 		if ctx.Err() != nil {
 			return ctx.Err()

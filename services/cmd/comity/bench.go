@@ -65,6 +65,7 @@ func newBenchCommand() *cobra.Command {
 	cmd.Flags().Float64Var(&o.Scale, "scale", 1, "by what all sizes are multiplied; the limits are for 1")
 	cmd.Flags().IntVar(&o.Rounds, "rounds", 3, "how often what is short is measured; the median counts")
 	cmd.Flags().StringVar(&o.Data, "data", "", "a `DIRECTORY` of published files; without them tables are made up")
+	cmd.Flags().StringVar(&o.Only, "only", "", "measure only what has a name that the `REGEXP` is in, such as freshness")
 	cmd.Flags().BoolVar(&disclosure, "disclosure", false, "measure disclosure control alone")
 	cmd.Flags().BoolVar(&exchange, "exchange", false, "measure the exchange between states alone")
 	cmd.Flags().BoolVar(&layouts, "layouts", false, "compare the store with other ways to keep figures in tables instead")
