@@ -10,17 +10,19 @@ import (
 // maxAhead is about how many cells are read at once of what audiences have seen.
 const maxAhead = 20_000
 
-// ahead is a [ledger.Reader] that knows some cells already. What it knows is of the moment when it was made.
+// ahead is a [ledger.Reader] that knows already what some cells are in a revision. What it knows is of the moment when it was
+// made.
 type ahead struct {
 	ledger.Reader
-	known map[string][]ledger.Unknown // by key
+	revision int64
+	known    map[string][]ledger.Unknown // by key
 }
 
-// readAhead reads the cells with the keys once, for who asks for some of them again and again.
-func readAhead(ctx context.Context, audiences []ledger.Reader, keys []string) ([]ledger.Reader, error) {
+// readAhead reads once what the cells with the keys are in a revision, for who asks for some of them again and again.
+func readAhead(ctx context.Context, audiences []ledger.Reader, revision int64, keys []string) ([]ledger.Reader, error) {
 	readers := make([]ledger.Reader, len(audiences))
 	for i, audience := range audiences {
-		reader := ahead{audience, make(map[string][]ledger.Unknown, len(keys))}
+		reader := ahead{audience, revision, make(map[string][]ledger.Unknown, len(keys))}
 		for _, key := range keys {
 			reader.known[key] = nil
 		}
@@ -28,7 +30,7 @@ func readAhead(ctx context.Context, audiences []ledger.Reader, keys []string) ([
 		if len(keys) == 0 {
 			continue
 		}
-		found, err := audience.Cells(ctx, keys)
+		found, err := audience.CellsIn(ctx, revision, keys)
 		if err != nil {
 			return nil, fmt.Errorf("reading cells of a ledger: %w", err)
 		}
@@ -39,13 +41,16 @@ func readAhead(ctx context.Context, audiences []ledger.Reader, keys []string) ([
 	return readers, nil
 }
 
-// Cells implements [ledger.Reader].
-func (a ahead) Cells(ctx context.Context, keys []string) ([]ledger.Unknown, error) {
+// CellsIn implements [ledger.Reader].
+func (a ahead) CellsIn(ctx context.Context, revision int64, keys []string) ([]ledger.Unknown, error) {
+	if revision != a.revision {
+		return a.Reader.CellsIn(ctx, revision, keys)
+	}
 	var found []ledger.Unknown
 	for _, key := range keys {
 		unknowns, ok := a.known[key]
 		if !ok {
-			return a.Reader.Cells(ctx, keys)
+			return a.Reader.CellsIn(ctx, revision, keys)
 		}
 		found = append(found, unknowns...)
 	}

@@ -52,7 +52,7 @@ func (m *maker) protectSome(ctx context.Context, t *table, sheets []*sheet, rest
 		}
 	}
 	informed := *m
-	if informed.audiences, err = readAhead(ctx, m.audiences, keys); err != nil {
+	if informed.audiences, err = readAhead(ctx, m.audiences, m.revision, keys); err != nil {
 		return err
 	}
 	err = sideBySide(ctx, len(done), func(ctx context.Context, i int) error {

@@ -55,6 +55,19 @@ func (m *Memory) Cells(ctx context.Context, keys []string) ([]Unknown, error) {
 	return m.Unknowns(ctx, ids)
 }
 
+// CellsIn implements [Stack].
+func (m *Memory) CellsIn(ctx context.Context, revision int64, keys []string) ([]Unknown, error) {
+	all, err := m.Cells(ctx, keys)
+	now := present(all, revision)
+	later := map[string]Unknown{}
+	for _, u := range all {
+		if other, ok := later[u.Cell]; u.Revision > revision && (!ok || u.Revision < other.Revision) {
+			later[u.Cell] = u
+		}
+	}
+	return slices.AppendSeq(slices.Collect(maps.Values(now)), maps.Values(later)), err
+}
+
 // Unknowns implements [Stack].
 func (m *Memory) Unknowns(_ context.Context, ids []ID) ([]Unknown, error) {
 	var found []Unknown

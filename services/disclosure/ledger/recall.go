@@ -38,7 +38,7 @@ func Recall(ctx context.Context, audiences []Reader, revision int64, cells []Cel
 		return past, nil
 	}
 	for _, audience := range audiences {
-		found, err := audience.Cells(ctx, keys)
+		found, err := audience.CellsIn(ctx, revision, keys)
 		if err != nil {
 			return nil, fmt.Errorf("reading cells of a ledger: %w", err)
 		}

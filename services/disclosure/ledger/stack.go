@@ -61,6 +61,9 @@ type Reader interface {
 	Next(ctx context.Context) (ID, error)
 	// Cells returns all unknowns that are revisions of the cells with these keys.
 	Cells(ctx context.Context, keys []string) ([]Unknown, error)
+	// CellsIn returns of each of the cells with these keys the unknown that stands for it in a revision, and the next one after
+	// that. What a cell was before costs nothing, however often it was revised.
+	CellsIn(ctx context.Context, revision int64, keys []string) ([]Unknown, error)
 	// Unknowns returns unknowns by their ids.
 	Unknowns(ctx context.Context, ids []ID) ([]Unknown, error)
 	// Lines returns the lines that have any of the unknowns as total or part.

@@ -88,7 +88,7 @@ func newView(ctx context.Context, stack Stack, r *draft) (*view, error) {
 
 // loadHistory reads which unknowns stand for cells in the revision of the release.
 func (v *view) loadHistory(ctx context.Context, keys []string) error {
-	found, err := v.stack.Cells(ctx, keys)
+	found, err := v.stack.CellsIn(ctx, v.revision, keys)
 	if err != nil {
 		return fmt.Errorf("reading cells of a ledger: %w", err)
 	}

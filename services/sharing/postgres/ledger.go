@@ -94,6 +94,33 @@ func (s seen) Cells(ctx context.Context, keys []string) ([]ledger.Unknown, error
 		WHERE ledger = `+whose+` AND cell = ANY ($2::text[])`, s.audience, keys)
 }
 
+// CellsIn returns the unknowns that stand for the cells in a revision, and the next ones.
+func (s seen) CellsIn(ctx context.Context, revision int64, keys []string) ([]ledger.Unknown, error) {
+	return unknowns(ctx, s.db, `
+		SELECT u.*
+		FROM (SELECT DISTINCT cell FROM unnest($2::text[]) AS k (cell)) k
+		CROSS JOIN LATERAL (
+			(
+				SELECT id, cell, revision, value, ceiling, open, untold, width, single, exposed
+				FROM ledger_unknown
+				WHERE ledger = `+whose+` AND cell = k.cell AND revision <= $3
+				ORDER BY revision DESC
+				LIMIT 1
+			)
+			UNION ALL (
+				SELECT id, cell, revision, value, ceiling, open, untold, width, single, exposed
+				FROM ledger_unknown
+				WHERE ledger = `+whose+` AND cell = k.cell AND revision > $3
+				ORDER BY revision
+				LIMIT 1
+			)
+		) u`, s.audience, keys, revision)
+}
+
+// asItIs has a statement planned anew each time. A plan that is kept was made for a ledger that was small, and for short lists: with
+// it a longer list is held against each row of a table that has grown since.
+const asItIs = pgx.QueryExecModeCacheDescribe
+
 // Unknowns returns unknowns by their ids.
 func (s seen) Unknowns(ctx context.Context, ids []ledger.ID) ([]ledger.Unknown, error) {
 	return unknowns(ctx, s.db, `
@@ -103,7 +130,7 @@ func (s seen) Unknowns(ctx context.Context, ids []ledger.ID) ([]ledger.Unknown, 
 }
 
 func unknowns(ctx context.Context, db querier, sql string, args ...any) ([]ledger.Unknown, error) {
-	rows, err := db.Query(ctx, sql, args...)
+	rows, err := db.Query(ctx, sql, append([]any{asItIs}, args...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +146,7 @@ func (s seen) Lines(ctx context.Context, unknowns []ledger.ID) ([]ledger.Line, e
 			SELECT line
 			FROM ledger_term
 			WHERE ledger = `+whose+` AND unknown = ANY ($2::bigint[])
-		)`, s.audience, unknowns)
+		)`, asItIs, s.audience, unknowns)
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +162,7 @@ func (s seen) Points(ctx context.Context, unknowns []ledger.ID) ([]ledger.Point,
 			SELECT point
 			FROM ledger_move
 			WHERE ledger = `+whose+` AND unknown = ANY ($2::bigint[])
-		)`, s.audience, unknowns)
+		)`, asItIs, s.audience, unknowns)
 	if err != nil {
 		return nil, err
 	}

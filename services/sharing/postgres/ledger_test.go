@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -174,6 +175,37 @@ func TestLedger_forgets_what_was_not_committed(t *testing.T) {
 		seen, err := store.Seen("PARTNERS").Cells(t.Context(), []string{"T", "a"})
 		if err != nil || (len(seen) > 0) != (end == nil) {
 			t.Errorf("after %v: got %v, %v", end, seen, err)
+		}
+	}
+}
+
+func TestLedger_tells_what_cells_are_in_a_revision(t *testing.T) {
+	store, memory := newStore(t), ledger.NewMemory()
+	for _, revision := range []int64{2, 5, 9} {
+		release := simple(revision)
+		release.Cells[2].Value, release.Cells[3].Value = 18-revision, 20+revision // b and c are revised, T and a are not
+		err := store.Write(t.Context(), func(tx sharing.Tx) error {
+			stack, err := tx.Ledger(t.Context(), "PARTNERS")
+			if err != nil {
+				return err
+			}
+			return errors.Join(admit(t.Context(), []ledger.Stack{stack}, release), admit(t.Context(), []ledger.Stack{memory}, release))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for revision, want := range map[int64][]int64{1: {2, 2}, 2: {2, 2, 5}, 4: {2, 2, 5}, 5: {2, 5, 9}, 8: {2, 5, 9}, 9: {2, 9}, 12: {2, 9}} {
+		for name, reader := range map[string]ledger.Reader{"the store": store.Seen("PARTNERS"), "memory": memory} {
+			found, err := reader.CellsIn(t.Context(), revision, []string{"T", "b", "b", "x"})
+			var got []int64
+			for _, u := range found {
+				got = append(got, u.Revision)
+			}
+			slices.Sort(got)
+			if err != nil || !slices.Equal(got, want) {
+				t.Errorf("%s has of T and b in revision %d those of %v, want %v: %v", name, revision, got, want, err)
+			}
 		}
 	}
 }
