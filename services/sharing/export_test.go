@@ -8,7 +8,7 @@ import (
 // Steps are the passes of the loops, one at a time.
 func (s *Service) Steps() []func(context.Context) error {
 	release := func(ctx context.Context) error {
-		_, err := s.releaseAll(ctx, map[AgreementID]bool{})
+		_, err := s.releaseAll(ctx, map[AgreementID]string{})
 		return err
 	}
 	deliver := func(ctx context.Context) error {

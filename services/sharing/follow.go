@@ -3,6 +3,7 @@ package sharing
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 )
@@ -10,13 +11,17 @@ import (
 const (
 	releaseEvery     = 2 * time.Second
 	revisionProgress = "revisions"
+
+	// Agreements of dataflows that have not changed are looked at when none has for quietAfter, or after quietMost.
+	quietAfter = 10 * time.Second
+	quietMost  = 10 * time.Minute
 )
 
 // news is what the statistics have told since the last releases.
 type news struct {
 	mu     sync.Mutex
 	cursor string
-	fresh  bool // this state's own figures have changed
+	fresh  map[string]bool // "AGENCY:ID" of the dataflows of which this state's own figures have changed
 }
 
 // tell notes a revision.
@@ -24,22 +29,55 @@ func (n *news) tell(revision Revision, own bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.cursor = revision.Cursor
-	n.fresh = n.fresh || own
+	if own {
+		if n.fresh == nil {
+			n.fresh = map[string]bool{}
+		}
+		n.fresh[flowOf(revision.Dataflow)] = true
+	}
 }
 
 // take returns what was told, and forgets that it was.
-func (n *news) take() (cursor string, fresh bool) {
+func (n *news) take() (cursor string, fresh map[string]bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	cursor, fresh, n.fresh = n.cursor, n.fresh, false
+	cursor, fresh, n.fresh = n.cursor, n.fresh, nil
 	return cursor, fresh
+}
+
+// round says under which agreements releases are still to be made.
+type round struct {
+	open bool                   // whether there are any
+	done map[AgreementID]string // those that are made, with the dataflow "AGENCY:ID"
+
+	// Where figures have changed, those of other dataflows may have too, as they are seen here: some are free from a moment on
+	// that nobody is told of. Those can wait a little.
+	changed time.Time // when any figures changed last
+	others  time.Time // since when others wait; zero: they do not
+}
+
+// renew has all releases made.
+func (r *round) renew() { r.open, r.done, r.others = true, map[AgreementID]string{}, time.Time{} }
+
+// note has the releases of dataflows made at once that have changed, and the others later.
+func (r *round) note(fresh map[string]bool, now time.Time) {
+	if len(fresh) > 0 {
+		r.open, r.changed = true, now
+		maps.DeleteFunc(r.done, func(_ AgreementID, flow string) bool { return fresh[flow] })
+		if r.others.IsZero() {
+			r.others = now
+		}
+	}
+	if !r.others.IsZero() && (now.Sub(r.changed) >= quietAfter || now.Sub(r.others) >= quietMost) {
+		r.renew()
+	}
 }
 
 // FollowRevisions makes the releases that news of the statistics, of agreements and of policy call for, until the
 // context ends. A table that has not changed since it went last does not go again.
 //
-// Every change of this state's own figures is a reason to look at every agreement, whatever its dataflow: one dataflow
-// is derived from another.
+// A change of this state's own figures is a reason to look at the agreements of their dataflow at once, and at all the others
+// as soon as there is time.
 func (s *Service) FollowRevisions(ctx context.Context) error {
 	var n news
 	started := false
@@ -65,9 +103,8 @@ func (s *Service) FollowRevisions(ctx context.Context) error {
 			})
 		})
 	})
-	seen := ""                     // the circumstances of the last releases
-	open := false                  // whether some of those are still to be made
-	done := map[AgreementID]bool{} // those that are made
+	seen := "" // the circumstances of the last releases
+	var r round
 	s.keep(ctx, "releasing", 0, func(ctx context.Context) error {
 		await(ctx, s.toRelease, releaseEvery)
 		circumstances, err := s.circumstances(ctx)
@@ -75,19 +112,20 @@ func (s *Service) FollowRevisions(ctx context.Context) error {
 			return err
 		}
 		cursor, fresh := n.take()
-		if fresh || circumstances != seen {
-			seen, open = circumstances, true
-			clear(done)
+		r.note(fresh, s.now())
+		if circumstances != seen {
+			seen = circumstances
+			r.renew()
 		}
-		if !open {
+		if !r.open {
 			return nil
 		}
 		ran, err := s.Store.Exclusively(ctx, "releases", func(ctx context.Context) error {
-			open, err = s.releaseAll(ctx, done)
+			r.open, err = s.releaseAll(ctx, r.done)
 			return err
 		})
 		if err != nil || !ran {
-			open = true
+			r.open = true
 			return err // tried again, when the other process is done or what failed is mended
 		}
 		if cursor == "" {

@@ -73,7 +73,7 @@ func (s *Service) Releases(ctx context.Context, page Page) (releases []Release, 
 // releaseAll makes the releases of every agreement in force that is not done, and notes it there: done again, it would be
 // decided anew, and each decision stays in the log. It reports whether any waits for its schedule or the next period of its
 // quota. One that fails does not keep the others back.
-func (s *Service) releaseAll(ctx context.Context, done map[AgreementID]bool) (waiting bool, err error) {
+func (s *Service) releaseAll(ctx context.Context, done map[AgreementID]string) (waiting bool, err error) {
 	if err := s.writable(ctx); err != nil {
 		return true, err
 	}
@@ -83,18 +83,21 @@ func (s *Service) releaseAll(ctx context.Context, done map[AgreementID]bool) (wa
 	}
 	var failures []error
 	for _, a := range active {
-		if done[a.Terms.ID] {
+		if _, made := done[a.Terms.ID]; made {
 			continue
 		}
 		if a.unspoken != nil {
 			waiting, failures = true, append(failures, fmt.Errorf("releasing under %s: %w", a.Terms.ID, a.unspoken))
 			continue
 		}
-		done[a.Terms.ID], err = s.releaseWhenDue(ctx, a)
+		released, err := s.releaseWhenDue(ctx, a)
 		if err != nil {
 			failures = append(failures, fmt.Errorf("releasing under %s: %w", a.Terms.ID, err))
 		}
-		waiting = waiting || !done[a.Terms.ID]
+		if released {
+			done[a.Terms.ID] = flowOf(a.Terms.Dataflow)
+		}
+		waiting = waiting || !released
 	}
 	return waiting, errors.Join(failures...)
 }
