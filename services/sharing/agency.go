@@ -141,6 +141,6 @@ func (s *Service) TerminateAs(ctx context.Context, party StateCode, id Agreement
 		return Agreement{}, wrongState("agreement %s is over already", id)
 	}
 	ended, err := s.endAs(ctx, a, party, reason)
-	wake(s.toHandOver)
+	wake(s.toServe)
 	return ended, err
 }

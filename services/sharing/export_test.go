@@ -11,10 +11,18 @@ func (s *Service) Steps() []func(context.Context) error {
 		_, err := s.releaseAll(ctx, map[AgreementID]string{})
 		return err
 	}
+	handOver := func(ctx context.Context) error {
+		senders, err := s.sendersToHandOver(ctx)
+		failures := []error{err}
+		for _, sender := range senders {
+			failures = append(failures, s.handOverFrom(ctx, sender))
+		}
+		return errors.Join(failures...)
+	}
 	deliver := func(ctx context.Context) error {
 		return errors.Join(s.deliverAll(ctx, attempts[letterKey]{}), s.confirmAll(ctx, attempts[letterKey]{}))
 	}
-	return []func(context.Context) error{release, s.sequenceAll, s.handOverAll, deliver}
+	return []func(context.Context) error{release, s.sequenceAll, handOver, deliver}
 }
 
 func (s *Service) sequenceAll(ctx context.Context) error {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"math"
 	"regexp"
@@ -613,44 +612,6 @@ func (s *Service) advance(ctx context.Context, tx Tx, run []*incoming) error {
 		return nil // refused because it is not the release's turn
 	}
 	return tx.SaveInboundRelease(ctx, staged.release)
-}
-
-const handOverEvery = 5 * time.Second
-
-// HandOver stores partners' releases in this state's statistics once they are whole, each as one revision, until the
-// context ends.
-func (s *Service) HandOver(ctx context.Context) error {
-	s.keep(ctx, "handing over", 0, func(ctx context.Context) error {
-		await(ctx, s.toHandOver, handOverEvery)
-		_, err := s.Store.Exclusively(ctx, "hand over", func(ctx context.Context) error {
-			return errors.Join(s.handOverAll(ctx), s.serveAgencies(ctx))
-		})
-		return err
-	})
-	return nil
-}
-
-// handOverAll hands over what is whole, the oldest first. A release that fails keeps back only those of its sender.
-func (s *Service) handOverAll(ctx context.Context) error {
-	if err := s.writable(ctx); err != nil {
-		return err
-	}
-	releases, err := s.Store.WholeReleases(ctx)
-	if err != nil {
-		return err
-	}
-	failed := map[StateCode]bool{}
-	var failures []error
-	for _, release := range releases {
-		if failed[release.Sender] {
-			continue
-		}
-		if err := s.handOverOne(ctx, release); err != nil {
-			failed[release.Sender] = true
-			failures = append(failures, fmt.Errorf("release %s of %s: %w", release.ID, release.Sender, err))
-		}
-	}
-	return errors.Join(errors.Join(failures...), s.withdrawAll(ctx, failed))
 }
 
 // handOverOne stores a release, and marks it as stored, or as refused by the statistics.

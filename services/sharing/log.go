@@ -318,6 +318,7 @@ func (s *Service) sequence(ctx context.Context) (more bool, err error) {
 	})
 	if err == nil && integrated {
 		s.changes.announce()
+		wake(s.toServe)
 	}
 	return more && err == nil, err
 }

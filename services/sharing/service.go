@@ -32,6 +32,7 @@ func New(config Config) *Service {
 		tabulating: make(turns, tablesAtOnce),
 		toRelease:  make(chan struct{}, 1),
 		toHandOver: make(chan struct{}, 1),
+		toServe:    make(chan struct{}, 1),
 		toDeliver:  make(chan struct{}, 1),
 	}
 }

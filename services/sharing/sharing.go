@@ -67,7 +67,7 @@ type Service struct {
 	agreed  agreed
 	delays  delays
 	// Each holds an element while its loop has reason to run.
-	toRelease, toHandOver, toDeliver chan struct{}
+	toRelease, toHandOver, toServe, toDeliver chan struct{}
 
 	flows      sharedFlows
 	patterns   patterns

@@ -112,25 +112,36 @@ func (w Withdrawal) among(done []Withdrawal, code string) bool {
 	})
 }
 
-// withdrawAll takes out what is due, but nothing of the partners whose releases could not be handed over: one of them would
-// bring it back.
-func (s *Service) withdrawAll(ctx context.Context, waiting map[StateCode]bool) error {
+// dueWithdrawals returns what is due today, by provider.
+func (s *Service) dueWithdrawals(ctx context.Context) (map[StateCode][]dueWithdrawal, error) {
 	agreements, err := s.agreements(ctx, "")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	done, err := s.withdrawals(ctx, "")
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var failures []error
+	byProvider := map[StateCode][]dueWithdrawal{}
 	for _, w := range s.due(agreements, done, s.now().Format(time.DateOnly)) {
 		i := slices.IndexFunc(agreements, func(a Agreement) bool { return a.Terms.ID == w.Agreement && a.Terms.Version == w.Version })
 		terms := agreements[i].Terms
-		if waiting[terms.Provider] {
-			continue
-		}
-		if err := s.withdraw(ctx, terms, w); err != nil {
+		byProvider[terms.Provider] = append(byProvider[terms.Provider], dueWithdrawal{w, terms})
+	}
+	return byProvider, nil
+}
+
+// dueWithdrawal is a withdrawal that is due, with the terms that want it.
+type dueWithdrawal struct {
+	Withdrawal
+	terms Terms
+}
+
+// withdrawAll takes out what is due. One that fails does not keep the others back.
+func (s *Service) withdrawAll(ctx context.Context, due []dueWithdrawal) error {
+	var failures []error
+	for _, w := range due {
+		if err := s.withdraw(ctx, w.terms, w.Withdrawal); err != nil {
 			failures = append(failures, fmt.Errorf("withdrawing %s of agreement %s: %w", strings.Join(w.Indicators, ", "), w.Agreement, err))
 		}
 	}
