@@ -51,6 +51,8 @@ func (s *Service) Receive(ctx context.Context, from StateCode, envelope []byte) 
 //	                   is kept as evidence and the cursor moves on, for the sender would only send the same again. There
 //	                   is no receipt, and its release is not stored. The next envelope can be received. It is no error,
 //	                   but stands in [Outcome].
+//	LIMIT_EXCEEDED     the quota of its agreement has no room for it until the next period, which the fault names. Nothing
+//	                   is kept and nothing has moved.
 //	EQUIVOCATION       the sender has signed two envelopes for one place. Both are kept, and the stream is quarantined.
 //	UNTRUSTED_SIGNER, ENVELOPE_INVALID, NO_AGREEMENT, POLICY_ERROR, OUT_OF_SEQUENCE, WRONG_EPOCH
 //	                   nothing is kept and nothing has moved: what is meant can be asked for again, from the cursor.
@@ -129,16 +131,23 @@ func (s *Service) judgeRun(ctx context.Context, opened []*incoming, place Place)
 	if err != nil {
 		return nil, err
 	}
+	left, err := s.allowance(ctx, terms, first.Created)
+	if err != nil {
+		return nil, err
+	}
 	before := *staged
 	var run []*incoming
 	var all summary
 	for i, in := range opened {
 		h := in.header
 		if i > 0 && (!place.next(h) || h.Release != first.Release || h.Dataflow != first.Dataflow ||
-			h.Agreement != first.Agreement || h.AgreementVersion != first.AgreementVersion) {
+			h.Agreement != first.Agreement || h.AgreementVersion != first.AgreementVersion || !h.Created.Equal(first.Created)) {
 			break
 		}
 		reason, err := s.fits(ctx, in, terms, staged)
+		if err == nil {
+			err = s.affords(ctx, in, left)
+		}
 		if err != nil {
 			if i == 0 {
 				return nil, err
@@ -179,6 +188,17 @@ func (s *Service) judgeRun(ctx context.Context, opened []*incoming, place Place)
 		staged.add(in)
 	}
 	return run, nil
+}
+
+// affords fails where an envelope is beyond the quota of its agreement. Nothing of it is kept: it comes again when there is
+// room for it.
+func (s *Service) affords(ctx context.Context, in *incoming, left *allowance) error {
+	err := left.spend(in.cells, len(in.envelope))
+	if err != nil {
+		s.Log.WarnContext(ctx, "a partner sends more than the quota of its agreement", "partner", in.from, "agreement", in.header.Agreement,
+			"release", in.header.Release, "until", left.next)
+	}
+	return err
 }
 
 // staging is how far a release got, with the batches that are judged and not kept yet.
@@ -562,7 +582,7 @@ func (s *Service) receipt(in *incoming, now time.Time) (ReceivedEnvelope, Outcom
 	at := in.at()
 	keep := ReceivedEnvelope{
 		Sequence: at.Sequence, Release: in.header.Release, Agreement: in.header.Agreement, Batch: in.header.BatchIndex, Cells: in.cells,
-		PayloadSHA256: in.header.PayloadSHA256, Envelope: in.envelope, Refusal: in.refusal,
+		Made: in.header.Created, PayloadSHA256: in.header.PayloadSHA256, Envelope: in.envelope, Refusal: in.refusal,
 	}
 	if in.refusal != nil {
 		keep.Leaf = newLeaf(EntryEnvelopeRefused, at.subject(), now, in.envelope)

@@ -31,19 +31,14 @@ func (q Quota) check() error {
 	return err
 }
 
-// present returns when the present period began and when the next one does, of the quota of terms that are in force.
-func (q Quota) present(t Terms, now time.Time) (began, next time.Time, err error) {
+// periods returns the periods of the quota of terms.
+func (q Quota) periods(t Terms) (repeating, error) {
 	start, err := time.Parse(time.DateOnly, t.ValidFrom)
 	if err != nil {
-		return began, next, err
+		return repeating{}, err
 	}
-	repeats := repeating{start: start, last: -1}
-	if repeats.step, err = parseStep(q.Period); err != nil {
-		return began, next, err
-	}
-	began, _ = repeats.newest(now)
-	repeats.start = began
-	return began, repeats.occurrence(1), nil
+	step, err := parseStep(q.Period)
+	return repeating{start: start, last: -1, step: step}, err
 }
 
 // exceeded returns a fault where more goes, or comes, than the quota has room for beside what was used.
@@ -58,17 +53,17 @@ func (q Quota) exceeded(t Terms, used, more Usage, next, now time.Time) error {
 	return wrong
 }
 
-// withinQuota returns a fault where a release does not fit into what is left of the quota of its agreement.
-func (s *Service) withinQuota(ctx context.Context, tx Tx, t Terms, sealed []SentEnvelope) error {
+// withinQuota returns a fault where a release that was made at a time does not fit into what is left of the quota of its agreement.
+func (s *Service) withinQuota(ctx context.Context, tx Tx, t Terms, made time.Time, sealed []SentEnvelope) error {
 	if t.Quota == nil {
 		return nil
 	}
-	now := s.now()
-	began, next, err := t.Quota.present(t, now)
+	periods, err := t.Quota.periods(t)
 	if err != nil {
 		return err
 	}
-	used, err := tx.SentSince(ctx, t.ID, began)
+	n, _ := periods.number(made)
+	used, err := tx.SentSince(ctx, t.ID, periods.occurrence(n))
 	if err != nil {
 		return err
 	}
@@ -77,7 +72,54 @@ func (s *Service) withinQuota(ctx context.Context, tx Tx, t Terms, sealed []Sent
 		more.Observations += one.Cells
 		more.Bytes += len(one.Envelope)
 	}
-	return t.Quota.exceeded(t, used, more, next, now)
+	return t.Quota.exceeded(t, used, more, periods.occurrence(n+1), s.now())
+}
+
+// allowance is what may still come of what a partner made from a time on.
+type allowance struct {
+	terms Terms
+	quota Quota // for all periods since then
+	used  Usage
+	next  time.Time // when there is more
+	now   time.Time
+}
+
+// allowance returns what may still come under the agreement of what was made since the beginning of the period in which this
+// was: the quota for each period until now. So what a sender put out within its quota, and what has waited, comes when it
+// can, and what is beyond it no sooner than the next period. It is nil without a quota.
+func (s *Service) allowance(ctx context.Context, t Terms, made time.Time) (*allowance, error) {
+	if t.Quota == nil {
+		return nil, nil
+	}
+	periods, err := t.Quota.periods(t)
+	if err != nil {
+		return nil, err
+	}
+	now := s.now()
+	first, _ := periods.number(made)
+	last, _ := periods.number(now)
+	used, err := s.Store.ReceivedSince(ctx, t.ID, periods.occurrence(first))
+	if err != nil {
+		return nil, err
+	}
+	count := max(last-first, 0) + 1 // a sender's clock may be a little ahead
+	return &allowance{
+		terms: t, quota: Quota{Observations: count * t.Quota.Observations, Bytes: count * t.Quota.Bytes},
+		used: used, next: periods.occurrence(last + 1), now: now,
+	}, nil
+}
+
+// spend takes what an envelope brings, or returns a fault where there is no room for it.
+func (a *allowance) spend(cells, bytes int) error {
+	if a == nil {
+		return nil
+	}
+	if err := a.quota.exceeded(a.terms, a.used, Usage{cells, bytes}, a.next, a.now); err != nil {
+		return err
+	}
+	a.used.Observations += cells
+	a.used.Bytes += bytes
+	return nil
 }
 
 // Held says that nothing goes under an agreement for now, and why.

@@ -385,7 +385,7 @@ func (s *Service) put(ctx context.Context, tx Tx, d draft, place Place, terms Te
 		header.Previous = one.Leaf.ContentSHA256
 		sealed = append(sealed, one)
 	}
-	if err := s.withinQuota(ctx, tx, terms, sealed); err != nil {
+	if err := s.withinQuota(ctx, tx, terms, r.Created, sealed); err != nil {
 		return err
 	}
 	for some := range slices.Chunk(sealed, maxOutgoing) {

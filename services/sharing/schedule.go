@@ -89,8 +89,17 @@ func (r repeating) occurrence(n int) time.Time {
 
 // newest returns the newest occurrence that is not after the time; false where there is none.
 func (r repeating) newest(at time.Time) (time.Time, bool) {
-	if at.Before(r.start) {
+	n, found := r.number(at)
+	if !found {
 		return time.Time{}, false
+	}
+	return r.occurrence(n), true
+}
+
+// number returns the number of the newest occurrence that is not after the time; false where there is none.
+func (r repeating) number(at time.Time) (int, bool) {
+	if at.Before(r.start) {
+		return 0, false
 	}
 	low, high := 0, int(at.Sub(r.start)/r.step.least())+1 // the occurrence low is not after, the one after high is
 	if r.last >= 0 {
@@ -103,7 +112,7 @@ func (r repeating) newest(at time.Time) (time.Time, bool) {
 			low = middle
 		}
 	}
-	return r.occurrence(low), true
+	return low, true
 }
 
 // look is when it was looked for the last time whether anything goes under an agreement.

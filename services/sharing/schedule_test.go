@@ -1,9 +1,12 @@
 package sharing_test
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"time"
 
+	"github.com/comity-federation/comity/services/fault"
 	"github.com/comity-federation/comity/services/sharing"
 )
 
@@ -74,4 +77,80 @@ func TestQuota(t *testing.T) {
 	if held := w.aa.Held(); len(held) != 0 {
 		t.Errorf("it is still held: %+v", held)
 	}
+}
+
+// forgetful is a store that does not know what has been put out.
+type forgetful struct{ sharing.Store }
+
+func (f forgetful) Write(ctx context.Context, do func(sharing.Tx) error) error {
+	return f.Store.Write(ctx, func(tx sharing.Tx) error { return do(forgetfulTx{tx}) })
+}
+
+type forgetfulTx struct{ sharing.Tx }
+
+func (forgetfulTx) SentSince(context.Context, sharing.AgreementID, time.Time) (sharing.Usage, error) {
+	return sharing.Usage{}, nil
+}
+
+func TestQuotaAtTheReceiver(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	const total = "M,AA,1A,_T,_T,_T,2023-01"
+	begin := func(t *testing.T) (w *world) {
+		w = newWorld(t)
+		w.newFigures() // 13 cells
+		terms := w.terms()
+		terms.Quota = &sharing.Quota{Observations: 14, Period: "P1D"}
+		w.agree(t, terms)
+		return w
+	}
+	steps := func(t *testing.T, s *state) {
+		t.Helper()
+		for _, step := range s.Steps() {
+			if err := step(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	t.Run("it takes nothing beyond it, says until when, and goes on in the next period", func(t *testing.T) {
+		t.Parallel()
+		w := begin(t)
+		config := w.aa.Config
+		config.Store = forgetful{config.Store}
+		w.aa.Service = sharing.New(config)
+		w.aa.figures.set("M,AA,1A,NORTH,SYR,_T,2023-01", 90)
+		steps(t, w.aa)
+		before, err := w.bb.Cursor(ctx, "aa")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			err := w.pull(ctx, w.bb, w.aa)
+			over, ok := errors.AsType[*fault.Error](err)
+			if !ok || over.Kind != fault.Exhausted || over.Reason != "LIMIT_EXCEEDED" || over.RetryAfter <= 0 || over.RetryAfter > 24*time.Hour {
+				t.Fatalf("%v", err)
+			}
+		}
+		if after, err := w.bb.Cursor(ctx, "aa"); err != nil || after != before || w.bb.figures.received[total] != 92 {
+			t.Errorf("it moved from %v to %v, and has %v; %v", before, after, w.bb.figures.received[total], err)
+		}
+		w.pass(24 * time.Hour)
+		w.run(t)
+		if got := w.bb.figures.received[total]; got != 142 {
+			t.Errorf("in the next period it has %v", got)
+		}
+	})
+	t.Run("it takes at once what was put out within it in several periods", func(t *testing.T) {
+		t.Parallel()
+		w := begin(t)
+		for day := range 3 {
+			w.pass(24 * time.Hour)
+			w.aa.figures.set("M,AA,1A,NORTH,SYR,_T,2023-01", float64(90+10*day))
+			steps(t, w.aa)
+		}
+		w.run(t)
+		if got := w.bb.figures.received[total]; got != 162 {
+			t.Errorf("it has %v", got)
+		}
+	})
 }

@@ -68,6 +68,8 @@ type Reader interface {
 	Incomplete(ctx context.Context, sender StateCode, reason string) ([]AgreementID, error)
 	// SentSince returns how much was put out under the agreement since the time.
 	SentSince(ctx context.Context, agreement AgreementID, since time.Time) (Usage, error)
+	// ReceivedSince returns how much came under the agreement, for good or to be evidence, of what was made since the time.
+	ReceivedSince(ctx context.Context, agreement AgreementID, since time.Time) (Usage, error)
 	// Oldest returns when the oldest envelope that waits for its receipt was made, of the epoch that each stream is in, by partner.
 	Oldest(ctx context.Context) (map[StateCode]time.Time, error)
 	// SentHashes returns the SHA-256 of the envelopes of the stream's epoch at these places, by place; none where there is
@@ -348,6 +350,7 @@ type ReceivedEnvelope struct {
 	Agreement     AgreementID
 	Batch         int
 	Cells         int
+	Made          time.Time // as its sender says
 	PayloadSHA256 []byte
 	Envelope      []byte
 	Refusal       *Reason // nil: it is data

@@ -14,7 +14,7 @@ import (
 // an envelope says, or follow from what is logged.
 var proofless = map[string]string{
 	"outbox.release": "repeats the header", "outbox.cells": "counts the payload's rows",
-	"inbox.release": "repeats the header", "inbox.agreement": "repeats the header", "inbox.batch": "repeats the header",
+	"inbox.release": "repeats the header", "inbox.agreement": "repeats the header", "inbox.batch": "repeats the header", "inbox.made": "repeats the header",
 	"inbox.cells": "counts the payload's rows", "inbox.refusal": "says why, the entry's kind says that", "inbox.refusal_text": "is a sentence for people",
 	"evidence.sender": "repeats the header", "evidence.refusal": "says why, the entry's kind says that", "evidence.refusal_text": "is a sentence for people",
 	"agreement_signature.delivered": "is bookkeeping", "agreement_end.delivered": "is bookkeeping",

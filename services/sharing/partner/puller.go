@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	exchangepb "github.com/comity-federation/comity/proto/comity/exchange/v1"
+	"github.com/comity-federation/comity/services/fault"
 	"github.com/comity-federation/comity/services/sharing"
 	"github.com/comity-federation/comity/services/sharing/wire"
 )
@@ -35,6 +36,8 @@ const (
 	// The pauses between sessions that led nowhere; each is drawn from half of it to the whole.
 	firstPause = 200 * time.Millisecond
 	maxPause   = 5 * time.Second
+
+	maxRest = 10 * time.Minute // that a partner is left alone which has sent more than its quota
 )
 
 // Node is what a [Puller] asks of this state's domain. [sharing.Service] is one.
@@ -152,11 +155,15 @@ func (p *Puller) follow(ctx context.Context, partner sharing.StateCode) {
 		if err := p.node.Contact(ctx, partner, err); err != nil && ctx.Err() == nil {
 			p.log.ErrorContext(ctx, "keeping how the exchange stands", "partner", partner, "error", err)
 		}
+		hint, wait := p.hint(partner), pause/2+rand.N(pause/2) //nolint:gosec // it only keeps nodes from calling in step
+		if over, ok := errors.AsType[*fault.Error](err); ok && over.Reason == "LIMIT_EXCEEDED" && over.RetryAfter > 0 {
+			hint, wait = nil, min(over.RetryAfter, maxRest) // the same would only come again
+		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-p.hint(partner):
-		case <-time.After(pause/2 + rand.N(pause/2)): //nolint:gosec // it only keeps nodes from calling in step
+		case <-hint:
+		case <-time.After(wait):
 		}
 		pause = min(2*pause, maxPause)
 	}

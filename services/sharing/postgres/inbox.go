@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -70,14 +71,14 @@ func (t tx) AddReceived(ctx context.Context, stream, epoch string, received []sh
 	if err != nil {
 		return err
 	}
-	sequences, batches, cells := make([]int64, n), make([]int32, n), make([]int32, n)
+	sequences, batches, cells, made := make([]int64, n), make([]int32, n), make([]int32, n), make([]time.Time, n)
 	releases, agreements := make([]string, n), make([]string, n)
 	hashes, envelopes, receipts := make([][]byte, n), make([][]byte, n), make([][]byte, n)
 	refusals, texts := make([]*string, n), make([]*string, n)
 	entries, receiptEntries := make([]int64, n), make([]*int64, n)
 	for i, r := range received {
 		sequences[i], batches[i], cells[i] = int64(r.Sequence), int32(r.Batch), int32(r.Cells) //nolint:gosec // they were checked when it was opened
-		releases[i], agreements[i] = string(r.Release), string(r.Agreement)
+		releases[i], agreements[i], made[i] = string(r.Release), string(r.Agreement), r.Made
 		hashes[i], envelopes[i], receipts[i] = r.PayloadSHA256, r.Envelope, r.Receipt
 		if r.Refusal != nil {
 			refusals[i], texts[i] = &r.Refusal.Code, &r.Refusal.Text
@@ -90,16 +91,16 @@ func (t tx) AddReceived(ctx context.Context, stream, epoch string, received []sh
 	last := received[n-1]
 	args := pgx.NamedArgs{
 		"stream": stream, "epoch": epoch, "sequences": sequences, "releases": releases, "agreements": agreements, "batches": batches,
-		"cells": cells, "hashes": hashes, "envelopes": envelopes, "refusals": refusals, "texts": texts, "entries": entries,
+		"cells": cells, "made": made, "hashes": hashes, "envelopes": envelopes, "refusals": refusals, "texts": texts, "entries": entries,
 		"receipts": receipts, "receiptEntries": receiptEntries,
 		"first": received[0].Sequence, "sequence": last.Sequence, "sha256": last.Leaf.ContentSHA256,
 	}
 	_, err = t.db.Exec(ctx, `
-		INSERT INTO inbox (stream, epoch, sequence, release, agreement, batch, cells, payload_sha256, envelope,
+		INSERT INTO inbox (stream, epoch, sequence, release, agreement, batch, cells, made, payload_sha256, envelope,
 			refusal, refusal_text, entry, receipt, receipt_entry)
 		SELECT @stream, @epoch, n.*
-		FROM unnest(@sequences::bigint[], @releases::uuid[], @agreements::text[], @batches::int[], @cells::int[], @hashes::bytea[],
-			@envelopes::bytea[], @refusals::text[], @texts::text[], @entries::bigint[], @receipts::bytea[], @receiptEntries::bigint[]) n`, args)
+		FROM unnest(@sequences::bigint[], @releases::uuid[], @agreements::text[], @batches::int[], @cells::int[], @made::timestamptz[],
+			@hashes::bytea[], @envelopes::bytea[], @refusals::text[], @texts::text[], @entries::bigint[], @receipts::bytea[], @receiptEntries::bigint[]) n`, args)
 	if err != nil {
 		return err
 	}
@@ -111,6 +112,16 @@ func (t tx) AddReceived(ctx context.Context, stream, epoch string, received []sh
 		err = fmt.Errorf("%d is not the next place of stream %s", received[0].Sequence, stream)
 	}
 	return err
+}
+
+// ReceivedSince returns how much came under the agreement of what was made since the time.
+func (r reader) ReceivedSince(ctx context.Context, agreement sharing.AgreementID, since time.Time) (sharing.Usage, error) {
+	used, _, err := one(ctx, r.db, pgx.RowToStructByPos[sharing.Usage], `
+		SELECT coalesce(sum(cells), 0), coalesce(sum(octet_length(envelope)), 0)
+		FROM inbox
+		WHERE agreement = @agreement AND made >= @since`,
+		pgx.NamedArgs{"agreement": agreement, "since": since})
+	return used, err
 }
 
 // ReceiptsAfter returns the receipts for the envelopes after a place.
