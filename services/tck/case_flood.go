@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"golang.org/x/net/http2"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/encoding/gzip"
@@ -27,6 +28,8 @@ const (
 	connections = 200      // that stand about idle
 	streams     = 300      // at once on one connection
 	pings       = 20_000
+	calls       = 1_000       // one after another, from several callers
+	longest     = time.Minute // that a node may ask who calls too often to wait
 )
 
 // floodCases are about a partner that sends too much, or nothing. While it does, the node answers another connection.
@@ -84,6 +87,20 @@ func floodCases() []Case {
 		},
 		one("connections", fmt.Sprintf("answers while a partner holds %d idle connections", connections), []string{"F18"}, idleCase),
 		one("streams", fmt.Sprintf("answers others while a partner opens %d streams at once", streams), []string{"F18"}, streamsCase),
+		one("retry", "says when to come again, where it refuses a call because there were too many", []string{"F18"}, func(ctx context.Context, k *kit) error {
+			_, err := k.callTooOften(ctx)
+			return err
+		}),
+		{
+			ID: "flood.limit", Expected: fmt.Sprintf("refuses a partner's calls for a while, where it makes %d at once", calls), Level: Recommended, Faults: []string{"F18"},
+			run: func(ctx context.Context, k *kit) error {
+				limited, err := k.callTooOften(ctx)
+				if err == nil && !limited {
+					return errors.New("it answers all of them")
+				}
+				return nil
+			},
+		},
 		{
 			ID: "flood.streams-limit", Expected: "says how many calls it takes at once on a connection: 1,000 at most", Level: Recommended, Faults: []string{"F18"},
 			run: func(ctx context.Context, k *kit) error {
@@ -245,6 +262,44 @@ func (k *kit) ping(ctx context.Context) (ended bool, err error) {
 	case <-time.After(k.Quiet):
 		return false, nil
 	}
+}
+
+// callTooOften calls again and again until the node says that it is too often. It reports whether it does, and returns an error
+// where it does not say until when, or answers something else. Then it calls as it was asked to.
+func (k *kit) callTooOften(ctx context.Context) (limited bool, err error) {
+	connection, err := k.dial(k.leaf, grpc.WithUnaryInterceptor(nil)) // which would come again
+	if err != nil {
+		return false, err
+	}
+	defer connection.Close() //nolint:errcheck // the calls are over
+	var calling errgroup.Group
+	var made atomic.Int64
+	var told atomic.Pointer[status.Status]
+	for range 8 {
+		calling.Go(func() error {
+			for made.Add(1) <= calls && told.Load() == nil {
+				_, err := describe(ctx, connection)
+				if status.Code(err) == codes.ResourceExhausted {
+					told.Store(status.Convert(err))
+					return nil
+				}
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err := calling.Wait(); err != nil || told.Load() == nil {
+		return false, err
+	}
+	pause := retryDelay(told.Load().Err())
+	if pause == 0 || pause > longest {
+		return true, fmt.Errorf("it refuses a call (%s), and asks to come again after %s", told.Load().Message(), pause)
+	}
+	time.Sleep(pause)
+	_, err = describe(ctx, k.connection)
+	return true, err
 }
 
 func idleCase(ctx context.Context, k *kit) error {

@@ -159,7 +159,7 @@ func syncCases() []Case {
 			ID: "sync.utf8", Expected: "ends a stream whose words are no UTF-8, and lives", Level: Required, Faults: []string{"F12"},
 			run: func(ctx context.Context, k *kit) error {
 				word := encode(resume(&exchangepb.Cursor{Stream: "STREAM"}))
-				if err := k.isEnded(ctx, bytes.Replace(word, []byte("STREAM"), []byte("\xff\xfeREAM"), 1)); err != nil {
+				if err := k.isEnded(ctx, bytes.Replace(word, []byte("STREAM"), []byte("\xff\xfeREAM"), 1), unreadable()...); err != nil {
 					return err
 				}
 				return k.lives(ctx)
@@ -168,10 +168,16 @@ func syncCases() []Case {
 		{
 			ID: "sync.garbled", Expected: "ends a stream whose words are no messages, and lives", Level: Required, Faults: []string{"F12"},
 			run: func(ctx context.Context, k *kit) error {
-				if err := k.isEnded(ctx, bytes.Repeat([]byte{0xff}, 100)); err != nil {
+				if err := k.isEnded(ctx, bytes.Repeat([]byte{0xff}, 100), unreadable()...); err != nil {
 					return err
 				}
 				return k.lives(ctx)
+			},
+		},
+		{
+			ID: "sync.blame", Expected: "says of what is no message that it was its caller's fault, with INVALID_ARGUMENT", Level: Recommended, Faults: []string{"F12"},
+			run: func(ctx context.Context, k *kit) error {
+				return k.isEnded(ctx, bytes.Repeat([]byte{0xff}, 100), codes.InvalidArgument)
 			},
 		},
 		{
@@ -247,8 +253,8 @@ func (k *kit) sayRaw(ctx context.Context, words ...[]byte) error {
 	return nil
 }
 
-// isEnded returns an error unless the node ends a stream on which this is said.
-func (k *kit) isEnded(ctx context.Context, word []byte) error {
+// isEnded returns an error unless the node ends a stream on which this is said, with one of the codes.
+func (k *kit) isEnded(ctx context.Context, word []byte, want ...codes.Code) error {
 	ctx, cancel := context.WithTimeout(ctx, k.patience)
 	defer cancel()
 	for {
@@ -264,7 +270,7 @@ func (k *kit) isEnded(ctx context.Context, word []byte) error {
 		}
 		pause := retryDelay(err)
 		if pause == 0 {
-			return refuses(err, unreadable()...)
+			return refuses(err, want...)
 		}
 		time.Sleep(pause)
 	}

@@ -6,7 +6,9 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"errors"
+	"math"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
@@ -245,6 +247,41 @@ func defects(inward, outward *gullible) []defect {
 			fetch: func(*exchangepb.FetchResponse, error) (*exchangepb.FetchResponse, error) {
 				return nil, errors.New("a bug")
 			},
+		},
+		{
+			name: "takes no request with fields of a later version", fails: []string{"describe.unknown"}, deafTo: fault.InvalidField("", "is not known"),
+		},
+		{name: "offers its nation's API, and methods that there are not", fails: all("describe", "method", "national"), offers: true},
+		{
+			name: "passes over what is no message", fails: all("sync", "utf8", "garbled", "blame"), patience: time.Second / 2,
+			unread: func(error) error { return nil },
+		},
+		{
+			name: "breaks down at what is no message", fails: []string{"sync.blame"}, unread: func(error) error { return errors.New("a bug") },
+		},
+		{name: "holds on to streams that nobody hears", fails: []string{"sync.leave"}, patience: time.Second / 2, clings: true},
+		func() defect {
+			var dead atomic.Bool
+			return defect{
+				name: "dies of credit without end", fails: []string{"sync.negative-credit"},
+				hear: func(said *exchangepb.SyncRequest) (*exchangepb.SyncRequest, error) {
+					if said.GetCredit() == math.MaxUint32 {
+						dead.Store(true)
+					}
+					return said, nil
+				},
+				calls: func() error {
+					if dead.Load() {
+						return errors.New("a bug")
+					}
+					return nil
+				},
+			}
+		}(),
+		{name: "never has enough", fails: []string{"flood.limit"}, boundless: true},
+		{
+			name: "does not say when to come again", fails: []string{"flood.retry"},
+			calls: func() error { return fault.New(fault.Exhausted, "LIMIT_EXCEEDED", "too often") },
 		},
 		{
 			name: "serves one caller at a time", fails: all("flood", "frames", "streams"), busy: make(chan struct{}, 1),

@@ -4,11 +4,16 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
+	"errors"
+	"io"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/secure-systems-lab/go-securesystemslib/dsse"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	exchangepb "github.com/comity-federation/comity/proto/comity/exchange/v1"
@@ -34,16 +39,22 @@ type defect struct {
 	most     int           // connections at once
 
 	// as the one who is called
-	describe func(context.Context, *exchangepb.DescribeResponse)
-	propose  func(error) error
-	answer   func(error) error
-	ratify   func(error) error
-	witness  func(s *spoiling, r *exchangepb.WitnessRequest, answer *exchangepb.WitnessResponse, err error) (*exchangepb.WitnessResponse, error)
-	fetchIn  func(*exchangepb.FetchRequest)
-	fetch    func(*exchangepb.FetchResponse, error) (*exchangepb.FetchResponse, error)
-	hear     func(*exchangepb.SyncRequest) (*exchangepb.SyncRequest, error) // nil: it was never said
-	say      func(s *spoiling, said *exchangepb.SyncResponse) *exchangepb.SyncResponse
-	busy     chan struct{} // one call at a time has it
+	describe  func(context.Context, *exchangepb.DescribeResponse)
+	propose   func(error) error
+	answer    func(error) error
+	ratify    func(error) error
+	witness   func(s *spoiling, r *exchangepb.WitnessRequest, answer *exchangepb.WitnessResponse, err error) (*exchangepb.WitnessResponse, error)
+	fetchIn   func(*exchangepb.FetchRequest)
+	fetch     func(*exchangepb.FetchResponse, error) (*exchangepb.FetchResponse, error)
+	hear      func(*exchangepb.SyncRequest) (*exchangepb.SyncRequest, error) // nil: it was never said
+	unread    func(error) error                                              // of a word that cannot be read; nil: it is passed over
+	clings    bool                                                           // to streams that their receivers have left
+	calls     func() error                                                   // before each call of Describe
+	deafTo    error                                                          // of a request with fields that it does not know
+	boundless bool                                                           // answers Describe as often as it is called
+	offers    bool                                                           // what is not of the exchange
+	say       func(s *spoiling, said *exchangepb.SyncResponse) *exchangepb.SyncResponse
+	busy      chan struct{} // one call at a time has it
 
 	// as the one who calls
 	cursor  func(sharing.Cursor) sharing.Cursor
@@ -102,9 +113,6 @@ func (s *spoiling) resign(data []byte, change func(*exchangepb.Header, *exchange
 
 // exchange returns the exchange, spoiled.
 func (s *spoiling) exchange(sound exchangepb.ExchangeServiceServer) exchangepb.ExchangeServiceServer {
-	if s == nil {
-		return sound
-	}
 	return spoiledExchange{ExchangeServiceServer: sound, s: s}
 }
 
@@ -115,6 +123,17 @@ type spoiledExchange struct {
 
 func (x spoiledExchange) Describe(ctx context.Context, r *exchangepb.DescribeRequest) (*exchangepb.DescribeResponse, error) {
 	d := x.s.current()
+	if d.calls != nil {
+		if err := d.calls(); err != nil {
+			return nil, err
+		}
+	}
+	if d.deafTo != nil && len(r.ProtoReflect().GetUnknown()) > 0 {
+		return nil, d.deafTo
+	}
+	if d.boundless {
+		return &exchangepb.DescribeResponse{State: "aa"}, nil
+	}
 	if d.busy != nil {
 		select {
 		case d.busy <- struct{}{}:
@@ -190,10 +209,20 @@ type spoiledStream struct {
 func (x spoiledStream) Recv() (*exchangepb.SyncRequest, error) {
 	for {
 		said, err := x.BidiStreamingServer.Recv()
-		if d := x.s.current(); err == nil && d.hear != nil {
+		d := x.s.current()
+		if err == nil && d.hear != nil {
 			if said, err = d.hear(said); said == nil && err == nil {
 				continue
 			}
+		}
+		if fault.Is(err, fault.Invalid) && d.unread != nil {
+			if err = d.unread(err); err == nil {
+				continue
+			}
+		}
+		if errors.Is(err, io.EOF) && d.clings {
+			<-x.Context().Done()
+			err = x.Context().Err()
 		}
 		return said, err
 	}
@@ -206,6 +235,29 @@ func (x spoiledStream) Send(said *exchangepb.SyncResponse) error {
 		}
 	}
 	return x.BidiStreamingServer.Send(said)
+}
+
+// register offers the exchange, spoiled, and beside it what should not be there, which says that it is not unless the node
+// is to offer it.
+func (s *spoiling) register(on grpc.ServiceRegistrar, sound exchangepb.ExchangeServiceServer) {
+	if s == nil {
+		exchangepb.RegisterExchangeServiceServer(on, sound)
+		return
+	}
+	method := func(name string) grpc.MethodDesc {
+		return grpc.MethodDesc{MethodName: name, Handler: func(_ any, _ context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+			if !s.current().offers {
+				return nil, status.Error(codes.Unimplemented, "there is no such method")
+			}
+			return &exchangepb.DescribeResponse{}, decode(&exchangepb.DescribeRequest{})
+		}}
+	}
+	exchange := exchangepb.ExchangeService_ServiceDesc
+	exchange.Methods = append(slices.Clone(exchange.Methods), method("Surrender"))
+	on.RegisterService(&exchange, s.exchange(sound))
+	on.RegisterService(&grpc.ServiceDesc{
+		ServiceName: "comity.sharing.v1.SharingService", HandlerType: (*any)(nil), Methods: []grpc.MethodDesc{method("ListPartners")},
+	}, nil)
 }
 
 // node returns what a puller asks, spoiled.

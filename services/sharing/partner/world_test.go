@@ -24,7 +24,6 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/comity-federation/comity/proto/block"
-	exchangepb "github.com/comity-federation/comity/proto/comity/exchange/v1"
 	sharingpb "github.com/comity-federation/comity/proto/comity/sharing/v1"
 	statisticspb "github.com/comity-federation/comity/proto/comity/statistics/v1"
 	"github.com/comity-federation/comity/proto/filter"
@@ -214,7 +213,7 @@ func (s *state) start() {
 	sharingpb.RegisterSharingServiceServer(server, sharingrpc.NewServer(s.service))
 	abroad, err := server.Exchange("127.0.0.1:0", partner.Roots(s.trust), keeper.Options()...)
 	must(s.t, err)
-	exchangepb.RegisterExchangeServiceServer(abroad, s.spoil.exchange(exchange))
+	s.spoil.register(abroad, exchange)
 	server.Background(func(ctx context.Context) error {
 		return s.service.CutStopped(ctx, keeper.Cut)
 	})
