@@ -96,6 +96,12 @@ type DecidedRequest struct {
 	Unanswered bool     `json:"unanswered,omitempty"` // policy could not be evaluated
 }
 
+// denied reports whether policy was asked and said no, and why. A switch that stops an indicator, and a failure, leave things as
+// they are.
+func (d DecidedRequest) denied() bool {
+	return !d.Ruling.Allow && d.Stopped == "" && !d.Unanswered && d.Ruling.Reasons[0].Code != "POLICY_ERROR"
+}
+
 // policyError is the ruling where policy has none.
 func policyError() Ruling {
 	return Ruling{Reasons: []Reason{{Code: "POLICY_ERROR", Text: "Policy could not be evaluated, so the answer is no."}}}

@@ -81,7 +81,9 @@ type sheet struct {
 func (s *Service) tables(ctx context.Context, structures *Structures, decided []DecidedRequest, areas, indicators []string, audiences []audience) (table, error) {
 	all := newTable()
 	if len(decided) == 0 {
-		return all, nil
+		told, err := amount(ctx, audiences)
+		all.told = told
+		return all, err
 	}
 	m, err := s.newMaker(ctx, structures, areas, indicators, audiences)
 	if err != nil {

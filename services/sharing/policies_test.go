@@ -19,6 +19,13 @@ import (
 // withPolicies gives both states the policies of the project, with a law of aa's own.
 func (w *world) withPolicies(t *testing.T, law string) {
 	t.Helper()
+	w.aa.withPolicies(t, law)
+	w.bb.withPolicies(t, "")
+}
+
+// withPolicies gives a state the policies of the project, with a law of its own; "": none.
+func (s *state) withPolicies(t *testing.T, law string) {
+	t.Helper()
 	directories := []string{policytest.Untested(t, filepath.Join("..", "..", "policies"))}
 	if law != "" {
 		own := t.TempDir()
@@ -30,16 +37,13 @@ func (w *world) withPolicies(t *testing.T, law string) {
 		}
 		directories = append(directories, own)
 	}
-	for _, s := range []*state{w.aa, w.bb} {
-		engine, err := policy.Open(t.Context(), directories, slog.New(slog.DiscardHandler))
-		if err != nil {
-			t.Fatal(err)
-		}
-		config := s.Config
-		config.Policy = engine
-		s.Service = sharing.New(config)
-		directories = directories[:1]
+	engine, err := policy.Open(t.Context(), directories, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
 	}
+	config := s.Config
+	config.Policy = engine
+	s.Service = sharing.New(config)
 }
 
 func TestWithPolicies(t *testing.T) {

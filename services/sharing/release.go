@@ -218,7 +218,8 @@ func (s *Service) sentAlready(ctx context.Context, tx Tx, d draft, last *Release
 	return tx.HasContent(ctx, d.release.Agreement) // else the partner has asked for it again
 }
 
-// draftRelease decides and makes the tables of an agreement. Without an id, policy allows nothing.
+// draftRelease decides and makes the tables of an agreement. What policy denies goes as nothing: so what went of it is taken
+// back. Without an id, nothing is said of any indicator.
 func (s *Service) draftRelease(ctx context.Context, a Agreement) (draft, error) {
 	questions := make([]Question, len(a.Terms.Indicators))
 	for i, code := range a.Terms.Indicators {
@@ -233,9 +234,14 @@ func (s *Service) draftRelease(ctx context.Context, a Agreement) (draft, error) 
 		return draft{}, err
 	}
 	var allowed []DecidedRequest
-	var indicators []string
+	var indicators []string // that are allowed
+	var covered []string    // and those that are not any more: what went of them is taken back
 	for _, decided := range decision.Indicators {
 		ruled := decided.Ruling.Agreement
+		if decided.denied() {
+			covered = append(covered, decided.Question.Indicator)
+			continue
+		}
 		if !decided.Ruling.Allow || ruled.ID != a.Terms.ID || ruled.Version != a.Terms.Version {
 			continue
 		}
@@ -243,8 +249,9 @@ func (s *Service) draftRelease(ctx context.Context, a Agreement) (draft, error) 
 		decided.Ruling.Obligations.MinimumFrequency = max(decided.Ruling.Obligations.MinimumFrequency, a.Terms.MinimumFrequency)
 		decided.agreed = a.Terms.Periods
 		allowed, indicators = append(allowed, decided), append(indicators, decided.Question.Indicator)
+		covered = append(covered, decided.Question.Indicator)
 	}
-	if len(allowed) == 0 {
+	if len(covered) == 0 {
 		return draft{decision: decision}, nil
 	}
 	own, _ := s.Trust.State(s.State)
@@ -259,7 +266,7 @@ func (s *Service) draftRelease(ctx context.Context, a Agreement) (draft, error) 
 	return draft{decision: decision, content: all, release: Release{
 		ID: ReleaseID(newID(s.now())), Partner: a.Terms.Receiver, Agreement: a.Terms.ID, AgreementVersion: a.Terms.Version,
 		Dataflow: structures.Dataflow, Indicators: indicators, Decision: decision.ID, PolicyRevision: decision.PolicyRevision,
-		Revision: all.revision, Scope: Condition{scopeOf(structures, own.RefAreas, indicators)}, Whole: Condition{scopeOf(structures, own.RefAreas, indicators)},
+		Revision: all.revision, Scope: Condition{scopeOf(structures, own.RefAreas, covered)}, Whole: Condition{scopeOf(structures, own.RefAreas, covered)},
 		Created: s.now(),
 	}}, nil
 }
