@@ -87,7 +87,7 @@ func (e *Exchange) caller(ctx context.Context) (sharing.StateCode, error) {
 	if partner == "" || partner == e.state || caller.Service != "sharing" {
 		return "", fault.New(fault.Denied, "ACCESS_DENIED", "only the sharing services of other states exchange here")
 	}
-	return partner, e.limits.of(partner).call()
+	return partner, e.limits.of(partner).call(ctx)
 }
 
 // Describe says who answers.
@@ -131,7 +131,7 @@ func (e *Exchange) Sync(stream exchangepb.ExchangeService_SyncServer) error {
 	if err != nil {
 		return err
 	}
-	end, err := e.limits.of(partner).open()
+	end, err := e.limits.of(partner).open(stream.Context())
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -17,6 +18,8 @@ const (
 	syncsAtOnce    = 4   // streams that are open
 	bytesPerSecond = 32 << 20
 	bytesAtOnce    = 4 << 20 // more than an envelope has
+
+	refusalPause = 100 * time.Millisecond // before it is said that there were too many, so that a flood of calls costs little
 )
 
 // limits are what the partners have asked for.
@@ -49,26 +52,31 @@ func (l *limits) of(partner sharing.StateCode) *allowance {
 }
 
 // call takes one call, or says when there may be another one.
-func (a *allowance) call() error {
+func (a *allowance) call(ctx context.Context) error {
 	next := a.calls.Reserve()
 	if wait := next.Delay(); wait > 0 {
 		next.Cancel()
-		return exhausted("CALLS", max(wait, time.Millisecond), "more than %d calls a second", callsPerSecond)
+		return exhausted(ctx, "CALLS", max(wait, time.Millisecond), "more than %d calls a second", callsPerSecond)
 	}
 	return nil
 }
 
 // open takes one stream, which close gives back.
-func (a *allowance) open() (end func(), err error) {
+func (a *allowance) open(ctx context.Context) (end func(), err error) {
 	select {
 	case a.syncs <- struct{}{}:
 		return func() { <-a.syncs }, nil
 	default:
-		return nil, exhausted("STREAMS", time.Second, "more than %d streams are open", syncsAtOnce)
+		return nil, exhausted(ctx, "STREAMS", time.Second, "more than %d streams are open", syncsAtOnce)
 	}
 }
 
-func exhausted(limit string, after time.Duration, format string, args ...any) error {
+// exhausted keeps the caller waiting a little, and returns that it has reached a limit.
+func exhausted(ctx context.Context, limit string, after time.Duration, format string, args ...any) error {
+	select {
+	case <-ctx.Done():
+	case <-time.After(refusalPause):
+	}
 	wrong := fault.New(fault.Exhausted, "LIMIT_EXCEEDED", format, args...).With("limit", limit)
 	wrong.RetryAfter = after
 	return wrong
