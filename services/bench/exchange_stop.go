@@ -42,11 +42,14 @@ const (
 
 // stop measures how long envelopes still come to thirty partners once a switch is thrown, and once their certificates are revoked.
 func (x *exchange) stop(ctx context.Context) error {
-	h, err := x.newHub(ctx)
+	h, err := x.newHub(ctx, "stop")
 	if err != nil {
 		return err
 	}
 	defer h.end()
+	for _, g := range h.guests {
+		h.work.Go(func() { h.draw(h.running, g) })
+	}
 	var revoked time.Duration
 	for range x.Rounds {
 		after, err := h.after(ctx, func() error { return h.revoke(h.serials) })
@@ -80,6 +83,10 @@ type hub struct {
 	file     string // of the trust list
 	guests   []*guest
 	serials  []string // of the guests' certificates
+	roots    mtls.Roots
+	address  string
+	running  context.Context // of all that works
+	work     sync.WaitGroup
 	end      func()
 
 	last  atomic.Int64 // when an envelope came to any partner last, in nanoseconds since 1970
@@ -94,12 +101,12 @@ type guest struct {
 }
 
 // newHub brings the state and its partners up, with an agreement with each, and envelopes that wait for each.
-func (x *exchange) newHub(ctx context.Context) (h *hub, err error) {
+func (x *exchange) newHub(ctx context.Context, name string) (h *hub, err error) {
 	log := slog.New(slog.DiscardHandler)
-	directory := filepath.Join(x.Directory, "stop")
+	directory := filepath.Join(x.Directory, name)
 	running, cancel := context.WithCancel(ctx)
-	var work sync.WaitGroup
-	h = &hub{file: filepath.Join(directory, "trust.json"), end: func() { cancel(); work.Wait() }}
+	h = &hub{file: filepath.Join(directory, "trust.json"), running: running}
+	h.end = func() { cancel(); h.work.Wait() }
 	defer func() {
 		if err != nil {
 			h.end()
@@ -117,11 +124,11 @@ func (x *exchange) newHub(ctx context.Context) (h *hub, err error) {
 	if err := h.sign(); err != nil {
 		return nil, err
 	}
-	pool, err := x.database(ctx, "stop", postgres.Migrations)
+	pool, err := x.database(ctx, name, postgres.Migrations)
 	if err != nil {
 		return nil, err
 	}
-	work.Go(func() { <-running.Done(); pool.Close() })
+	h.work.Go(func() { <-running.Done(); pool.Close() })
 	policies, err := policy.Open(ctx, []string{x.policies()}, log)
 	if err != nil {
 		return nil, err
@@ -165,8 +172,8 @@ func (x *exchange) newHub(ctx context.Context) (h *hub, err error) {
 		return nil, err
 	}
 	service := sharingrpc.NewExchange(state, h.Service, func(sharing.StateCode) {}, log)
-	address := h.trust.States[0].Address
-	abroad, err := server.Exchange(address, partner.Roots(keeper.Trust()), keeper.Options()...)
+	h.roots, h.address = partner.Roots(keeper.Trust()), h.trust.States[0].Address
+	abroad, err := server.Exchange(h.address, partner.Roots(keeper.Trust()), keeper.Options()...)
 	if err != nil {
 		return nil, err
 	}
@@ -179,10 +186,7 @@ func (x *exchange) newHub(ctx context.Context) (h *hub, err error) {
 	if err := server.Listen(ctx); err != nil {
 		return nil, err
 	}
-	work.Go(func() { _ = server.Serve(running) })
-	for _, g := range h.guests {
-		work.Go(func() { h.draw(running, g, keeper.Trust(), address) })
-	}
+	h.work.Go(func() { _ = server.Serve(running) })
 	return h, nil
 }
 
@@ -359,10 +363,9 @@ func (h *hub) fill(ctx context.Context, g *guest, keys sharing.Keys, payloads []
 }
 
 // draw has a partner draw all its envelopes from the first on, again and again, until ctx ends. What breaks is begun anew.
-func (h *hub) draw(ctx context.Context, g *guest, trust *sharing.Trust, address string) {
+func (h *hub) draw(ctx context.Context, g *guest) {
 	for ctx.Err() == nil {
-		credentials := mtls.NewClient(g.pair, partner.Roots(trust), mtls.Identity{State: state, Service: "sharing"})
-		connection, err := grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(credentials))
+		connection, err := h.connect(g)
 		if err != nil {
 			return
 		}
@@ -375,6 +378,12 @@ func (h *hub) draw(ctx context.Context, g *guest, trust *sharing.Trust, address 
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
+}
+
+// connect returns a connection of a guest's own.
+func (h *hub) connect(g *guest) (*grpc.ClientConn, error) {
+	credentials := mtls.NewClient(g.pair, h.roots, mtls.Identity{State: state, Service: "sharing"})
+	return grpc.NewClient("passthrough:///"+h.address, grpc.WithTransportCredentials(credentials))
 }
 
 func (h *hub) drawOnce(ctx context.Context, g *guest, client exchangepb.ExchangeServiceClient) error {
