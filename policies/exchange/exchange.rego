@@ -5,6 +5,7 @@
 #
 #     {"state": "us", "partner": "gb", "direction": "send",
 #      "dataflow": "COMITY:BORDER(1.0.0)", "indicator": "1A",
+#      "source": "eu",                                          whose figures are to be passed on; absent: this state's own
 #      "purpose": "risk analysis",                              "": any that was agreed
 #      "date": "2026-03-01",                                    the day on which it is decided
 #      "requested": {"SECTION": [{"code": "EL_PASO", "level": "section"}]},   {}: all that may go
@@ -15,7 +16,11 @@
 #
 #   The service supplies data.agreements = {partner: {indicator: [terms…]}}, the terms of agreements that both states
 #   signed and neither ended, in which this state is the provider; fields as in comity.sharing.v1.Terms, in JSON. It
-#   also supplies data.levels (see comity.detail). The law (see comity.law) binds on top of every agreement.
+#   also supplies data.levels (see comity.detail), and data.grants = {source: {indicator: [terms…]}}, the terms under which
+#   others let this state pass their figures on. The law (see comity.law) binds on top of every agreement.
+#
+#   What another state gave goes only where both agreements want it: the one with the partner, which names the source, and the
+#   one with the source, which names the partner.
 package comity.exchange
 
 import data.comity.detail
@@ -107,6 +112,41 @@ covers(terms) if {
 	terms.receiver == input.partner
 	terms.dataflow == input.dataflow
 	input.indicator in terms.indicators
+	about(terms)
+}
+
+# METADATA
+# description: The terms are about figures of the source that is asked about; of this state's own, where none is.
+about(terms) if terms.source == input.source
+
+about(terms) if {
+	object.get(terms, "source", "") == ""
+	not input.source
+}
+
+# METADATA
+# description: Agreements in force by which the source lets this state pass the indicator on under the terms.
+grants(terms) := {grant |
+	some grant in data.grants[input.source][input.indicator]
+	grant.provider == input.source
+	grant.receiver == input.state
+	grant.onward == true
+	input.partner in grant.onwardTo
+	input.indicator in grant.indicators
+	in_force(grant)
+	tier(grant) == tier(terms)
+	bound(grant, terms)
+}
+
+# METADATA
+# description: Whoever gets figures passed on is bound to the purposes that they were given for.
+bound(grant, _) if count(purposes(grant)) == 0
+
+bound(grant, terms) if {
+	count(purposes(terms)) > 0
+	every purpose in purposes(terms) {
+		purpose in purposes(grant)
+	}
 }
 
 # METADATA
@@ -203,6 +243,21 @@ reasons contains reason if {
 		"code": "DETAIL_NOT_COVERED",
 		"text": sprintf("%s: agreement %s covers detail to %q; %q is of %q", [
 			item.dimension, terms.id, item.agreed, item.code, item.level,
+		]),
+		"agreement": terms.id,
+	}
+}
+
+# METADATA
+# description: The state whose figures they are has not let them be passed on to the partner.
+reasons contains reason if {
+	input.source
+	some terms in suitable
+	count(grants(terms)) == 0
+	reason := {
+		"code": "ONWARD_NOT_GRANTED",
+		"text": sprintf("no agreement with %s lets its %s be passed on to %s under %s", [
+			input.source, input.indicator, input.partner, terms.id,
 		]),
 		"agreement": terms.id,
 	}

@@ -4,15 +4,18 @@
 #   `decision` says whether a batch that a partner signed becomes data here. It trusts nothing that the sender's own
 #   policy should have seen to. Input:
 #
-#     {"state": "gb", "sender": "us", "refAreas": ["US"],        the reference areas that the sender speaks for
+#     {"state": "gb", "sender": "us", "refAreas": ["US"],        the reference areas of the state whose figures they are
 #      "date": "2026-03-01",                                     the day on which it is decided
 #      "header": {"agreement": "us-gb-1a", "version": 1, "dataflow": "COMITY:BORDER(1.0.0)"},
 #      "agreement": {…},                                         the terms under that id; null: there are none
 #      "summary": {"refAreas": ["US"], "indicators": ["1A"],     what the rows hold, each value once
 #                  "components": ["FREQ", …], "unknownCodes": ["CITIZENSHIP=ZZZ"],
 #                  "frequencies": ["M"], "finest": {"CITIZENSHIP": "country", "SEX": "_T"},   a level or a list of them
-#                  "minimum": 3}}                                the smallest count above 0; 0: there is none
+#                  "minimum": 3},                                the smallest count above 0; 0: there is none
+#      "warrant": {"provider": "eu", "agreement": {…},            of figures that the sender passes on: whose they are, and by
+#                 "takenBack": false}}                           which terms; absent: they are the sender's own
 #
+#   That the provider has signed these figures and these terms was verified before.
 #   The service supplies data.levels (see comity.detail).
 package comity.receive
 
@@ -79,6 +82,72 @@ is_meant if {
 	input.agreement.dataflow == input.header.dataflow
 	input.agreement.provider == input.sender
 	input.agreement.receiver == input.state
+}
+
+# METADATA
+# description: Figures of a third state come only if it lets the sender pass them on to this one.
+reasons contains reason if {
+	is_object(input.agreement)
+	passed_on
+	not granted
+	reason := {
+		"code": "ONWARD_NOT_GRANTED",
+		"text": sprintf("nothing lets %s pass these figures on under agreement %s", [input.sender, input.header.agreement]),
+		"agreement": input.header.agreement,
+	}
+}
+
+passed_on if input.warrant
+
+passed_on if object.get(input.agreement, "source", "") != ""
+
+granted if {
+	is_grant
+	input.warrant.takenBack == true
+	count(input.summary.indicators) == 0
+}
+
+granted if {
+	is_grant
+	input.warrant.takenBack == false
+	grant := input.warrant.agreement
+	grant.onward == true
+	input.state in grant.onwardTo
+	grant.validFrom <= input.date
+	ends_no_sooner(grant)
+	object.get(grant, "tier", "PARTNERS") == object.get(input.agreement, "tier", "PARTNERS")
+	every indicator in input.summary.indicators {
+		indicator in grant.indicators
+	}
+	counts_enough(grant)
+	fine_enough(grant)
+}
+
+# METADATA
+# description: The terms shown are those of the state whose figures the agreement is about, with who passes them on.
+is_grant if {
+	input.warrant.provider == input.agreement.source
+	input.warrant.agreement.provider == input.warrant.provider
+	input.warrant.agreement.receiver == input.sender
+}
+
+ends_no_sooner(grant) if object.get(grant, "validTo", "") == ""
+
+ends_no_sooner(grant) if grant.validTo >= input.date
+
+counts_enough(_) if input.summary.minimum == 0
+
+counts_enough(grant) if input.summary.minimum >= grant.minimumFrequency
+
+fine_enough(grant) if {
+	every frequency in input.summary.frequencies {
+		detail.within(grant.detail, "FREQ", frequency)
+	}
+	every dimension, finest in object.remove(input.summary.finest, array.concat(data.detail.identity, ["FREQ"])) {
+		every level in levels_of(finest) {
+			detail.within(grant.detail, dimension, level)
+		}
+	}
 }
 
 # METADATA

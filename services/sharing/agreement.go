@@ -30,7 +30,7 @@ type Terms struct {
 	ValidFrom        string            `json:"validFrom"`        // the first day, "YYYY-MM-DD"
 	ValidTo          string            `json:"validTo"`          // the last day, "YYYY-MM-DD"; "": until terminated
 	RetentionDays    int               `json:"retentionDays"`    // 0: no limit
-	Onward           bool              `json:"onward"`           // whether the receiver may pass the figures on
+	Onward           bool              `json:"onward"`           // whether the receiver may pass the figures on, to those that OnwardTo names
 	Text             string            `json:"text"`
 	Tier             Tier              `json:"tier,omitempty"`       // the receiver's clearance; "": Partners
 	Afterwards       Afterwards        `json:"afterwards,omitempty"` // what becomes of an indicator's figures that nothing covers any more
@@ -38,6 +38,8 @@ type Terms struct {
 	Periods          Spans             `json:"periods,omitempty"`    // of which figures go; none: of all
 	Schedule         Schedule          `json:"schedule,omitempty"`   // when what changed goes; "": at once
 	Quota            *Quota            `json:"quota,omitempty"`      // nil: any amount may go
+	OnwardTo         []StateCode       `json:"onwardTo,omitempty"`   // to whom the receiver may pass the figures on; none: to nobody
+	Source           StateCode         `json:"source,omitempty"`     // whose figures they are where the provider passes them on; "": its own
 }
 
 // Tier is a clearance: those who are in one are taken to pool what they get, and are one audience. It is an upper-case
@@ -169,6 +171,9 @@ func (s *Service) check(terms Terms) error {
 		if err := span.check(); err != nil {
 			say("periods", "%v", err)
 		}
+	}
+	for _, problem := range s.wrongOnward(terms) {
+		say(problem.field, "%s", problem.text)
 	}
 	if terms.Schedule != "" {
 		if _, err := terms.Schedule.parse(); err != nil {
@@ -530,7 +535,7 @@ func (s *Service) keepsClear(ctx context.Context, terms Terms) error {
 	return s.keepsDataflow(ctx, terms)
 }
 
-// keepsTier returns a fault where the receiver is in another tier already: what it has seen there it would read beside what
+// keepsTier returns a fault where one of the readers is in another tier already: what it has seen there it would read beside what
 // it sees here. It is in the tier of every agreement that both have signed, also of one that is over, and of what this
 // state has signed and the other one still may.
 func (s *Service) keepsTier(ctx context.Context, terms Terms) error {
@@ -540,12 +545,14 @@ func (s *Service) keepsTier(ctx context.Context, terms Terms) error {
 	}
 	for _, a := range all {
 		binding := a.wasActive() || a.mayBind(s.State)
-		if !binding || a.Terms.Provider.state() != terms.Provider.state() || a.Terms.Receiver != terms.Receiver {
+		if !binding || a.Terms.Provider.state() != terms.Provider.state() || a.Terms.tier() == terms.tier() {
 			continue
 		}
-		if tier := a.Terms.tier(); tier != terms.tier() {
-			return fault.New(fault.Precondition, "WRONG_STATE",
-				"%s is in the tier %s of %s by agreement %s, and cannot be in %s", terms.Receiver, tier, terms.Provider, a.Terms.ID, terms.tier())
+		for _, reader := range a.Terms.readers() {
+			if slices.Contains(terms.readers(), reader) {
+				return fault.New(fault.Precondition, "WRONG_STATE",
+					"%s is in the tier %s of %s by agreement %s, and cannot be in %s", reader, a.Terms.tier(), terms.Provider, a.Terms.ID, terms.tier())
+			}
 		}
 	}
 	return nil

@@ -25,9 +25,13 @@ func (s *Service) audience(ctx context.Context, tier string) (audience, error) {
 func (s *Service) audienceUnder(agreements []Agreement, tier string) audience {
 	a := audience{Reader: s.Store.Seen(tier)}
 	for _, one := range agreements {
-		partner := one.Terms.Receiver
-		if one.wasActive() && one.Terms.Provider == s.State && !one.Terms.Domestic() && string(one.Terms.tier()) == tier && !slices.Contains(a.members, partner) {
-			a.members = append(a.members, partner)
+		if !one.wasActive() || one.Terms.Provider != s.State || one.Terms.Domestic() || string(one.Terms.tier()) != tier {
+			continue
+		}
+		for _, partner := range one.Terms.readers() {
+			if !slices.Contains(a.members, partner) {
+				a.members = append(a.members, partner)
+			}
 		}
 	}
 	return a

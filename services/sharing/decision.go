@@ -49,6 +49,8 @@ type Question struct {
 	Purpose   string                     `json:"purpose"`   // "": any that the agreement allows
 	Date      string                     `json:"date"`      // the day of the evaluation, "YYYY-MM-DD"
 	Requested map[string][]RequestedCode `json:"requested"` // by component; one that is not named: whatever was agreed
+
+	Source StateCode `json:"source,omitempty"` // whose figures are to be passed on; "": they are this state's own
 }
 
 // RequestedCode is a code that is asked for, with its level in the codelist.
@@ -78,7 +80,7 @@ type RuledAgreement struct {
 type Decision struct {
 	ID             DecisionID       `json:"id"`
 	Created        time.Time        `json:"created"`
-	Use            string           `json:"use"` // "release", "explain", "publish" or "preview"
+	Use            string           `json:"use"` // "release", "onward", "explain", "publish" or "preview"
 	PolicyRevision string           `json:"policyRevision"`
 	PolicyData     string           `json:"policyData"` // SHA-256 of the data that policy was given, in hexadecimal digits
 	Indicators     []DecidedRequest `json:"indicators"`
@@ -160,7 +162,11 @@ func (s *Service) askAll(ctx context.Context, stopped stops, questions []Questio
 	}
 	steady = given != nil
 	for _, question := range questions {
-		if by, found := stopped.kill(question.Partner, question.Indicator); found {
+		by, found := stopped.kill(question.Partner, question.Indicator)
+		if !found && question.Source != "" {
+			by, found = stopped.kill(question.Source, question.Indicator)
+		}
+		if found {
 			decision.Indicators = append(decision.Indicators, DecidedRequest{
 				Question: question, Ruling: Ruling{Reasons: []Reason{by.reason()}}, Include: Condition{filter.False()},
 				Stopped: cmp.Or(by.ID, onTheSpot),
@@ -238,6 +244,7 @@ func (s *Service) refreshPolicy(ctx context.Context) ([]Agreement, error) {
 	if err != nil {
 		return nil, err
 	}
+	grants := granted(all, s.State)
 	active := slices.DeleteFunc(all, func(a Agreement) bool { return !s.provides(a.Terms) })
 	agreed := map[StateCode]map[string][]Terms{}
 	for i := range active {
@@ -257,7 +264,7 @@ func (s *Service) refreshPolicy(ctx context.Context) ([]Agreement, error) {
 			agreed[partner][indicator] = append(agreed[partner][indicator], a.Terms)
 		}
 	}
-	data := map[string]any{"agreements": agreed, "levels": levels}
+	data := map[string]any{"agreements": agreed, "grants": grants, "levels": levels}
 	content, err := json.Marshal(data)
 	if err != nil {
 		return nil, err

@@ -13,7 +13,8 @@ import (
 const (
 	MaxPayload  = 1 << 20  // bytes of a payload
 	MaxHeader   = 64 << 10 // bytes of a signed header
-	MaxEnvelope = MaxPayload + MaxHeader + 1<<10
+	MaxWarrant  = MaxHeader + maxDocument + 4<<10
+	MaxEnvelope = MaxPayload + MaxHeader + MaxWarrant + 1<<10
 	MaxBatch    = 4_096 // rows of a batch that this state sends
 )
 
@@ -43,19 +44,31 @@ type Header struct {
 	Scope            filter.Filter // what the release replaces of what the sender sent before
 	Codelists        []string
 	Base             ReleaseID // that it builds upon, see [Release]; "": none
+	WarrantSHA256    []byte    // of the warrant; empty where there is none
+	TermsSHA256      []byte    // of the agreement's document where it lets the figures be passed on; else empty
 }
 
 // Envelope is a batch on its way.
 type Envelope struct {
 	Header  Signed // a [Header], of [HeaderType]
 	Payload []byte
+	Warrant []byte // a [Warrant], encoded, of figures that the sender passes on; else empty
 }
 
 // Seal signs a header for a payload with so many cells, and returns the envelope with its leaf of the log. It fills in the
 // hash of the payload.
 func (s *Service) Seal(header Header, payload []byte, cells int) (SentEnvelope, error) {
+	return s.seal(header, payload, nil, cells)
+}
+
+// seal is [Service.Seal] with an warrant; nil: there is none.
+func (s *Service) seal(header Header, payload, warrant []byte, cells int) (SentEnvelope, error) {
 	sum := sha256.Sum256(payload)
 	header.PayloadSHA256 = sum[:]
+	if len(warrant) > 0 {
+		proof := sha256.Sum256(warrant)
+		header.WarrantSHA256 = proof[:]
+	}
 	data, err := s.Codec.EncodeHeader(header)
 	if err != nil {
 		return SentEnvelope{}, fmt.Errorf("encoding a header: %w", err)
@@ -64,7 +77,7 @@ func (s *Service) Seal(header Header, payload []byte, cells int) (SentEnvelope, 
 	if err != nil {
 		return SentEnvelope{}, err
 	}
-	envelope, err := s.Codec.EncodeEnvelope(Envelope{Header: signed, Payload: payload})
+	envelope, err := s.Codec.EncodeEnvelope(Envelope{Header: signed, Payload: payload, Warrant: warrant})
 	if err != nil {
 		return SentEnvelope{}, fmt.Errorf("encoding an envelope: %w", err)
 	}
@@ -128,6 +141,8 @@ type Codec interface {
 	DecodeHeader([]byte) (Header, error)
 	EncodeEnvelope(Envelope) ([]byte, error)
 	DecodeEnvelope([]byte) (Envelope, error)
+	EncodeWarrant(Warrant) ([]byte, error)
+	DecodeWarrant([]byte) (Warrant, error)
 	EncodePayload(*block.Block) ([]byte, error)
 	DecodePayload([]byte) (*block.Block, error)
 	EncodeReceipt(Receipt) ([]byte, error)

@@ -162,6 +162,13 @@ func (s *Service) circumstances(ctx context.Context) (string, error) {
 			return "", err
 		}
 		text += fmt.Sprintf(" %s/%d/%s/%s", a.Terms.ID, a.Terms.Version, place.Epoch, a.Terms.Dataflow)
+		if a.Terms.Source != "" {
+			sources, err := s.sourceCircumstances(ctx, a.Terms)
+			if err != nil {
+				return "", err
+			}
+			text += sources
+		}
 	}
 	return text, nil
 }

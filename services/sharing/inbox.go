@@ -141,7 +141,8 @@ func (s *Service) judgeRun(ctx context.Context, opened []*incoming, place Place)
 	for i, in := range opened {
 		h := in.header
 		if i > 0 && (!place.next(h) || h.Release != first.Release || h.Dataflow != first.Dataflow ||
-			h.Agreement != first.Agreement || h.AgreementVersion != first.AgreementVersion || !h.Created.Equal(first.Created)) {
+			h.Agreement != first.Agreement || h.AgreementVersion != first.AgreementVersion || !h.Created.Equal(first.Created) ||
+			!in.sameSource(opened[0])) {
 			break
 		}
 		reason, err := s.fits(ctx, in, terms, staged)
@@ -242,6 +243,7 @@ type incoming struct {
 	header   Header
 	signed   []byte // the header's exact bytes
 	payload  []byte
+	warrant  *incomingWarrant // nil: the figures are the sender's own
 	cells    int
 	about    summary // of the payload; once it fits
 	refusal  *Reason
@@ -297,7 +299,7 @@ func (s *Service) open(from StateCode, data []byte) (*incoming, error) {
 	case !uuid.MatchString(string(header.Release)) || header.BatchCount < 1 || header.BatchCount > math.MaxInt32 || header.BatchIndex >= header.BatchCount:
 		return nil, invalid("batch %d of %d of release %q is none", header.BatchIndex, header.BatchCount, header.Release)
 	}
-	return in, nil
+	return in, s.openWarrant(in, envelope.Warrant)
 }
 
 // receivedBefore returns the receipt that was given for the same envelope. Another one at the same place is kept as
@@ -421,11 +423,13 @@ func (s *Service) termsOf(ctx context.Context, in *incoming) (Terms, error) {
 type receiveQuestion struct {
 	State     StateCode     `json:"state"`
 	Sender    StateCode     `json:"sender"`
-	RefAreas  []string      `json:"refAreas"` // the sender's own
+	RefAreas  []string      `json:"refAreas"` // of the state whose figures they are
 	Header    receiveHeader `json:"header"`
 	Agreement Terms         `json:"agreement"`
 	Summary   summary       `json:"summary"`
 	Date      string        `json:"date"`
+	// Warrant is nil where the figures are the sender's own.
+	Warrant *receiveWarrant `json:"warrant,omitempty"`
 }
 
 type receiveHeader struct {
@@ -464,22 +468,28 @@ func (s *Service) fits(ctx context.Context, in *incoming, terms Terms, staged *s
 			Text: fmt.Sprintf("agreement %s covers %s, not %s", terms.ID, terms.Periods, outside),
 		}, nil
 	}
+	if reason, err := s.fitsWarrant(ctx, in, terms, content); reason != nil || err != nil {
+		return reason, err
+	}
 	return s.fitsRelease(ctx, in, terms, staged)
 }
 
 // accepts returns why policy refuses what is in batches, for good; nil: it accepts it. The batches are of the envelope's
 // sender and agreement. An error says that this cannot be told now.
 func (s *Service) accepts(ctx context.Context, in *incoming, terms Terms, about summary) (*Reason, error) {
-	sender, _ := s.Trust.State(in.from)
+	giver, _ := s.Trust.State(terms.giver())
 	var verdict struct {
 		Allow   bool     `json:"allow"`
 		Reasons []Reason `json:"reasons"`
 	}
 	terms.Dataflow = in.header.Dataflow // of those that they name
 	question := receiveQuestion{
-		State: s.State, Sender: in.from, RefAreas: sender.RefAreas,
+		State: s.State, Sender: in.from, RefAreas: giver.RefAreas,
 		Header:    receiveHeader{Agreement: in.header.Agreement, Version: in.header.AgreementVersion, Dataflow: in.header.Dataflow},
 		Agreement: terms, Summary: about, Date: s.now().Format(time.DateOnly),
+	}
+	if o := in.warrant; o != nil {
+		question.Warrant = &receiveWarrant{Provider: o.terms.Provider, Agreement: o.terms, TakenBack: o.takesBack()}
 	}
 	if _, err := s.refreshPolicy(ctx); err != nil {
 		return nil, err
@@ -631,7 +641,10 @@ func (s *Service) advance(ctx context.Context, tx Tx, run []*incoming) error {
 	if known && before.State == staged.release.State && before.Received == staged.release.Received {
 		return nil // refused because it is not the release's turn
 	}
-	return tx.SaveInboundRelease(ctx, staged.release)
+	if err := tx.SaveInboundRelease(ctx, staged.release); err != nil || known || first.warrant == nil {
+		return err
+	}
+	return tx.AddWarrant(ctx, first.keptWarrant())
 }
 
 // handOverOne stores a release, and marks it as stored, or as refused by the statistics.
@@ -648,6 +661,15 @@ func (s *Service) handOverOne(ctx context.Context, release InboundRelease) error
 	if err != nil {
 		return err
 	}
+	var warrant *incomingWarrant
+	if terms.Source != "" {
+		if warrant, err = s.readWarrant(first.Warrant); err != nil {
+			return err
+		}
+		if header.Scope, err = s.replacedBy(ctx, header, terms, warrant); err != nil {
+			return err
+		}
+	}
 	if over && terms.Afterwards == Withdraw {
 		release.State, release.Reason = Refused, "EXPIRED: the agreement was over before it could be stored"
 		s.Log.WarnContext(ctx, "a partner's release is not stored: the agreement is over", "partner", release.Sender, "release", release.ID)
@@ -663,8 +685,8 @@ func (s *Service) handOverOne(ctx context.Context, release InboundRelease) error
 		}
 	}
 	submitted, err := s.submit(ctx, Submission{
-		Dataflow: header.Dataflow, Provider: release.Sender, Scope: header.Scope,
-		Release: release.ID, IdempotencyKey: string(release.ID), KeepDays: terms.RetentionDays,
+		Dataflow: header.Dataflow, Provider: terms.giver(), Scope: header.Scope,
+		Release: release.ID, IdempotencyKey: string(release.ID), KeepDays: terms.keepDays(warrant, s.now()),
 	}, s.contents(release.Batches, func(batch int) ([]byte, error) {
 		envelope, err := s.kept(ctx, release, batch)
 		return envelope.Payload, err
@@ -688,6 +710,7 @@ func (s *Service) handOverOne(ctx context.Context, release InboundRelease) error
 		return nil
 	}
 	s.Log.InfoContext(ctx, "stored a partner's release", "partner", release.Sender, "release", release.ID, "batches", release.Batches)
+	wake(s.toRelease) // it may be passed on
 	return nil
 }
 

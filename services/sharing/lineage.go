@@ -128,7 +128,7 @@ func (l lineage) elsewhere(ctx context.Context, audiences []ledger.Reader, areas
 // keepsDataflow returns a fault where the receiver, or others of its tier, are told of the same by another dataflow, or would
 // be by an agreement that binds this state. Only the provider can know that.
 func (s *Service) keepsDataflow(ctx context.Context, terms Terms) error {
-	if !s.provides(terms) {
+	if !s.provides(terms) || terms.Source != "" {
 		return nil
 	}
 	structures, err := s.structuresOf(ctx, terms.Dataflow)
@@ -155,7 +155,7 @@ func (s *Service) keepsDataflow(ctx context.Context, terms Terms) error {
 	}
 	for _, a := range all {
 		binding := a.State == Active || a.mayBind(s.State)
-		if !binding || a.Terms.ID == terms.ID || !s.provides(a.Terms) || a.Terms.tier() != terms.tier() || flowOf(a.Terms.Dataflow) == l.flow() {
+		if !binding || a.Terms.ID == terms.ID || !s.provides(a.Terms) || a.Terms.Source != "" || a.Terms.tier() != terms.tier() || flowOf(a.Terms.Dataflow) == l.flow() {
 			continue
 		}
 		other, err := s.structuresOf(ctx, a.Terms.Dataflow)

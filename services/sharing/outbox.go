@@ -75,6 +75,11 @@ func (s *Service) Outgoing(ctx context.Context, partner StateCode, after Cursor,
 		if err != nil {
 			return nil, err
 		}
+		if ok && terms.Source != "" {
+			if ok, err = s.stillGranted(ctx, k, terms, stopped); err != nil {
+				return nil, err
+			}
+		}
 		if !ok || superseded || s.now().After(k.Created.Add(s.Lifetime)) || s.ahead(k.Created) || stopped.overtook(partner, terms.Indicators, k.Created) {
 			break
 		}

@@ -16,11 +16,14 @@ import (
 	"github.com/comity-federation/comity/services/sharing"
 )
 
-// withPolicies gives both states the policies of the project, with a law of aa's own.
+// withPolicies gives all states the policies of the project, with a law of aa's own.
 func (w *world) withPolicies(t *testing.T, law string) {
 	t.Helper()
 	w.aa.withPolicies(t, law)
 	w.bb.withPolicies(t, "")
+	for _, s := range w.others {
+		s.withPolicies(t, "")
+	}
 }
 
 // withPolicies gives a state the policies of the project, with a law of its own; "": none.

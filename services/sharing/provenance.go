@@ -38,8 +38,17 @@ type Provenance struct {
 	Decision       DecisionID // of the provider
 	PolicyRevision string     // that decided
 	Released       time.Time
+	PassedOn       *PassedOn // nil: they came from the provider itself
 	Batches        []ReceivedBatch
 	Expires        time.Time // by the agreement; zero: it sets no limit
+}
+
+// PassedOn says by whom and under what figures of another state came here.
+type PassedOn struct {
+	State     StateCode
+	Agreement AgreementID
+	Version   int
+	Release   ReleaseID
 }
 
 // ReceivedBatch is a batch of a partner's release.
@@ -103,6 +112,14 @@ func (s *Service) provenance(ctx context.Context, provider StateCode, origin Ori
 	header, err := s.Codec.DecodeHeader(first.Header.Payload)
 	if err != nil {
 		return Provenance{}, err
+	}
+	if len(first.Warrant) > 0 {
+		warrant, err := s.readWarrant(first.Warrant)
+		if err != nil {
+			return Provenance{}, err
+		}
+		p.PassedOn = &PassedOn{State: header.Sender, Agreement: header.Agreement, Version: header.AgreementVersion, Release: header.Release}
+		p.Release, header = warrant.header.Release, warrant.header
 	}
 	p.Agreement, p.Version = header.Agreement, header.AgreementVersion
 	p.Decision, p.PolicyRevision, p.Released = header.Decision, header.PolicyRevision, header.Created

@@ -38,6 +38,7 @@ type Release struct {
 	Batches int       `json:"batches"`
 	SHA256  []byte    `json:"sha256"` // over the SHA-256s of the payloads
 	Created time.Time `json:"created"`
+	Passed  *Passed   `json:"passed,omitempty"` // nil: it has this state's own figures
 }
 
 // draft is a release before it has its place in a stream.
@@ -45,6 +46,8 @@ type draft struct {
 	release  Release
 	decision Decision
 	content  table
+	terms    []byte   // SHA-256 of the agreement's document, where it lets the figures be passed on
+	warrants [][]byte // of each payload that is passed on; none of this state's own
 	batches
 }
 
@@ -120,7 +123,11 @@ func (s *Service) releaseWhenDue(ctx context.Context, a Agreement) (released boo
 		s.delays.set(Held{Agreement: a.Terms.ID, Partner: a.Terms.Receiver, Reason: "SCHEDULE"})
 		return false, nil
 	}
-	err = s.releaseUnder(ctx, a)
+	if a.Terms.Source != "" {
+		err = s.passOn(ctx, a)
+	} else {
+		err = s.releaseUnder(ctx, a)
+	}
 	if over, ok := errors.AsType[*fault.Error](err); ok && over.Kind == fault.Exhausted && over.RetryAfter > 0 {
 		until := s.now().Add(over.RetryAfter)
 		s.delays.set(Held{Agreement: a.Terms.ID, Partner: a.Terms.Receiver, Reason: "QUOTA", Until: until})
@@ -189,6 +196,10 @@ func (s *Service) tryRelease(ctx context.Context, a Agreement) error {
 		}
 		if known {
 			return errSaidAlready
+		}
+		if len(a.Terms.OnwardTo) > 0 { // what is passed on goes whole
+			document := sha256.Sum256(a.Document)
+			d.terms, last = document[:], nil
 		}
 		if err := s.asDelta(ctx, tx, &d, structures, last); err != nil {
 			return err
@@ -380,12 +391,16 @@ func (s *Service) put(ctx context.Context, tx Tx, d draft, place Place, terms Te
 		Stream: r.Stream, Epoch: place.Epoch, Sequence: place.Sequence, Previous: place.SHA256,
 		Created: r.Created, Expires: r.Created.Add(s.Lifetime),
 		Release: r.ID, BatchCount: r.Batches, ReleaseSHA256: r.SHA256, Base: r.Base,
-		Dataflow: r.Dataflow, Scope: r.Scope.Filter, Codelists: structures.Codelists,
+		Dataflow: r.Dataflow, Scope: r.Scope.Filter, Codelists: structures.Codelists, TermsSHA256: d.terms,
 	}
 	var sealed []SentEnvelope
 	for i, payload := range d.payloads {
 		header.Sequence, header.BatchIndex = header.Sequence+1, i
-		one, err := s.Seal(header, payload, d.cells[i])
+		var warrant []byte
+		if i < len(d.warrants) {
+			warrant = d.warrants[i]
+		}
+		one, err := s.seal(header, payload, warrant, d.cells[i])
 		if err != nil {
 			return err
 		}

@@ -134,7 +134,7 @@ func (s *Service) emptyNamed(ctx context.Context) error {
 	return nil
 }
 
-// empty leaves of the envelope at a place its header.
+// empty leaves of the envelope at a place its header, and the proof whose figures they were.
 func (s *Service) empty(ctx context.Context, tx Tx, at Cursor) error {
 	kept, found, err := tx.ReceivedAt(ctx, at)
 	if err != nil || !found {
@@ -144,7 +144,7 @@ func (s *Service) empty(ctx context.Context, tx Tx, at Cursor) error {
 	if err != nil {
 		return err
 	}
-	left, err := s.Codec.EncodeEnvelope(Envelope{Header: envelope.Header})
+	left, err := s.Codec.EncodeEnvelope(Envelope{Header: envelope.Header, Warrant: envelope.Warrant})
 	if err != nil {
 		return err
 	}

@@ -47,6 +47,12 @@ type Reader interface {
 
 	// LastRelease returns the newest release under the agreement as JSON; nil where there is none.
 	LastRelease(ctx context.Context, agreement AgreementID) ([]byte, error)
+	// LastPassed returns as JSON the newest release under the agreement that passes on what came under each other one.
+	LastPassed(ctx context.Context, agreement AgreementID) (documents [][]byte, err error)
+	// NewestStored returns the newest of a partner's releases under the agreement that are stored; false where there is none.
+	NewestStored(ctx context.Context, agreement AgreementID) (InboundRelease, bool, error)
+	// SeenWarrant returns what came under the agreement of what its sender has by the source's; the zero value where nothing did.
+	SeenWarrant(ctx context.Context, agreement, source AgreementID) (SeenWarrant, error)
 	// Releases returns a page of releases as JSON, the newest first, and the token of the next page.
 	Releases(ctx context.Context, page Page) (documents [][]byte, next string, err error)
 	// Deliveries returns a page of deliveries, the newest first, and the token of the next page.
@@ -228,6 +234,8 @@ type Tx interface {
 	AddReceived(ctx context.Context, stream, epoch string, received []ReceivedEnvelope) error
 	// SaveInboundRelease keeps how far a partner's release got.
 	SaveInboundRelease(ctx context.Context, release InboundRelease) error
+	// AddWarrant keeps whose figures a partner's release has. SaveInboundRelease comes first.
+	AddWarrant(ctx context.Context, warrant KeptWarrant) error
 	// SupersedeReleases marks the sender's other releases under the agreement that are not whole as superseded, and
 	// returns them.
 	SupersedeReleases(ctx context.Context, sender StateCode, agreement AgreementID, except ReleaseID) ([]ReleaseID, error)

@@ -102,7 +102,7 @@ func lapsed(agreements []Agreement, day string, looked func(Terms) bool) []lapse
 }
 
 func (a Agreement) flowIndicator(code string) flowIndicator {
-	return flowIndicator{a.Terms.Provider, a.Terms.Receiver, a.Terms.Dataflow, code}
+	return flowIndicator{a.Terms.giver(), a.Terms.Receiver, a.Terms.Dataflow, code}
 }
 
 // among reports whether the state has withdrawn the indicator under the version.
@@ -150,7 +150,7 @@ func (s *Service) withdrawAll(ctx context.Context, due []dueWithdrawal) error {
 
 // withdraw replaces the figures in the statistics by nothing, in every version of the dataflow, and keeps that it did.
 func (s *Service) withdraw(ctx context.Context, terms Terms, w Withdrawal) error {
-	provider, _ := s.Trust.State(terms.Provider)
+	provider, _ := s.Trust.State(terms.giver())
 	versions, err := s.versionsOf(ctx, terms.Dataflow)
 	if err != nil {
 		return err
@@ -158,7 +158,7 @@ func (s *Service) withdraw(ctx context.Context, terms Terms, w Withdrawal) error
 	for _, dataflow := range versions {
 		what := sha256.Sum256([]byte(strings.Join(slices.Concat(provider.RefAreas, []string{"", dataflow}, w.Indicators), "\x00")))
 		key := fmt.Sprintf("withdrawal/%s/%d/%s", w.Agreement, w.Version, hex.EncodeToString(what[:8]))
-		if err := s.replaceByNothing(ctx, dataflow, terms.Provider, provider.RefAreas, w.Indicators, key); err != nil {
+		if err := s.replaceByNothing(ctx, dataflow, terms.giver(), provider.RefAreas, w.Indicators, key); err != nil {
 			return err
 		}
 	}
@@ -168,7 +168,7 @@ func (s *Service) withdraw(ctx context.Context, terms Terms, w Withdrawal) error
 		return err
 	}
 	wake(s.toDeliver)
-	s.Log.InfoContext(ctx, "took out a partner's figures, as agreed", "partner", terms.Provider,
+	s.Log.InfoContext(ctx, "took out a partner's figures, as agreed", "provider", terms.giver(),
 		"agreement", w.Agreement, "version", w.Version, "indicators", w.Indicators)
 	return nil
 }

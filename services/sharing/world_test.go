@@ -411,30 +411,38 @@ type letters struct {
 	states map[sharing.StateCode]*state // of the world
 }
 
-func (l *letters) Propose(ctx context.Context, _ sharing.StateCode, agreement sharing.Signed) error {
-	l.carried++
-	return errors.Join(l.down, answered(l.to.ReceiveProposal(ctx, l.from, agreement)))
+// at returns the state that letters for a partner go to.
+func (l *letters) at(partner sharing.StateCode) *state {
+	if l.to == nil {
+		return l.states[partner]
+	}
+	return l.to
 }
 
-func (l *letters) Answer(ctx context.Context, _ sharing.StateCode, agreement sharing.Signed) error {
+func (l *letters) Propose(ctx context.Context, partner sharing.StateCode, agreement sharing.Signed) error {
 	l.carried++
-	return errors.Join(l.down, answered(l.to.ReceiveAnswer(ctx, l.from, agreement)))
+	return errors.Join(l.down, answered(l.at(partner).ReceiveProposal(ctx, l.from, agreement)))
 }
 
-func (l *letters) Terminate(ctx context.Context, _ sharing.StateCode, termination sharing.Signed) error {
+func (l *letters) Answer(ctx context.Context, partner sharing.StateCode, agreement sharing.Signed) error {
+	l.carried++
+	return errors.Join(l.down, answered(l.at(partner).ReceiveAnswer(ctx, l.from, agreement)))
+}
+
+func (l *letters) Terminate(ctx context.Context, partner sharing.StateCode, termination sharing.Signed) error {
 	l.carried++
 	if l.down != nil {
 		return l.down
 	}
-	return answered(l.to.ReceiveTermination(ctx, l.from, termination))
+	return answered(l.at(partner).ReceiveTermination(ctx, l.from, termination))
 }
 
-func (l *letters) Confirm(ctx context.Context, _ sharing.StateCode, withdrawal sharing.Signed) error {
+func (l *letters) Confirm(ctx context.Context, partner sharing.StateCode, withdrawal sharing.Signed) error {
 	l.carried++
 	if l.down != nil {
 		return l.down
 	}
-	return answered(l.to.ReceiveWithdrawal(ctx, l.from, withdrawal))
+	return answered(l.at(partner).ReceiveWithdrawal(ctx, l.from, withdrawal))
 }
 
 func (l *letters) Ratify(ctx context.Context, to sharing.StateCode, amendment sharing.Signed) error {

@@ -62,6 +62,7 @@ func describe(text *strings.Builder, agreement *sharingpb.Agreement, whole bool)
 		}
 	}
 	line("goes", terms.GetProvider()+" to "+terms.GetReceiver()+", tier "+cmp.Or(terms.GetTier(), "PARTNERS"))
+	line("figures of", terms.GetSource())
 	line("dataflow", terms.GetDataflow())
 	line("indicators", strings.Join(terms.GetIndicators(), " "))
 	var details []string
@@ -76,7 +77,7 @@ func describe(text *strings.Builder, agreement *sharingpb.Agreement, whole bool)
 	if days := terms.GetRetentionDays(); days > 0 {
 		line("removed after", fmt.Sprintf("%d days", days))
 	}
-	line("passed on", map[bool]string{true: "yes", false: "no"}[terms.GetOnward()])
+	line("passed on", cmp.Or(strings.Join(terms.GetOnwardTo(), " "), map[bool]string{true: "yes, but no state is named", false: "no"}[terms.GetOnward()]))
 	line("afterwards", terms.GetAfterwards())
 	line("legal basis", terms.GetLegalBasis())
 	if terms.GetText() != "" {

@@ -33,15 +33,20 @@ func TestMain(m *testing.M) {
 // arrived reports whether the receiver has the provider's figures as the provider itself has them, totals aside, and
 // the provider a receipt for each batch.
 func arrived(from, to *state) bool {
-	here := to.figures(from.code)
-	maps.DeleteFunc(here, func(key string, _ float64) bool { return strings.Contains(key, "_T") })
-	if !maps.Equal(from.figures(from.code), here) {
+	if !holds(from, to) {
 		return false
 	}
 	waiting := slices.ContainsFunc(from.deliveries(), func(d sharing.Delivery) bool {
 		return d.Direction == sharing.Sent && d.Partner == to.code && d.State == sharing.Waiting
 	})
 	return !waiting
+}
+
+// holds reports whether a state has the provider's figures as the provider itself has them, totals aside.
+func holds(provider, at *state) bool {
+	here := at.figures(provider.code)
+	maps.DeleteFunc(here, func(key string, _ float64) bool { return strings.Contains(key, "_T") })
+	return maps.Equal(provider.figures(provider.code), here)
 }
 
 func (s *state) deliveries() []sharing.Delivery {

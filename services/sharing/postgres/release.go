@@ -29,12 +29,16 @@ func (t tx) AddRelease(ctx context.Context, release sharing.Release, document []
 	if err != nil {
 		return err
 	}
+	var source *sharing.AgreementID
+	if release.Passed != nil {
+		source = &release.Passed.Agreement
+	}
 	_, err = t.db.Exec(ctx, `
-		INSERT INTO release (id, partner, agreement, version, document, entry)
-		VALUES (@id, @partner, @agreement, @version, @document, @entry)`,
+		INSERT INTO release (id, partner, agreement, version, document, entry, source)
+		VALUES (@id, @partner, @agreement, @version, @document, @entry, @source)`,
 		pgx.NamedArgs{
 			"id": release.ID, "partner": release.Partner, "agreement": release.Agreement, "version": release.AgreementVersion,
-			"document": document, "entry": entry,
+			"document": document, "entry": entry, "source": source,
 		})
 	return err
 }

@@ -72,7 +72,7 @@ func termsFromProto(t *sharingpb.Terms) sharing.Terms {
 		RetentionDays: int(t.GetRetentionDays()), Onward: t.GetOnward(), Text: t.GetText(),
 		Tier: sharing.Tier(t.GetTier()), Afterwards: sharing.Afterwards(t.GetAfterwards()), LegalBasis: t.GetLegalBasis(),
 		Schedule: sharing.Schedule(t.GetSchedule()), Quota: quotaFromProto(t.GetQuota()),
-		Periods: spansFromProto(t.GetPeriods()),
+		Periods: spansFromProto(t.GetPeriods()), OnwardTo: codesFromProto(t.GetOnwardTo()), Source: sharing.StateCode(t.GetSource()),
 	}
 }
 
@@ -84,8 +84,17 @@ func terms(t sharing.Terms) *sharingpb.Terms {
 		RetentionDays: count(t.RetentionDays), Onward: t.Onward, Text: t.Text,
 		Tier: string(t.Tier), Afterwards: string(t.Afterwards), LegalBasis: t.LegalBasis,
 		Schedule: string(t.Schedule), Quota: quota(t.Quota),
-		Periods: each(t.Periods, span),
+		Periods: each(t.Periods, span), OnwardTo: each(t.OnwardTo, func(c sharing.StateCode) string { return string(c) }), Source: string(t.Source),
 	}
+}
+
+// codesFromProto returns the states of the codes; nil where there are none, as documents have it.
+func codesFromProto(list []string) []sharing.StateCode {
+	var codes []sharing.StateCode
+	for _, code := range list {
+		codes = append(codes, sharing.StateCode(code))
+	}
+	return codes
 }
 
 func span(s sharing.Span) *sharingpb.TimeSpan { return &sharingpb.TimeSpan{From: s.From, To: s.To} }

@@ -87,7 +87,7 @@ func (s *Server) GetProvenance(ctx context.Context, r *sharingpb.GetProvenanceRe
 }
 
 func provenance(p sharing.Provenance) *sharingpb.Provenance {
-	return &sharingpb.Provenance{
+	converted := &sharingpb.Provenance{
 		Provider: string(p.Provider), Agreement: string(p.Agreement), AgreementVersion: count(p.Version), Release: string(p.Release),
 		Decision: string(p.Decision), PolicyRevision: p.PolicyRevision, ReleaseTime: timestamp(p.Released),
 		StoreTime: timestamp(p.Stored), StatisticsRevision: p.Revision, ExpireTime: timestamp(p.Expires),
@@ -99,4 +99,10 @@ func provenance(p sharing.Provenance) *sharingpb.Provenance {
 			}
 		}),
 	}
+	if by := p.PassedOn; by != nil {
+		converted.PassedOn = &sharingpb.PassedOn{
+			State: string(by.State), Agreement: string(by.Agreement), AgreementVersion: count(by.Version), Release: string(by.Release),
+		}
+	}
+	return converted
 }

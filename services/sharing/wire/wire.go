@@ -89,6 +89,7 @@ func (Codec) EncodeHeader(h sharing.Header) ([]byte, error) {
 		PayloadSha256: h.PayloadSHA256,
 		Release:       string(h.Release), BatchIndex: index, BatchCount: count, ReleaseSha256: h.ReleaseSHA256,
 		Dataflow: h.Dataflow, Scope: blockwire.FilterToProto(h.Scope), Codelists: h.Codelists, BaseRelease: string(h.Base),
+		WarrantSha256: h.WarrantSHA256, TermsSha256: h.TermsSHA256,
 	})
 }
 
@@ -118,12 +119,13 @@ func (Codec) DecodeHeader(data []byte) (sharing.Header, error) {
 		Created: created, Expires: expires, PayloadSHA256: p.GetPayloadSha256(),
 		Release: sharing.ReleaseID(p.GetRelease()), BatchIndex: int(p.GetBatchIndex()), BatchCount: int(p.GetBatchCount()),
 		ReleaseSHA256: p.GetReleaseSha256(), Dataflow: p.GetDataflow(), Scope: scope, Codelists: p.GetCodelists(), Base: sharing.ReleaseID(p.GetBaseRelease()),
+		WarrantSHA256: p.GetWarrantSha256(), TermsSHA256: p.GetTermsSha256(),
 	}, nil
 }
 
 // EncodeEnvelope returns the bytes of an Envelope.
 func (Codec) EncodeEnvelope(e sharing.Envelope) ([]byte, error) {
-	return encode(&exchangepb.Envelope{Header: Signed(e.Header), Payload: e.Payload})
+	return encode(&exchangepb.Envelope{Header: Signed(e.Header), Payload: e.Payload, Warrant: e.Warrant})
 }
 
 // DecodeEnvelope reads an Envelope.
@@ -135,7 +137,33 @@ func (Codec) DecodeEnvelope(data []byte) (sharing.Envelope, error) {
 	if p.GetHeader() == nil {
 		return sharing.Envelope{}, errors.New("the envelope has no header")
 	}
-	return sharing.Envelope{Header: SignedFromProto(p.GetHeader()), Payload: p.GetPayload()}, nil
+	return sharing.Envelope{Header: SignedFromProto(p.GetHeader()), Payload: p.GetPayload(), Warrant: p.GetWarrant()}, nil
+}
+
+// EncodeWarrant returns the bytes of a Warrant.
+func (Codec) EncodeWarrant(o sharing.Warrant) ([]byte, error) {
+	p := &exchangepb.Warrant{Agreement: Signed(o.Agreement)}
+	if o.Header != nil {
+		p.Header = Signed(*o.Header)
+	}
+	return encode(p)
+}
+
+// DecodeWarrant reads a Warrant.
+func (Codec) DecodeWarrant(data []byte) (sharing.Warrant, error) {
+	var p exchangepb.Warrant
+	if err := proto.Unmarshal(data, &p); err != nil {
+		return sharing.Warrant{}, err
+	}
+	if p.GetAgreement() == nil {
+		return sharing.Warrant{}, errors.New("the warrant has no agreement")
+	}
+	o := sharing.Warrant{Agreement: SignedFromProto(p.GetAgreement())}
+	if p.GetHeader() != nil {
+		header := SignedFromProto(p.GetHeader())
+		o.Header = &header
+	}
+	return o, nil
 }
 
 // EncodeReceipt returns the bytes of a Receipt.

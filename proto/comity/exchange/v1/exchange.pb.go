@@ -151,7 +151,9 @@ type Envelope struct {
 	// A Header, signed by the sender; payload type "application/vnd.comity.header.v1+protobuf".
 	Header *Signed `protobuf:"bytes,1,opt,name=header,proto3" json:"header,omitempty"`
 	// A Payload, as bytes. At most 1 MiB.
-	Payload       []byte `protobuf:"bytes,2,opt,name=payload,proto3" json:"payload,omitempty"`
+	Payload []byte `protobuf:"bytes,2,opt,name=payload,proto3" json:"payload,omitempty"`
+	// A Warrant, as bytes, where the figures are not the sender's; else empty. The header names it by its hash.
+	Warrant       []byte `protobuf:"bytes,3,opt,name=warrant,proto3" json:"warrant,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -196,6 +198,71 @@ func (x *Envelope) GetHeader() *Signed {
 func (x *Envelope) GetPayload() []byte {
 	if x != nil {
 		return x.Payload
+	}
+	return nil
+}
+
+func (x *Envelope) GetWarrant() []byte {
+	if x != nil {
+		return x.Warrant
+	}
+	return nil
+}
+
+// Warrant proves that the figures of an envelope are those of another state, unchanged, and that this state lets the sender pass
+// them on.
+type Warrant struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The Header under which that state gave the same payload to the sender, as it has signed it. Absent: the sender may pass the
+	// figures on no more, and what came of them before is taken back; the payload has no rows then.
+	Header *Signed `protobuf:"bytes,1,opt,name=header,proto3" json:"header,omitempty"`
+	// The document of the agreement under which it did, with the signatures of both; payload type
+	// "application/vnd.comity.agreement.v1+json".
+	Agreement     *Signed `protobuf:"bytes,2,opt,name=agreement,proto3" json:"agreement,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Warrant) Reset() {
+	*x = Warrant{}
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Warrant) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Warrant) ProtoMessage() {}
+
+func (x *Warrant) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Warrant.ProtoReflect.Descriptor instead.
+func (*Warrant) Descriptor() ([]byte, []int) {
+	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Warrant) GetHeader() *Signed {
+	if x != nil {
+		return x.Header
+	}
+	return nil
+}
+
+func (x *Warrant) GetAgreement() *Signed {
+	if x != nil {
+		return x.Agreement
 	}
 	return nil
 }
@@ -245,14 +312,18 @@ type Header struct {
 	Codelists []string `protobuf:"bytes,20,rep,name=codelists,proto3" json:"codelists,omitempty"`
 	// The release that this one builds upon, by id: the receiver's figures are the sender's after it only if that one was stored.
 	// Empty: the release has everything that the agreement covers.
-	BaseRelease   string `protobuf:"bytes,21,opt,name=base_release,json=baseRelease,proto3" json:"base_release,omitempty"`
+	BaseRelease string `protobuf:"bytes,21,opt,name=base_release,json=baseRelease,proto3" json:"base_release,omitempty"`
+	// SHA-256 of the warrant; empty where there is none.
+	WarrantSha256 []byte `protobuf:"bytes,22,opt,name=warrant_sha256,json=warrantSha256,proto3" json:"warrant_sha256,omitempty"`
+	// SHA-256 of the agreement's document, where it lets the receiver pass the figures on; else empty.
+	TermsSha256   []byte `protobuf:"bytes,23,opt,name=terms_sha256,json=termsSha256,proto3" json:"terms_sha256,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Header) Reset() {
 	*x = Header{}
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[3]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -264,7 +335,7 @@ func (x *Header) String() string {
 func (*Header) ProtoMessage() {}
 
 func (x *Header) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[3]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -277,7 +348,7 @@ func (x *Header) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Header.ProtoReflect.Descriptor instead.
 func (*Header) Descriptor() ([]byte, []int) {
-	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{3}
+	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Header) GetSender() string {
@@ -427,6 +498,20 @@ func (x *Header) GetBaseRelease() string {
 	return ""
 }
 
+func (x *Header) GetWarrantSha256() []byte {
+	if x != nil {
+		return x.WarrantSha256
+	}
+	return nil
+}
+
+func (x *Header) GetTermsSha256() []byte {
+	if x != nil {
+		return x.TermsSha256
+	}
+	return nil
+}
+
 // Payload is the content of an envelope. It has one of the two.
 type Payload struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -440,7 +525,7 @@ type Payload struct {
 
 func (x *Payload) Reset() {
 	*x = Payload{}
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[4]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -452,7 +537,7 @@ func (x *Payload) String() string {
 func (*Payload) ProtoMessage() {}
 
 func (x *Payload) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[4]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -465,7 +550,7 @@ func (x *Payload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Payload.ProtoReflect.Descriptor instead.
 func (*Payload) Descriptor() ([]byte, []int) {
-	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{4}
+	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Payload) GetBlock() *v1.Block {
@@ -506,7 +591,7 @@ type Receipt struct {
 
 func (x *Receipt) Reset() {
 	*x = Receipt{}
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[5]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -518,7 +603,7 @@ func (x *Receipt) String() string {
 func (*Receipt) ProtoMessage() {}
 
 func (x *Receipt) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[5]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -531,7 +616,7 @@ func (x *Receipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Receipt.ProtoReflect.Descriptor instead.
 func (*Receipt) Descriptor() ([]byte, []int) {
-	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{5}
+	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Receipt) GetSender() string {
@@ -598,7 +683,7 @@ type Cursor struct {
 
 func (x *Cursor) Reset() {
 	*x = Cursor{}
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[6]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -610,7 +695,7 @@ func (x *Cursor) String() string {
 func (*Cursor) ProtoMessage() {}
 
 func (x *Cursor) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[6]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -623,7 +708,7 @@ func (x *Cursor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cursor.ProtoReflect.Descriptor instead.
 func (*Cursor) Descriptor() ([]byte, []int) {
-	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{6}
+	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Cursor) GetStream() string {
@@ -656,7 +741,7 @@ type DescribeRequest struct {
 
 func (x *DescribeRequest) Reset() {
 	*x = DescribeRequest{}
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[7]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -668,7 +753,7 @@ func (x *DescribeRequest) String() string {
 func (*DescribeRequest) ProtoMessage() {}
 
 func (x *DescribeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[7]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -681,7 +766,7 @@ func (x *DescribeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DescribeRequest.ProtoReflect.Descriptor instead.
 func (*DescribeRequest) Descriptor() ([]byte, []int) {
-	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{7}
+	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{8}
 }
 
 // DescribeResponse is the answer of Describe.
@@ -705,7 +790,7 @@ type DescribeResponse struct {
 
 func (x *DescribeResponse) Reset() {
 	*x = DescribeResponse{}
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[8]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -717,7 +802,7 @@ func (x *DescribeResponse) String() string {
 func (*DescribeResponse) ProtoMessage() {}
 
 func (x *DescribeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[8]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -730,7 +815,7 @@ func (x *DescribeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DescribeResponse.ProtoReflect.Descriptor instead.
 func (*DescribeResponse) Descriptor() ([]byte, []int) {
-	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{8}
+	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *DescribeResponse) GetState() string {
@@ -792,7 +877,7 @@ type SyncRequest struct {
 
 func (x *SyncRequest) Reset() {
 	*x = SyncRequest{}
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[9]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -804,7 +889,7 @@ func (x *SyncRequest) String() string {
 func (*SyncRequest) ProtoMessage() {}
 
 func (x *SyncRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[9]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -817,7 +902,7 @@ func (x *SyncRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncRequest.ProtoReflect.Descriptor instead.
 func (*SyncRequest) Descriptor() ([]byte, []int) {
-	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{9}
+	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *SyncRequest) GetPart() isSyncRequest_Part {
@@ -896,7 +981,7 @@ type SyncResponse struct {
 
 func (x *SyncResponse) Reset() {
 	*x = SyncResponse{}
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[10]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -908,7 +993,7 @@ func (x *SyncResponse) String() string {
 func (*SyncResponse) ProtoMessage() {}
 
 func (x *SyncResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[10]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -921,7 +1006,7 @@ func (x *SyncResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncResponse.ProtoReflect.Descriptor instead.
 func (*SyncResponse) Descriptor() ([]byte, []int) {
-	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{10}
+	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SyncResponse) GetPart() isSyncResponse_Part {
@@ -994,7 +1079,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[11]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1006,7 +1091,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[11]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1019,7 +1104,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{11}
+	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Heartbeat) GetHead() uint64 {
@@ -1042,7 +1127,7 @@ type FetchRequest struct {
 
 func (x *FetchRequest) Reset() {
 	*x = FetchRequest{}
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[12]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1054,7 +1139,7 @@ func (x *FetchRequest) String() string {
 func (*FetchRequest) ProtoMessage() {}
 
 func (x *FetchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[12]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1067,7 +1152,7 @@ func (x *FetchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchRequest.ProtoReflect.Descriptor instead.
 func (*FetchRequest) Descriptor() ([]byte, []int) {
-	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{12}
+	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *FetchRequest) GetResume() *Cursor {
@@ -1097,7 +1182,7 @@ type FetchResponse struct {
 
 func (x *FetchResponse) Reset() {
 	*x = FetchResponse{}
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[13]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1109,7 +1194,7 @@ func (x *FetchResponse) String() string {
 func (*FetchResponse) ProtoMessage() {}
 
 func (x *FetchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[13]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1122,7 +1207,7 @@ func (x *FetchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchResponse.ProtoReflect.Descriptor instead.
 func (*FetchResponse) Descriptor() ([]byte, []int) {
-	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{13}
+	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *FetchResponse) GetEnvelopes() [][]byte {
@@ -1153,7 +1238,7 @@ type NotifyRequest struct {
 
 func (x *NotifyRequest) Reset() {
 	*x = NotifyRequest{}
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[14]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1165,7 +1250,7 @@ func (x *NotifyRequest) String() string {
 func (*NotifyRequest) ProtoMessage() {}
 
 func (x *NotifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[14]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1178,7 +1263,7 @@ func (x *NotifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NotifyRequest.ProtoReflect.Descriptor instead.
 func (*NotifyRequest) Descriptor() ([]byte, []int) {
-	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{14}
+	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *NotifyRequest) GetHead() *Cursor {
@@ -1204,7 +1289,7 @@ type NotifyResponse struct {
 
 func (x *NotifyResponse) Reset() {
 	*x = NotifyResponse{}
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[15]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1216,7 +1301,7 @@ func (x *NotifyResponse) String() string {
 func (*NotifyResponse) ProtoMessage() {}
 
 func (x *NotifyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[15]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1229,7 +1314,7 @@ func (x *NotifyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NotifyResponse.ProtoReflect.Descriptor instead.
 func (*NotifyResponse) Descriptor() ([]byte, []int) {
-	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{15}
+	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{16}
 }
 
 // ProposeRequest is the request of Propose.
@@ -1243,7 +1328,7 @@ type ProposeRequest struct {
 
 func (x *ProposeRequest) Reset() {
 	*x = ProposeRequest{}
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[16]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1255,7 +1340,7 @@ func (x *ProposeRequest) String() string {
 func (*ProposeRequest) ProtoMessage() {}
 
 func (x *ProposeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[16]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1268,7 +1353,7 @@ func (x *ProposeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeRequest.ProtoReflect.Descriptor instead.
 func (*ProposeRequest) Descriptor() ([]byte, []int) {
-	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{16}
+	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ProposeRequest) GetAgreement() *Signed {
@@ -1287,7 +1372,7 @@ type ProposeResponse struct {
 
 func (x *ProposeResponse) Reset() {
 	*x = ProposeResponse{}
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[17]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1299,7 +1384,7 @@ func (x *ProposeResponse) String() string {
 func (*ProposeResponse) ProtoMessage() {}
 
 func (x *ProposeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[17]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1312,7 +1397,7 @@ func (x *ProposeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeResponse.ProtoReflect.Descriptor instead.
 func (*ProposeResponse) Descriptor() ([]byte, []int) {
-	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{17}
+	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{18}
 }
 
 // AnswerRequest is the request of Answer.
@@ -1332,7 +1417,7 @@ type AnswerRequest struct {
 
 func (x *AnswerRequest) Reset() {
 	*x = AnswerRequest{}
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[18]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1344,7 +1429,7 @@ func (x *AnswerRequest) String() string {
 func (*AnswerRequest) ProtoMessage() {}
 
 func (x *AnswerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[18]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1357,7 +1442,7 @@ func (x *AnswerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerRequest.ProtoReflect.Descriptor instead.
 func (*AnswerRequest) Descriptor() ([]byte, []int) {
-	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{18}
+	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *AnswerRequest) GetAnswer() isAnswerRequest_Answer {
@@ -1441,7 +1526,7 @@ type Withdrawal struct {
 
 func (x *Withdrawal) Reset() {
 	*x = Withdrawal{}
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[19]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1453,7 +1538,7 @@ func (x *Withdrawal) String() string {
 func (*Withdrawal) ProtoMessage() {}
 
 func (x *Withdrawal) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[19]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1466,7 +1551,7 @@ func (x *Withdrawal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Withdrawal.ProtoReflect.Descriptor instead.
 func (*Withdrawal) Descriptor() ([]byte, []int) {
-	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{19}
+	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Withdrawal) GetId() string {
@@ -1530,7 +1615,7 @@ type Termination struct {
 
 func (x *Termination) Reset() {
 	*x = Termination{}
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[20]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1542,7 +1627,7 @@ func (x *Termination) String() string {
 func (*Termination) ProtoMessage() {}
 
 func (x *Termination) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[20]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1555,7 +1640,7 @@ func (x *Termination) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Termination.ProtoReflect.Descriptor instead.
 func (*Termination) Descriptor() ([]byte, []int) {
-	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{20}
+	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Termination) GetAgreement() string {
@@ -1602,7 +1687,7 @@ type AnswerResponse struct {
 
 func (x *AnswerResponse) Reset() {
 	*x = AnswerResponse{}
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[21]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1614,7 +1699,7 @@ func (x *AnswerResponse) String() string {
 func (*AnswerResponse) ProtoMessage() {}
 
 func (x *AnswerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[21]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1627,7 +1712,7 @@ func (x *AnswerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerResponse.ProtoReflect.Descriptor instead.
 func (*AnswerResponse) Descriptor() ([]byte, []int) {
-	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{21}
+	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{22}
 }
 
 // RatifyRequest is the request of Ratify.
@@ -1641,7 +1726,7 @@ type RatifyRequest struct {
 
 func (x *RatifyRequest) Reset() {
 	*x = RatifyRequest{}
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[22]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1653,7 +1738,7 @@ func (x *RatifyRequest) String() string {
 func (*RatifyRequest) ProtoMessage() {}
 
 func (x *RatifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[22]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1666,7 +1751,7 @@ func (x *RatifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RatifyRequest.ProtoReflect.Descriptor instead.
 func (*RatifyRequest) Descriptor() ([]byte, []int) {
-	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{22}
+	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *RatifyRequest) GetAmendment() *Signed {
@@ -1685,7 +1770,7 @@ type RatifyResponse struct {
 
 func (x *RatifyResponse) Reset() {
 	*x = RatifyResponse{}
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[23]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1697,7 +1782,7 @@ func (x *RatifyResponse) String() string {
 func (*RatifyResponse) ProtoMessage() {}
 
 func (x *RatifyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[23]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1710,7 +1795,7 @@ func (x *RatifyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RatifyResponse.ProtoReflect.Descriptor instead.
 func (*RatifyResponse) Descriptor() ([]byte, []int) {
-	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{23}
+	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{24}
 }
 
 // WitnessRequest is the request of Witness.
@@ -1728,7 +1813,7 @@ type WitnessRequest struct {
 
 func (x *WitnessRequest) Reset() {
 	*x = WitnessRequest{}
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[24]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1740,7 +1825,7 @@ func (x *WitnessRequest) String() string {
 func (*WitnessRequest) ProtoMessage() {}
 
 func (x *WitnessRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[24]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1753,7 +1838,7 @@ func (x *WitnessRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WitnessRequest.ProtoReflect.Descriptor instead.
 func (*WitnessRequest) Descriptor() ([]byte, []int) {
-	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{24}
+	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *WitnessRequest) GetCheckpoint() string {
@@ -1790,7 +1875,7 @@ type WitnessResponse struct {
 
 func (x *WitnessResponse) Reset() {
 	*x = WitnessResponse{}
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[25]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1802,7 +1887,7 @@ func (x *WitnessResponse) String() string {
 func (*WitnessResponse) ProtoMessage() {}
 
 func (x *WitnessResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[25]
+	mi := &file_comity_exchange_v1_exchange_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1815,7 +1900,7 @@ func (x *WitnessResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WitnessResponse.ProtoReflect.Descriptor instead.
 func (*WitnessResponse) Descriptor() ([]byte, []int) {
-	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{25}
+	return file_comity_exchange_v1_exchange_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *WitnessResponse) GetCosigned() string {
@@ -1845,10 +1930,14 @@ const file_comity_exchange_v1_exchange_proto_rawDesc = "" +
 	"signatures\"@\n" +
 	"\tSignature\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x1c\n" +
-	"\tsignature\x18\x02 \x01(\fR\tsignature\"X\n" +
+	"\tsignature\x18\x02 \x01(\fR\tsignature\"r\n" +
 	"\bEnvelope\x122\n" +
 	"\x06header\x18\x01 \x01(\v2\x1a.comity.exchange.v1.SignedR\x06header\x12\x18\n" +
-	"\apayload\x18\x02 \x01(\fR\apayload\"\xef\x05\n" +
+	"\apayload\x18\x02 \x01(\fR\apayload\x12\x18\n" +
+	"\awarrant\x18\x03 \x01(\fR\awarrant\"w\n" +
+	"\aWarrant\x122\n" +
+	"\x06header\x18\x01 \x01(\v2\x1a.comity.exchange.v1.SignedR\x06header\x128\n" +
+	"\tagreement\x18\x02 \x01(\v2\x1a.comity.exchange.v1.SignedR\tagreement\"\xb9\x06\n" +
 	"\x06Header\x12\x16\n" +
 	"\x06sender\x18\x01 \x01(\tR\x06sender\x12\x1a\n" +
 	"\breceiver\x18\x02 \x01(\tR\breceiver\x12\x1c\n" +
@@ -1875,7 +1964,9 @@ const file_comity_exchange_v1_exchange_proto_rawDesc = "" +
 	"\bdataflow\x18\x12 \x01(\tR\bdataflow\x12-\n" +
 	"\x05scope\x18\x13 \x01(\v2\x17.comity.types.v1.FilterR\x05scope\x12\x1c\n" +
 	"\tcodelists\x18\x14 \x03(\tR\tcodelists\x12!\n" +
-	"\fbase_release\x18\x15 \x01(\tR\vbaseRelease\"K\n" +
+	"\fbase_release\x18\x15 \x01(\tR\vbaseRelease\x12%\n" +
+	"\x0ewarrant_sha256\x18\x16 \x01(\fR\rwarrantSha256\x12!\n" +
+	"\fterms_sha256\x18\x17 \x01(\fR\vtermsSha256\"K\n" +
 	"\aPayload\x12,\n" +
 	"\x05block\x18\x01 \x01(\v2\x16.comity.types.v1.BlockR\x05block\x12\x12\n" +
 	"\x04zstd\x18\x02 \x01(\fR\x04zstd\"\xef\x01\n" +
@@ -1988,84 +2079,87 @@ func file_comity_exchange_v1_exchange_proto_rawDescGZIP() []byte {
 	return file_comity_exchange_v1_exchange_proto_rawDescData
 }
 
-var file_comity_exchange_v1_exchange_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_comity_exchange_v1_exchange_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_comity_exchange_v1_exchange_proto_goTypes = []any{
 	(*Signed)(nil),                // 0: comity.exchange.v1.Signed
 	(*Signature)(nil),             // 1: comity.exchange.v1.Signature
 	(*Envelope)(nil),              // 2: comity.exchange.v1.Envelope
-	(*Header)(nil),                // 3: comity.exchange.v1.Header
-	(*Payload)(nil),               // 4: comity.exchange.v1.Payload
-	(*Receipt)(nil),               // 5: comity.exchange.v1.Receipt
-	(*Cursor)(nil),                // 6: comity.exchange.v1.Cursor
-	(*DescribeRequest)(nil),       // 7: comity.exchange.v1.DescribeRequest
-	(*DescribeResponse)(nil),      // 8: comity.exchange.v1.DescribeResponse
-	(*SyncRequest)(nil),           // 9: comity.exchange.v1.SyncRequest
-	(*SyncResponse)(nil),          // 10: comity.exchange.v1.SyncResponse
-	(*Heartbeat)(nil),             // 11: comity.exchange.v1.Heartbeat
-	(*FetchRequest)(nil),          // 12: comity.exchange.v1.FetchRequest
-	(*FetchResponse)(nil),         // 13: comity.exchange.v1.FetchResponse
-	(*NotifyRequest)(nil),         // 14: comity.exchange.v1.NotifyRequest
-	(*NotifyResponse)(nil),        // 15: comity.exchange.v1.NotifyResponse
-	(*ProposeRequest)(nil),        // 16: comity.exchange.v1.ProposeRequest
-	(*ProposeResponse)(nil),       // 17: comity.exchange.v1.ProposeResponse
-	(*AnswerRequest)(nil),         // 18: comity.exchange.v1.AnswerRequest
-	(*Withdrawal)(nil),            // 19: comity.exchange.v1.Withdrawal
-	(*Termination)(nil),           // 20: comity.exchange.v1.Termination
-	(*AnswerResponse)(nil),        // 21: comity.exchange.v1.AnswerResponse
-	(*RatifyRequest)(nil),         // 22: comity.exchange.v1.RatifyRequest
-	(*RatifyResponse)(nil),        // 23: comity.exchange.v1.RatifyResponse
-	(*WitnessRequest)(nil),        // 24: comity.exchange.v1.WitnessRequest
-	(*WitnessResponse)(nil),       // 25: comity.exchange.v1.WitnessResponse
-	(*timestamppb.Timestamp)(nil), // 26: google.protobuf.Timestamp
-	(*v1.Filter)(nil),             // 27: comity.types.v1.Filter
-	(*v1.Block)(nil),              // 28: comity.types.v1.Block
+	(*Warrant)(nil),               // 3: comity.exchange.v1.Warrant
+	(*Header)(nil),                // 4: comity.exchange.v1.Header
+	(*Payload)(nil),               // 5: comity.exchange.v1.Payload
+	(*Receipt)(nil),               // 6: comity.exchange.v1.Receipt
+	(*Cursor)(nil),                // 7: comity.exchange.v1.Cursor
+	(*DescribeRequest)(nil),       // 8: comity.exchange.v1.DescribeRequest
+	(*DescribeResponse)(nil),      // 9: comity.exchange.v1.DescribeResponse
+	(*SyncRequest)(nil),           // 10: comity.exchange.v1.SyncRequest
+	(*SyncResponse)(nil),          // 11: comity.exchange.v1.SyncResponse
+	(*Heartbeat)(nil),             // 12: comity.exchange.v1.Heartbeat
+	(*FetchRequest)(nil),          // 13: comity.exchange.v1.FetchRequest
+	(*FetchResponse)(nil),         // 14: comity.exchange.v1.FetchResponse
+	(*NotifyRequest)(nil),         // 15: comity.exchange.v1.NotifyRequest
+	(*NotifyResponse)(nil),        // 16: comity.exchange.v1.NotifyResponse
+	(*ProposeRequest)(nil),        // 17: comity.exchange.v1.ProposeRequest
+	(*ProposeResponse)(nil),       // 18: comity.exchange.v1.ProposeResponse
+	(*AnswerRequest)(nil),         // 19: comity.exchange.v1.AnswerRequest
+	(*Withdrawal)(nil),            // 20: comity.exchange.v1.Withdrawal
+	(*Termination)(nil),           // 21: comity.exchange.v1.Termination
+	(*AnswerResponse)(nil),        // 22: comity.exchange.v1.AnswerResponse
+	(*RatifyRequest)(nil),         // 23: comity.exchange.v1.RatifyRequest
+	(*RatifyResponse)(nil),        // 24: comity.exchange.v1.RatifyResponse
+	(*WitnessRequest)(nil),        // 25: comity.exchange.v1.WitnessRequest
+	(*WitnessResponse)(nil),       // 26: comity.exchange.v1.WitnessResponse
+	(*timestamppb.Timestamp)(nil), // 27: google.protobuf.Timestamp
+	(*v1.Filter)(nil),             // 28: comity.types.v1.Filter
+	(*v1.Block)(nil),              // 29: comity.types.v1.Block
 }
 var file_comity_exchange_v1_exchange_proto_depIdxs = []int32{
 	1,  // 0: comity.exchange.v1.Signed.signatures:type_name -> comity.exchange.v1.Signature
 	0,  // 1: comity.exchange.v1.Envelope.header:type_name -> comity.exchange.v1.Signed
-	26, // 2: comity.exchange.v1.Header.create_time:type_name -> google.protobuf.Timestamp
-	26, // 3: comity.exchange.v1.Header.expire_time:type_name -> google.protobuf.Timestamp
-	27, // 4: comity.exchange.v1.Header.scope:type_name -> comity.types.v1.Filter
-	28, // 5: comity.exchange.v1.Payload.block:type_name -> comity.types.v1.Block
-	26, // 6: comity.exchange.v1.Receipt.receive_time:type_name -> google.protobuf.Timestamp
-	6,  // 7: comity.exchange.v1.DescribeResponse.head:type_name -> comity.exchange.v1.Cursor
-	26, // 8: comity.exchange.v1.DescribeResponse.answer_time:type_name -> google.protobuf.Timestamp
-	6,  // 9: comity.exchange.v1.SyncRequest.resume:type_name -> comity.exchange.v1.Cursor
-	0,  // 10: comity.exchange.v1.SyncRequest.receipt:type_name -> comity.exchange.v1.Signed
-	11, // 11: comity.exchange.v1.SyncResponse.heartbeat:type_name -> comity.exchange.v1.Heartbeat
-	6,  // 12: comity.exchange.v1.SyncResponse.resync:type_name -> comity.exchange.v1.Cursor
-	6,  // 13: comity.exchange.v1.FetchRequest.resume:type_name -> comity.exchange.v1.Cursor
-	0,  // 14: comity.exchange.v1.FetchRequest.receipts:type_name -> comity.exchange.v1.Signed
-	6,  // 15: comity.exchange.v1.FetchResponse.resync:type_name -> comity.exchange.v1.Cursor
-	6,  // 16: comity.exchange.v1.NotifyRequest.head:type_name -> comity.exchange.v1.Cursor
-	0,  // 17: comity.exchange.v1.ProposeRequest.agreement:type_name -> comity.exchange.v1.Signed
-	0,  // 18: comity.exchange.v1.AnswerRequest.agreement:type_name -> comity.exchange.v1.Signed
-	0,  // 19: comity.exchange.v1.AnswerRequest.termination:type_name -> comity.exchange.v1.Signed
-	0,  // 20: comity.exchange.v1.AnswerRequest.withdrawal:type_name -> comity.exchange.v1.Signed
-	26, // 21: comity.exchange.v1.Withdrawal.create_time:type_name -> google.protobuf.Timestamp
-	26, // 22: comity.exchange.v1.Termination.create_time:type_name -> google.protobuf.Timestamp
-	0,  // 23: comity.exchange.v1.RatifyRequest.amendment:type_name -> comity.exchange.v1.Signed
-	7,  // 24: comity.exchange.v1.ExchangeService.Describe:input_type -> comity.exchange.v1.DescribeRequest
-	9,  // 25: comity.exchange.v1.ExchangeService.Sync:input_type -> comity.exchange.v1.SyncRequest
-	12, // 26: comity.exchange.v1.ExchangeService.Fetch:input_type -> comity.exchange.v1.FetchRequest
-	14, // 27: comity.exchange.v1.ExchangeService.Notify:input_type -> comity.exchange.v1.NotifyRequest
-	16, // 28: comity.exchange.v1.ExchangeService.Propose:input_type -> comity.exchange.v1.ProposeRequest
-	18, // 29: comity.exchange.v1.ExchangeService.Answer:input_type -> comity.exchange.v1.AnswerRequest
-	22, // 30: comity.exchange.v1.ExchangeService.Ratify:input_type -> comity.exchange.v1.RatifyRequest
-	24, // 31: comity.exchange.v1.ExchangeService.Witness:input_type -> comity.exchange.v1.WitnessRequest
-	8,  // 32: comity.exchange.v1.ExchangeService.Describe:output_type -> comity.exchange.v1.DescribeResponse
-	10, // 33: comity.exchange.v1.ExchangeService.Sync:output_type -> comity.exchange.v1.SyncResponse
-	13, // 34: comity.exchange.v1.ExchangeService.Fetch:output_type -> comity.exchange.v1.FetchResponse
-	15, // 35: comity.exchange.v1.ExchangeService.Notify:output_type -> comity.exchange.v1.NotifyResponse
-	17, // 36: comity.exchange.v1.ExchangeService.Propose:output_type -> comity.exchange.v1.ProposeResponse
-	21, // 37: comity.exchange.v1.ExchangeService.Answer:output_type -> comity.exchange.v1.AnswerResponse
-	23, // 38: comity.exchange.v1.ExchangeService.Ratify:output_type -> comity.exchange.v1.RatifyResponse
-	25, // 39: comity.exchange.v1.ExchangeService.Witness:output_type -> comity.exchange.v1.WitnessResponse
-	32, // [32:40] is the sub-list for method output_type
-	24, // [24:32] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	0,  // 2: comity.exchange.v1.Warrant.header:type_name -> comity.exchange.v1.Signed
+	0,  // 3: comity.exchange.v1.Warrant.agreement:type_name -> comity.exchange.v1.Signed
+	27, // 4: comity.exchange.v1.Header.create_time:type_name -> google.protobuf.Timestamp
+	27, // 5: comity.exchange.v1.Header.expire_time:type_name -> google.protobuf.Timestamp
+	28, // 6: comity.exchange.v1.Header.scope:type_name -> comity.types.v1.Filter
+	29, // 7: comity.exchange.v1.Payload.block:type_name -> comity.types.v1.Block
+	27, // 8: comity.exchange.v1.Receipt.receive_time:type_name -> google.protobuf.Timestamp
+	7,  // 9: comity.exchange.v1.DescribeResponse.head:type_name -> comity.exchange.v1.Cursor
+	27, // 10: comity.exchange.v1.DescribeResponse.answer_time:type_name -> google.protobuf.Timestamp
+	7,  // 11: comity.exchange.v1.SyncRequest.resume:type_name -> comity.exchange.v1.Cursor
+	0,  // 12: comity.exchange.v1.SyncRequest.receipt:type_name -> comity.exchange.v1.Signed
+	12, // 13: comity.exchange.v1.SyncResponse.heartbeat:type_name -> comity.exchange.v1.Heartbeat
+	7,  // 14: comity.exchange.v1.SyncResponse.resync:type_name -> comity.exchange.v1.Cursor
+	7,  // 15: comity.exchange.v1.FetchRequest.resume:type_name -> comity.exchange.v1.Cursor
+	0,  // 16: comity.exchange.v1.FetchRequest.receipts:type_name -> comity.exchange.v1.Signed
+	7,  // 17: comity.exchange.v1.FetchResponse.resync:type_name -> comity.exchange.v1.Cursor
+	7,  // 18: comity.exchange.v1.NotifyRequest.head:type_name -> comity.exchange.v1.Cursor
+	0,  // 19: comity.exchange.v1.ProposeRequest.agreement:type_name -> comity.exchange.v1.Signed
+	0,  // 20: comity.exchange.v1.AnswerRequest.agreement:type_name -> comity.exchange.v1.Signed
+	0,  // 21: comity.exchange.v1.AnswerRequest.termination:type_name -> comity.exchange.v1.Signed
+	0,  // 22: comity.exchange.v1.AnswerRequest.withdrawal:type_name -> comity.exchange.v1.Signed
+	27, // 23: comity.exchange.v1.Withdrawal.create_time:type_name -> google.protobuf.Timestamp
+	27, // 24: comity.exchange.v1.Termination.create_time:type_name -> google.protobuf.Timestamp
+	0,  // 25: comity.exchange.v1.RatifyRequest.amendment:type_name -> comity.exchange.v1.Signed
+	8,  // 26: comity.exchange.v1.ExchangeService.Describe:input_type -> comity.exchange.v1.DescribeRequest
+	10, // 27: comity.exchange.v1.ExchangeService.Sync:input_type -> comity.exchange.v1.SyncRequest
+	13, // 28: comity.exchange.v1.ExchangeService.Fetch:input_type -> comity.exchange.v1.FetchRequest
+	15, // 29: comity.exchange.v1.ExchangeService.Notify:input_type -> comity.exchange.v1.NotifyRequest
+	17, // 30: comity.exchange.v1.ExchangeService.Propose:input_type -> comity.exchange.v1.ProposeRequest
+	19, // 31: comity.exchange.v1.ExchangeService.Answer:input_type -> comity.exchange.v1.AnswerRequest
+	23, // 32: comity.exchange.v1.ExchangeService.Ratify:input_type -> comity.exchange.v1.RatifyRequest
+	25, // 33: comity.exchange.v1.ExchangeService.Witness:input_type -> comity.exchange.v1.WitnessRequest
+	9,  // 34: comity.exchange.v1.ExchangeService.Describe:output_type -> comity.exchange.v1.DescribeResponse
+	11, // 35: comity.exchange.v1.ExchangeService.Sync:output_type -> comity.exchange.v1.SyncResponse
+	14, // 36: comity.exchange.v1.ExchangeService.Fetch:output_type -> comity.exchange.v1.FetchResponse
+	16, // 37: comity.exchange.v1.ExchangeService.Notify:output_type -> comity.exchange.v1.NotifyResponse
+	18, // 38: comity.exchange.v1.ExchangeService.Propose:output_type -> comity.exchange.v1.ProposeResponse
+	22, // 39: comity.exchange.v1.ExchangeService.Answer:output_type -> comity.exchange.v1.AnswerResponse
+	24, // 40: comity.exchange.v1.ExchangeService.Ratify:output_type -> comity.exchange.v1.RatifyResponse
+	26, // 41: comity.exchange.v1.ExchangeService.Witness:output_type -> comity.exchange.v1.WitnessResponse
+	34, // [34:42] is the sub-list for method output_type
+	26, // [26:34] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_comity_exchange_v1_exchange_proto_init() }
@@ -2073,17 +2167,17 @@ func file_comity_exchange_v1_exchange_proto_init() {
 	if File_comity_exchange_v1_exchange_proto != nil {
 		return
 	}
-	file_comity_exchange_v1_exchange_proto_msgTypes[9].OneofWrappers = []any{
+	file_comity_exchange_v1_exchange_proto_msgTypes[10].OneofWrappers = []any{
 		(*SyncRequest_Resume)(nil),
 		(*SyncRequest_Credit)(nil),
 		(*SyncRequest_Receipt)(nil),
 	}
-	file_comity_exchange_v1_exchange_proto_msgTypes[10].OneofWrappers = []any{
+	file_comity_exchange_v1_exchange_proto_msgTypes[11].OneofWrappers = []any{
 		(*SyncResponse_Envelope)(nil),
 		(*SyncResponse_Heartbeat)(nil),
 		(*SyncResponse_Resync)(nil),
 	}
-	file_comity_exchange_v1_exchange_proto_msgTypes[18].OneofWrappers = []any{
+	file_comity_exchange_v1_exchange_proto_msgTypes[19].OneofWrappers = []any{
 		(*AnswerRequest_Agreement)(nil),
 		(*AnswerRequest_Termination)(nil),
 		(*AnswerRequest_Withdrawal)(nil),
@@ -2094,7 +2188,7 @@ func file_comity_exchange_v1_exchange_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_comity_exchange_v1_exchange_proto_rawDesc), len(file_comity_exchange_v1_exchange_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   26,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

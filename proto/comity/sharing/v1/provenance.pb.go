@@ -775,7 +775,10 @@ type Provenance struct {
 	// The first day of the first period of them, "YYYY-MM-DD".
 	FirstDay string `protobuf:"bytes,13,opt,name=first_day,json=firstDay,proto3" json:"first_day,omitempty"`
 	// The last day of the last one.
-	LastDay       string `protobuf:"bytes,14,opt,name=last_day,json=lastDay,proto3" json:"last_day,omitempty"`
+	LastDay string `protobuf:"bytes,14,opt,name=last_day,json=lastDay,proto3" json:"last_day,omitempty"`
+	// Who passed them on; absent: they came from the provider itself. What is said above of agreement, release and decision is what
+	// the provider has signed.
+	PassedOn      *PassedOn `protobuf:"bytes,15,opt,name=passed_on,json=passedOn,proto3" json:"passed_on,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -908,6 +911,86 @@ func (x *Provenance) GetLastDay() string {
 	return ""
 }
 
+func (x *Provenance) GetPassedOn() *PassedOn {
+	if x != nil {
+		return x.PassedOn
+	}
+	return nil
+}
+
+// PassedOn says by whom and under what figures of a third state came here.
+type PassedOn struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The state that passed them on.
+	State string `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`
+	// The agreement with it, by id.
+	Agreement string `protobuf:"bytes,2,opt,name=agreement,proto3" json:"agreement,omitempty"`
+	// The version of that agreement.
+	AgreementVersion int32 `protobuf:"varint,3,opt,name=agreement_version,json=agreementVersion,proto3" json:"agreement_version,omitempty"`
+	// Its release, by id.
+	Release       string `protobuf:"bytes,4,opt,name=release,proto3" json:"release,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PassedOn) Reset() {
+	*x = PassedOn{}
+	mi := &file_comity_sharing_v1_provenance_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PassedOn) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PassedOn) ProtoMessage() {}
+
+func (x *PassedOn) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_sharing_v1_provenance_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PassedOn.ProtoReflect.Descriptor instead.
+func (*PassedOn) Descriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_provenance_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *PassedOn) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *PassedOn) GetAgreement() string {
+	if x != nil {
+		return x.Agreement
+	}
+	return ""
+}
+
+func (x *PassedOn) GetAgreementVersion() int32 {
+	if x != nil {
+		return x.AgreementVersion
+	}
+	return 0
+}
+
+func (x *PassedOn) GetRelease() string {
+	if x != nil {
+		return x.Release
+	}
+	return ""
+}
+
 // ReceivedBatch is a batch of a release that came.
 type ReceivedBatch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -923,7 +1006,7 @@ type ReceivedBatch struct {
 
 func (x *ReceivedBatch) Reset() {
 	*x = ReceivedBatch{}
-	mi := &file_comity_sharing_v1_provenance_proto_msgTypes[11]
+	mi := &file_comity_sharing_v1_provenance_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -935,7 +1018,7 @@ func (x *ReceivedBatch) String() string {
 func (*ReceivedBatch) ProtoMessage() {}
 
 func (x *ReceivedBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_provenance_proto_msgTypes[11]
+	mi := &file_comity_sharing_v1_provenance_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -948,7 +1031,7 @@ func (x *ReceivedBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceivedBatch.ProtoReflect.Descriptor instead.
 func (*ReceivedBatch) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_provenance_proto_rawDescGZIP(), []int{11}
+	return file_comity_sharing_v1_provenance_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ReceivedBatch) GetPlace() string {
@@ -1040,7 +1123,7 @@ const file_comity_sharing_v1_provenance_proto_rawDesc = "" +
 	"\x15GetProvenanceResponse\x12?\n" +
 	"\vprovenances\x18\x01 \x03(\v2\x1d.comity.sharing.v1.ProvenanceR\vprovenances\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12/\n" +
-	"\x13statistics_revision\x18\x03 \x01(\x03R\x12statisticsRevision\"\xc8\x04\n" +
+	"\x13statistics_revision\x18\x03 \x01(\x03R\x12statisticsRevision\"\x82\x05\n" +
 	"\n" +
 	"Provenance\x12\x1a\n" +
 	"\bprovider\x18\x01 \x01(\tR\bprovider\x12\x1c\n" +
@@ -1059,7 +1142,13 @@ const file_comity_sharing_v1_provenance_proto_rawDesc = "" +
 	"expireTime\x12\x18\n" +
 	"\afigures\x18\f \x01(\x03R\afigures\x12\x1b\n" +
 	"\tfirst_day\x18\r \x01(\tR\bfirstDay\x12\x19\n" +
-	"\blast_day\x18\x0e \x01(\tR\alastDay\"\x8d\x01\n" +
+	"\blast_day\x18\x0e \x01(\tR\alastDay\x128\n" +
+	"\tpassed_on\x18\x0f \x01(\v2\x1b.comity.sharing.v1.PassedOnR\bpassedOn\"\x85\x01\n" +
+	"\bPassedOn\x12\x14\n" +
+	"\x05state\x18\x01 \x01(\tR\x05state\x12\x1c\n" +
+	"\tagreement\x18\x02 \x01(\tR\tagreement\x12+\n" +
+	"\x11agreement_version\x18\x03 \x01(\x05R\x10agreementVersion\x12\x18\n" +
+	"\arelease\x18\x04 \x01(\tR\arelease\"\x8d\x01\n" +
 	"\rReceivedBatch\x12\x14\n" +
 	"\x05place\x18\x01 \x01(\tR\x05place\x12'\n" +
 	"\x0fenvelope_sha256\x18\x02 \x01(\fR\x0eenvelopeSha256\x12=\n" +
@@ -1078,7 +1167,7 @@ func file_comity_sharing_v1_provenance_proto_rawDescGZIP() []byte {
 	return file_comity_sharing_v1_provenance_proto_rawDescData
 }
 
-var file_comity_sharing_v1_provenance_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_comity_sharing_v1_provenance_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_comity_sharing_v1_provenance_proto_goTypes = []any{
 	(*ListHoldingsRequest)(nil),     // 0: comity.sharing.v1.ListHoldingsRequest
 	(*ListHoldingsResponse)(nil),    // 1: comity.sharing.v1.ListHoldingsResponse
@@ -1091,33 +1180,35 @@ var file_comity_sharing_v1_provenance_proto_goTypes = []any{
 	(*GetProvenanceRequest)(nil),    // 8: comity.sharing.v1.GetProvenanceRequest
 	(*GetProvenanceResponse)(nil),   // 9: comity.sharing.v1.GetProvenanceResponse
 	(*Provenance)(nil),              // 10: comity.sharing.v1.Provenance
-	(*ReceivedBatch)(nil),           // 11: comity.sharing.v1.ReceivedBatch
-	(*timestamppb.Timestamp)(nil),   // 12: google.protobuf.Timestamp
-	(*v1.Filter)(nil),               // 13: comity.types.v1.Filter
+	(*PassedOn)(nil),                // 11: comity.sharing.v1.PassedOn
+	(*ReceivedBatch)(nil),           // 12: comity.sharing.v1.ReceivedBatch
+	(*timestamppb.Timestamp)(nil),   // 13: google.protobuf.Timestamp
+	(*v1.Filter)(nil),               // 14: comity.types.v1.Filter
 }
 var file_comity_sharing_v1_provenance_proto_depIdxs = []int32{
 	2,  // 0: comity.sharing.v1.ListHoldingsResponse.holdings:type_name -> comity.sharing.v1.Holding
 	3,  // 1: comity.sharing.v1.Holding.newest:type_name -> comity.sharing.v1.HeldRelease
 	3,  // 2: comity.sharing.v1.Holding.held:type_name -> comity.sharing.v1.HeldRelease
-	12, // 3: comity.sharing.v1.Holding.acknowledge_time:type_name -> google.protobuf.Timestamp
-	12, // 4: comity.sharing.v1.Holding.stale_since:type_name -> google.protobuf.Timestamp
+	13, // 3: comity.sharing.v1.Holding.acknowledge_time:type_name -> google.protobuf.Timestamp
+	13, // 4: comity.sharing.v1.Holding.stale_since:type_name -> google.protobuf.Timestamp
 	4,  // 5: comity.sharing.v1.Holding.retractions:type_name -> comity.sharing.v1.Retraction
-	12, // 6: comity.sharing.v1.HeldRelease.create_time:type_name -> google.protobuf.Timestamp
-	12, // 7: comity.sharing.v1.Retraction.acknowledge_time:type_name -> google.protobuf.Timestamp
+	13, // 6: comity.sharing.v1.HeldRelease.create_time:type_name -> google.protobuf.Timestamp
+	13, // 7: comity.sharing.v1.Retraction.acknowledge_time:type_name -> google.protobuf.Timestamp
 	7,  // 8: comity.sharing.v1.ListCheckpointsResponse.checkpoints:type_name -> comity.sharing.v1.SeenCheckpoint
-	12, // 9: comity.sharing.v1.SeenCheckpoint.create_time:type_name -> google.protobuf.Timestamp
-	13, // 10: comity.sharing.v1.GetProvenanceRequest.filter:type_name -> comity.types.v1.Filter
+	13, // 9: comity.sharing.v1.SeenCheckpoint.create_time:type_name -> google.protobuf.Timestamp
+	14, // 10: comity.sharing.v1.GetProvenanceRequest.filter:type_name -> comity.types.v1.Filter
 	10, // 11: comity.sharing.v1.GetProvenanceResponse.provenances:type_name -> comity.sharing.v1.Provenance
-	12, // 12: comity.sharing.v1.Provenance.release_time:type_name -> google.protobuf.Timestamp
-	11, // 13: comity.sharing.v1.Provenance.batches:type_name -> comity.sharing.v1.ReceivedBatch
-	12, // 14: comity.sharing.v1.Provenance.store_time:type_name -> google.protobuf.Timestamp
-	12, // 15: comity.sharing.v1.Provenance.expire_time:type_name -> google.protobuf.Timestamp
-	12, // 16: comity.sharing.v1.ReceivedBatch.receive_time:type_name -> google.protobuf.Timestamp
-	17, // [17:17] is the sub-list for method output_type
-	17, // [17:17] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	13, // 12: comity.sharing.v1.Provenance.release_time:type_name -> google.protobuf.Timestamp
+	12, // 13: comity.sharing.v1.Provenance.batches:type_name -> comity.sharing.v1.ReceivedBatch
+	13, // 14: comity.sharing.v1.Provenance.store_time:type_name -> google.protobuf.Timestamp
+	13, // 15: comity.sharing.v1.Provenance.expire_time:type_name -> google.protobuf.Timestamp
+	11, // 16: comity.sharing.v1.Provenance.passed_on:type_name -> comity.sharing.v1.PassedOn
+	13, // 17: comity.sharing.v1.ReceivedBatch.receive_time:type_name -> google.protobuf.Timestamp
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_comity_sharing_v1_provenance_proto_init() }
@@ -1131,7 +1222,7 @@ func file_comity_sharing_v1_provenance_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_comity_sharing_v1_provenance_proto_rawDesc), len(file_comity_sharing_v1_provenance_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

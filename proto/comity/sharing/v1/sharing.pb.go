@@ -684,7 +684,7 @@ type Terms struct {
 	ValidTo string `protobuf:"bytes,11,opt,name=valid_to,json=validTo,proto3" json:"valid_to,omitempty"`
 	// The days after which the receiver deletes what it received; 0: no limit.
 	RetentionDays int32 `protobuf:"varint,12,opt,name=retention_days,json=retentionDays,proto3" json:"retention_days,omitempty"`
-	// Whether the receiver may pass the figures on.
+	// Whether the receiver may pass the figures on; to whom, onward_to says.
 	Onward bool `protobuf:"varint,13,opt,name=onward,proto3" json:"onward,omitempty"`
 	// The text that people signed.
 	Text string `protobuf:"bytes,14,opt,name=text,proto3" json:"text,omitempty"`
@@ -701,6 +701,11 @@ type Terms struct {
 	Schedule string `protobuf:"bytes,20,opt,name=schedule,proto3" json:"schedule,omitempty"`
 	// How much may go; absent: any amount.
 	Quota *Quota `protobuf:"bytes,21,opt,name=quota,proto3" json:"quota,omitempty"`
+	// The states, by code, that the receiver may pass the figures on to, unchanged, under an agreement of its own with each; none:
+	// nobody. They are of the tier as well.
+	OnwardTo []string `protobuf:"bytes,22,rep,name=onward_to,json=onwardTo,proto3" json:"onward_to,omitempty"`
+	// The state whose figures they are where the provider only passes them on, as it was given them; empty: the provider's own.
+	Source string `protobuf:"bytes,23,opt,name=source,proto3" json:"source,omitempty"`
 	// The times whose figures go; none: all times. A figure goes if its whole period is in one of them.
 	Periods       []*TimeSpan `protobuf:"bytes,50,rep,name=periods,proto3" json:"periods,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -868,6 +873,20 @@ func (x *Terms) GetQuota() *Quota {
 		return x.Quota
 	}
 	return nil
+}
+
+func (x *Terms) GetOnwardTo() []string {
+	if x != nil {
+		return x.OnwardTo
+	}
+	return nil
+}
+
+func (x *Terms) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
 }
 
 func (x *Terms) GetPeriods() []*TimeSpan {
@@ -6400,7 +6419,7 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\x11received_sequence\x18\x06 \x01(\x01R\x10receivedSequence\x12-\n" +
 	"\x12receipted_sequence\x18\a \x01(\x01R\x11receiptedSequence\x12\x18\n" +
 	"\awaiting\x18\b \x01(\x05R\awaiting\x12 \n" +
-	"\vquarantined\x18\t \x01(\bR\vquarantined\"\xcc\x05\n" +
+	"\vquarantined\x18\t \x01(\bR\vquarantined\"\x81\x06\n" +
 	"\x05Terms\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x05R\aversion\x12\x1a\n" +
@@ -6427,7 +6446,9 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\vlegal_basis\x18\x11 \x01(\tR\n" +
 	"legalBasis\x12\x1a\n" +
 	"\bschedule\x18\x14 \x01(\tR\bschedule\x12.\n" +
-	"\x05quota\x18\x15 \x01(\v2\x18.comity.sharing.v1.QuotaR\x05quota\x125\n" +
+	"\x05quota\x18\x15 \x01(\v2\x18.comity.sharing.v1.QuotaR\x05quota\x12\x1b\n" +
+	"\tonward_to\x18\x16 \x03(\tR\bonwardTo\x12\x16\n" +
+	"\x06source\x18\x17 \x01(\tR\x06source\x125\n" +
 	"\aperiods\x182 \x03(\v2\x1b.comity.sharing.v1.TimeSpanR\aperiods\x1a9\n" +
 	"\vDetailEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +

@@ -93,6 +93,8 @@ const (
 	ErrorReason_EQUIVOCATION ErrorReason_Code = 44
 	// The receiving state's policy refuses the content.
 	ErrorReason_RECEIVE_REFUSED ErrorReason_Code = 45
+	// The state whose figures they are has not let them be passed on so, or does so no more.
+	ErrorReason_ONWARD_NOT_GRANTED ErrorReason_Code = 46
 )
 
 // Enum value maps for ErrorReason_Code.
@@ -132,6 +134,7 @@ var (
 		43: "WRONG_EPOCH",
 		44: "EQUIVOCATION",
 		45: "RECEIVE_REFUSED",
+		46: "ONWARD_NOT_GRANTED",
 	}
 	ErrorReason_Code_value = map[string]int32{
 		"UNSPECIFIED":           0,
@@ -168,6 +171,7 @@ var (
 		"WRONG_EPOCH":           43,
 		"EQUIVOCATION":          44,
 		"RECEIVE_REFUSED":       45,
+		"ONWARD_NOT_GRANTED":    46,
 	}
 )
 
@@ -240,8 +244,8 @@ var File_comity_types_v1_error_reason_proto protoreflect.FileDescriptor
 
 const file_comity_types_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
-	"\"comity/types/v1/error_reason.proto\x12\x0fcomity.types.v1\"\x98\x05\n" +
-	"\vErrorReason\"\x88\x05\n" +
+	"\"comity/types/v1/error_reason.proto\x12\x0fcomity.types.v1\"\xb0\x05\n" +
+	"\vErrorReason\"\xa0\x05\n" +
 	"\x04Code\x12\x0f\n" +
 	"\vUNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fINVALID_REQUEST\x10\x01\x12\r\n" +
@@ -277,7 +281,8 @@ const file_comity_types_v1_error_reason_proto_rawDesc = "" +
 	"\x0fOUT_OF_SEQUENCE\x10*\x12\x0f\n" +
 	"\vWRONG_EPOCH\x10+\x12\x10\n" +
 	"\fEQUIVOCATION\x10,\x12\x13\n" +
-	"\x0fRECEIVE_REFUSED\x10-B\xc8\x01\n" +
+	"\x0fRECEIVE_REFUSED\x10-\x12\x16\n" +
+	"\x12ONWARD_NOT_GRANTED\x10.B\xc8\x01\n" +
 	"\x13com.comity.types.v1B\x10ErrorReasonProtoP\x01ZAgithub.com/comity-federation/comity/proto/comity/types/v1;typesv1\xa2\x02\x03CTX\xaa\x02\x0fComity.Types.V1\xca\x02\x0fComity\\Types\\V1\xe2\x02\x1bComity\\Types\\V1\\GPBMetadata\xea\x02\x11Comity::Types::V1b\x06proto3"
 
 var (
