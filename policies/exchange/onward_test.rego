@@ -40,6 +40,8 @@ test_it_lets_pass_what_both_agreements_want if {
 	decision.obligations.minimumFrequency == 5
 }
 
+test_it_lets_pass_what_is_for_any_purpose if pass({}, given([object.union(grant, {"purposes": []})])).allow
+
 test_it_lets_nothing_pass_that_is_not_granted[name] if {
 	some name, grants in {
 		"nothing": {},

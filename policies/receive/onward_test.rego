@@ -33,6 +33,7 @@ passed_on(change) := decision if {
 test_it_accepts_what_is_passed_on[name] if {
 	some name, change in {
 		"as granted": {},
+		"no count above 0": {"summary": {"minimum": 0}},
 		"without end": {"warrant": {"agreement": {"validTo": ""}}},
 		"nothing any more": {
 			"warrant": {"takenBack": true, "agreement": {"onward": false, "onwardTo": []}},
