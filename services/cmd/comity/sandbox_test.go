@@ -49,7 +49,7 @@ func build(t *testing.T) string {
 		if b.packages == "." {
 			out += "gateway"
 		}
-		cmd := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", out, b.packages)
+		cmd := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-ldflags=-s -w", "-o", out, b.packages)
 		cmd.Dir = b.directory
 		if text, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("building: %v\n%s", err, text)

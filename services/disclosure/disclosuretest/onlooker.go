@@ -63,7 +63,7 @@ func (o *Onlooker) See(name string, parts []map[string][]string, rows []Row) err
 	t := newTable(parts)
 	for _, r := range rows {
 		u := o.unknown(fmt.Sprintf("%s %s = %d", name, strings.Join(r.Key, "."), r.Truth), r.Truth)
-		t.add(r.Key, u)
+		t.add(t.cell(r.Key), u)
 		if math.IsNaN(r.Value) {
 			continue
 		}
@@ -92,23 +92,23 @@ func (o *Onlooker) unknown(name string, truth int64) int {
 
 // sum notes that a row is the sum of its parts along a dimension, if it is.
 func (o *Onlooker) sum(t *table, r Row, d int) {
-	key := slices.Clone(r.Key)
-	equation := linear.Equation{{Unknown: t.unknowns[strings.Join(key, ".")], Coefficient: 1}}
+	cell := t.cell(r.Key)
+	equation := linear.Equation{{Unknown: t.unknowns[string(cell)], Coefficient: 1}}
 	left, more := r.Truth, false
-	var add func(code string)
-	add = func(code string) {
+	var add func(code uint16)
+	add = func(code uint16) {
 		for _, part := range t.parts[d][code] {
-			key[d] = part
-			if u, ok := t.unknowns[strings.Join(key, ".")]; ok {
+			set(cell, d, part)
+			if u, ok := t.unknowns[string(cell)]; ok {
 				equation = append(equation, linear.Term{Unknown: u, Coefficient: -1})
 				left -= o.truth[u]
 				continue
 			}
-			more = more || t.coarse(key, d)
+			more = more || t.coarse(cell, d)
 			add(part)
 		}
 	}
-	add(r.Key[d])
+	add(get(cell, d))
 	if len(equation) == 1 || left < 0 {
 		return
 	}
