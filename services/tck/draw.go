@@ -133,7 +133,7 @@ func (k *kit) open(ctx context.Context, connection grpc.ClientConnInterface, wor
 		}
 		select {
 		case <-c.heard:
-		case <-time.After(k.Quiet / 2): // it has nothing to say
+		case <-time.After(max(k.Quiet/2, 250*time.Millisecond)): // it has nothing to say
 		}
 		c.mu.Lock()
 		pause := retryDelay(c.err)
