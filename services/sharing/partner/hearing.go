@@ -11,19 +11,20 @@ import (
 
 // hearing takes what a partner says on a stream, ahead of what is done about it, and bounds how much that can be.
 type hearing struct {
-	stream  exchangepb.ExchangeService_SyncClient
-	silence *time.Timer // runs while the partner is waited for
-	said    chan *exchangepb.SyncResponse
-	failed  error               // why no more is heard; once said is closed
-	room    *semaphore.Weighted // for bytes of envelopes
+	stream   exchangepb.ExchangeService_SyncClient
+	silence  *time.Timer   // runs while the partner is waited for
+	patience time.Duration // with it
+	said     chan *exchangepb.SyncResponse
+	failed   error               // why no more is heard; once said is closed
+	room     *semaphore.Weighted // for bytes of envelopes
 }
 
-// newHearing returns a hearing of the stream. It calls silent where the partner says nothing for maxSilence.
-func newHearing(stream exchangepb.ExchangeService_SyncClient, silent func()) *hearing {
-	silence := time.AfterFunc(maxSilence, silent)
+// newHearing returns a hearing of the stream. It calls silent where the partner says nothing for so long.
+func newHearing(stream exchangepb.ExchangeService_SyncClient, patience time.Duration, silent func()) *hearing {
+	silence := time.AfterFunc(patience, silent)
 	silence.Stop()
 	return &hearing{
-		stream: stream, silence: silence, said: make(chan *exchangepb.SyncResponse, window), room: semaphore.NewWeighted(maxUnkept),
+		stream: stream, silence: silence, patience: patience, said: make(chan *exchangepb.SyncResponse, window), room: semaphore.NewWeighted(maxUnkept),
 	}
 }
 
@@ -32,7 +33,7 @@ func (h *hearing) run(ctx context.Context) {
 	defer close(h.said)
 	defer h.silence.Stop()
 	for {
-		h.silence.Reset(maxSilence)
+		h.silence.Reset(h.patience)
 		said, err := h.stream.Recv()
 		h.silence.Stop() // the time that we take is not the partner's
 		if err == nil {

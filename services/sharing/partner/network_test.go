@@ -37,10 +37,11 @@ func once(t *testing.T, s *state) {
 
 func TestNetwork(t *testing.T) {
 	t.Parallel()
-	start := func(t *testing.T) (aa, bb *state) {
+	start := func(t *testing.T, patience time.Duration) (aa, bb *state) {
 		t.Helper()
 		states := newWorld(t, "aa", "bb")
 		aa, bb = states[0], states[1]
+		bb.patience = patience
 		aa.start()
 		bb.start()
 		aa.submit(5, 100)
@@ -51,7 +52,7 @@ func TestNetwork(t *testing.T) {
 
 	t.Run("delays, loss, and cuts in the middle of frames keep nothing back for good", func(t *testing.T) {
 		t.Parallel()
-		aa, bb := start(t)
+		aa, bb := start(t, 0)
 		for _, s := range []*state{aa, bb} {
 			s.proxy.weather.change(func(w *weather) { w.latency, w.loss, w.cuts = 10*time.Millisecond, 0.1, 0.03 })
 		}
@@ -66,7 +67,7 @@ func TestNetwork(t *testing.T) {
 
 	t.Run("a partition is caught up with in order", func(t *testing.T) {
 		t.Parallel()
-		aa, bb := start(t)
+		aa, bb := start(t, 0)
 		join := []func(){aa.proxy.weather.part(), bb.proxy.weather.part()}
 		before := len(bb.deliveries())
 		for round := range 3 {
@@ -89,7 +90,7 @@ func TestNetwork(t *testing.T) {
 
 	t.Run("a connection that leads nowhere is found by its silence, and the stream goes on with another", func(t *testing.T) {
 		t.Parallel()
-		aa, bb := start(t)
+		aa, bb := start(t, 3*time.Second)
 		aa.proxy.weather.forsake()
 		aa.submit(5, 110)
 		eventually(t, "the figures arrive", func() bool { return arrived(aa, bb) })

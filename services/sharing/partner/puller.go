@@ -1,6 +1,7 @@
 package partner
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -69,6 +70,8 @@ var _ Node = (*sharing.Service)(nil)
 
 // Puller draws what the partners have for this state.
 type Puller struct {
+	Patience time.Duration // with a partner that says nothing; 0: 30 seconds
+
 	state     sharing.StateCode
 	node      Node
 	connector *Connector
@@ -296,7 +299,8 @@ func (s *session) draw(ctx context.Context, client exchangepb.ExchangeServiceCli
 		_ = stream.Send(&exchangepb.SyncRequest{Part: &exchangepb.SyncRequest_Receipt{Receipt: wire.Signed(receipt)}})
 	}
 	_ = stream.Send(&exchangepb.SyncRequest{Part: &exchangepb.SyncRequest_Credit{Credit: window}})
-	heard := newHearing(stream, func() { cancel(fmt.Errorf("%s was silent for %s", s.partner, maxSilence)) })
+	patience := cmp.Or(s.Patience, maxSilence)
+	heard := newHearing(stream, patience, func() { cancel(fmt.Errorf("%s was silent for %s", s.partner, patience)) })
 	go heard.run(ctx)
 	for {
 		envelopes, other, err := heard.next()

@@ -72,6 +72,7 @@ type state struct {
 	statisticsAddress string
 
 	spoil    *spoiling        // spoils what the node says and does; nil: nothing does
+	patience time.Duration    // with a partner that is silent; 0: as nodes have
 	service  *sharing.Service // of the last start
 	national string           // its address
 	exchange string           // the address of its exchange, past the proxy
@@ -207,6 +208,7 @@ func (s *state) start() {
 		Codec: wire.Codec{}, Courier: partner.NewCourier(partners), Registry: sharingrpc.NewStatistics(figures),
 	})
 	puller := partner.NewPuller(s.code, s.spoil.node(s.service), partners, s.log)
+	puller.Patience = s.patience
 	exchange := sharingrpc.NewExchange(s.code, s.service, puller.Wake, s.log)
 	server, err := rpc.NewServer(cfg, s.policies, s.log, pool.Ping)
 	must(s.t, err)
