@@ -225,6 +225,11 @@ func (p *neighbours) agree(ctx context.Context) error {
 
 // await asks until it is true, every few milliseconds.
 func await(ctx context.Context, what string, done func() (bool, error)) error {
+	return awaitEvery(ctx, 10*time.Millisecond, what, done)
+}
+
+// awaitEvery asks until it is true, with such pauses.
+func awaitEvery(ctx context.Context, pause time.Duration, what string, done func() (bool, error)) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
@@ -235,7 +240,7 @@ func await(ctx context.Context, what string, done func() (bool, error)) error {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("waiting for %s: %w", what, ctx.Err())
-		case <-time.After(10 * time.Millisecond):
+		case <-time.After(pause):
 		}
 	}
 }

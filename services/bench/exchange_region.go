@@ -184,10 +184,11 @@ func (n *twoNodes) submit(ctx context.Context, flow string, content []byte) (tim
 	return time.Now(), err
 }
 
-// readable waits until the receiver answers the value of the first citizenship in a month.
-func (n *twoNodes) readable(ctx context.Context, flow, month string, value int) (time.Time, error) {
+// readable waits until the receiver answers the value of the first citizenship in a month. It asks with such pauses: each time
+// takes both nodes' processors away from what is measured.
+func (n *twoNodes) readable(ctx context.Context, flow, month string, value int, pause time.Duration) (time.Time, error) {
 	path := fmt.Sprintf("/sdmx/v2/data/dataflow/BENCH/%s/1.0.0/M.NZ.%s.%s?c[TIME_PERIOD]=%s", flow, flows()[flow], citizenship(0), month)
-	err := await(ctx, "figures at the receiver", func() (bool, error) {
+	err := awaitEvery(ctx, pause, "figures at the receiver", func() (bool, error) {
 		text, err := n.receiver.call(ctx, http.MethodGet, "analyst", path, http.Header{"Accept": {"text/csv"}}, http.NoBody)
 		if err != nil {
 			return false, ignore(err, "404")
@@ -239,7 +240,7 @@ func (x *exchange) freshness(ctx context.Context, n *twoNodes) error {
 			if err != nil {
 				return err
 			}
-			there, err := n.readable(ctx, kind.flow, month(freshMonths-1), kind.least+freshMonths-1+round)
+			there, err := n.readable(ctx, kind.flow, month(freshMonths-1), kind.least+freshMonths-1+round, 10*time.Millisecond)
 			if err != nil {
 				return fmt.Errorf("%s, round %d: %w", kind.flow, round, err)
 			}
@@ -271,7 +272,7 @@ func (x *exchange) bulk(ctx context.Context, n *twoNodes) error {
 	if err != nil {
 		return err
 	}
-	there, err := n.readable(ctx, bulkFlow, month(months-1), 1_000+(months-1)%400)
+	there, err := n.readable(ctx, bulkFlow, month(months-1), 1_000+(months-1)%400, 100*time.Millisecond)
 	if err != nil {
 		return err
 	}
