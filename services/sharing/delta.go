@@ -159,7 +159,7 @@ func (s *Service) asDelta(ctx context.Context, tx Tx, d *draft, structures *Stru
 			return err
 		}
 		if before != nil {
-			if err := s.narrow(d, structures, before, last.ID); err != nil {
+			if err := s.narrow(ctx, d, structures, before, last.ID); err != nil {
 				return err
 			}
 		}
@@ -222,7 +222,7 @@ func appendRows(rows []row, structures *Structures, b *block.Block) ([]row, erro
 }
 
 // narrow makes a draft one of what has changed since the rows before, where that is less.
-func (s *Service) narrow(d *draft, structures *Structures, before []row, base ReleaseID) error {
+func (s *Service) narrow(ctx context.Context, d *draft, structures *Structures, before []row, base ReleaseID) error {
 	after := d.content.sorted()
 	around := changed(structures, before, after)
 	if len(around.byFixed) == 0 {
@@ -241,7 +241,7 @@ func (s *Service) narrow(d *draft, structures *Structures, before []row, base Re
 	if float64(len(rows)) > deltaShare*float64(len(after)) {
 		return nil
 	}
-	narrowed, err := s.encodeBatches(structures, rows)
+	narrowed, err := s.encodeBatches(ctx, structures, rows)
 	if err != nil {
 		return err
 	}

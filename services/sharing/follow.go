@@ -3,7 +3,7 @@ package sharing
 import (
 	"context"
 	"fmt"
-	"maps"
+	"runtime/debug"
 	"sync"
 	"time"
 )
@@ -15,6 +15,10 @@ const (
 	// Agreements of dataflows that have not changed are looked at when none has for quietAfter, or after quietMost.
 	quietAfter = 10 * time.Second
 	quietMost  = 10 * time.Minute
+
+	// largeRelease is from how many cells on the memory that a release took is given back to the system once it is made. Left
+	// alone, the garbage collector would look at it when as much was used again, which may be never.
+	largeRelease = 50_000
 )
 
 // news is what the statistics have told since the last releases.
@@ -52,25 +56,48 @@ type round struct {
 
 	// Where figures have changed, those of other dataflows may have too, as they are seen here: some are free from a moment on
 	// that nobody is told of. Those can wait a little.
-	changed time.Time // when any figures changed last
-	others  time.Time // since when others wait; zero: they do not
+	changed time.Time            // when any figures changed last
+	others  map[AgreementID]bool // of those that are made, which were before that
+	waiting time.Time            // since when others wait; zero: there are none
 }
 
 // renew has all releases made.
-func (r *round) renew() { r.open, r.done, r.others = true, map[AgreementID]string{}, time.Time{} }
+func (r *round) renew() {
+	*r = round{open: true, done: map[AgreementID]string{}, others: map[AgreementID]bool{}}
+}
 
 // note has the releases of dataflows made at once that have changed, and the others later.
 func (r *round) note(fresh map[string]bool, now time.Time) {
 	if len(fresh) > 0 {
 		r.open, r.changed = true, now
-		maps.DeleteFunc(r.done, func(_ AgreementID, flow string) bool { return fresh[flow] })
-		if r.others.IsZero() {
-			r.others = now
+		for id, flow := range r.done {
+			if fresh[flow] {
+				r.again(id)
+			} else {
+				r.others[id] = true
+			}
 		}
 	}
-	if !r.others.IsZero() && (now.Sub(r.changed) >= quietAfter || now.Sub(r.others) >= quietMost) {
-		r.renew()
+	if len(r.others) == 0 {
+		r.waiting = time.Time{}
+		return
 	}
+	if r.waiting.IsZero() {
+		r.waiting = now
+	}
+	if now.Sub(r.changed) >= quietAfter || now.Sub(r.waiting) >= quietMost {
+		r.open = true
+		for id := range r.others {
+			r.again(id)
+		}
+		r.waiting = time.Time{}
+	}
+}
+
+// again has the release under an agreement made again.
+func (r *round) again(id AgreementID) {
+	delete(r.done, id)
+	delete(r.others, id)
 }
 
 // FollowRevisions makes the releases that news of the statistics, of agreements and of policy call for, until the
@@ -124,6 +151,9 @@ func (s *Service) FollowRevisions(ctx context.Context) error {
 			r.open, err = s.releaseAll(ctx, r.done)
 			return err
 		})
+		if s.large.Swap(false) {
+			debug.FreeOSMemory()
+		}
 		if err != nil || !ran {
 			r.open = true
 			return err // tried again, when the other process is done or what failed is mended

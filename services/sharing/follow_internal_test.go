@@ -36,11 +36,13 @@ func TestRound_makes_at_once_what_has_changed_and_the_rest_when_it_is_quiet(t *t
 		{0, []string{"A:X"}, ofX},
 		{5 * time.Second, []string{"A:X"}, ofX},
 		{14 * time.Second, nil, nil},
-		{15 * time.Second, nil, all},
+		{15 * time.Second, nil, []AgreementID{"two"}},
 		{16 * time.Second, nil, nil},
 		{time.Minute, []string{"A:Z"}, nil},
 		{time.Minute + 5*time.Second, []string{"A:X", "A:Y"}, all},
-		{time.Minute + 15*time.Second, nil, all},
+		{time.Minute + 15*time.Second, nil, nil},
+		{2 * time.Minute, []string{"A:Z"}, nil},
+		{2*time.Minute + 10*time.Second, nil, all},
 	} {
 		fresh := map[string]bool{}
 		for _, flow := range step.fresh {

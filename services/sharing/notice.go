@@ -153,7 +153,7 @@ func (s *Service) Withdraw(ctx context.Context, id PublicationID, reason string)
 				Decision: withdrawn.Decision, PolicyRevision: withdrawn.PolicyRevision,
 				Scope: Condition{scopeOf(structures, own.RefAreas, left)}, Reasons: []Reason{}, Created: s.now(),
 			}
-			payloads, err := s.fill(&nothing, structures, newTable())
+			payloads, err := s.fill(ctx, &nothing, structures, newTable())
 			if err != nil {
 				return err
 			}

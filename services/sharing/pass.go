@@ -343,7 +343,7 @@ func (s *Service) takeBack(ctx context.Context, a, source Agreement, last *Relea
 		return err
 	}
 	var d draft
-	if d.batches, err = s.encodeBatches(structures, nil); err != nil {
+	if d.batches, err = s.encodeBatches(ctx, structures, nil); err != nil {
 		return err
 	}
 	warrant, err := s.encodeWarrant(nil, source)

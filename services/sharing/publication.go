@@ -237,7 +237,7 @@ func (s *Service) admitPublication(ctx context.Context, tx Tx, d *publicationDra
 	if err := d.content.admit(ctx, audiences, string(d.publication.ID)); err != nil {
 		return nil, err
 	}
-	return s.fill(&d.publication, d.structures, d.content)
+	return s.fill(ctx, &d.publication, d.structures, d.content)
 }
 
 // notCovered is policy's reason where an indicator is not named.
@@ -298,9 +298,9 @@ func (s *Service) draftPublication(ctx context.Context, request PublicationReque
 }
 
 // fill says in the publication what is in the tables, and returns that as its content.
-func (s *Service) fill(p *Publication, structures *Structures, t table) (payloads [][]byte, err error) {
+func (s *Service) fill(ctx context.Context, p *Publication, structures *Structures, t table) (payloads [][]byte, err error) {
 	p.Revision, p.Tally = t.revision, t.tally()
-	encoded, err := s.encodeBatches(structures, t.sorted())
+	encoded, err := s.encodeBatches(ctx, structures, t.sorted())
 	p.Batches, p.SHA256 = len(encoded.payloads), encoded.sha256
 	return encoded.payloads, err
 }

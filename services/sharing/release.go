@@ -155,6 +155,9 @@ func (s *Service) tryRelease(ctx context.Context, a Agreement) error {
 	if err != nil {
 		return err
 	}
+	if len(d.content.rows) >= largeRelease {
+		s.large.Store(true)
+	}
 	if d.release.ID == "" { // nothing is allowed
 		return s.Store.Write(ctx, func(tx Tx) error { return s.keepDecision(ctx, tx, d.decision) })
 	}
@@ -182,7 +185,7 @@ func (s *Service) tryRelease(ctx context.Context, a Agreement) error {
 		if err := d.content.admit(ctx, []ledger.Stack{seen}, string(d.release.ID)); err != nil {
 			return err
 		}
-		if err := s.finish(&d, structures); err != nil {
+		if err := s.finish(ctx, &d, structures); err != nil {
 			return err
 		}
 		d.release.Stream, d.release.Epoch = stream, place.Epoch
@@ -283,11 +286,11 @@ func (s *Service) draftRelease(ctx context.Context, a Agreement) (draft, error) 
 }
 
 // finish counts what goes, and encodes it.
-func (s *Service) finish(d *draft, structures *Structures) error {
+func (s *Service) finish(ctx context.Context, d *draft, structures *Structures) error {
 	r, all := &d.release, &d.content
 	r.Tally = all.tally()
 	var err error
-	d.batches, err = s.encodeBatches(structures, all.sorted())
+	d.batches, err = s.encodeBatches(ctx, structures, all.sorted())
 	r.Batches, r.SHA256, r.Content = len(d.payloads), d.sha256, d.sha256
 	return err
 }
@@ -305,31 +308,53 @@ func scopeOf(structures *Structures, areas, indicators []string) filter.Filter {
 	return filter.And(conditions...)
 }
 
-// encodeBatches writes the rows as payloads of at most [MaxBatch] rows and [MaxPayload] bytes. There is at least one,
-// if without rows.
-func (s *Service) encodeBatches(structures *Structures, rows []row) (batches, error) {
+// encodeBatches writes the rows as payloads of at most [MaxBatch] rows and [MaxPayload] bytes, as many at a time as there are
+// processors. There is at least one, if without rows.
+func (s *Service) encodeBatches(ctx context.Context, structures *Structures, rows []row) (batches, error) {
+	parts := slices.Collect(slices.Chunk(rows, MaxBatch))
+	if len(parts) == 0 {
+		parts = [][]row{nil}
+	}
+	encoded := make([]batches, len(parts))
+	err := sideBySide(ctx, len(parts), func(_ context.Context, i int) (err error) {
+		encoded[i], err = s.encodePart(structures, parts[i])
+		return err
+	})
+	if err != nil {
+		return batches{}, fmt.Errorf("encoding a batch: %w", err)
+	}
 	var done batches
 	total := sha256.New()
+	for _, part := range encoded {
+		done.payloads = append(done.payloads, part.payloads...)
+		done.cells = append(done.cells, part.cells...)
+	}
+	for _, payload := range done.payloads {
+		sum := sha256.Sum256(payload)
+		total.Write(sum[:])
+	}
+	done.sha256 = total.Sum(nil)
+	return done, nil
+}
+
+// encodePart writes rows as one payload, or as several where it would have more than [MaxPayload] bytes.
+func (s *Service) encodePart(structures *Structures, rows []row) (done batches, err error) {
 	for first := true; first || len(rows) > 0; first = false {
-		size := min(len(rows), MaxBatch)
-		payload, err := s.Codec.EncodePayload(toBlock(structures, rows[:size]))
+		size := len(rows)
+		payload, err := s.Codec.EncodePayload(toBlock(structures, rows))
 		for err == nil && len(payload) > MaxPayload && size > 1 {
 			size /= 2
 			payload, err = s.Codec.EncodePayload(toBlock(structures, rows[:size]))
 		}
 		if err != nil {
-			return batches{}, fmt.Errorf("encoding a batch: %w", err)
+			return batches{}, err
 		}
 		if len(payload) > MaxPayload {
 			return batches{}, fmt.Errorf("one row has %d bytes", len(payload))
 		}
-		sum := sha256.Sum256(payload)
-		total.Write(sum[:])
-		done.payloads = append(done.payloads, payload)
-		done.cells = append(done.cells, size)
+		done.payloads, done.cells = append(done.payloads, payload), append(done.cells, size)
 		rows = rows[size:]
 	}
-	done.sha256 = total.Sum(nil)
 	return done, nil
 }
 

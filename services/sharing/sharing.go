@@ -69,6 +69,8 @@ type Service struct {
 	// Each holds an element while its loop has reason to run.
 	toRelease, toHandOver, toServe, toDeliver chan struct{}
 
+	large atomic.Bool // a large release was made
+
 	flows      sharedFlows
 	patterns   patterns
 	noise      noiseTables
