@@ -22,16 +22,19 @@ func (t *Table) Complete(random io.Reader) (*Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	before, _, err := t.Equations()
-	if err != nil {
-		return nil, err
-	}
 	c := completion{layout: l, table: t.Clone(), own: len(t.Cells)}
 	c.parents()
 	if err := c.ancestors(); err != nil {
 		return nil, err
 	}
 	c.missing()
+	if len(c.table.Cells) == c.own {
+		return t, nil
+	}
+	before, _, err := t.Equations()
+	if err != nil {
+		return nil, err
+	}
 	equations, _, err := c.table.Equations()
 	if err != nil {
 		return nil, err

@@ -30,8 +30,12 @@ func (t *Table) Equations() ([]Equation, []Finding, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	var equations []Equation
-	var findings []Finding
+	equations, findings := l.equations(t)
+	return equations, findings, nil
+}
+
+// equations is [Table.Equations] of a table that was checked.
+func (l *layout) equations(t *Table) (equations []Equation, findings []Finding) {
 	seen := map[string]bool{}
 	for i := range t.Cells {
 		for d := range t.Dimensions {
@@ -62,7 +66,7 @@ func (t *Table) Equations() ([]Equation, []Finding, error) {
 			}
 		}
 	}
-	return equations, findings, nil
+	return equations, findings
 }
 
 // identity is equal for equations that say the same.

@@ -38,10 +38,7 @@ func newProblem(t *Table, rules *Rules, pinned []bool) (*problem, error) {
 	if err != nil {
 		return nil, err
 	}
-	equations, _, err := t.Equations()
-	if err != nil {
-		return nil, err
-	}
+	equations, _ := l.equations(t)
 	p := &problem{table: t, layout: l, grand: t.GrandTotal(), through: make([][]int32, len(t.Cells))}
 	for _, e := range equations {
 		line := Equation{Total: e.Total, Dimension: e.Dimension}
