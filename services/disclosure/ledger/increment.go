@@ -33,7 +33,9 @@ func (a *audit) increment() Increment {
 			i.Points = append(i.Points, p)
 		}
 	}
-	i.Next = a.next
+	if i.Next = a.next; i.Next == i.First && len(i.Changed)+len(i.Dead) > 0 {
+		i.Next++ // so that who has read before knows that there is more
+	}
 	return i
 }
 

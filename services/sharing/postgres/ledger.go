@@ -118,15 +118,20 @@ func (s seen) CellsIn(ctx context.Context, revision int64, keys []string) ([]led
 }
 
 // asItIs has a statement planned anew each time. A plan that is kept was made for a ledger that was small, and for short lists: with
-// it a longer list is held against each row of a table that has grown since.
+// it a longer list is held against each row of a table that has grown since. For the same reason lists are joined one by one.
 const asItIs = pgx.QueryExecModeCacheDescribe
 
 // Unknowns returns unknowns by their ids.
 func (s seen) Unknowns(ctx context.Context, ids []ledger.ID) ([]ledger.Unknown, error) {
 	return unknowns(ctx, s.db, `
-		SELECT id, cell, revision, value, ceiling, open, untold, width, single, exposed
-		FROM ledger_unknown
-		WHERE ledger = `+whose+` AND id = ANY ($2::bigint[])`, s.audience, ids)
+		SELECT u.*
+		FROM (SELECT DISTINCT id FROM unnest($2::bigint[]) AS k (id)) k
+		CROSS JOIN LATERAL (
+			SELECT id, cell, revision, value, ceiling, open, untold, width, single, exposed
+			FROM ledger_unknown
+			WHERE ledger = `+whose+` AND id = k.id
+			LIMIT 1
+		) u`, s.audience, ids)
 }
 
 func unknowns(ctx context.Context, db querier, sql string, args ...any) ([]ledger.Unknown, error) {
@@ -143,9 +148,14 @@ func (s seen) Lines(ctx context.Context, unknowns []ledger.ID) ([]ledger.Line, e
 		SELECT id, total, parts
 		FROM ledger_line
 		WHERE ledger = `+whose+` AND id IN (
-			SELECT line
-			FROM ledger_term
-			WHERE ledger = `+whose+` AND unknown = ANY ($2::bigint[])
+			SELECT t.line
+			FROM unnest($2::bigint[]) AS k (id)
+			CROSS JOIN LATERAL (
+				SELECT line
+				FROM ledger_term
+				WHERE ledger = `+whose+` AND unknown = k.id
+				OFFSET 0
+			) t
 		)`, asItIs, s.audience, unknowns)
 	if err != nil {
 		return nil, err
@@ -159,9 +169,14 @@ func (s seen) Points(ctx context.Context, unknowns []ledger.ID) ([]ledger.Point,
 		SELECT id, unknowns, moves
 		FROM ledger_point
 		WHERE ledger = `+whose+` AND id IN (
-			SELECT point
-			FROM ledger_move
-			WHERE ledger = `+whose+` AND unknown = ANY ($2::bigint[])
+			SELECT m.point
+			FROM unnest($2::bigint[]) AS k (id)
+			CROSS JOIN LATERAL (
+				SELECT point
+				FROM ledger_move
+				WHERE ledger = `+whose+` AND unknown = k.id
+				OFFSET 0
+			) m
 		)`, asItIs, s.audience, unknowns)
 	if err != nil {
 		return nil, err
