@@ -147,6 +147,10 @@ func (t *table) admit(ctx context.Context, stacks []ledger.Stack, id string) err
 	if told, err := amount(ctx, stacks); err != nil || told != t.told {
 		return cmp.Or(err, errToldSince)
 	}
+	stacks, err := t.inform(ctx, stacks)
+	if err != nil {
+		return err
+	}
 	if err := t.keepUnits(ctx, stacks, id); err != nil {
 		return err
 	}

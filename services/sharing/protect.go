@@ -52,9 +52,11 @@ func (m *maker) protectSome(ctx context.Context, t *table, sheets []*sheet, rest
 		}
 	}
 	informed := *m
-	if informed.audiences, err = readAhead(ctx, m.audiences, m.revision, keys); err != nil {
+	var read []known
+	if informed.audiences, read, err = readAhead(ctx, m.audiences, m.revision, keys); err != nil {
 		return err
 	}
+	t.keep(read)
 	err = sideBySide(ctx, len(done), func(ctx context.Context, i int) error {
 		return informed.protectSheet(ctx, &done[i], restricted)
 	})

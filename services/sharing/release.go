@@ -185,6 +185,7 @@ func (s *Service) tryRelease(ctx context.Context, a Agreement) error {
 		if err := d.content.admit(ctx, []ledger.Stack{seen}, string(d.release.ID)); err != nil {
 			return err
 		}
+		d.release.Created = s.now() // only now it is decided
 		if err := s.finish(ctx, &d, structures); err != nil {
 			return err
 		}

@@ -38,6 +38,7 @@ type table struct {
 	made     []*made          // the tables that the rows are from, one for each area, indicator and period
 	units    []ledger.Cell    // what the ledgers do not say yet of the units that the tables are counted in
 	told     ledger.ID        // how much the audiences were told before the tables were made
+	read     []known          // of their ledgers, since then; none: it was too much
 	past     []*past          // what the ledgers need of earlier revisions
 	held     map[string]*past // of it, by the mark that ledgers get with it
 	closing  []closing        // marks of the present revision, of tables that tell all that holds in it
@@ -124,6 +125,9 @@ func (t *table) add(other table) {
 	t.rows = append(t.rows, other.rows...)
 	t.made = append(t.made, other.made...)
 	t.told = cmp.Or(t.told, other.told)
+	if other.read != nil {
+		t.keep(other.read)
+	}
 	t.addUnits(other)
 	t.past = append(t.past, other.past...)
 	t.closing = append(t.closing, other.closing...)
