@@ -162,13 +162,13 @@ func (n *twoNodes) end() error {
 	return nil
 }
 
-// monthsCSV returns figures of a dataflow as SDMX-CSV 2.0: each is the least and a little more, which changes with the edition.
+// monthsCSV returns figures of a dataflow as SDMX-CSV 2.0: each is the least and a little more, which is another in each edition.
 func monthsCSV(flow string, months, least, edition int) []byte {
 	text := &bytes.Buffer{}
 	text.WriteString("STRUCTURE,STRUCTURE_ID,FREQ,REF_AREA,INDICATOR,CITIZENSHIP,TIME_PERIOD,OBS_VALUE\n")
 	for m := range months {
 		for i := range citizenships {
-			fmt.Fprintf(text, "dataflow,BENCH:%s(1.0.0),M,NZ,%s,%s,%s,%d\n", flow, flows()[flow], citizenship(i), month(m), least+(i*7+m)%400+edition)
+			fmt.Fprintf(text, "dataflow,BENCH:%s(1.0.0),M,NZ,%s,%s,%s,%d\n", flow, flows()[flow], citizenship(i), month(m), least+(i*7+m+edition)%400)
 		}
 	}
 	return text.Bytes()
