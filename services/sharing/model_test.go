@@ -21,8 +21,8 @@ import (
 	"github.com/comity-federation/comity/services/sharing"
 )
 
-// TestModel tells random stories of three states: they submit, agree, change and end agreements, are taken off each other's trust
-// lists and put on again, die in the middle of anything, and are cut off from each other, while the network loses, repeats and
+// TestModel tells random stories of three states: they submit, agree, change and end agreements, forbid what they have agreed and
+// permit it again, are taken off each other's trust lists and put on again, die in the middle of anything, and are cut off from each other, while the network loses, repeats and
 // reorders what they send. Each story ends with everything put right. Then each state has of each other one just the figures that
 // it may have, every release was stored once, and the logs verify and agree.
 //
@@ -326,7 +326,7 @@ func (m *model) step(rt *rapid.T) {
 	other := rapid.SampledFrom(slices.DeleteFunc(slices.Clone(m.states), func(o *state) bool { return o == s })).Draw(rt, "other")
 	what := rapid.SampledFrom([]string{
 		"submit", "submit", "submit", "work", "work", "work", "work", "work", "work", "work", "pull", "pull", "pull", "pull", "pull", "pull", "agree", "agree", "sign", "sign",
-		"terminate", "repeat", "repeat", "cut", "mend", "mend", "mute", "distrust", "trust", "trust", "restart", "wait", "refuse",
+		"terminate", "repeat", "repeat", "cut", "mend", "mend", "mute", "distrust", "trust", "trust", "restart", "wait", "refuse", "forbid",
 	}).Draw(rt, "what")
 	m.met[what]++
 	var err error
@@ -373,6 +373,8 @@ func (m *model) step(rt *rapid.T) {
 		m.restart(s)
 	case "wait":
 		m.w.pass(time.Duration(rapid.IntRange(1, 120).Draw(rt, "minutes")) * time.Minute)
+	case "forbid":
+		m.forbid(s, other, rapid.SampledFrom([]string{"1A", "5A"}).Draw(rt, "indicator"))
 	case "refuse":
 		if rapid.Bool().Draw(rt, "the statistics") {
 			m.held[s.code].failing = errors.New("down")
@@ -383,6 +385,17 @@ func (m *model) step(rt *rapid.T) {
 	if err != nil {
 		rt.Fatalf("%s of %s and %s: %v", what, s.code, other.code, err)
 	}
+}
+
+// forbid has the law of a state forbid what it permitted to send to another, or permit it again.
+func (m *model) forbid(s, to *state, indicator string) {
+	s.rules.mu.Lock()
+	defer s.rules.mu.Unlock()
+	what := string(to.code) + " " + indicator
+	if s.rules.forbidden == nil {
+		s.rules.forbidden = map[string]bool{}
+	}
+	s.rules.forbidden[what] = !s.rules.forbidden[what]
 }
 
 // everybody are the states as all trust lists have them at first.
@@ -645,10 +658,15 @@ func (m *model) checkPair(rt *rapid.T, provider, receiver *state) {
 				afterwards = a.Terms.Afterwards
 			}
 		}
+		forbidden, ever := provider.rules.forbidden[string(receiver.code)+" "+indicator]
 		want := m.may(provider, indicator)
 		switch {
+		case covered && forbidden:
+			want = nil
 		case covered:
 		case afterwards == sharing.Withdraw:
+			want = nil
+		case ever && len(got) == 0: // it was taken back before the agreement ended
 			want = nil
 		default: // it stays as it was at some time
 			for _, before := range m.had[string(provider.code)+" "+indicator] {

@@ -303,7 +303,8 @@ type rules struct {
 	mu        sync.Mutex
 	agreed    map[sharing.StateCode]map[string][]sharing.Terms
 	include   filter.Filter
-	refuse    string // a reason why nothing is accepted
+	refuse    string          // a reason why nothing is accepted
+	forbidden map[string]bool // to send, by partner and indicator: "bb 1A"
 	failing   error
 	questions []sharing.Question
 	published map[string]sharing.Ruling // what everybody may see, by indicator
@@ -348,7 +349,7 @@ func (r *rules) Evaluate(_ context.Context, rule string, input, output any) (str
 	ruling := sharing.Ruling{Reasons: []sharing.Reason{{Code: "NO_AGREEMENT", Text: "there is none"}}}
 	for indicator, all := range r.agreed[question.Partner] {
 		ruling.Reasons = []sharing.Reason{{Code: "INDICATOR_NOT_COVERED", Text: "it is not covered", Agreement: all[0].ID}}
-		if indicator == question.Indicator {
+		if indicator == question.Indicator && !r.forbidden[string(question.Partner)+" "+indicator] {
 			ruling = sharing.Ruling{
 				Allow: true, Reasons: []sharing.Reason{}, Detail: all[0].Detail,
 				Agreement:   sharing.RuledAgreement{ID: all[0].ID, Version: all[0].Version},
