@@ -6,6 +6,7 @@ import (
 )
 
 func dimensionField(d int) string { return fmt.Sprintf("dimensions[%d]", d) }
+func codeField(d, i int) string   { return fmt.Sprintf("%s.codes[%d]", dimensionField(d), i) }
 
 // part is a listing of a code under a parent.
 type part struct {
@@ -28,12 +29,11 @@ func newTree(d int, dimension Dimension) (*tree, error) {
 	parts := make([][]part, len(t.codes))
 	listed := map[Code]bool{}
 	for i, c := range dimension.Codes {
-		field := fmt.Sprintf("%s.codes[%d]", dimensionField(d), i)
 		if c.Code == "" {
-			return nil, fieldFault(field+".code", "a code has a name")
+			return nil, fieldFault(codeField(d, i)+".code", "a code has a name")
 		}
 		if listed[c] {
-			return nil, fieldFault(field, "%s is listed twice with the parent %q", c.Code, c.Parent)
+			return nil, fieldFault(codeField(d, i), "%s is listed twice with the parent %q", c.Code, c.Parent)
 		}
 		listed[c] = true
 		if c.Parent == "" {
@@ -41,7 +41,7 @@ func newTree(d int, dimension Dimension) (*tree, error) {
 		}
 		parent, ok := t.number[c.Parent]
 		if !ok {
-			return nil, fieldFault(field+".parent", "the parent %q of %s is no code of %s", c.Parent, c.Code, dimension.ID)
+			return nil, fieldFault(codeField(d, i)+".parent", "the parent %q of %s is no code of %s", c.Parent, c.Code, dimension.ID)
 		}
 		parts[parent] = append(parts[parent], part{code: t.number[c.Code], hierarchy: c.Hierarchy})
 	}

@@ -190,11 +190,16 @@ func (t *table) admitSome(ctx context.Context, stacks []ledger.Stack, id string,
 	}
 	release := ledger.Release{ID: id, Revision: t.revision}
 	at := map[string]*disclosure.Cell{}
-	for _, m := range some {
-		one, err := m.release(t.revision)
-		if err != nil {
-			return err
-		}
+	releases := make([]ledger.Release, len(some))
+	err := sideBySide(ctx, len(some), func(_ context.Context, i int) (err error) {
+		releases[i], err = some[i].release(t.revision)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for k, m := range some {
+		one := releases[k]
 		for i := range one.Cells {
 			if i < len(m.table.Cells) {
 				at[one.Cells[i].Key] = &m.table.Cells[i]
