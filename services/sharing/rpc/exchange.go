@@ -448,6 +448,9 @@ func (e *Exchange) Fetch(ctx context.Context, r *exchangepb.FetchRequest) (*exch
 		if len(next) == 0 || size+len(next[0].Envelope) > maxFetch {
 			return answer, nil
 		}
+		if err := e.limits.of(partner).bytes.WaitN(ctx, min(len(next[0].Envelope), bytesAtOnce)); err != nil {
+			return nil, err
+		}
 		size += len(next[0].Envelope)
 		answer.Envelopes = append(answer.Envelopes, next[0].Envelope)
 		if err := advance(&after, next[0]); err != nil {

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	exchangepb "github.com/comity-federation/comity/proto/comity/exchange/v1"
+	"github.com/comity-federation/comity/services/sharing"
 )
 
 // retryAfter returns when the error says that the same may succeed; 0: it does not.
@@ -39,6 +40,17 @@ func TestLimits(t *testing.T) {
 		}
 		if _, err := client.Fetch(quiet, &exchangepb.FetchRequest{Resume: &exchangepb.Cursor{Stream: "aa-cc"}}); err != nil {
 			t.Errorf("another partner is refused: %v", err)
+		}
+	})
+	t.Run("what is fetched counts as what is drawn", func(t *testing.T) {
+		exchange, client := serve(t, newNode(envelope(t, 1, sharing.MaxPayload)), time.Minute)
+		left := exchange.limits.of("bb").bytes
+		left.SetLimit(1) // so that none come back
+		if _, err := client.Fetch(as(t, "bb", "sharing"), &exchangepb.FetchRequest{Resume: &exchangepb.Cursor{Stream: "aa-bb"}}); err != nil {
+			t.Fatal(err)
+		}
+		if used := bytesAtOnce - left.Tokens(); used < sharing.MaxPayload {
+			t.Errorf("it has used %.0f bytes of what it may", used)
 		}
 	})
 	t.Run("a partner has a few streams at once, and another one when it ends one", func(t *testing.T) {
