@@ -71,9 +71,10 @@ func (r *round) note(fresh map[string]bool, now time.Time) {
 	if len(fresh) > 0 {
 		r.open, r.changed = true, now
 		for id, flow := range r.done {
-			if fresh[flow] {
+			switch {
+			case fresh[flow]:
 				r.again(id)
-			} else {
+			case flow != passedFlow:
 				r.others[id] = true
 			}
 		}
@@ -99,6 +100,19 @@ func (r *round) again(id AgreementID) {
 	delete(r.done, id)
 	delete(r.others, id)
 }
+
+// pass has it looked again what is passed on.
+func (r *round) pass() {
+	r.open = true
+	for id, flow := range r.done {
+		if flow == passedFlow {
+			r.again(id)
+		}
+	}
+}
+
+// passedFlow stands for the dataflow of what is passed on: it does not change with this state's figures.
+const passedFlow = ""
 
 // FollowRevisions makes the releases that news of the statistics, of agreements and of policy call for, until the
 // context ends. A table that has not changed since it went last does not go again.
@@ -130,11 +144,12 @@ func (s *Service) FollowRevisions(ctx context.Context) error {
 			})
 		})
 	})
-	seen := "" // the circumstances of the last releases
+	seen := ""    // the circumstances of the last releases
+	sources := "" // and those of what is passed on
 	var r round
 	s.keep(ctx, "releasing", 0, func(ctx context.Context) error {
 		await(ctx, s.toRelease, releaseEvery)
-		circumstances, err := s.circumstances(ctx)
+		circumstances, toPass, err := s.circumstances(ctx)
 		if err != nil {
 			return err
 		}
@@ -143,6 +158,10 @@ func (s *Service) FollowRevisions(ctx context.Context) error {
 		if circumstances != seen {
 			seen = circumstances
 			r.renew()
+		}
+		if toPass != sources {
+			sources = toPass
+			r.pass()
 		}
 		if !r.open {
 			return nil
@@ -167,38 +186,38 @@ func (s *Service) FollowRevisions(ctx context.Context) error {
 }
 
 // circumstances returns a text that changes whenever releases may change for another reason than the figures: the day,
-// policy, the agreements in force, and the epochs of the streams.
-func (s *Service) circumstances(ctx context.Context) (string, error) {
+// policy, the agreements in force, and the epochs of the streams. Another one changes whenever something else may be passed on.
+func (s *Service) circumstances(ctx context.Context) (text, sources string, err error) {
 	active, err := s.refreshPolicy(ctx)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
-	text := s.now().Format(time.DateOnly) + " " + s.Policy.Revision()
+	text = s.now().Format(time.DateOnly) + " " + s.Policy.Revision()
 	switches, err := s.Switches(ctx)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	for _, w := range switches {
 		text += fmt.Sprintf(" %s", w.ID)
 	}
 	renewed, err := s.Store.Progress(ctx, renewProgress)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	text += " " + renewed
 	for _, a := range active {
 		place, err := s.Store.Outbound(ctx, StreamName(s.State, a.Terms.Receiver))
 		if err != nil {
-			return "", err
+			return "", "", err
 		}
 		text += fmt.Sprintf(" %s/%d/%s/%s", a.Terms.ID, a.Terms.Version, place.Epoch, a.Terms.Dataflow)
 		if a.Terms.Source != "" {
-			sources, err := s.sourceCircumstances(ctx, a.Terms)
+			of, err := s.sourceCircumstances(ctx, a.Terms)
 			if err != nil {
-				return "", err
+				return "", "", err
 			}
-			text += sources
+			sources += of
 		}
 	}
-	return text, nil
+	return text, sources, nil
 }

@@ -663,7 +663,7 @@ func (s *Service) handOverOne(ctx context.Context, release InboundRelease) error
 	}
 	var warrant *incomingWarrant
 	if terms.Source != "" {
-		if warrant, err = s.readWarrant(first.Warrant); err != nil {
+		if warrant, err = readWarrant(s.Codec, first.Warrant); err != nil {
 			return err
 		}
 		if header.Scope, err = s.replacedBy(ctx, header, terms, warrant); err != nil {

@@ -233,6 +233,39 @@ func TestOnward(t *testing.T) {
 			}
 		}
 	})
+	t.Run("is taken back while a correction of it may not go", func(t *testing.T) {
+		small := c.passing(c.cc)
+		small.Version, small.MinimumFrequency = 2, 7
+		c.sign(t, small)
+		c.flow(t)
+		if got := c.cc.figures.received["M,AA,1A,_T,SYR,_T,2023-01"]; got != 78 {
+			t.Errorf("%v", got)
+		}
+		c.aa.figures.set("M,AA,1A,NORTH,SYR,_T,2023-02", 5)
+		c.flow(t)
+		c.flow(t)
+		if c.bb.figures.received["M,AA,1A,_T,SYR,_T,2023-02"] != 5 || c.cc.figures.count() != 0 {
+			t.Errorf("%v at bb, %v at cc", c.bb.figures.received, c.cc.figures.received)
+		}
+		c.aa.figures.set("M,AA,1A,NORTH,SYR,_T,2023-02", 50)
+		c.flow(t)
+		if got := c.cc.figures.received["M,AA,1A,_T,SYR,_T,2023-02"]; got != 50 {
+			t.Errorf("%v", got)
+		}
+	})
+	t.Run("is taken back where the law of who passes it on forbids it, and comes again where it does no more", func(t *testing.T) {
+		c.bb.withPolicies(t, "package comity.law\n\ndeny contains {\"code\": \"LAW\", \"text\": \"Not theirs.\"} if input.source == \"aa\"\n")
+		c.aa.figures.set("M,AA,1A,NORTH,SYR,_T,2023-02", 60)
+		c.flow(t)
+		if got := c.cc.figures.count(); got != 0 {
+			t.Errorf("%d figures are left", got)
+		}
+		c.bb.withPolicies(t, "")
+		c.flow(t)
+		if got := c.cc.figures.received["M,AA,1A,_T,SYR,_T,2023-02"]; got != 60 {
+			t.Errorf("%v", got)
+		}
+	})
 	t.Run("stops before the next batch, and is taken back, when the grant ends", func(t *testing.T) {
 		c.aa.figures.set("M,AA,1A,NORTH,SYR,_T,2023-01", 99)
 		for _, step := range []func(context.Context) error{c.aa.Steps()[0], c.aa.Steps()[1]} {
@@ -356,8 +389,49 @@ func TestOnward_is_refused_by_its_receiver(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	})
+	t.Run("anything by a key of the source that is not valid any more", func(t *testing.T) {
+		trusted := c.cc.Trust.List()
+		defer c.cc.Trust.Replace(trusted)
+		ended := *trusted
+		ended.States = slices.Clone(trusted.States)
+		ended.States[0].SigningKeys = slices.Clone(trusted.States[0].SigningKeys)
+		ended.States[0].SigningKeys[0].NotAfter = c.now().Add(-time.Hour)
+		c.cc.Trust.Replace(&ended)
+		if got := refusedBecause(t, c.cc, c.reseal(t, c.cc, good, func(*opened) {})); got != "UNTRUSTED_SIGNER" {
+			t.Errorf("%s", got)
+		}
+	})
+	version := 1
+	for name, test := range map[string]struct {
+		change func(*sharing.Terms)
+		want   string
+	}{
+		"a cell that is smaller than it takes": {func(t *sharing.Terms) { t.MinimumFrequency = 42 }, "RECEIVE_REFUSED"},
+		"what is finer than it takes":          {func(t *sharing.Terms) { t.Detail = map[string]string{"FREQ": "M"} }, "DETAIL_NOT_COVERED"},
+		"what is of other times":               {func(t *sharing.Terms) { t.Periods = sharing.Spans{{To: "2022"}} }, "PERIOD_NOT_COVERED"},
+		"what is for other purposes":           {func(t *sharing.Terms) { t.Purposes = []string{"BORDER_CONTROL"} }, "ONWARD_NOT_GRANTED"},
+		"what it would keep for longer":        {func(t *sharing.Terms) { t.RetentionDays = 0 }, "ONWARD_NOT_GRANTED"},
+		"what it would not take out":           {func(t *sharing.Terms) { t.Afterwards = sharing.Keep }, "ONWARD_NOT_GRANTED"},
+		"what is of another indicator":         {func(t *sharing.Terms) { t.Indicators = []string{"5"} }, "ONWARD_NOT_GRANTED"},
+		"nothing where all is as it should be": {func(*sharing.Terms) {}, ""},
+	} {
+		version++
+		passing := c.passing(c.cc)
+		passing.Version = version
+		test.change(&passing)
+		c.sign(t, passing)
+		if got := refusedBecause(t, c.cc, c.reseal(t, c.cc, good, func(o *opened) { o.header.AgreementVersion = version })); got != test.want {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+	passing := c.passing(c.cc)
+	passing.Version = version + 1
+	c.sign(t, passing)
+	sealed := func(envelope []byte) []byte {
+		return c.reseal(t, c.cc, envelope, func(o *opened) { o.header.AgreementVersion = passing.Version })
+	}
 	t.Run("nothing that is as it should be", func(t *testing.T) {
-		if got := refusedBecause(t, c.cc, c.reseal(t, c.cc, good, func(*opened) {})); got != "" {
+		if got := refusedBecause(t, c.cc, sealed(good)); got != "" {
 			t.Errorf("%s", got)
 		}
 		must(t)(nil, c.cc.Steps()[2](ctx))
@@ -376,14 +450,14 @@ func TestOnward_is_refused_by_its_receiver(t *testing.T) {
 			must(t)(nil, c.bb.Steps()[i](ctx))
 		}
 		// What bb has sent by itself does not follow what was sent in its name: it is taken from its database.
-		kept, err := c.bb.Store.Envelopes(ctx, sharing.Cursor{Stream: "bb-cc", Epoch: c.epoch(t), Sequence: 1}, 1, 1<<20)
-		if err != nil || len(kept) != 1 {
+		kept, err := c.bb.Store.Envelopes(ctx, sharing.Cursor{Stream: "bb-cc", Epoch: c.epoch(t)}, 10, 1<<20)
+		if err != nil || len(kept) == 0 {
 			t.Fatalf("%d, %v", len(kept), err)
 		}
-		if got := refusedBecause(t, c.cc, c.reseal(t, c.cc, kept[0].Envelope, func(*opened) {})); got != "" {
+		if got := refusedBecause(t, c.cc, sealed(kept[len(kept)-1].Envelope)); got != "" {
 			t.Errorf("the later one: %s", got)
 		}
-		if got := refusedBecause(t, c.cc, c.reseal(t, c.cc, good, func(*opened) {})); got != "OUT_OF_SEQUENCE" {
+		if got := refusedBecause(t, c.cc, sealed(good)); got != "OUT_OF_SEQUENCE" {
 			t.Errorf("the earlier one: %s", got)
 		}
 	})
@@ -451,6 +525,16 @@ func TestOnward_is_kept_back_by_who_would_pass_it_on(t *testing.T) {
 		request.Lift = true
 		must(t)(c.bb.Throw(ctx, request))
 	}
+	trusted := c.bb.Trust.List()
+	within := *trusted
+	within.States = slices.Clone(trusted.States)
+	within.States[1].RefAreas = []string{"BB", "AA1"}
+	c.bb.Trust.Replace(&within)
+	c.flow(t)
+	if c.cc.figures.count() != 0 {
+		t.Error("cc has figures that add up with those of bb")
+	}
+	c.bb.Trust.Replace(trusted)
 	c.flow(t)
 	if c.cc.figures.count() == 0 {
 		t.Error("cc has nothing where nothing stands against it")

@@ -71,7 +71,8 @@ func (r *Release) passes(p Passed, a Agreement, epoch string) bool {
 	return r != nil && *r.Passed == p && r.Epoch == epoch && r.AgreementVersion == a.Terms.Version
 }
 
-// passFrom passes on the newest release that came under the source's agreement, unless it is what went last.
+// passFrom passes on the newest release that came under the source's agreement, unless it is what went last. Where it may not go,
+// what went before it is taken back: it is not what the source says any more.
 func (s *Service) passFrom(ctx context.Context, a, source Agreement, last *Release) error {
 	newest, found, err := s.Store.NewestStored(ctx, source.Terms.ID)
 	if err != nil || !found {
@@ -88,10 +89,15 @@ func (s *Service) passFrom(ctx context.Context, a, source Agreement, last *Relea
 	d, rows, err := s.draftPassed(ctx, a, source, passed, newest)
 	if err == nil && d.release.ID != "" {
 		var refusal *Reason
-		if refusal, err = s.mayPass(ctx, a, source, &d, rows); err == nil && refusal != nil {
+		var lasting bool
+		if refusal, lasting, err = s.mayPass(ctx, a, source, &d, rows); err == nil && refusal != nil {
 			s.Log.WarnContext(ctx, "a release is not passed on", "partner", a.Terms.Receiver, "agreement", a.Terms.ID,
 				"release", newest.ID, "reason", refusal.Code, "text", refusal.Text)
-			return s.Store.Write(ctx, func(tx Tx) error { return s.keepDecision(ctx, tx, d.decision) })
+			err = s.Store.Write(ctx, func(tx Tx) error { return s.keepDecision(ctx, tx, d.decision) })
+			if err != nil || !lasting || last == nil {
+				return err
+			}
+			return s.takeBack(ctx, a, source, last)
 		}
 	}
 	if err != nil || d.release.ID == "" {
@@ -154,17 +160,18 @@ func (s *Service) encodeWarrant(header *Signed, source Agreement) ([]byte, error
 	return s.Codec.EncodeWarrant(Warrant{Header: header, Agreement: document})
 }
 
-// mayPass decides about a draft, and returns why its figures may not be passed on; nil: they may.
-func (s *Service) mayPass(ctx context.Context, a, source Agreement, d *draft, rows []*block.Block) (*Reason, error) {
+// mayPass decides about a draft, and returns why its figures may not be passed on; nil: they may. It is lasting but where a switch
+// stops it, policy has no answer, or it goes under another agreement.
+func (s *Service) mayPass(ctx context.Context, a, source Agreement, d *draft, rows []*block.Block) (refusal *Reason, lasting bool, err error) {
 	structures, err := s.structuresOf(ctx, d.release.Dataflow)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	var about summary
 	for i, content := range rows {
 		one, err := summarise(structures, content, Header{Scope: d.release.Scope.Filter})
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		if i == 0 {
 			about = one
@@ -179,30 +186,31 @@ func (s *Service) mayPass(ctx context.Context, a, source Agreement, d *draft, ro
 		}
 	}
 	if d.decision, err = s.decide(ctx, "onward", questions); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	d.release.Decision, d.release.PolicyRevision = d.decision.ID, d.decision.PolicyRevision
 	minimum := max(a.Terms.MinimumFrequency, source.Terms.MinimumFrequency)
 	for _, decided := range d.decision.Indicators {
 		ruled := decided.Ruling
 		if !ruled.Allow {
-			return &ruled.Reasons[0], nil
+			return &ruled.Reasons[0], decided.denied(), nil
 		}
 		if ruled.Agreement.ID != a.Terms.ID || ruled.Agreement.Version != a.Terms.Version {
-			return &Reason{Code: "NO_AGREEMENT", Text: fmt.Sprintf("%s goes under agreement %s", decided.Question.Indicator, ruled.Agreement.ID), Agreement: a.Terms.ID}, nil
+			text := fmt.Sprintf("%s goes under agreement %s", decided.Question.Indicator, ruled.Agreement.ID)
+			return &Reason{Code: "NO_AGREEMENT", Text: text, Agreement: a.Terms.ID}, false, nil
 		}
 		minimum = max(minimum, ruled.Obligations.MinimumFrequency)
 		d.release.Indicators = append(d.release.Indicators, decided.Question.Indicator)
 	}
 	if reason := s.unfit(structures, source.Terms, about, minimum); reason != nil {
-		return reason, nil
+		return reason, true, nil
 	}
 	for _, content := range rows {
-		if reason := d.withhold(content, structures, []Spans{a.Terms.Periods, source.Terms.Periods}); reason != nil {
-			return reason, nil
+		if reason := d.count(content, structures, []Spans{a.Terms.Periods, source.Terms.Periods}); reason != nil {
+			return reason, true, nil
 		}
 	}
-	return nil, nil
+	return nil, false, nil
 }
 
 // requested returns the detail of what is in a batch, as policy is asked for it.
@@ -258,8 +266,8 @@ func (s *Service) unfit(structures *Structures, source Terms, about summary, min
 	return nil
 }
 
-// withhold counts the rows of a batch, and returns why one of them may not go, by policy's condition or its period; nil: all may.
-func (d *draft) withhold(content *block.Block, structures *Structures, periods []Spans) *Reason {
+// count counts the rows of a batch, and returns why one of them may not go, by policy's condition or its period; nil: all may.
+func (d *draft) count(content *block.Block, structures *Structures, periods []Spans) *Reason {
 	bad := func(code, format string, args ...any) *Reason {
 		return &Reason{Code: code, Text: fmt.Sprintf(format, args...), Agreement: d.release.Agreement}
 	}
@@ -272,6 +280,12 @@ func (d *draft) withhold(content *block.Block, structures *Structures, periods [
 	}
 	values, codes := content.Column(block.ObsValue), content.Column(indicator)
 	for i := range content.Rows {
+		text := func(component string) string {
+			if column := content.Column(component); column != nil && !column.IsNumber() {
+				return column.Text(i)
+			}
+			return ""
+		}
 		if math.IsNaN(values.Numbers[i]) {
 			d.release.Suppressed++ // or it is missing: the source does not say which
 			continue
@@ -280,7 +294,7 @@ func (d *draft) withhold(content *block.Block, structures *Structures, periods [
 			if codes != nil && structures.has(indicator) && codes.Text(i) != decided.Question.Indicator {
 				continue
 			}
-			if !decided.Include.Match(func(component string) string { return content.Column(component).Text(i) }) {
+			if !decided.Include.Match(text) {
 				return bad("LAW", "a condition of policy refuses a figure, and what came is passed on whole")
 			}
 		}
@@ -364,7 +378,7 @@ func (s *Service) stillGranted(ctx context.Context, k KeptEnvelope, terms Terms,
 	if err != nil {
 		return false, fmt.Errorf("reading an envelope of ours: %w", err)
 	}
-	warrant, err := s.readWarrant(envelope.Warrant)
+	warrant, err := readWarrant(s.Codec, envelope.Warrant)
 	if err != nil {
 		return false, fmt.Errorf("reading the warrant of an envelope of ours: %w", err)
 	}

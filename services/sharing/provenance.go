@@ -114,7 +114,7 @@ func (s *Service) provenance(ctx context.Context, provider StateCode, origin Ori
 		return Provenance{}, err
 	}
 	if len(first.Warrant) > 0 {
-		warrant, err := s.readWarrant(first.Warrant)
+		warrant, err := readWarrant(s.Codec, first.Warrant)
 		if err != nil {
 			return Provenance{}, err
 		}

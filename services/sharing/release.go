@@ -99,6 +99,9 @@ func (s *Service) releaseAll(ctx context.Context, done map[AgreementID]string) (
 		}
 		if released {
 			done[a.Terms.ID] = flowOf(a.Terms.Dataflow)
+			if a.Terms.Source != "" {
+				done[a.Terms.ID] = passedFlow
+			}
 		}
 		waiting = waiting || !released
 	}

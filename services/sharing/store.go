@@ -51,8 +51,9 @@ type Reader interface {
 	LastPassed(ctx context.Context, agreement AgreementID) (documents [][]byte, err error)
 	// NewestStored returns the newest of a partner's releases under the agreement that are stored; false where there is none.
 	NewestStored(ctx context.Context, agreement AgreementID) (InboundRelease, bool, error)
-	// SeenWarrant returns what came under the agreement of what its sender has by the source's; the zero value where nothing did.
-	SeenWarrant(ctx context.Context, agreement, source AgreementID) (SeenWarrant, error)
+	// WarrantSeen returns when the newest was released by its source of what came under the agreement, and came to its sender by the
+	// source's; zero where nothing did.
+	WarrantSeen(ctx context.Context, agreement, source AgreementID) (released time.Time, err error)
 	// Releases returns a page of releases as JSON, the newest first, and the token of the next page.
 	Releases(ctx context.Context, page Page) (documents [][]byte, next string, err error)
 	// Deliveries returns a page of deliveries, the newest first, and the token of the next page.

@@ -376,6 +376,11 @@ func (a *auditor) envelope(entry LogEntry) error {
 	} else if payload := sha256.Sum256(envelope.Payload); !bytes.Equal(payload[:], header.PayloadSHA256) {
 		return errors.New("its payload is not the one that its header names")
 	}
+	if entry.Kind != EntryEnvelopeRefused {
+		if err := a.warrant(envelope, header, entry.Created); err != nil {
+			return err
+		}
+	}
 	if entry.Kind == EntryEnvelopeRefused && entry.Subject != at.subject() {
 		// Evidence out of its turn: it has no place in the chain.
 		return same(entry.Subject, at.subject()+"/"+hex.EncodeToString(whole[:]))

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -25,12 +26,6 @@ type incomingWarrant struct {
 // takesBack reports whether what came before is taken back.
 func (o *incomingWarrant) takesBack() bool { return o.Header == nil }
 
-// SeenWarrant is what was received of a source under an agreement with who passes it on.
-type SeenWarrant struct {
-	Released  time.Time // when the newest of it was released by the source; zero: nothing came
-	TakenBack int       // the last version of the source's agreement under which it was taken back; 0: it was not
-}
-
 // KeptWarrant is whose figures a received release has.
 type KeptWarrant struct {
 	Release   ReleaseID
@@ -41,8 +36,8 @@ type KeptWarrant struct {
 }
 
 // readWarrant reads a warrant, without believing it.
-func (s *Service) readWarrant(data []byte) (*incomingWarrant, error) {
-	warrant, err := s.Codec.DecodeWarrant(data)
+func readWarrant(codec Codec, data []byte) (*incomingWarrant, error) {
+	warrant, err := codec.DecodeWarrant(data)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +51,7 @@ func (s *Service) readWarrant(data []byte) (*incomingWarrant, error) {
 	if len(o.Header.Payload) > MaxHeader {
 		return nil, fmt.Errorf("its header has %d bytes", len(o.Header.Payload))
 	}
-	o.header, err = s.Codec.DecodeHeader(o.Header.Payload)
+	o.header, err = codec.DecodeHeader(o.Header.Payload)
 	return o, err
 }
 
@@ -69,7 +64,7 @@ func (s *Service) openWarrant(in *incoming, data []byte) error {
 		return invalid("the warrant is not the one that the header names")
 	}
 	var err error
-	if in.warrant, err = s.readWarrant(data); err != nil {
+	if in.warrant, err = readWarrant(s.Codec, data); err != nil {
 		return invalid("the warrant cannot be read: %v", err)
 	}
 	return nil
@@ -110,8 +105,12 @@ func (s *Service) fitsWarrant(ctx context.Context, in *incoming, terms Terms, co
 		}
 		return s.elsewhere(ctx, terms, o)
 	}
-	if why := s.misfit(in, o); why != "" {
+	if why := o.misfit(in.header); why != "" {
 		return bad("ENVELOPE_INVALID", "%s", why)
+	}
+	if s.ahead(o.header.Created) {
+		return bad("ENVELOPE_INVALID", "its figures were released at %s, and the clock here says %s",
+			o.header.Created.Format(time.RFC3339), s.now().Format(time.RFC3339))
 	}
 	if _, err := s.Trust.Verify(terms.Source, HeaderType, *o.Header, s.now()); err != nil {
 		return bad("UNTRUSTED_SIGNER", "no trusted key of %s has signed these figures", terms.Source)
@@ -130,9 +129,9 @@ func (s *Service) everSigned(party StateCode, agreement Signed) bool {
 	return err == nil
 }
 
-// misfit returns what of an envelope is not as the source has signed it; "": nothing.
-func (s *Service) misfit(in *incoming, o *incomingWarrant) string {
-	theirs, ours := o.header, in.header
+// misfit returns what of an envelope with the header is not as the source has signed it; "": nothing.
+func (o *incomingWarrant) misfit(ours Header) string {
+	theirs := o.header
 	document := sha256.Sum256(o.Agreement.Payload)
 	same, err := Condition{theirs.Scope}.equal(Condition{ours.Scope})
 	switch {
@@ -145,8 +144,6 @@ func (s *Service) misfit(in *incoming, o *incomingWarrant) string {
 		return fmt.Sprintf("its figures are not those that %s has signed", theirs.Sender)
 	case theirs.Base != "" || !uuid.MatchString(string(theirs.Release)):
 		return "its figures are a part of a release only"
-	case s.ahead(theirs.Created):
-		return fmt.Sprintf("its figures were released at %s, and the clock here says %s", theirs.Created.Format(time.RFC3339), s.now().Format(time.RFC3339))
 	}
 	return ""
 }
@@ -161,15 +158,12 @@ func (s *Service) fitsPast(ctx context.Context, terms Terms, o *incomingWarrant)
 	if !(Agreement{State: Active, Terms: o.terms}).covers(today) {
 		return bad("EXPIRED", "agreement %s, version %d, by which %s let them be passed on, is not in force", o.terms.ID, o.terms.Version, terms.Source)
 	}
-	seen, err := s.Store.SeenWarrant(ctx, terms.ID, o.terms.ID)
+	released, err := s.Store.WarrantSeen(ctx, terms.ID, o.terms.ID)
 	if err != nil {
 		return nil, err
 	}
-	if o.terms.Version <= seen.TakenBack {
-		return bad(notGranted, "what came under agreement %s, version %d, was taken back", o.terms.ID, seen.TakenBack)
-	}
-	if o.header.Created.Before(seen.Released) {
-		return bad("OUT_OF_SEQUENCE", "%s has corrected these figures at %s", terms.Source, seen.Released.Format(time.RFC3339))
+	if o.header.Created.Before(released) {
+		return bad("OUT_OF_SEQUENCE", "%s has corrected these figures at %s", terms.Source, released.Format(time.RFC3339))
 	}
 	return s.elsewhere(ctx, terms, o)
 }
@@ -238,4 +232,26 @@ func (s *Service) replacedBy(ctx context.Context, header Header, terms Terms, wa
 	}
 	source, _ := s.Trust.State(warrant.terms.Provider)
 	return scopeOf(structures, source.RefAreas, common(warrant.terms.Indicators, terms.Indicators)), nil
+}
+
+// warrant holds the warrant of an envelope against its header, and against what the source has signed.
+func (a *auditor) warrant(envelope Envelope, header Header, at time.Time) error {
+	if len(envelope.Warrant) == 0 && len(header.WarrantSHA256) == 0 {
+		return nil
+	}
+	if sum := sha256.Sum256(envelope.Warrant); !bytes.Equal(sum[:], header.WarrantSHA256) {
+		return errors.New("its warrant is not the one that its header names")
+	}
+	w, err := readWarrant(a.codec, envelope.Warrant)
+	if err != nil {
+		return fmt.Errorf("its warrant cannot be read: %w", err)
+	}
+	if w.takesBack() {
+		return nil
+	}
+	if why := w.misfit(header); why != "" {
+		return errors.New(why)
+	}
+	_, err = a.trust.Verify(w.terms.Provider, HeaderType, *w.Header, at)
+	return err
 }

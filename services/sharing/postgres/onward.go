@@ -32,21 +32,18 @@ func (r reader) NewestStored(ctx context.Context, agreement sharing.AgreementID)
 		LIMIT 1`, agreement)
 }
 
-// SeenWarrant returns what came under the agreement of what its sender has by the source's, and was not refused.
-func (r reader) SeenWarrant(ctx context.Context, agreement, source sharing.AgreementID) (sharing.SeenWarrant, error) {
-	seen, _, err := one(ctx, r.db, func(row pgx.CollectableRow) (s sharing.SeenWarrant, err error) {
-		var released *time.Time
-		if err = row.Scan(&released, &s.TakenBack); err == nil && released != nil {
-			s.Released = released.UTC()
-		}
-		return s, err
-	}, `
-		SELECT max(o.source_time), coalesce(max(o.source_version) FILTER (WHERE o.source_time IS NULL), 0)
-		FROM inbound_warrant o
-		JOIN inbound_release i ON i.id = o.release
-		WHERE o.agreement = @agreement AND o.source = @source AND i.state IN (3, 4)`,
+// WarrantSeen returns when the newest was released of what came under the agreement, by the source's, and was not refused.
+func (r reader) WarrantSeen(ctx context.Context, agreement, source sharing.AgreementID) (time.Time, error) {
+	released, _, err := one(ctx, r.db, pgx.RowTo[*time.Time], `
+		SELECT max(w.source_time)
+		FROM inbound_warrant w
+		JOIN inbound_release i ON i.id = w.release
+		WHERE w.agreement = @agreement AND w.source = @source AND i.state IN (3, 4)`,
 		pgx.NamedArgs{"agreement": agreement, "source": source})
-	return seen, err
+	if err != nil || released == nil {
+		return time.Time{}, err
+	}
+	return released.UTC(), nil
 }
 
 // AddWarrant keeps whose figures a partner's release has.
