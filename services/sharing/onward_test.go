@@ -499,6 +499,9 @@ func TestOnward_is_kept_back_by_who_would_pass_it_on(t *testing.T) {
 		if c.bb.figures.count() == 0 || c.cc.figures.count()+c.dd.figures.count() != 0 {
 			t.Errorf("%s: bb has %d, cc has %d, dd has %d", name, c.bb.figures.count(), c.cc.figures.count(), c.dd.figures.count())
 		}
+		if !slices.ContainsFunc(c.bb.Held(), func(h sharing.Held) bool { return h.Agreement == passing.ID && h.Reason != "" }) {
+			t.Errorf("%s: %+v", name, c.bb.Held())
+		}
 	}
 	for name, request := range map[string]sharing.SwitchRequest{
 		"where a switch stops the source":    {Mode: sharing.Kill, Partner: "aa"},

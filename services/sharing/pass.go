@@ -14,25 +14,31 @@ import (
 	"github.com/comity-federation/comity/services/fault"
 )
 
-// passOn makes the releases of what a source gave and lets be passed on under an agreement, and takes back what it does no more.
-func (s *Service) passOn(ctx context.Context, a Agreement) error {
+// passOn makes the releases of what a source gave and lets be passed on under an agreement, and takes back what it does no more. It
+// returns the code of why something is not passed on; "": everything is.
+func (s *Service) passOn(ctx context.Context, a Agreement) (refusal string, err error) {
 	agreements, err := s.agreements(ctx, "")
 	if err != nil {
-		return err
+		return "", err
 	}
 	last, err := s.lastPassed(ctx, a.Terms.ID)
 	if err != nil {
-		return err
+		return "", err
 	}
 	sources := granting(agreements, a.Terms, s.now().Format(time.DateOnly))
 	if len(sources) == 0 {
+		refusal = notGranted
 		s.Log.InfoContext(ctx, "nothing is passed on: no agreement in force grants it", "partner", a.Terms.Receiver, "agreement", a.Terms.ID, "source", a.Terms.Source)
 	}
 	var covered []string
 	for _, source := range sources {
 		covered = append(covered, source.Terms.Indicators...)
-		if err := s.passFrom(ctx, a, source, last[source.Terms.ID]); err != nil {
-			return fmt.Errorf("passing on what came under %s: %w", source.Terms.ID, err)
+		reason, err := s.passFrom(ctx, a, source, last[source.Terms.ID])
+		if err != nil {
+			return "", fmt.Errorf("passing on what came under %s: %w", source.Terms.ID, err)
+		}
+		if reason != nil {
+			refusal = reason.Code
 		}
 	}
 	for _, before := range last {
@@ -43,10 +49,10 @@ func (s *Service) passOn(ctx context.Context, a Agreement) error {
 			continue
 		}
 		if err := s.takeBack(ctx, a, agreements[i], before); err != nil {
-			return fmt.Errorf("taking back what came under %s: %w", before.Passed.Agreement, err)
+			return "", fmt.Errorf("taking back what came under %s: %w", before.Passed.Agreement, err)
 		}
 	}
-	return nil
+	return refusal, nil
 }
 
 // lastPassed returns the newest releases under the agreement, by the agreement by which what they pass on came.
@@ -72,38 +78,38 @@ func (r *Release) passes(p Passed, a Agreement, epoch string) bool {
 }
 
 // passFrom passes on the newest release that came under the source's agreement, unless it is what went last. Where it may not go,
-// what went before it is taken back: it is not what the source says any more.
-func (s *Service) passFrom(ctx context.Context, a, source Agreement, last *Release) error {
+// what went before it is taken back: it is not what the source says any more. It returns why it may not go; nil: it may.
+func (s *Service) passFrom(ctx context.Context, a, source Agreement, last *Release) (*Reason, error) {
 	newest, found, err := s.Store.NewestStored(ctx, source.Terms.ID)
 	if err != nil || !found {
-		return err
+		return nil, err
 	}
 	place, err := s.Store.Outbound(ctx, StreamName(s.State, a.Terms.Receiver))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	passed := Passed{Provider: source.Terms.Provider, Agreement: source.Terms.ID, Version: source.Terms.Version, Release: newest.ID}
 	if last.passes(passed, a, place.Epoch) {
-		return nil
+		return nil, nil
 	}
 	d, rows, err := s.draftPassed(ctx, a, source, passed, newest)
-	if err == nil && d.release.ID != "" {
-		var refusal *Reason
-		var lasting bool
-		if refusal, lasting, err = s.mayPass(ctx, a, source, &d, rows); err == nil && refusal != nil {
-			s.Log.WarnContext(ctx, "a release is not passed on", "partner", a.Terms.Receiver, "agreement", a.Terms.ID,
-				"release", newest.ID, "reason", refusal.Code, "text", refusal.Text)
-			err = s.Store.Write(ctx, func(tx Tx) error { return s.keepDecision(ctx, tx, d.decision) })
-			if err != nil || !lasting || last == nil {
-				return err
-			}
-			return s.takeBack(ctx, a, source, last)
-		}
-	}
 	if err != nil || d.release.ID == "" {
-		return err
+		return nil, err
 	}
-	return s.putPassed(ctx, a, d, append([]string{}, source.Terms.Indicators...))
+	refusal, lasting, err := s.mayPass(ctx, a, source, &d, rows)
+	if err != nil {
+		return nil, err
+	}
+	if refusal != nil {
+		s.Log.WarnContext(ctx, "a release is not passed on", "partner", a.Terms.Receiver, "agreement", a.Terms.ID,
+			"release", newest.ID, "reason", refusal.Code, "text", refusal.Text)
+		err := s.Store.Write(ctx, func(tx Tx) error { return s.keepDecision(ctx, tx, d.decision) })
+		if err == nil && lasting && last != nil {
+			err = s.takeBack(ctx, a, source, last)
+		}
+		return refusal, err
+	}
+	return nil, s.putPassed(ctx, a, d, append([]string{}, source.Terms.Indicators...))
 }
 
 // draftPassed reads the release of a source, and returns it as one of this state that nobody has decided about, and its rows by

@@ -126,7 +126,7 @@ func (a *allowance) spend(cells, bytes int) error {
 type Held struct {
 	Agreement AgreementID
 	Partner   StateCode
-	Reason    string    // "SCHEDULE": it waits for the next occurrence; "QUOTA": for the next period
+	Reason    string    // "SCHEDULE": it waits for the next occurrence; "QUOTA": for the next period; else why it is not passed on
 	Until     time.Time // zero: it is not known
 }
 

@@ -126,8 +126,9 @@ func (s *Service) releaseWhenDue(ctx context.Context, a Agreement) (released boo
 		s.delays.set(Held{Agreement: a.Terms.ID, Partner: a.Terms.Receiver, Reason: "SCHEDULE"})
 		return false, nil
 	}
+	refusal := ""
 	if a.Terms.Source != "" {
-		err = s.passOn(ctx, a)
+		refusal, err = s.passOn(ctx, a)
 	} else {
 		err = s.releaseUnder(ctx, a)
 	}
@@ -141,6 +142,9 @@ func (s *Service) releaseWhenDue(ctx context.Context, a Agreement) (released boo
 		return false, err
 	}
 	s.delays.drop(a.Terms.ID)
+	if refusal != "" {
+		s.delays.set(Held{Agreement: a.Terms.ID, Partner: a.Terms.Receiver, Reason: refusal})
+	}
 	if place, err = s.Store.Outbound(ctx, StreamName(s.State, a.Terms.Receiver)); err != nil { // the first release begins an epoch
 		return false, err
 	}

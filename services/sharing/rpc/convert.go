@@ -166,7 +166,7 @@ func obligations(o sharing.Obligations, detail map[string]string, periods sharin
 }
 
 func release(r sharing.Release) *sharingpb.Release {
-	return &sharingpb.Release{
+	converted := &sharingpb.Release{
 		Name: nameIn("releases", r.ID), Partner: string(r.Partner),
 		Agreement: string(r.Agreement), AgreementVersion: count(r.AgreementVersion), Dataflow: r.Dataflow, Indicators: r.Indicators,
 		Decision: string(r.Decision), PolicyRevision: r.PolicyRevision, StatisticsRevision: r.Revision,
@@ -174,6 +174,10 @@ func release(r sharing.Release) *sharingpb.Release {
 		ValueKept: r.ValueKept, Coarsened: r.Coarsened, Batches: count(r.Batches), Sha256: r.SHA256, CreateTime: timestamp(r.Created),
 		Rules: counts(r.Rules), Notes: each(r.Notes, tableNote),
 	}
+	if p := r.Passed; p != nil {
+		converted.Source, converted.SourceAgreement, converted.SourceRelease = string(p.Provider), string(p.Agreement), string(p.Release)
+	}
+	return converted
 }
 
 func tableNote(n sharing.Note) *sharingpb.TableNote {

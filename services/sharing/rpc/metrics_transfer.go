@@ -30,7 +30,7 @@ func NewTransferMetrics(service *sharing.Service, log *slog.Logger) *TransferMet
 		contact: prometheus.NewDesc("comity_sharing_last_contact_seconds",
 			"How long ago the partner last answered; absent where it never has.", []string{"partner"}, nil),
 		held: prometheus.NewDesc("comity_sharing_release_held",
-			"1 where what changed does not go under an agreement for now: SCHEDULE, it waits for an occurrence; QUOTA, for the next period.",
+			"1 where what changed does not go under an agreement for now: SCHEDULE, it waits for an occurrence; QUOTA, for the next period; else why a source's figures are not passed on.",
 			[]string{"agreement", "partner", "reason"}, nil),
 	}
 }

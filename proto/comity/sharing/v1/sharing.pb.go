@@ -3093,7 +3093,13 @@ type Release struct {
 	// another rule, N refused by policy, D to protect others, else the status that a figure has here. The partner sees C.
 	Rules map[string]int32 `protobuf:"bytes,19,rep,name=rules,proto3" json:"rules,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	// The tables that went coarser than agreed, or not at all.
-	Notes         []*TableNote `protobuf:"bytes,20,rep,name=notes,proto3" json:"notes,omitempty"`
+	Notes []*TableNote `protobuf:"bytes,20,rep,name=notes,proto3" json:"notes,omitempty"`
+	// The state whose figures it passes on, by code; empty: they are this state's own.
+	Source string `protobuf:"bytes,21,opt,name=source,proto3" json:"source,omitempty"`
+	// The agreement by which those came, by id.
+	SourceAgreement string `protobuf:"bytes,22,opt,name=source_agreement,json=sourceAgreement,proto3" json:"source_agreement,omitempty"`
+	// The release in which they came, by id; empty: what was passed on before is taken back.
+	SourceRelease string `protobuf:"bytes,23,opt,name=source_release,json=sourceRelease,proto3" json:"source_release,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3266,6 +3272,27 @@ func (x *Release) GetNotes() []*TableNote {
 		return x.Notes
 	}
 	return nil
+}
+
+func (x *Release) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *Release) GetSourceAgreement() string {
+	if x != nil {
+		return x.SourceAgreement
+	}
+	return ""
+}
+
+func (x *Release) GetSourceRelease() string {
+	if x != nil {
+		return x.SourceRelease
+	}
+	return ""
 }
 
 // TableNote says of tables that they went coarser than agreed, or not at all.
@@ -6641,7 +6668,7 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a;\n" +
 	"\rProtectsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xec\x06\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd6\a\n" +
 	"\aRelease\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\apartner\x18\x02 \x01(\tR\apartner\x12\x1c\n" +
@@ -6671,7 +6698,10 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\n" +
 	"value_kept\x18\x12 \x01(\x01R\tvalueKept\x12;\n" +
 	"\x05rules\x18\x13 \x03(\v2%.comity.sharing.v1.Release.RulesEntryR\x05rules\x122\n" +
-	"\x05notes\x18\x14 \x03(\v2\x1c.comity.sharing.v1.TableNoteR\x05notes\x1a<\n" +
+	"\x05notes\x18\x14 \x03(\v2\x1c.comity.sharing.v1.TableNoteR\x05notes\x12\x16\n" +
+	"\x06source\x18\x15 \x01(\tR\x06source\x12)\n" +
+	"\x10source_agreement\x18\x16 \x01(\tR\x0fsourceAgreement\x12%\n" +
+	"\x0esource_release\x18\x17 \x01(\tR\rsourceRelease\x1a<\n" +
 	"\x0eCoarsenedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a8\n" +
