@@ -217,6 +217,7 @@ roles["admin"] := {
 	},
 	governance: {"GetAmendment", "ListAmendments"},
 	sharing: {
+		"AcceptLog",
 		"LiftQuarantine",
 		"ListDeliveries",
 		"ListKillSwitches",

@@ -62,6 +62,7 @@ persons := {
 		"GetCheckpoint": {"analyst", "officer", "auditor"},
 		"GetDeliveryProof": {"auditor"},
 		"GetPublication": {"statistician", "analyst", "officer", "auditor"},
+		"AcceptLog": {"admin"},
 		"LiftQuarantine": {"admin"},
 		"ListAgreementVersions": {"analyst", "officer", "auditor"},
 		"ListAgreements": {"analyst", "officer", "auditor"},

@@ -53,6 +53,8 @@ type Partner struct {
 	ReceiptedSequence uint64    // of the last batch that it has receipted
 	Waiting           int       // batches that wait for it
 	Quarantined       bool      // it has signed two envelopes for one place: nothing more is taken from it
+	Fork              *Fork     // how its log stands that does not extend what was seen of it; nil: it does
+	Objection         string    // why it does not co-sign this state's log; "": it does, or was not asked yet
 }
 
 // Page asks for a part of a list. Token is "" for the first page, else the next token of the page before; the store

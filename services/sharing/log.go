@@ -38,13 +38,15 @@ const (
 
 	EntryRemoval   EntryKind = 13 // figures of a partner's envelopes were removed, as their time was over
 	EntryAmendment EntryKind = 14 // an amendment of shared structures was proposed, signed, or took effect
+
+	EntryAcceptance EntryKind = 17 // officers accepted that a partner's log goes on though it does not extend what was seen of it
 )
 
 // The names of the kinds, which are part of each leaf: they never change.
 var kindNames = [...]string{
 	"", "agreement", "decision", "envelope sent", "receipt received", "envelope received", "receipt sent", "envelope refused", "release",
 	"publication", "quarantine lifted", "switch",
-	EntryRemoval: "removal", EntryAmendment: "amendment",
+	EntryRemoval: "removal", EntryAmendment: "amendment", EntryAcceptance: "acceptance",
 }
 
 // String returns the kind in words.
@@ -78,12 +80,13 @@ func (k EntryKind) String() string {
 //	<removal>                                                             of figures that were removed from envelopes
 //	<stream>/<lift>                                                       of a quarantine that was lifted
 //	<switch>                                                              of a switch
+//	<state>/<acceptance>                                                  of that the log of a state goes on
 //	<stream>/<epoch>/<sequence>                                           of an envelope and its receipt
 //	<stream>/<epoch>/<sequence>/<the SHA-256 of the envelope>             of an envelope out of its turn
 //
 // The salt keeps a content that can be guessed from being recognised by its leaf once it is deleted. The content is
 // kept where it is used: a document, a Signed, a decision, a release, a publication, an announcement, a notice, an envelope,
-// a lift, a switch.
+// a lift, a switch, an acceptance.
 type Leaf struct {
 	Kind          EntryKind
 	Subject       string
@@ -416,6 +419,7 @@ func (s *Service) Witness(ctx context.Context, from StateCode, signedNote string
 			return fmt.Errorf("co-signing: %w", err)
 		}
 		cosigned, seen = string(signed), offered.size
+		last.Refused = ""
 		shown := SeenCheckpoint{Log: from, Partner: from, Size: offered.size, Note: signedNote}
 		if err := tx.AddSeenCheckpoint(ctx, shown); err != nil {
 			return err
@@ -425,7 +429,14 @@ func (s *Service) Witness(ctx context.Context, from StateCode, signedNote string
 	})
 	if fault.Reason(err) == "EQUIVOCATION" { // the checkpoint proves it, beside those that were kept before
 		shown := SeenCheckpoint{Log: from, Partner: from, Size: offered.size, Note: signedNote}
-		err = errors.Join(err, s.Store.Write(ctx, func(tx Tx) error { return tx.AddSeenCheckpoint(ctx, shown) }))
+		err = errors.Join(err, s.Store.Write(ctx, func(tx Tx) error {
+			last, err := tx.LockWitnessed(ctx, from)
+			if err != nil {
+				return err
+			}
+			last.Refused = signedNote
+			return errors.Join(tx.AddSeenCheckpoint(ctx, shown), tx.SaveWitnessed(ctx, from, last))
+		}))
 	}
 	if err != nil {
 		return "", 0, err
@@ -438,10 +449,11 @@ func extends(offered checkpoint, last Witnessed, proof [][]byte) error {
 	if last.Size == 0 {
 		return nil
 	}
-	split := fault.New(fault.Precondition, "EQUIVOCATION", "the checkpoint does not extend the one of size %d that was seen", last.Size)
 	if offered.size < last.Size {
-		return split
+		return fault.New(fault.Precondition, "EQUIVOCATION", "%d entries were seen of this log, which has %d: its end was deleted, or the database was restored from an older backup",
+			last.Size, offered.size)
 	}
+	split := fault.New(fault.Precondition, "EQUIVOCATION", "the checkpoint does not extend the one of size %d that was seen", last.Size)
 	if offered.size == last.Size {
 		if !bytes.Equal(offered.root[:], last.Root) {
 			return split
@@ -459,8 +471,8 @@ func extends(offered checkpoint, last Witnessed, proof [][]byte) error {
 }
 
 // WitnessOffer returns what a partner's Witness is asked with: the newest checkpoint, and a proof from the size that
-// the partner is known to have seen. The checkpoint is "" where the partner has seen the newest, or the log is empty. It
-// fails where the partner has seen more than there is.
+// the partner is known to have seen. The checkpoint is "" where the partner has seen the newest, or the log is empty. Where
+// the partner has seen more than there is, there is nothing to prove, and it says what follows from that.
 func (s *Service) WitnessOffer(ctx context.Context, partner StateCode) (signedNote string, oldSize int64, proof [][]byte, err error) {
 	known, err := s.Store.Witnessed(ctx, partner) // first: the log only grows
 	if err != nil {
@@ -477,11 +489,8 @@ func (s *Service) WitnessOffer(ctx context.Context, partner StateCode) (signedNo
 	switch {
 	case known.Shown == newest.size:
 		return "", 0, nil, nil
-	case known.Shown > newest.size:
-		return "", 0, nil, fmt.Errorf("%s has seen %d entries of this log, which has %d: its end was deleted, or the database was restored from an older backup",
-			partner, known.Shown, newest.size)
-	case known.Shown == 0:
-		return signedNote, 0, nil, nil
+	case known.Shown > newest.size, known.Shown == 0:
+		return signedNote, known.Shown, nil, nil
 	}
 	path, err := tlog.ProveTree(newest.size, known.Shown, s.tree(ctx))
 	if err != nil {
@@ -511,12 +520,24 @@ func (s *Service) Cosigned(ctx context.Context, partner StateCode, cosigned stri
 		}
 		known.Shown = seen
 		if cosigned != "" {
-			known.Cosigned = cosigned
+			known.Cosigned, known.Objection = cosigned, ""
 			shown := SeenCheckpoint{Log: s.State, Partner: partner, Size: own.size, Note: cosigned}
 			if err := tx.AddSeenCheckpoint(ctx, shown); err != nil {
 				return err
 			}
 		}
+		return tx.SaveWitnessed(ctx, partner, known)
+	})
+}
+
+// Objected keeps why a partner does not co-sign this state's log.
+func (s *Service) Objected(ctx context.Context, partner StateCode, objection string) error {
+	return s.Store.Write(ctx, func(tx Tx) error {
+		known, err := tx.LockWitnessed(ctx, partner)
+		if err != nil {
+			return err
+		}
+		known.Objection = foreignText(objection)
 		return tx.SaveWitnessed(ctx, partner, known)
 	})
 }

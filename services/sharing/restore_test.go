@@ -89,28 +89,30 @@ func (w *world) catchUp(t *testing.T, value float64) {
 	t.Fatalf("the receiver has %v, not %v: %v", w.bb.figures.received[watched], value, last)
 }
 
+// show has aa show its log to bb, as a session does.
+func (w *world) show(ctx context.Context) error {
+	for range 2 {
+		checkpoint, old, proof, err := w.aa.WitnessOffer(ctx, "bb")
+		if err != nil || checkpoint == "" {
+			return err
+		}
+		cosigned, seen, err := w.bb.Witness(ctx, "aa", checkpoint, old, proof)
+		if err != nil {
+			return errors.Join(err, w.aa.Objected(ctx, "bb", err.Error()))
+		}
+		if err := w.aa.Cosigned(ctx, "bb", cosigned, seen); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func TestRestoredFromOldBackup(t *testing.T) {
 	t.Parallel()
 	deliver := func(t *testing.T, w *world, value float64) {
 		t.Helper()
 		w.aa.figures.set(watched, value)
 		w.catchUp(t, value)
-	}
-	show := func(ctx context.Context, w *world) error {
-		for range 2 {
-			checkpoint, old, proof, err := w.aa.WitnessOffer(ctx, "bb")
-			if err != nil || checkpoint == "" {
-				return err
-			}
-			cosigned, seen, err := w.bb.Witness(ctx, "aa", checkpoint, old, proof)
-			if err != nil {
-				return err
-			}
-			if err := w.aa.Cosigned(ctx, "bb", cosigned, seen); err != nil {
-				return err
-			}
-		}
-		return nil
 	}
 	start := func(t *testing.T) *world {
 		t.Helper()
@@ -164,12 +166,12 @@ func TestRestoredFromOldBackup(t *testing.T) {
 	t.Run("a sender is found by the partner that has seen more of its log", func(t *testing.T) {
 		t.Parallel()
 		ctx, w := t.Context(), start(t)
-		if err := show(ctx, w); err != nil {
+		if err := w.show(ctx); err != nil {
 			t.Fatal(err)
 		}
 		restore := w.aa.backUp(t)
 		deliver(t, w, 600)
-		if err := show(ctx, w); err != nil {
+		if err := w.show(ctx); err != nil {
 			t.Fatal(err)
 		}
 		restore()
@@ -177,13 +179,13 @@ func TestRestoredFromOldBackup(t *testing.T) {
 		if err := w.aa.Steps()[1](ctx); err != nil {
 			t.Fatal(err)
 		}
-		if err := show(ctx, w); err == nil || !strings.Contains(err.Error(), "restored from an older backup") {
+		if err := w.show(ctx); err == nil || !strings.Contains(err.Error(), "restored from an older backup") {
 			t.Errorf("shorter: %v", err)
 		}
 		for i := range 8 {
 			deliver(t, w, float64(800+10*i))
 		}
-		if err := show(ctx, w); fault.Reason(err) != "EQUIVOCATION" {
+		if err := w.show(ctx); fault.Reason(err) != "EQUIVOCATION" {
 			t.Errorf("grown on: %v", err)
 		}
 	})
@@ -192,7 +194,7 @@ func TestRestoredFromOldBackup(t *testing.T) {
 		ctx, w := t.Context(), start(t)
 		restore := w.aa.backUp(t)
 		deliver(t, w, 600)
-		if err := show(ctx, w); err != nil {
+		if err := w.show(ctx); err != nil {
 			t.Fatal(err)
 		}
 		seen, err := w.aa.Store.Witnessed(ctx, "bb")

@@ -17,6 +17,10 @@ type SeenCheckpoint struct {
 	Size    int64     // entries
 	Note    string    // the signed note
 	Created time.Time // when it came
+
+	// Acceptance is the word of officers that the log goes on from it though it does not extend the one before, as
+	// [ReadAcceptance] reads it; none: it did, or was refused.
+	Acceptance []byte
 }
 
 // SeenCheckpoints returns a page of the checkpoints that were shown in sessions with partners, of this log and of theirs,
@@ -39,7 +43,8 @@ func (c SeenCheckpoint) open(trust *TrustList) (checkpoint, error) {
 }
 
 // SplitViews says of which logs checkpoints of one size have several roots, each signed by the log's own state: it has shown
-// several logs. Whoever has the two checkpoints can prove it. One that the state has not signed proves nothing, and is left.
+// several logs. Whoever has the two checkpoints can prove it. One that the state has not signed proves nothing, and is left; so is
+// one that officers have accepted to be of another log.
 func SplitViews(trust *TrustList, seen []SeenCheckpoint) []string {
 	type place struct {
 		log  StateCode
@@ -47,9 +52,10 @@ func SplitViews(trust *TrustList, seen []SeenCheckpoint) []string {
 	}
 	roots := map[place]tlog.Hash{}
 	var found []string
+	accepted := acceptances(trust, seen)
 	for _, c := range seen {
 		opened, err := c.open(trust)
-		if err != nil {
+		if err != nil || settled(accepted, c, opened) {
 			continue
 		}
 		at := place{c.Log, opened.size}
@@ -65,11 +71,13 @@ func SplitViews(trust *TrustList, seen []SeenCheckpoint) []string {
 // expected is a checkpoint that the entries must lead to.
 type expected struct {
 	checkpoint
-	by StateCode // that has seen it
+	by      StateCode // that has seen it
+	settled bool      // officers have accepted that it may be of another log
 }
 
 // expect takes note of the checkpoints of the log that somebody has seen.
 func (a *auditor) expect(seen []SeenCheckpoint) error {
+	accepted := acceptances(a.trust, seen)
 	for _, c := range seen {
 		if c.Log != a.state {
 			continue
@@ -78,7 +86,7 @@ func (a *auditor) expect(seen []SeenCheckpoint) error {
 		if err != nil {
 			return err
 		}
-		a.expected = append(a.expected, expected{opened, c.Partner})
+		a.expected = append(a.expected, expected{opened, c.Partner, settled(accepted, c, opened)})
 	}
 	slices.SortFunc(a.expected, func(one, other expected) int { return cmp.Compare(one.size, other.size) })
 	return nil
@@ -91,7 +99,10 @@ func (a *auditor) meet() error {
 		if err != nil {
 			return fmt.Errorf("computing the root of %d entries: %w", a.next, err)
 		}
-		if root != a.expected[0].root {
+		switch {
+		case root == a.expected[0].root:
+			a.good = a.next
+		case !a.expected[0].settled:
 			which := "it"
 			if last := a.next - 1; last > a.good {
 				which = fmt.Sprintf("it, or one of those up to entry %d,", last)
@@ -100,17 +111,17 @@ func (a *auditor) meet() error {
 				Index: a.good, Problem: fmt.Sprintf("%s is not the one that %s has seen", which, a.expected[0].by), Meaning: meansAnew,
 			}
 		}
-		a.good = a.next
 	}
 	return nil
 }
 
 // met fails where somebody has seen more entries than there are.
 func (a *auditor) met() error {
-	if len(a.expected) == 0 {
+	left := slices.DeleteFunc(slices.Clone(a.expected), func(e expected) bool { return e.settled })
+	if len(left) == 0 {
 		return nil
 	}
-	last := a.expected[len(a.expected)-1]
+	last := left[len(left)-1]
 	return &BadEntryError{
 		Index: a.next, Problem: fmt.Sprintf("it is missing: %s has seen %d entries", last.by, last.size), Meaning: meansCut,
 	}

@@ -47,11 +47,17 @@ func (s *state) seen(t *testing.T) []sharing.SeenCheckpoint {
 // against verifies a log against what somebody has seen of it.
 func against(t *testing.T, s *state, seen []sharing.SeenCheckpoint) error {
 	t.Helper()
+	return againstBy(t, s, s.Trust.List(), seen)
+}
+
+// againstBy is against by another trust list.
+func againstBy(t *testing.T, s *state, trust *sharing.TrustList, seen []sharing.SeenCheckpoint) error {
+	t.Helper()
 	entries, err := s.LogEntries(t.Context(), 0, 1000)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = sharing.Verify(t.Context(), s.Trust.List(), s.Codec, sharing.Log{
+	_, err = sharing.Verify(t.Context(), trust, s.Codec, sharing.Log{
 		State: s.code, Checkpoint: mustCheckpoint(t, s), VerifierKey: s.Keys.Current().LogVerifier, Seen: seen,
 		Entries: func(yield func(sharing.LogEntry, error) bool) {
 			for _, entry := range entries {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -127,11 +128,19 @@ func (s *Service) Partners(ctx context.Context) ([]Partner, error) {
 			continue
 		}
 		standing := standings[state.Code]
+		known, err := s.Store.Witnessed(ctx, state.Code)
+		if err != nil {
+			return nil, fmt.Errorf("reading what was seen of the log of %s: %w", state.Code, err)
+		}
+		fork, err := s.fork(ctx, state, known)
+		if err != nil {
+			return nil, err
+		}
 		partners = append(partners, Partner{
 			Code: state.Code, Name: state.Name, Address: state.Address,
 			LastContact: standing.LastContact, LastError: standing.LastError,
 			ReceivedSequence: standing.ReceivedSequence, ReceiptedSequence: standing.ReceiptedSequence, Waiting: standing.Waiting,
-			Quarantined: standing.Quarantined,
+			Quarantined: standing.Quarantined, Fork: fork, Objection: known.Objection,
 		})
 	}
 	slices.SortFunc(partners, func(a, b Partner) int { return cmp.Compare(a.Code, b.Code) })

@@ -148,6 +148,8 @@ type Reader interface {
 	// SeenCheckpoints returns a page of the checkpoints that AddSeenCheckpoint kept, the oldest first, and the token of the next
 	// page.
 	SeenCheckpoints(ctx context.Context, page Page) (seen []SeenCheckpoint, next string, err error)
+	// CheckpointsAt returns the checkpoints of so many entries that a partner has shown of its log.
+	CheckpointsAt(ctx context.Context, partner StateCode, size int64) (signedNotes []string, err error)
 	// Witnessed returns what was seen of a partner's log, and what it has seen of ours.
 	Witnessed(ctx context.Context, partner StateCode) (Witnessed, error)
 }
@@ -260,6 +262,9 @@ type Tx interface {
 
 	// AddSeenCheckpoint keeps a checkpoint; the same again changes nothing.
 	AddSeenCheckpoint(ctx context.Context, seen SeenCheckpoint) error
+	// AddAcceptance keeps an acceptance as officers have signed it, at the checkpoint that the log goes on from, which
+	// AddSeenCheckpoint has kept.
+	AddAcceptance(ctx context.Context, acceptance Acceptance, document []byte, leaf Leaf) error
 
 	// LockLog keeps other sequencers away until the transaction ends. It returns the newest checkpoint, how many entries
 	// are sequenced, and at most limit that are not yet, in the order of their arrival.
@@ -418,6 +423,9 @@ type Witnessed struct {
 	Root     []byte // its root there; empty at first
 	Shown    int64  // the size of our log that the partner has seen last
 	Cosigned string // our checkpoint with the partner's signature; "" at first
+
+	Refused   string // the partner's newest checkpoint, where it does not extend the one seen; "": it does
+	Objection string // why the partner does not co-sign our log; "": it does, or has not been asked
 }
 
 // KeptPublication is a publication as it is kept.

@@ -256,6 +256,8 @@ func (a *auditor) read(entry LogEntry) error {
 		return a.receipt(entry)
 	case EntryRemoval:
 		return a.removal(entry)
+	case EntryAcceptance:
+		return a.acceptance(entry)
 	}
 	return errors.New("its kind is unknown")
 }

@@ -91,9 +91,22 @@ The command fails where a log or a proof is not what it must be, and names the f
 				return err
 			}
 		}
+		if err := showAcceptances(cmd, trust.TrustList, seen); err != nil {
+			return err
+		}
 		return errors.Join(append(problems, contradictions(&logs), split(trust.TrustList, seen))...)
 	}
 	return cmd
+}
+
+// showAcceptances says which logs go on otherwise than somebody has seen, since officers accepted it.
+func showAcceptances(cmd *cobra.Command, trust *sharing.TrustList, seen []sharing.SeenCheckpoint) error {
+	for _, said := range sharing.Acceptances(trust, seen) {
+		if err := show(cmd, said+"\n"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // contradictions returns what logs that were compared contradict each other in; nil: nothing.

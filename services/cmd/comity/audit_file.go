@@ -52,6 +52,9 @@ func verifyFiles(cmd *cobra.Command, files []string, trustList string) error {
 			return err
 		}
 	}
+	if err := showAcceptances(cmd, trust.TrustList, seen); err != nil {
+		return err
+	}
 	return errors.Join(append(problems, contradictions(&logs), split(trust.TrustList, seen))...)
 }
 

@@ -48,6 +48,7 @@ func newRootCommand() *cobra.Command {
 		newExplainCommand(),
 		newPublishCommand(),
 		newQuarantineCommand(),
+		newForkCommand(),
 		newStaleCommand(),
 		newTrustCommand(),
 		newDoctorCommand(),

@@ -78,6 +78,7 @@ type Store interface {
 //	crl          the revocation lists of partners
 //	database     the database answers
 //	agreement    agreements that end
+//	log          the logs of partners, and our own, extend what was seen of them
 //	queue        what waits for partners, and for how long
 //	partner      each partner answers, believes this node, has the root of the trust list, and its clock agrees
 //
@@ -96,6 +97,7 @@ func Examine(ctx context.Context, cfg Config, limits Limits, open func(context.C
 	} else {
 		e.inForce(ctx, store)
 		e.agreements(ctx, store)
+		e.logs(ctx, store)
 		e.queues(ctx, store)
 	}
 	e.crls(ctx, store)

@@ -231,7 +231,7 @@ func (n *node) crl(by *mtlstest.Authority, number int64, next time.Time) {
 // empty empties the database of all but the trust list once the test ends.
 func (n *node) empty() {
 	n.t.Cleanup(func() {
-		_, err := n.pool.Exec(context.Background(), `TRUNCATE log_entry, crl, inbound, outbound, partner_contact CASCADE`)
+		_, err := n.pool.Exec(context.Background(), `TRUNCATE log_entry, crl, inbound, outbound, partner_contact, witness CASCADE`)
 		must(n.t, err)
 	})
 }
@@ -316,6 +316,11 @@ func TestExamine(t *testing.T) {
 			_, err := pool.Exec(t.Context(), `INSERT INTO inbound (stream, sender, quarantined) VALUES ('bb-aa', 'bb', true)`)
 			must(t, err)
 		}, "error queue: quarantined"},
+		"a partner that does not co-sign our log": {nothing, func(n *node) {
+			n.empty()
+			_, err := pool.Exec(t.Context(), `INSERT INTO witness (partner, size, root, shown, cosigned, objection) VALUES ('bb', 0, '', 9, '', 'it had 9')`)
+			must(t, err)
+		}, "error log: it does not co-sign our log: it had 9"},
 
 		"a partner that cannot be reached":            {func(n *node) { n.list.States[1].Address = "127.0.0.1:1" }, nothing, "error partner: cannot be reached"},
 		"a partner that speaks no TLS":                {func(n *node) { n.list.States[1].Address = n.cfg.OpsListen }, nothing, "error partner: does not complete a handshake"},

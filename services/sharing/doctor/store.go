@@ -150,3 +150,26 @@ func (e *examiner) queues(ctx context.Context, store Store) {
 		}
 	}
 }
+
+// logs finds logs that do not extend what was seen of them: those of partners, and this state's own.
+func (e *examiner) logs(ctx context.Context, store Store) {
+	const check = "log"
+	if e.trust == nil {
+		return
+	}
+	partners, err := e.service(store).Partners(ctx)
+	if err != nil {
+		e.fail("database", "witness", err.Error(), "see that the service of this version has run, which makes the tables")
+		return
+	}
+	for _, p := range partners {
+		if p.Fork != nil {
+			e.fail(check, string(p.Code), fmt.Sprintf("%d entries were seen of its log, and it shows %d that do not extend them: nothing of it is co-signed", p.Fork.SeenSize, p.Fork.ShownSize),
+				fmt.Sprintf("ask its operator by another way whether its database was restored from a backup; if so, have officers accept that its log goes on (comity fork accept %s), if not, it shows several logs: comity kill --partner %s", p.Code, p.Code))
+		}
+		if p.Objection != "" {
+			e.fail(check, string(p.Code), fmt.Sprintf("it does not co-sign our log: %s", p.Objection),
+				"if our database was restored from a backup, tell its operator what happened and when, and that officers may accept our log as it is (comity fork, at its node); if not, find out who has changed the log: comity audit verify")
+		}
+	}
+}

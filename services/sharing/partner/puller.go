@@ -16,6 +16,7 @@ import (
 
 	exchangepb "github.com/comity-federation/comity/proto/comity/exchange/v1"
 	"github.com/comity-federation/comity/services/fault"
+	"github.com/comity-federation/comity/services/internal/rpc"
 	"github.com/comity-federation/comity/services/sharing"
 	"github.com/comity-federation/comity/services/sharing/wire"
 )
@@ -64,6 +65,8 @@ type Node interface {
 	WitnessOffer(ctx context.Context, partner sharing.StateCode) (checkpoint string, oldSize int64, proof [][]byte, err error)
 	// Cosigned keeps what the partner answered: its co-signature, or "" and the size that it has seen.
 	Cosigned(ctx context.Context, partner sharing.StateCode, cosigned string, seen int64) error
+	// Objected keeps why the partner does not co-sign.
+	Objected(ctx context.Context, partner sharing.StateCode, objection string) error
 }
 
 var _ Node = (*sharing.Service)(nil)
@@ -400,6 +403,9 @@ func (s *session) cosign(ctx context.Context, client exchangepb.ExchangeServiceC
 		answer, err := client.Witness(ctx, &exchangepb.WitnessRequest{
 			Checkpoint: checkpoint, OldSize: uint64(oldSize), Proof: proof, //nolint:gosec // a size is not negative
 		})
+		if said, ok := errors.AsType[*fault.Error](rpc.Fault(err)); ok && said.Reason == "EQUIVOCATION" {
+			return errors.Join(err, s.node.Objected(ctx, s.partner, said.Message))
+		}
 		if err != nil {
 			return err
 		}

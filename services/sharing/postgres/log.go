@@ -79,7 +79,7 @@ const pageBytes = 2 << 20
 // filled continues a WITH whose page has rows of log_entry: each gets its content from the row that names it, and has
 // the columns that scanEntry reads.
 const filled = `, filled AS (
-		SELECT l.*, coalesce(a.document, g.signed, n.signed, d.document, r.document, o.envelope, p.receipt, i.envelope, q.receipt, v.envelope, u.document, k.document, c.document, b.document, w.document, x.signed, ad.document, ag.signed, ae.document, y.document) AS content
+		SELECT l.*, coalesce(a.document, g.signed, n.signed, d.document, r.document, o.envelope, p.receipt, i.envelope, q.receipt, v.envelope, u.document, k.document, c.document, b.document, w.document, x.signed, ad.document, ag.signed, ae.document, y.document, j.document) AS content
 		FROM page l
 		LEFT JOIN agreement a ON l.kind = 1 AND a.entry = l.arrival
 			AND l.subject = concat_ws('/', a.id, a.version, 'document')
@@ -119,6 +119,8 @@ const filled = `, filled AS (
 			AND l.subject = w.id::text
 		LEFT JOIN removal y ON l.kind = 13 AND y.entry = l.arrival
 			AND l.subject = y.id::text
+		LEFT JOIN acceptance j ON l.kind = 17 AND j.entry = l.arrival
+			AND l.subject = concat_ws('/', j.log, j.id)
 		LEFT JOIN withdrawal x ON l.kind = 1 AND x.entry = l.arrival
 			AND l.subject = concat_ws('/', x.agreement, x.version, 'withdrawal', x.state, x.id)
 	)`
@@ -240,7 +242,7 @@ func (t tx) Sequence(ctx context.Context, entries []sharing.Sequenced) error {
 // Witnessed returns what the states have seen of each other's logs.
 func (r reader) Witnessed(ctx context.Context, partner sharing.StateCode) (sharing.Witnessed, error) {
 	seen, _, err := one(ctx, r.db, pgx.RowToStructByPos[sharing.Witnessed], `
-		SELECT size, root, shown, cosigned
+		SELECT size, root, shown, cosigned, refused, objection
 		FROM witness
 		WHERE partner = $1`, partner)
 	return seen, err
@@ -257,7 +259,7 @@ func (t tx) LockWitnessed(ctx context.Context, partner sharing.StateCode) (shari
 		return sharing.Witnessed{}, err
 	}
 	seen, _, err := one(ctx, t.db, pgx.RowToStructByPos[sharing.Witnessed], `
-		SELECT size, root, shown, cosigned
+		SELECT size, root, shown, cosigned, refused, objection
 		FROM witness
 		WHERE partner = $1
 		FOR UPDATE`, partner)
@@ -268,8 +270,11 @@ func (t tx) LockWitnessed(ctx context.Context, partner sharing.StateCode) (shari
 func (t tx) SaveWitnessed(ctx context.Context, partner sharing.StateCode, seen sharing.Witnessed) error {
 	_, err := t.db.Exec(ctx, `
 		UPDATE witness
-		SET size = @size, root = @root, shown = @shown, cosigned = @cosigned
+		SET size = @size, root = @root, shown = @shown, cosigned = @cosigned, refused = @refused, objection = @objection
 		WHERE partner = @partner`,
-		pgx.NamedArgs{"partner": partner, "size": seen.Size, "root": seen.Root, "shown": seen.Shown, "cosigned": seen.Cosigned})
+		pgx.NamedArgs{
+			"partner": partner, "size": seen.Size, "root": seen.Root, "shown": seen.Shown, "cosigned": seen.Cosigned,
+			"refused": seen.Refused, "objection": seen.Objection,
+		})
 	return err
 }

@@ -55,12 +55,18 @@ func nameIn[ID ~string](collection string, id ID) string {
 }
 
 func partner(p sharing.Partner) *sharingpb.Partner {
-	return &sharingpb.Partner{
+	said := &sharingpb.Partner{
 		Code: string(p.Code), DisplayName: p.Name, Address: p.Address,
 		LastContactTime: timestamp(p.LastContact), LastError: p.LastError,
 		ReceivedSequence: float64(p.ReceivedSequence), ReceiptedSequence: float64(p.ReceiptedSequence), Waiting: count(p.Waiting),
-		Quarantined: p.Quarantined,
+		Quarantined: p.Quarantined, LogObjection: p.Objection,
 	}
+	if f := p.Fork; f != nil {
+		said.LogFork = &sharingpb.LogFork{
+			State: string(f.State), Seen: f.Seen, SeenSize: float64(f.SeenSize), Shown: f.Shown, ShownSize: float64(f.ShownSize),
+		}
+	}
+	return said
 }
 
 func termsFromProto(t *sharingpb.Terms) sharing.Terms {

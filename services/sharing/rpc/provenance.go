@@ -53,7 +53,7 @@ func (s *Server) ListCheckpoints(ctx context.Context, r *sharingpb.ListCheckpoin
 	}
 	return &sharingpb.ListCheckpointsResponse{NextPageToken: next, Checkpoints: each(seen, func(c sharing.SeenCheckpoint) *sharingpb.SeenCheckpoint {
 		return &sharingpb.SeenCheckpoint{
-			Log: string(c.Log), Partner: string(c.Partner), Checkpoint: c.Note, CreateTime: timestamp(c.Created),
+			Log: string(c.Log), Partner: string(c.Partner), Checkpoint: c.Note, CreateTime: timestamp(c.Created), Acceptance: c.Acceptance,
 		}
 	})}, nil
 }
@@ -63,6 +63,7 @@ func SeenFromProto(list []*sharingpb.SeenCheckpoint) []sharing.SeenCheckpoint {
 	return each(list, func(p *sharingpb.SeenCheckpoint) sharing.SeenCheckpoint {
 		return sharing.SeenCheckpoint{
 			Log: sharing.StateCode(p.GetLog()), Partner: sharing.StateCode(p.GetPartner()), Note: p.GetCheckpoint(), Created: p.GetCreateTime().AsTime(),
+			Acceptance: p.GetAcceptance(),
 		}
 	})
 }

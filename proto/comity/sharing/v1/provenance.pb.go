@@ -518,7 +518,10 @@ type SeenCheckpoint struct {
 	// The checkpoint as a signed note (C2SP tlog-checkpoint), with the partner's signature.
 	Checkpoint string `protobuf:"bytes,3,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
 	// When it came.
-	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	CreateTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	// The word of officers that the log goes on from it though it does not extend the one before, as AcceptLog was given it; empty:
+	// it does, or was refused.
+	Acceptance    []byte `protobuf:"bytes,5,opt,name=acceptance,proto3" json:"acceptance,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -577,6 +580,13 @@ func (x *SeenCheckpoint) GetCheckpoint() string {
 func (x *SeenCheckpoint) GetCreateTime() *timestamppb.Timestamp {
 	if x != nil {
 		return x.CreateTime
+	}
+	return nil
+}
+
+func (x *SeenCheckpoint) GetAcceptance() []byte {
+	if x != nil {
+		return x.Acceptance
 	}
 	return nil
 }
@@ -1101,7 +1111,7 @@ const file_comity_sharing_v1_provenance_proto_rawDesc = "" +
 	"page_token\x18\x02 \x01(\tR\tpageToken\"\x86\x01\n" +
 	"\x17ListCheckpointsResponse\x12C\n" +
 	"\vcheckpoints\x18\x01 \x03(\v2!.comity.sharing.v1.SeenCheckpointR\vcheckpoints\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x99\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xb9\x01\n" +
 	"\x0eSeenCheckpoint\x12\x10\n" +
 	"\x03log\x18\x01 \x01(\tR\x03log\x12\x18\n" +
 	"\apartner\x18\x02 \x01(\tR\apartner\x12\x1e\n" +
@@ -1109,7 +1119,10 @@ const file_comity_sharing_v1_provenance_proto_rawDesc = "" +
 	"checkpoint\x18\x03 \x01(\tR\n" +
 	"checkpoint\x12;\n" +
 	"\vcreate_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"createTime\"\xfd\x01\n" +
+	"createTime\x12\x1e\n" +
+	"\n" +
+	"acceptance\x18\x05 \x01(\fR\n" +
+	"acceptance\"\xfd\x01\n" +
 	"\x14GetProvenanceRequest\x12\x1a\n" +
 	"\bdataflow\x18\x01 \x01(\tR\bdataflow\x12\x1a\n" +
 	"\bprovider\x18\x02 \x01(\tR\bprovider\x12/\n" +

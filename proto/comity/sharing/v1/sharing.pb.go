@@ -81,7 +81,7 @@ func (x Agreement_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Agreement_State.Descriptor instead.
 func (Agreement_State) EnumDescriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{4, 0}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{5, 0}
 }
 
 // State says how far it got.
@@ -142,7 +142,7 @@ func (x Publication_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Publication_State.Descriptor instead.
 func (Publication_State) EnumDescriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{40, 0}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{43, 0}
 }
 
 // Kind says what happened.
@@ -199,7 +199,7 @@ func (x Notice_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Notice_Kind.Descriptor instead.
 func (Notice_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{42, 0}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{45, 0}
 }
 
 // State says how it stands.
@@ -260,7 +260,7 @@ func (x Announcement_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Announcement_State.Descriptor instead.
 func (Announcement_State) EnumDescriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{43, 0}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{46, 0}
 }
 
 // Way is one of the two.
@@ -313,7 +313,7 @@ func (x Direction_Way) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Direction_Way.Descriptor instead.
 func (Direction_Way) EnumDescriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{62, 0}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{65, 0}
 }
 
 // State says how far it got.
@@ -382,7 +382,7 @@ func (x Delivery_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Delivery_State.Descriptor instead.
 func (Delivery_State) EnumDescriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{63, 0}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{66, 0}
 }
 
 // Mode says what is stopped.
@@ -436,7 +436,7 @@ func (x KillSwitch_Mode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use KillSwitch_Mode.Descriptor instead.
 func (KillSwitch_Mode) EnumDescriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{66, 0}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{69, 0}
 }
 
 // Kind says what it is the proof of.
@@ -471,6 +471,8 @@ const (
 	LogEntry_REMOVAL LogEntry_Kind = 13
 	// An amendment of shared structures was proposed, signed, or took effect.
 	LogEntry_AMENDMENT LogEntry_Kind = 14
+	// Officers accepted that a partner's log goes on though it does not extend what was seen of it.
+	LogEntry_ACCEPTANCE LogEntry_Kind = 17
 )
 
 // Enum value maps for LogEntry_Kind.
@@ -490,6 +492,7 @@ var (
 		11: "SWITCH",
 		13: "REMOVAL",
 		14: "AMENDMENT",
+		17: "ACCEPTANCE",
 	}
 	LogEntry_Kind_value = map[string]int32{
 		"UNSPECIFIED":       0,
@@ -506,6 +509,7 @@ var (
 		"SWITCH":            11,
 		"REMOVAL":           13,
 		"AMENDMENT":         14,
+		"ACCEPTANCE":        17,
 	}
 )
 
@@ -533,7 +537,7 @@ func (x LogEntry_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LogEntry_Kind.Descriptor instead.
 func (LogEntry_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{74, 0}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{77, 0}
 }
 
 // Partner is a state that this node trusts, and how the exchange with it stands.
@@ -557,7 +561,11 @@ type Partner struct {
 	Waiting int32 `protobuf:"varint,8,opt,name=waiting,proto3" json:"waiting,omitempty"`
 	// Whether its stream is quarantined: it has signed two envelopes for one place, and nothing more is taken from it until
 	// the quarantine is lifted. ListDeliveries has the evidence, with the reason EQUIVOCATION.
-	Quarantined   bool `protobuf:"varint,9,opt,name=quarantined,proto3" json:"quarantined,omitempty"`
+	Quarantined bool `protobuf:"varint,9,opt,name=quarantined,proto3" json:"quarantined,omitempty"`
+	// How its log stands where its newest checkpoint does not extend the one seen before, and is not co-signed; absent: it does.
+	LogFork *LogFork `protobuf:"bytes,10,opt,name=log_fork,json=logFork,proto3" json:"log_fork,omitempty"`
+	// Why it does not co-sign this state's log, in its own words; empty: it does, or was not asked yet.
+	LogObjection  string `protobuf:"bytes,11,opt,name=log_objection,json=logObjection,proto3" json:"log_objection,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -655,6 +663,102 @@ func (x *Partner) GetQuarantined() bool {
 	return false
 }
 
+func (x *Partner) GetLogFork() *LogFork {
+	if x != nil {
+		return x.LogFork
+	}
+	return nil
+}
+
+func (x *Partner) GetLogObjection() string {
+	if x != nil {
+		return x.LogObjection
+	}
+	return ""
+}
+
+// LogFork is two checkpoints of a log of which the later one does not extend the other.
+type LogFork struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The checkpoint that was seen last, as a signed note (C2SP tlog-checkpoint).
+	Seen string `protobuf:"bytes,1,opt,name=seen,proto3" json:"seen,omitempty"`
+	// Its entries.
+	SeenSize float64 `protobuf:"fixed64,2,opt,name=seen_size,json=seenSize,proto3" json:"seen_size,omitempty"`
+	// The newest one that was refused, as a signed note.
+	Shown string `protobuf:"bytes,3,opt,name=shown,proto3" json:"shown,omitempty"`
+	// Its entries.
+	ShownSize float64 `protobuf:"fixed64,4,opt,name=shown_size,json=shownSize,proto3" json:"shown_size,omitempty"`
+	// Who has seen it: this state, by code.
+	State         string `protobuf:"bytes,5,opt,name=state,proto3" json:"state,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogFork) Reset() {
+	*x = LogFork{}
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogFork) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogFork) ProtoMessage() {}
+
+func (x *LogFork) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogFork.ProtoReflect.Descriptor instead.
+func (*LogFork) Descriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *LogFork) GetSeen() string {
+	if x != nil {
+		return x.Seen
+	}
+	return ""
+}
+
+func (x *LogFork) GetSeenSize() float64 {
+	if x != nil {
+		return x.SeenSize
+	}
+	return 0
+}
+
+func (x *LogFork) GetShown() string {
+	if x != nil {
+		return x.Shown
+	}
+	return ""
+}
+
+func (x *LogFork) GetShownSize() float64 {
+	if x != nil {
+		return x.ShownSize
+	}
+	return 0
+}
+
+func (x *LogFork) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
 // Terms are what two states agree upon, in one direction.
 type Terms struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -714,7 +818,7 @@ type Terms struct {
 
 func (x *Terms) Reset() {
 	*x = Terms{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[1]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -726,7 +830,7 @@ func (x *Terms) String() string {
 func (*Terms) ProtoMessage() {}
 
 func (x *Terms) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[1]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -739,7 +843,7 @@ func (x *Terms) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Terms.ProtoReflect.Descriptor instead.
 func (*Terms) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{1}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Terms) GetId() string {
@@ -912,7 +1016,7 @@ type Quota struct {
 
 func (x *Quota) Reset() {
 	*x = Quota{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[2]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -924,7 +1028,7 @@ func (x *Quota) String() string {
 func (*Quota) ProtoMessage() {}
 
 func (x *Quota) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[2]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -937,7 +1041,7 @@ func (x *Quota) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Quota.ProtoReflect.Descriptor instead.
 func (*Quota) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{2}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Quota) GetObservations() float64 {
@@ -974,7 +1078,7 @@ type TimeSpan struct {
 
 func (x *TimeSpan) Reset() {
 	*x = TimeSpan{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[3]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -986,7 +1090,7 @@ func (x *TimeSpan) String() string {
 func (*TimeSpan) ProtoMessage() {}
 
 func (x *TimeSpan) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[3]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -999,7 +1103,7 @@ func (x *TimeSpan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimeSpan.ProtoReflect.Descriptor instead.
 func (*TimeSpan) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{3}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *TimeSpan) GetFrom() string {
@@ -1048,7 +1152,7 @@ type Agreement struct {
 
 func (x *Agreement) Reset() {
 	*x = Agreement{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[4]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1060,7 +1164,7 @@ func (x *Agreement) String() string {
 func (*Agreement) ProtoMessage() {}
 
 func (x *Agreement) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[4]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1073,7 +1177,7 @@ func (x *Agreement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Agreement.ProtoReflect.Descriptor instead.
 func (*Agreement) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{4}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Agreement) GetName() string {
@@ -1172,7 +1276,7 @@ type AgreementEnd struct {
 
 func (x *AgreementEnd) Reset() {
 	*x = AgreementEnd{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[5]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1184,7 +1288,7 @@ func (x *AgreementEnd) String() string {
 func (*AgreementEnd) ProtoMessage() {}
 
 func (x *AgreementEnd) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[5]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1197,7 +1301,7 @@ func (x *AgreementEnd) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgreementEnd.ProtoReflect.Descriptor instead.
 func (*AgreementEnd) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{5}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *AgreementEnd) GetState() string {
@@ -1250,7 +1354,7 @@ type Rejection struct {
 
 func (x *Rejection) Reset() {
 	*x = Rejection{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[6]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1262,7 +1366,7 @@ func (x *Rejection) String() string {
 func (*Rejection) ProtoMessage() {}
 
 func (x *Rejection) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[6]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1275,7 +1379,7 @@ func (x *Rejection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rejection.ProtoReflect.Descriptor instead.
 func (*Rejection) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{6}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Rejection) GetCode() string {
@@ -1317,7 +1421,7 @@ type AgreementWithdrawal struct {
 
 func (x *AgreementWithdrawal) Reset() {
 	*x = AgreementWithdrawal{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[7]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1329,7 +1433,7 @@ func (x *AgreementWithdrawal) String() string {
 func (*AgreementWithdrawal) ProtoMessage() {}
 
 func (x *AgreementWithdrawal) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[7]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1342,7 +1446,7 @@ func (x *AgreementWithdrawal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgreementWithdrawal.ProtoReflect.Descriptor instead.
 func (*AgreementWithdrawal) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{7}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *AgreementWithdrawal) GetIndicators() []string {
@@ -1394,7 +1498,7 @@ type AgreementSignature struct {
 
 func (x *AgreementSignature) Reset() {
 	*x = AgreementSignature{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[8]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1406,7 +1510,7 @@ func (x *AgreementSignature) String() string {
 func (*AgreementSignature) ProtoMessage() {}
 
 func (x *AgreementSignature) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[8]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1419,7 +1523,7 @@ func (x *AgreementSignature) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgreementSignature.ProtoReflect.Descriptor instead.
 func (*AgreementSignature) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{8}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *AgreementSignature) GetState() string {
@@ -1473,7 +1577,7 @@ type ListPartnersRequest struct {
 
 func (x *ListPartnersRequest) Reset() {
 	*x = ListPartnersRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[9]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1485,7 +1589,7 @@ func (x *ListPartnersRequest) String() string {
 func (*ListPartnersRequest) ProtoMessage() {}
 
 func (x *ListPartnersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[9]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1498,7 +1602,7 @@ func (x *ListPartnersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPartnersRequest.ProtoReflect.Descriptor instead.
 func (*ListPartnersRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{9}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{10}
 }
 
 // ListPartnersResponse is the answer of ListPartners.
@@ -1512,7 +1616,7 @@ type ListPartnersResponse struct {
 
 func (x *ListPartnersResponse) Reset() {
 	*x = ListPartnersResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[10]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1524,7 +1628,7 @@ func (x *ListPartnersResponse) String() string {
 func (*ListPartnersResponse) ProtoMessage() {}
 
 func (x *ListPartnersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[10]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1537,7 +1641,7 @@ func (x *ListPartnersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPartnersResponse.ProtoReflect.Descriptor instead.
 func (*ListPartnersResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{10}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListPartnersResponse) GetPartners() []*Partner {
@@ -1560,7 +1664,7 @@ type LiftQuarantineRequest struct {
 
 func (x *LiftQuarantineRequest) Reset() {
 	*x = LiftQuarantineRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[11]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1572,7 +1676,7 @@ func (x *LiftQuarantineRequest) String() string {
 func (*LiftQuarantineRequest) ProtoMessage() {}
 
 func (x *LiftQuarantineRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[11]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1585,7 +1689,7 @@ func (x *LiftQuarantineRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LiftQuarantineRequest.ProtoReflect.Descriptor instead.
 func (*LiftQuarantineRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{11}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *LiftQuarantineRequest) GetPartner() string {
@@ -1617,7 +1721,7 @@ type LiftQuarantineResponse struct {
 
 func (x *LiftQuarantineResponse) Reset() {
 	*x = LiftQuarantineResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[12]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1629,7 +1733,7 @@ func (x *LiftQuarantineResponse) String() string {
 func (*LiftQuarantineResponse) ProtoMessage() {}
 
 func (x *LiftQuarantineResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[12]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1642,7 +1746,7 @@ func (x *LiftQuarantineResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LiftQuarantineResponse.ProtoReflect.Descriptor instead.
 func (*LiftQuarantineResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{12}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *LiftQuarantineResponse) GetEntry() string {
@@ -1666,6 +1770,135 @@ func (x *LiftQuarantineResponse) GetSequence() float64 {
 	return 0
 }
 
+// AcceptLogRequest is the request of AcceptLog.
+type AcceptLogRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The partner, by code.
+	Partner string `protobuf:"bytes,1,opt,name=partner,proto3" json:"partner,omitempty"`
+	// The acceptance with the signatures of officers: a file that `comity fork accept` has written and they have signed, a DSSE
+	// envelope in JSON.
+	Acceptance    []byte `protobuf:"bytes,2,opt,name=acceptance,proto3" json:"acceptance,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AcceptLogRequest) Reset() {
+	*x = AcceptLogRequest{}
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AcceptLogRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AcceptLogRequest) ProtoMessage() {}
+
+func (x *AcceptLogRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AcceptLogRequest.ProtoReflect.Descriptor instead.
+func (*AcceptLogRequest) Descriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *AcceptLogRequest) GetPartner() string {
+	if x != nil {
+		return x.Partner
+	}
+	return ""
+}
+
+func (x *AcceptLogRequest) GetAcceptance() []byte {
+	if x != nil {
+		return x.Acceptance
+	}
+	return nil
+}
+
+// AcceptLogResponse is the answer of AcceptLog.
+type AcceptLogResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The entry of the log that has the acceptance, by its subject: "{partner}/{id}".
+	Entry string `protobuf:"bytes,1,opt,name=entry,proto3" json:"entry,omitempty"`
+	// The officers who have signed it.
+	Officers []string `protobuf:"bytes,2,rep,name=officers,proto3" json:"officers,omitempty"`
+	// The entries of the partner's log that were seen of what it was before.
+	SeenSize float64 `protobuf:"fixed64,3,opt,name=seen_size,json=seenSize,proto3" json:"seen_size,omitempty"`
+	// The entries from which it goes on.
+	FromSize      float64 `protobuf:"fixed64,4,opt,name=from_size,json=fromSize,proto3" json:"from_size,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AcceptLogResponse) Reset() {
+	*x = AcceptLogResponse{}
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AcceptLogResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AcceptLogResponse) ProtoMessage() {}
+
+func (x *AcceptLogResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AcceptLogResponse.ProtoReflect.Descriptor instead.
+func (*AcceptLogResponse) Descriptor() ([]byte, []int) {
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *AcceptLogResponse) GetEntry() string {
+	if x != nil {
+		return x.Entry
+	}
+	return ""
+}
+
+func (x *AcceptLogResponse) GetOfficers() []string {
+	if x != nil {
+		return x.Officers
+	}
+	return nil
+}
+
+func (x *AcceptLogResponse) GetSeenSize() float64 {
+	if x != nil {
+		return x.SeenSize
+	}
+	return 0
+}
+
+func (x *AcceptLogResponse) GetFromSize() float64 {
+	if x != nil {
+		return x.FromSize
+	}
+	return 0
+}
+
 // CreateAgreementRequest is the request of CreateAgreement.
 type CreateAgreementRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1677,7 +1910,7 @@ type CreateAgreementRequest struct {
 
 func (x *CreateAgreementRequest) Reset() {
 	*x = CreateAgreementRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[13]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1689,7 +1922,7 @@ func (x *CreateAgreementRequest) String() string {
 func (*CreateAgreementRequest) ProtoMessage() {}
 
 func (x *CreateAgreementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[13]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1702,7 +1935,7 @@ func (x *CreateAgreementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAgreementRequest.ProtoReflect.Descriptor instead.
 func (*CreateAgreementRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{13}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CreateAgreementRequest) GetTerms() *Terms {
@@ -1723,7 +1956,7 @@ type CreateAgreementResponse struct {
 
 func (x *CreateAgreementResponse) Reset() {
 	*x = CreateAgreementResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[14]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1735,7 +1968,7 @@ func (x *CreateAgreementResponse) String() string {
 func (*CreateAgreementResponse) ProtoMessage() {}
 
 func (x *CreateAgreementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[14]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1748,7 +1981,7 @@ func (x *CreateAgreementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAgreementResponse.ProtoReflect.Descriptor instead.
 func (*CreateAgreementResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{14}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CreateAgreementResponse) GetAgreement() *Agreement {
@@ -1769,7 +2002,7 @@ type GetAgreementRequest struct {
 
 func (x *GetAgreementRequest) Reset() {
 	*x = GetAgreementRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[15]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1781,7 +2014,7 @@ func (x *GetAgreementRequest) String() string {
 func (*GetAgreementRequest) ProtoMessage() {}
 
 func (x *GetAgreementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[15]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1794,7 +2027,7 @@ func (x *GetAgreementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAgreementRequest.ProtoReflect.Descriptor instead.
 func (*GetAgreementRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{15}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GetAgreementRequest) GetName() string {
@@ -1815,7 +2048,7 @@ type GetAgreementResponse struct {
 
 func (x *GetAgreementResponse) Reset() {
 	*x = GetAgreementResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[16]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1827,7 +2060,7 @@ func (x *GetAgreementResponse) String() string {
 func (*GetAgreementResponse) ProtoMessage() {}
 
 func (x *GetAgreementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[16]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1840,7 +2073,7 @@ func (x *GetAgreementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAgreementResponse.ProtoReflect.Descriptor instead.
 func (*GetAgreementResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{16}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GetAgreementResponse) GetAgreement() *Agreement {
@@ -1861,7 +2094,7 @@ type ListAgreementsRequest struct {
 
 func (x *ListAgreementsRequest) Reset() {
 	*x = ListAgreementsRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[17]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1873,7 +2106,7 @@ func (x *ListAgreementsRequest) String() string {
 func (*ListAgreementsRequest) ProtoMessage() {}
 
 func (x *ListAgreementsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[17]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1886,7 +2119,7 @@ func (x *ListAgreementsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAgreementsRequest.ProtoReflect.Descriptor instead.
 func (*ListAgreementsRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{17}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListAgreementsRequest) GetShowEnded() bool {
@@ -1907,7 +2140,7 @@ type ListAgreementsResponse struct {
 
 func (x *ListAgreementsResponse) Reset() {
 	*x = ListAgreementsResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[18]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1919,7 +2152,7 @@ func (x *ListAgreementsResponse) String() string {
 func (*ListAgreementsResponse) ProtoMessage() {}
 
 func (x *ListAgreementsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[18]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1932,7 +2165,7 @@ func (x *ListAgreementsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAgreementsResponse.ProtoReflect.Descriptor instead.
 func (*ListAgreementsResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{18}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListAgreementsResponse) GetAgreements() []*Agreement {
@@ -1956,7 +2189,7 @@ type SignAgreementRequest struct {
 
 func (x *SignAgreementRequest) Reset() {
 	*x = SignAgreementRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[19]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1968,7 +2201,7 @@ func (x *SignAgreementRequest) String() string {
 func (*SignAgreementRequest) ProtoMessage() {}
 
 func (x *SignAgreementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[19]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1981,7 +2214,7 @@ func (x *SignAgreementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignAgreementRequest.ProtoReflect.Descriptor instead.
 func (*SignAgreementRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{19}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *SignAgreementRequest) GetName() string {
@@ -2009,7 +2242,7 @@ type SignAgreementResponse struct {
 
 func (x *SignAgreementResponse) Reset() {
 	*x = SignAgreementResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[20]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2021,7 +2254,7 @@ func (x *SignAgreementResponse) String() string {
 func (*SignAgreementResponse) ProtoMessage() {}
 
 func (x *SignAgreementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[20]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2034,7 +2267,7 @@ func (x *SignAgreementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignAgreementResponse.ProtoReflect.Descriptor instead.
 func (*SignAgreementResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{20}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *SignAgreementResponse) GetAgreement() *Agreement {
@@ -2055,7 +2288,7 @@ type ListAgreementVersionsRequest struct {
 
 func (x *ListAgreementVersionsRequest) Reset() {
 	*x = ListAgreementVersionsRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[21]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2067,7 +2300,7 @@ func (x *ListAgreementVersionsRequest) String() string {
 func (*ListAgreementVersionsRequest) ProtoMessage() {}
 
 func (x *ListAgreementVersionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[21]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2080,7 +2313,7 @@ func (x *ListAgreementVersionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAgreementVersionsRequest.ProtoReflect.Descriptor instead.
 func (*ListAgreementVersionsRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{21}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListAgreementVersionsRequest) GetName() string {
@@ -2101,7 +2334,7 @@ type ListAgreementVersionsResponse struct {
 
 func (x *ListAgreementVersionsResponse) Reset() {
 	*x = ListAgreementVersionsResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[22]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2113,7 +2346,7 @@ func (x *ListAgreementVersionsResponse) String() string {
 func (*ListAgreementVersionsResponse) ProtoMessage() {}
 
 func (x *ListAgreementVersionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[22]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2126,7 +2359,7 @@ func (x *ListAgreementVersionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAgreementVersionsResponse.ProtoReflect.Descriptor instead.
 func (*ListAgreementVersionsResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{22}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListAgreementVersionsResponse) GetAgreements() []*Agreement {
@@ -2149,7 +2382,7 @@ type CounterAgreementRequest struct {
 
 func (x *CounterAgreementRequest) Reset() {
 	*x = CounterAgreementRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[23]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2161,7 +2394,7 @@ func (x *CounterAgreementRequest) String() string {
 func (*CounterAgreementRequest) ProtoMessage() {}
 
 func (x *CounterAgreementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[23]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2174,7 +2407,7 @@ func (x *CounterAgreementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CounterAgreementRequest.ProtoReflect.Descriptor instead.
 func (*CounterAgreementRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{23}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *CounterAgreementRequest) GetName() string {
@@ -2202,7 +2435,7 @@ type CounterAgreementResponse struct {
 
 func (x *CounterAgreementResponse) Reset() {
 	*x = CounterAgreementResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[24]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2214,7 +2447,7 @@ func (x *CounterAgreementResponse) String() string {
 func (*CounterAgreementResponse) ProtoMessage() {}
 
 func (x *CounterAgreementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[24]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2227,7 +2460,7 @@ func (x *CounterAgreementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CounterAgreementResponse.ProtoReflect.Descriptor instead.
 func (*CounterAgreementResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{24}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *CounterAgreementResponse) GetAgreement() *Agreement {
@@ -2250,7 +2483,7 @@ type RenewAgreementRequest struct {
 
 func (x *RenewAgreementRequest) Reset() {
 	*x = RenewAgreementRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[25]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2262,7 +2495,7 @@ func (x *RenewAgreementRequest) String() string {
 func (*RenewAgreementRequest) ProtoMessage() {}
 
 func (x *RenewAgreementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[25]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2275,7 +2508,7 @@ func (x *RenewAgreementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewAgreementRequest.ProtoReflect.Descriptor instead.
 func (*RenewAgreementRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{25}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RenewAgreementRequest) GetName() string {
@@ -2303,7 +2536,7 @@ type RenewAgreementResponse struct {
 
 func (x *RenewAgreementResponse) Reset() {
 	*x = RenewAgreementResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[26]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2315,7 +2548,7 @@ func (x *RenewAgreementResponse) String() string {
 func (*RenewAgreementResponse) ProtoMessage() {}
 
 func (x *RenewAgreementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[26]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2328,7 +2561,7 @@ func (x *RenewAgreementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewAgreementResponse.ProtoReflect.Descriptor instead.
 func (*RenewAgreementResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{26}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *RenewAgreementResponse) GetAgreement() *Agreement {
@@ -2353,7 +2586,7 @@ type DeclineAgreementRequest struct {
 
 func (x *DeclineAgreementRequest) Reset() {
 	*x = DeclineAgreementRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[27]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2365,7 +2598,7 @@ func (x *DeclineAgreementRequest) String() string {
 func (*DeclineAgreementRequest) ProtoMessage() {}
 
 func (x *DeclineAgreementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[27]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2378,7 +2611,7 @@ func (x *DeclineAgreementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeclineAgreementRequest.ProtoReflect.Descriptor instead.
 func (*DeclineAgreementRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{27}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *DeclineAgreementRequest) GetName() string {
@@ -2413,7 +2646,7 @@ type DeclineAgreementResponse struct {
 
 func (x *DeclineAgreementResponse) Reset() {
 	*x = DeclineAgreementResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[28]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2425,7 +2658,7 @@ func (x *DeclineAgreementResponse) String() string {
 func (*DeclineAgreementResponse) ProtoMessage() {}
 
 func (x *DeclineAgreementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[28]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2438,7 +2671,7 @@ func (x *DeclineAgreementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeclineAgreementResponse.ProtoReflect.Descriptor instead.
 func (*DeclineAgreementResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{28}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *DeclineAgreementResponse) GetAgreement() *Agreement {
@@ -2461,7 +2694,7 @@ type TerminateAgreementRequest struct {
 
 func (x *TerminateAgreementRequest) Reset() {
 	*x = TerminateAgreementRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[29]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2473,7 +2706,7 @@ func (x *TerminateAgreementRequest) String() string {
 func (*TerminateAgreementRequest) ProtoMessage() {}
 
 func (x *TerminateAgreementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[29]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2486,7 +2719,7 @@ func (x *TerminateAgreementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TerminateAgreementRequest.ProtoReflect.Descriptor instead.
 func (*TerminateAgreementRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{29}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *TerminateAgreementRequest) GetName() string {
@@ -2514,7 +2747,7 @@ type TerminateAgreementResponse struct {
 
 func (x *TerminateAgreementResponse) Reset() {
 	*x = TerminateAgreementResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[30]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2526,7 +2759,7 @@ func (x *TerminateAgreementResponse) String() string {
 func (*TerminateAgreementResponse) ProtoMessage() {}
 
 func (x *TerminateAgreementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[30]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2539,7 +2772,7 @@ func (x *TerminateAgreementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TerminateAgreementResponse.ProtoReflect.Descriptor instead.
 func (*TerminateAgreementResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{30}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *TerminateAgreementResponse) GetAgreement() *Agreement {
@@ -2564,7 +2797,7 @@ type Reason struct {
 
 func (x *Reason) Reset() {
 	*x = Reason{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[31]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2576,7 +2809,7 @@ func (x *Reason) String() string {
 func (*Reason) ProtoMessage() {}
 
 func (x *Reason) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[31]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2589,7 +2822,7 @@ func (x *Reason) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reason.ProtoReflect.Descriptor instead.
 func (*Reason) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{31}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Reason) GetCode() string {
@@ -2646,7 +2879,7 @@ type Obligations struct {
 
 func (x *Obligations) Reset() {
 	*x = Obligations{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[32]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2658,7 +2891,7 @@ func (x *Obligations) String() string {
 func (*Obligations) ProtoMessage() {}
 
 func (x *Obligations) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[32]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2671,7 +2904,7 @@ func (x *Obligations) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Obligations.ProtoReflect.Descriptor instead.
 func (*Obligations) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{32}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Obligations) GetMinimumFrequency() int32 {
@@ -2775,7 +3008,7 @@ type ExplainPolicyRequest struct {
 
 func (x *ExplainPolicyRequest) Reset() {
 	*x = ExplainPolicyRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[33]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2787,7 +3020,7 @@ func (x *ExplainPolicyRequest) String() string {
 func (*ExplainPolicyRequest) ProtoMessage() {}
 
 func (x *ExplainPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[33]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2800,7 +3033,7 @@ func (x *ExplainPolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainPolicyRequest.ProtoReflect.Descriptor instead.
 func (*ExplainPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{33}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ExplainPolicyRequest) GetPartner() string {
@@ -2862,7 +3095,7 @@ type ExplainPolicyResponse struct {
 
 func (x *ExplainPolicyResponse) Reset() {
 	*x = ExplainPolicyResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[34]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2874,7 +3107,7 @@ func (x *ExplainPolicyResponse) String() string {
 func (*ExplainPolicyResponse) ProtoMessage() {}
 
 func (x *ExplainPolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[34]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2887,7 +3120,7 @@ func (x *ExplainPolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainPolicyResponse.ProtoReflect.Descriptor instead.
 func (*ExplainPolicyResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{34}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ExplainPolicyResponse) GetAllowed() bool {
@@ -2987,7 +3220,7 @@ type WithheldCell struct {
 
 func (x *WithheldCell) Reset() {
 	*x = WithheldCell{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[35]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2999,7 +3232,7 @@ func (x *WithheldCell) String() string {
 func (*WithheldCell) ProtoMessage() {}
 
 func (x *WithheldCell) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[35]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3012,7 +3245,7 @@ func (x *WithheldCell) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WithheldCell.ProtoReflect.Descriptor instead.
 func (*WithheldCell) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{35}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *WithheldCell) GetKey() map[string]string {
@@ -3106,7 +3339,7 @@ type Release struct {
 
 func (x *Release) Reset() {
 	*x = Release{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[36]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3118,7 +3351,7 @@ func (x *Release) String() string {
 func (*Release) ProtoMessage() {}
 
 func (x *Release) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[36]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3131,7 +3364,7 @@ func (x *Release) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Release.ProtoReflect.Descriptor instead.
 func (*Release) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{36}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Release) GetName() string {
@@ -3314,7 +3547,7 @@ type TableNote struct {
 
 func (x *TableNote) Reset() {
 	*x = TableNote{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[37]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3326,7 +3559,7 @@ func (x *TableNote) String() string {
 func (*TableNote) ProtoMessage() {}
 
 func (x *TableNote) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[37]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3339,7 +3572,7 @@ func (x *TableNote) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableNote.ProtoReflect.Descriptor instead.
 func (*TableNote) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{37}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *TableNote) GetArea() string {
@@ -3392,7 +3625,7 @@ type ListReleasesRequest struct {
 
 func (x *ListReleasesRequest) Reset() {
 	*x = ListReleasesRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[38]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3404,7 +3637,7 @@ func (x *ListReleasesRequest) String() string {
 func (*ListReleasesRequest) ProtoMessage() {}
 
 func (x *ListReleasesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[38]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3417,7 +3650,7 @@ func (x *ListReleasesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListReleasesRequest.ProtoReflect.Descriptor instead.
 func (*ListReleasesRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{38}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ListReleasesRequest) GetPartner() string {
@@ -3454,7 +3687,7 @@ type ListReleasesResponse struct {
 
 func (x *ListReleasesResponse) Reset() {
 	*x = ListReleasesResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[39]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3466,7 +3699,7 @@ func (x *ListReleasesResponse) String() string {
 func (*ListReleasesResponse) ProtoMessage() {}
 
 func (x *ListReleasesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[39]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3479,7 +3712,7 @@ func (x *ListReleasesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListReleasesResponse.ProtoReflect.Descriptor instead.
 func (*ListReleasesResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{39}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListReleasesResponse) GetReleases() []*Release {
@@ -3550,7 +3783,7 @@ type Publication struct {
 
 func (x *Publication) Reset() {
 	*x = Publication{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[40]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3562,7 +3795,7 @@ func (x *Publication) String() string {
 func (*Publication) ProtoMessage() {}
 
 func (x *Publication) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[40]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3575,7 +3808,7 @@ func (x *Publication) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Publication.ProtoReflect.Descriptor instead.
 func (*Publication) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{40}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Publication) GetName() string {
@@ -3745,7 +3978,7 @@ type Correction struct {
 
 func (x *Correction) Reset() {
 	*x = Correction{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[41]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3757,7 +3990,7 @@ func (x *Correction) String() string {
 func (*Correction) ProtoMessage() {}
 
 func (x *Correction) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[41]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3770,7 +4003,7 @@ func (x *Correction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Correction.ProtoReflect.Descriptor instead.
 func (*Correction) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{41}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Correction) GetText() string {
@@ -3814,7 +4047,7 @@ type Notice struct {
 
 func (x *Notice) Reset() {
 	*x = Notice{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[42]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3826,7 +4059,7 @@ func (x *Notice) String() string {
 func (*Notice) ProtoMessage() {}
 
 func (x *Notice) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[42]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3839,7 +4072,7 @@ func (x *Notice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Notice.ProtoReflect.Descriptor instead.
 func (*Notice) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{42}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Notice) GetName() string {
@@ -3934,7 +4167,7 @@ type Announcement struct {
 
 func (x *Announcement) Reset() {
 	*x = Announcement{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[43]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3946,7 +4179,7 @@ func (x *Announcement) String() string {
 func (*Announcement) ProtoMessage() {}
 
 func (x *Announcement) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[43]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3959,7 +4192,7 @@ func (x *Announcement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Announcement.ProtoReflect.Descriptor instead.
 func (*Announcement) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{43}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Announcement) GetName() string {
@@ -4047,7 +4280,7 @@ type CreatePublicationRequest struct {
 
 func (x *CreatePublicationRequest) Reset() {
 	*x = CreatePublicationRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[44]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4059,7 +4292,7 @@ func (x *CreatePublicationRequest) String() string {
 func (*CreatePublicationRequest) ProtoMessage() {}
 
 func (x *CreatePublicationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[44]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4072,7 +4305,7 @@ func (x *CreatePublicationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreatePublicationRequest.ProtoReflect.Descriptor instead.
 func (*CreatePublicationRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{44}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *CreatePublicationRequest) GetDataflow() string {
@@ -4107,7 +4340,7 @@ type CreatePublicationResponse struct {
 
 func (x *CreatePublicationResponse) Reset() {
 	*x = CreatePublicationResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[45]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4119,7 +4352,7 @@ func (x *CreatePublicationResponse) String() string {
 func (*CreatePublicationResponse) ProtoMessage() {}
 
 func (x *CreatePublicationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[45]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4132,7 +4365,7 @@ func (x *CreatePublicationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreatePublicationResponse.ProtoReflect.Descriptor instead.
 func (*CreatePublicationResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{45}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *CreatePublicationResponse) GetPublication() *Publication {
@@ -4153,7 +4386,7 @@ type GetPublicationRequest struct {
 
 func (x *GetPublicationRequest) Reset() {
 	*x = GetPublicationRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[46]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4165,7 +4398,7 @@ func (x *GetPublicationRequest) String() string {
 func (*GetPublicationRequest) ProtoMessage() {}
 
 func (x *GetPublicationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[46]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4178,7 +4411,7 @@ func (x *GetPublicationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPublicationRequest.ProtoReflect.Descriptor instead.
 func (*GetPublicationRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{46}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *GetPublicationRequest) GetName() string {
@@ -4199,7 +4432,7 @@ type GetPublicationResponse struct {
 
 func (x *GetPublicationResponse) Reset() {
 	*x = GetPublicationResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[47]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4211,7 +4444,7 @@ func (x *GetPublicationResponse) String() string {
 func (*GetPublicationResponse) ProtoMessage() {}
 
 func (x *GetPublicationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[47]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4224,7 +4457,7 @@ func (x *GetPublicationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPublicationResponse.ProtoReflect.Descriptor instead.
 func (*GetPublicationResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{47}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *GetPublicationResponse) GetPublication() *Publication {
@@ -4247,7 +4480,7 @@ type ListPublicationsRequest struct {
 
 func (x *ListPublicationsRequest) Reset() {
 	*x = ListPublicationsRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[48]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4259,7 +4492,7 @@ func (x *ListPublicationsRequest) String() string {
 func (*ListPublicationsRequest) ProtoMessage() {}
 
 func (x *ListPublicationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[48]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4272,7 +4505,7 @@ func (x *ListPublicationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPublicationsRequest.ProtoReflect.Descriptor instead.
 func (*ListPublicationsRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{48}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ListPublicationsRequest) GetPageSize() int32 {
@@ -4302,7 +4535,7 @@ type ListPublicationsResponse struct {
 
 func (x *ListPublicationsResponse) Reset() {
 	*x = ListPublicationsResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[49]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4314,7 +4547,7 @@ func (x *ListPublicationsResponse) String() string {
 func (*ListPublicationsResponse) ProtoMessage() {}
 
 func (x *ListPublicationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[49]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4327,7 +4560,7 @@ func (x *ListPublicationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPublicationsResponse.ProtoReflect.Descriptor instead.
 func (*ListPublicationsResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{49}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ListPublicationsResponse) GetPublications() []*Publication {
@@ -4357,7 +4590,7 @@ type PreviewPublicationRequest struct {
 
 func (x *PreviewPublicationRequest) Reset() {
 	*x = PreviewPublicationRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[50]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4369,7 +4602,7 @@ func (x *PreviewPublicationRequest) String() string {
 func (*PreviewPublicationRequest) ProtoMessage() {}
 
 func (x *PreviewPublicationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[50]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4382,7 +4615,7 @@ func (x *PreviewPublicationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewPublicationRequest.ProtoReflect.Descriptor instead.
 func (*PreviewPublicationRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{50}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *PreviewPublicationRequest) GetDataflow() string {
@@ -4412,7 +4645,7 @@ type PreviewPublicationResponse struct {
 
 func (x *PreviewPublicationResponse) Reset() {
 	*x = PreviewPublicationResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[51]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4424,7 +4657,7 @@ func (x *PreviewPublicationResponse) String() string {
 func (*PreviewPublicationResponse) ProtoMessage() {}
 
 func (x *PreviewPublicationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[51]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4437,7 +4670,7 @@ func (x *PreviewPublicationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewPublicationResponse.ProtoReflect.Descriptor instead.
 func (*PreviewPublicationResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{51}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *PreviewPublicationResponse) GetPublication() *Publication {
@@ -4467,7 +4700,7 @@ type WithdrawPublicationRequest struct {
 
 func (x *WithdrawPublicationRequest) Reset() {
 	*x = WithdrawPublicationRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[52]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4479,7 +4712,7 @@ func (x *WithdrawPublicationRequest) String() string {
 func (*WithdrawPublicationRequest) ProtoMessage() {}
 
 func (x *WithdrawPublicationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[52]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4492,7 +4725,7 @@ func (x *WithdrawPublicationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WithdrawPublicationRequest.ProtoReflect.Descriptor instead.
 func (*WithdrawPublicationRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{52}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *WithdrawPublicationRequest) GetName() string {
@@ -4520,7 +4753,7 @@ type WithdrawPublicationResponse struct {
 
 func (x *WithdrawPublicationResponse) Reset() {
 	*x = WithdrawPublicationResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[53]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4532,7 +4765,7 @@ func (x *WithdrawPublicationResponse) String() string {
 func (*WithdrawPublicationResponse) ProtoMessage() {}
 
 func (x *WithdrawPublicationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[53]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4545,7 +4778,7 @@ func (x *WithdrawPublicationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WithdrawPublicationResponse.ProtoReflect.Descriptor instead.
 func (*WithdrawPublicationResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{53}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *WithdrawPublicationResponse) GetNotice() *Notice {
@@ -4570,7 +4803,7 @@ type ListNoticesRequest struct {
 
 func (x *ListNoticesRequest) Reset() {
 	*x = ListNoticesRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[54]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4582,7 +4815,7 @@ func (x *ListNoticesRequest) String() string {
 func (*ListNoticesRequest) ProtoMessage() {}
 
 func (x *ListNoticesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[54]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4595,7 +4828,7 @@ func (x *ListNoticesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNoticesRequest.ProtoReflect.Descriptor instead.
 func (*ListNoticesRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{54}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ListNoticesRequest) GetDataflow() string {
@@ -4632,7 +4865,7 @@ type ListNoticesResponse struct {
 
 func (x *ListNoticesResponse) Reset() {
 	*x = ListNoticesResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[55]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4644,7 +4877,7 @@ func (x *ListNoticesResponse) String() string {
 func (*ListNoticesResponse) ProtoMessage() {}
 
 func (x *ListNoticesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[55]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4657,7 +4890,7 @@ func (x *ListNoticesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNoticesResponse.ProtoReflect.Descriptor instead.
 func (*ListNoticesResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{55}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ListNoticesResponse) GetNotices() []*Notice {
@@ -4685,7 +4918,7 @@ type CreateAnnouncementRequest struct {
 
 func (x *CreateAnnouncementRequest) Reset() {
 	*x = CreateAnnouncementRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[56]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4697,7 +4930,7 @@ func (x *CreateAnnouncementRequest) String() string {
 func (*CreateAnnouncementRequest) ProtoMessage() {}
 
 func (x *CreateAnnouncementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[56]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4710,7 +4943,7 @@ func (x *CreateAnnouncementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAnnouncementRequest.ProtoReflect.Descriptor instead.
 func (*CreateAnnouncementRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{56}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *CreateAnnouncementRequest) GetAnnouncement() *Announcement {
@@ -4731,7 +4964,7 @@ type CreateAnnouncementResponse struct {
 
 func (x *CreateAnnouncementResponse) Reset() {
 	*x = CreateAnnouncementResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[57]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4743,7 +4976,7 @@ func (x *CreateAnnouncementResponse) String() string {
 func (*CreateAnnouncementResponse) ProtoMessage() {}
 
 func (x *CreateAnnouncementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[57]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4756,7 +4989,7 @@ func (x *CreateAnnouncementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAnnouncementResponse.ProtoReflect.Descriptor instead.
 func (*CreateAnnouncementResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{57}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *CreateAnnouncementResponse) GetAnnouncement() *Announcement {
@@ -4779,7 +5012,7 @@ type ListAnnouncementsRequest struct {
 
 func (x *ListAnnouncementsRequest) Reset() {
 	*x = ListAnnouncementsRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[58]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4791,7 +5024,7 @@ func (x *ListAnnouncementsRequest) String() string {
 func (*ListAnnouncementsRequest) ProtoMessage() {}
 
 func (x *ListAnnouncementsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[58]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4804,7 +5037,7 @@ func (x *ListAnnouncementsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAnnouncementsRequest.ProtoReflect.Descriptor instead.
 func (*ListAnnouncementsRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{58}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *ListAnnouncementsRequest) GetPageSize() int32 {
@@ -4834,7 +5067,7 @@ type ListAnnouncementsResponse struct {
 
 func (x *ListAnnouncementsResponse) Reset() {
 	*x = ListAnnouncementsResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[59]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4846,7 +5079,7 @@ func (x *ListAnnouncementsResponse) String() string {
 func (*ListAnnouncementsResponse) ProtoMessage() {}
 
 func (x *ListAnnouncementsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[59]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4859,7 +5092,7 @@ func (x *ListAnnouncementsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAnnouncementsResponse.ProtoReflect.Descriptor instead.
 func (*ListAnnouncementsResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{59}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *ListAnnouncementsResponse) GetAnnouncements() []*Announcement {
@@ -4889,7 +5122,7 @@ type CancelAnnouncementRequest struct {
 
 func (x *CancelAnnouncementRequest) Reset() {
 	*x = CancelAnnouncementRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[60]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4901,7 +5134,7 @@ func (x *CancelAnnouncementRequest) String() string {
 func (*CancelAnnouncementRequest) ProtoMessage() {}
 
 func (x *CancelAnnouncementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[60]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4914,7 +5147,7 @@ func (x *CancelAnnouncementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelAnnouncementRequest.ProtoReflect.Descriptor instead.
 func (*CancelAnnouncementRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{60}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *CancelAnnouncementRequest) GetName() string {
@@ -4942,7 +5175,7 @@ type CancelAnnouncementResponse struct {
 
 func (x *CancelAnnouncementResponse) Reset() {
 	*x = CancelAnnouncementResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[61]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4954,7 +5187,7 @@ func (x *CancelAnnouncementResponse) String() string {
 func (*CancelAnnouncementResponse) ProtoMessage() {}
 
 func (x *CancelAnnouncementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[61]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4967,7 +5200,7 @@ func (x *CancelAnnouncementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelAnnouncementResponse.ProtoReflect.Descriptor instead.
 func (*CancelAnnouncementResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{61}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *CancelAnnouncementResponse) GetNotice() *Notice {
@@ -4986,7 +5219,7 @@ type Direction struct {
 
 func (x *Direction) Reset() {
 	*x = Direction{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[62]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4998,7 +5231,7 @@ func (x *Direction) String() string {
 func (*Direction) ProtoMessage() {}
 
 func (x *Direction) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[62]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5011,7 +5244,7 @@ func (x *Direction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Direction.ProtoReflect.Descriptor instead.
 func (*Direction) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{62}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{65}
 }
 
 // Delivery is a batch on its way to or from a partner.
@@ -5051,7 +5284,7 @@ type Delivery struct {
 
 func (x *Delivery) Reset() {
 	*x = Delivery{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[63]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5063,7 +5296,7 @@ func (x *Delivery) String() string {
 func (*Delivery) ProtoMessage() {}
 
 func (x *Delivery) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[63]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5076,7 +5309,7 @@ func (x *Delivery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delivery.ProtoReflect.Descriptor instead.
 func (*Delivery) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{63}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *Delivery) GetDirection() Direction_Way {
@@ -5192,7 +5425,7 @@ type ListDeliveriesRequest struct {
 
 func (x *ListDeliveriesRequest) Reset() {
 	*x = ListDeliveriesRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[64]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5204,7 +5437,7 @@ func (x *ListDeliveriesRequest) String() string {
 func (*ListDeliveriesRequest) ProtoMessage() {}
 
 func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[64]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5217,7 +5450,7 @@ func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeliveriesRequest.ProtoReflect.Descriptor instead.
 func (*ListDeliveriesRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{64}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *ListDeliveriesRequest) GetPartner() string {
@@ -5254,7 +5487,7 @@ type ListDeliveriesResponse struct {
 
 func (x *ListDeliveriesResponse) Reset() {
 	*x = ListDeliveriesResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[65]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5266,7 +5499,7 @@ func (x *ListDeliveriesResponse) String() string {
 func (*ListDeliveriesResponse) ProtoMessage() {}
 
 func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[65]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5279,7 +5512,7 @@ func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeliveriesResponse.ProtoReflect.Descriptor instead.
 func (*ListDeliveriesResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{65}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *ListDeliveriesResponse) GetDeliveries() []*Delivery {
@@ -5321,7 +5554,7 @@ type KillSwitch struct {
 
 func (x *KillSwitch) Reset() {
 	*x = KillSwitch{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[66]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5333,7 +5566,7 @@ func (x *KillSwitch) String() string {
 func (*KillSwitch) ProtoMessage() {}
 
 func (x *KillSwitch) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[66]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5346,7 +5579,7 @@ func (x *KillSwitch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillSwitch.ProtoReflect.Descriptor instead.
 func (*KillSwitch) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{66}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *KillSwitch) GetId() string {
@@ -5424,7 +5657,7 @@ type SetKillSwitchRequest struct {
 
 func (x *SetKillSwitchRequest) Reset() {
 	*x = SetKillSwitchRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[67]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5436,7 +5669,7 @@ func (x *SetKillSwitchRequest) String() string {
 func (*SetKillSwitchRequest) ProtoMessage() {}
 
 func (x *SetKillSwitchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[67]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5449,7 +5682,7 @@ func (x *SetKillSwitchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetKillSwitchRequest.ProtoReflect.Descriptor instead.
 func (*SetKillSwitchRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{67}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *SetKillSwitchRequest) GetMode() KillSwitch_Mode {
@@ -5498,7 +5731,7 @@ type SetKillSwitchResponse struct {
 
 func (x *SetKillSwitchResponse) Reset() {
 	*x = SetKillSwitchResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[68]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5510,7 +5743,7 @@ func (x *SetKillSwitchResponse) String() string {
 func (*SetKillSwitchResponse) ProtoMessage() {}
 
 func (x *SetKillSwitchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[68]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5523,7 +5756,7 @@ func (x *SetKillSwitchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetKillSwitchResponse.ProtoReflect.Descriptor instead.
 func (*SetKillSwitchResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{68}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *SetKillSwitchResponse) GetKillSwitch() *KillSwitch {
@@ -5544,7 +5777,7 @@ type ListKillSwitchesRequest struct {
 
 func (x *ListKillSwitchesRequest) Reset() {
 	*x = ListKillSwitchesRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[69]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5556,7 +5789,7 @@ func (x *ListKillSwitchesRequest) String() string {
 func (*ListKillSwitchesRequest) ProtoMessage() {}
 
 func (x *ListKillSwitchesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[69]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5569,7 +5802,7 @@ func (x *ListKillSwitchesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKillSwitchesRequest.ProtoReflect.Descriptor instead.
 func (*ListKillSwitchesRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{69}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *ListKillSwitchesRequest) GetShowLifted() bool {
@@ -5590,7 +5823,7 @@ type ListKillSwitchesResponse struct {
 
 func (x *ListKillSwitchesResponse) Reset() {
 	*x = ListKillSwitchesResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[70]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5602,7 +5835,7 @@ func (x *ListKillSwitchesResponse) String() string {
 func (*ListKillSwitchesResponse) ProtoMessage() {}
 
 func (x *ListKillSwitchesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[70]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5615,7 +5848,7 @@ func (x *ListKillSwitchesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKillSwitchesResponse.ProtoReflect.Descriptor instead.
 func (*ListKillSwitchesResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{70}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *ListKillSwitchesResponse) GetKillSwitches() []*KillSwitch {
@@ -5634,7 +5867,7 @@ type GetCheckpointRequest struct {
 
 func (x *GetCheckpointRequest) Reset() {
 	*x = GetCheckpointRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[71]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5646,7 +5879,7 @@ func (x *GetCheckpointRequest) String() string {
 func (*GetCheckpointRequest) ProtoMessage() {}
 
 func (x *GetCheckpointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[71]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5659,7 +5892,7 @@ func (x *GetCheckpointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCheckpointRequest.ProtoReflect.Descriptor instead.
 func (*GetCheckpointRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{71}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{74}
 }
 
 // GetCheckpointResponse is the answer of GetCheckpoint.
@@ -5677,7 +5910,7 @@ type GetCheckpointResponse struct {
 
 func (x *GetCheckpointResponse) Reset() {
 	*x = GetCheckpointResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[72]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5689,7 +5922,7 @@ func (x *GetCheckpointResponse) String() string {
 func (*GetCheckpointResponse) ProtoMessage() {}
 
 func (x *GetCheckpointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[72]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5702,7 +5935,7 @@ func (x *GetCheckpointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCheckpointResponse.ProtoReflect.Descriptor instead.
 func (*GetCheckpointResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{72}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *GetCheckpointResponse) GetCheckpoint() string {
@@ -5741,7 +5974,7 @@ type Witness struct {
 
 func (x *Witness) Reset() {
 	*x = Witness{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[73]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5753,7 +5986,7 @@ func (x *Witness) String() string {
 func (*Witness) ProtoMessage() {}
 
 func (x *Witness) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[73]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5766,7 +5999,7 @@ func (x *Witness) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Witness.ProtoReflect.Descriptor instead.
 func (*Witness) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{73}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *Witness) GetState() string {
@@ -5817,7 +6050,7 @@ type LogEntry struct {
 
 func (x *LogEntry) Reset() {
 	*x = LogEntry{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[74]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5829,7 +6062,7 @@ func (x *LogEntry) String() string {
 func (*LogEntry) ProtoMessage() {}
 
 func (x *LogEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[74]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5842,7 +6075,7 @@ func (x *LogEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogEntry.ProtoReflect.Descriptor instead.
 func (*LogEntry) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{74}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *LogEntry) GetIndex() float64 {
@@ -5921,7 +6154,7 @@ type ListLogEntriesRequest struct {
 
 func (x *ListLogEntriesRequest) Reset() {
 	*x = ListLogEntriesRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[75]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5933,7 +6166,7 @@ func (x *ListLogEntriesRequest) String() string {
 func (*ListLogEntriesRequest) ProtoMessage() {}
 
 func (x *ListLogEntriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[75]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5946,7 +6179,7 @@ func (x *ListLogEntriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLogEntriesRequest.ProtoReflect.Descriptor instead.
 func (*ListLogEntriesRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{75}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *ListLogEntriesRequest) GetPageSize() int32 {
@@ -5976,7 +6209,7 @@ type ListLogEntriesResponse struct {
 
 func (x *ListLogEntriesResponse) Reset() {
 	*x = ListLogEntriesResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[76]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5988,7 +6221,7 @@ func (x *ListLogEntriesResponse) String() string {
 func (*ListLogEntriesResponse) ProtoMessage() {}
 
 func (x *ListLogEntriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[76]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6001,7 +6234,7 @@ func (x *ListLogEntriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLogEntriesResponse.ProtoReflect.Descriptor instead.
 func (*ListLogEntriesResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{76}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *ListLogEntriesResponse) GetEntries() []*LogEntry {
@@ -6045,7 +6278,7 @@ type DeliveryProof struct {
 
 func (x *DeliveryProof) Reset() {
 	*x = DeliveryProof{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[77]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6057,7 +6290,7 @@ func (x *DeliveryProof) String() string {
 func (*DeliveryProof) ProtoMessage() {}
 
 func (x *DeliveryProof) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[77]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6070,7 +6303,7 @@ func (x *DeliveryProof) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeliveryProof.ProtoReflect.Descriptor instead.
 func (*DeliveryProof) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{77}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *DeliveryProof) GetState() string {
@@ -6144,7 +6377,7 @@ type ProvedEntry struct {
 
 func (x *ProvedEntry) Reset() {
 	*x = ProvedEntry{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[78]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6156,7 +6389,7 @@ func (x *ProvedEntry) String() string {
 func (*ProvedEntry) ProtoMessage() {}
 
 func (x *ProvedEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[78]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6169,7 +6402,7 @@ func (x *ProvedEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProvedEntry.ProtoReflect.Descriptor instead.
 func (*ProvedEntry) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{78}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *ProvedEntry) GetEntry() *LogEntry {
@@ -6210,7 +6443,7 @@ type GetDeliveryProofRequest struct {
 
 func (x *GetDeliveryProofRequest) Reset() {
 	*x = GetDeliveryProofRequest{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[79]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6222,7 +6455,7 @@ func (x *GetDeliveryProofRequest) String() string {
 func (*GetDeliveryProofRequest) ProtoMessage() {}
 
 func (x *GetDeliveryProofRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[79]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6235,7 +6468,7 @@ func (x *GetDeliveryProofRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDeliveryProofRequest.ProtoReflect.Descriptor instead.
 func (*GetDeliveryProofRequest) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{79}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *GetDeliveryProofRequest) GetStream() string {
@@ -6277,7 +6510,7 @@ type GetDeliveryProofResponse struct {
 
 func (x *GetDeliveryProofResponse) Reset() {
 	*x = GetDeliveryProofResponse{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[80]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6289,7 +6522,7 @@ func (x *GetDeliveryProofResponse) String() string {
 func (*GetDeliveryProofResponse) ProtoMessage() {}
 
 func (x *GetDeliveryProofResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[80]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6302,7 +6535,7 @@ func (x *GetDeliveryProofResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDeliveryProofResponse.ProtoReflect.Descriptor instead.
 func (*GetDeliveryProofResponse) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{80}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *GetDeliveryProofResponse) GetProof() *DeliveryProof {
@@ -6327,7 +6560,7 @@ type Obligations_Dominance struct {
 
 func (x *Obligations_Dominance) Reset() {
 	*x = Obligations_Dominance{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[82]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6339,7 +6572,7 @@ func (x *Obligations_Dominance) String() string {
 func (*Obligations_Dominance) ProtoMessage() {}
 
 func (x *Obligations_Dominance) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[82]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6352,7 +6585,7 @@ func (x *Obligations_Dominance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Obligations_Dominance.ProtoReflect.Descriptor instead.
 func (*Obligations_Dominance) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{32, 0}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{35, 0}
 }
 
 func (x *Obligations_Dominance) GetN() int32 {
@@ -6389,7 +6622,7 @@ type Obligations_PPercent struct {
 
 func (x *Obligations_PPercent) Reset() {
 	*x = Obligations_PPercent{}
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[83]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6401,7 +6634,7 @@ func (x *Obligations_PPercent) String() string {
 func (*Obligations_PPercent) ProtoMessage() {}
 
 func (x *Obligations_PPercent) ProtoReflect() protoreflect.Message {
-	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[83]
+	mi := &file_comity_sharing_v1_sharing_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6414,7 +6647,7 @@ func (x *Obligations_PPercent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Obligations_PPercent.ProtoReflect.Descriptor instead.
 func (*Obligations_PPercent) Descriptor() ([]byte, []int) {
-	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{32, 1}
+	return file_comity_sharing_v1_sharing_proto_rawDescGZIP(), []int{35, 1}
 }
 
 func (x *Obligations_PPercent) GetP() float64 {
@@ -6435,7 +6668,7 @@ var File_comity_sharing_v1_sharing_proto protoreflect.FileDescriptor
 
 const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\n" +
-	"\x1fcomity/sharing/v1/sharing.proto\x12\x11comity.sharing.v1\x1a\x1ecomity/sharing/v1/policy.proto\x1a\"comity/sharing/v1/provenance.proto\x1a\x1dcomity/sharing/v1/table.proto\x1a\x1bcomity/types/v1/block.proto\x1a\x1ccomity/types/v1/filter.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd9\x02\n" +
+	"\x1fcomity/sharing/v1/sharing.proto\x12\x11comity.sharing.v1\x1a\x1ecomity/sharing/v1/policy.proto\x1a\"comity/sharing/v1/provenance.proto\x1a\x1dcomity/sharing/v1/table.proto\x1a\x1bcomity/types/v1/block.proto\x1a\x1ccomity/types/v1/filter.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb5\x03\n" +
 	"\aPartner\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12!\n" +
 	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x12\x18\n" +
@@ -6446,7 +6679,17 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\x11received_sequence\x18\x06 \x01(\x01R\x10receivedSequence\x12-\n" +
 	"\x12receipted_sequence\x18\a \x01(\x01R\x11receiptedSequence\x12\x18\n" +
 	"\awaiting\x18\b \x01(\x05R\awaiting\x12 \n" +
-	"\vquarantined\x18\t \x01(\bR\vquarantined\"\x81\x06\n" +
+	"\vquarantined\x18\t \x01(\bR\vquarantined\x125\n" +
+	"\blog_fork\x18\n" +
+	" \x01(\v2\x1a.comity.sharing.v1.LogForkR\alogFork\x12#\n" +
+	"\rlog_objection\x18\v \x01(\tR\flogObjection\"\x85\x01\n" +
+	"\aLogFork\x12\x12\n" +
+	"\x04seen\x18\x01 \x01(\tR\x04seen\x12\x1b\n" +
+	"\tseen_size\x18\x02 \x01(\x01R\bseenSize\x12\x14\n" +
+	"\x05shown\x18\x03 \x01(\tR\x05shown\x12\x1d\n" +
+	"\n" +
+	"shown_size\x18\x04 \x01(\x01R\tshownSize\x12\x14\n" +
+	"\x05state\x18\x05 \x01(\tR\x05state\"\x81\x06\n" +
 	"\x05Terms\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x05R\aversion\x12\x1a\n" +
@@ -6552,7 +6795,17 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\x16LiftQuarantineResponse\x12\x14\n" +
 	"\x05entry\x18\x01 \x01(\tR\x05entry\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\tR\x05epoch\x12\x1a\n" +
-	"\bsequence\x18\x03 \x01(\x01R\bsequence\"H\n" +
+	"\bsequence\x18\x03 \x01(\x01R\bsequence\"L\n" +
+	"\x10AcceptLogRequest\x12\x18\n" +
+	"\apartner\x18\x01 \x01(\tR\apartner\x12\x1e\n" +
+	"\n" +
+	"acceptance\x18\x02 \x01(\fR\n" +
+	"acceptance\"\x7f\n" +
+	"\x11AcceptLogResponse\x12\x14\n" +
+	"\x05entry\x18\x01 \x01(\tR\x05entry\x12\x1a\n" +
+	"\bofficers\x18\x02 \x03(\tR\bofficers\x12\x1b\n" +
+	"\tseen_size\x18\x03 \x01(\x01R\bseenSize\x12\x1b\n" +
+	"\tfrom_size\x18\x04 \x01(\x01R\bfromSize\"H\n" +
 	"\x16CreateAgreementRequest\x12.\n" +
 	"\x05terms\x18\x01 \x01(\v2\x18.comity.sharing.v1.TermsR\x05terms\"U\n" +
 	"\x17CreateAgreementResponse\x12:\n" +
@@ -6958,7 +7211,7 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\aWitness\x12\x14\n" +
 	"\x05state\x18\x01 \x01(\tR\x05state\x12\x1a\n" +
 	"\bcosigned\x18\x02 \x01(\tR\bcosigned\x12 \n" +
-	"\vconsistency\x18\x03 \x03(\fR\vconsistency\"\xbc\x04\n" +
+	"\vconsistency\x18\x03 \x03(\fR\vconsistency\"\xcc\x04\n" +
 	"\bLogEntry\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x01R\x05index\x124\n" +
 	"\x04kind\x18\x02 \x01(\x0e2 .comity.sharing.v1.LogEntry.KindR\x04kind\x12\x18\n" +
@@ -6970,7 +7223,7 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\tleaf_hash\x18\a \x01(\fR\bleafHash\x12\x18\n" +
 	"\acontent\x18\b \x01(\fR\acontent\x12\x1f\n" +
 	"\vtree_hashes\x18\t \x01(\fR\n" +
-	"treeHashes\"\xf9\x01\n" +
+	"treeHashes\"\x89\x02\n" +
 	"\x04Kind\x12\x0f\n" +
 	"\vUNSPECIFIED\x10\x00\x12\r\n" +
 	"\tAGREEMENT\x10\x01\x12\f\n" +
@@ -6987,7 +7240,9 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\n" +
 	"\x06SWITCH\x10\v\x12\v\n" +
 	"\aREMOVAL\x10\r\x12\r\n" +
-	"\tAMENDMENT\x10\x0e\"S\n" +
+	"\tAMENDMENT\x10\x0e\x12\x0e\n" +
+	"\n" +
+	"ACCEPTANCE\x10\x11\"S\n" +
 	"\x15ListLogEntriesRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -7017,10 +7272,11 @@ const file_comity_sharing_v1_sharing_proto_rawDesc = "" +
 	"\bsequence\x18\x03 \x01(\x03R\bsequence\x12'\n" +
 	"\x0finclude_figures\x18\x04 \x01(\bR\x0eincludeFigures\"R\n" +
 	"\x18GetDeliveryProofResponse\x126\n" +
-	"\x05proof\x18\x01 \x01(\v2 .comity.sharing.v1.DeliveryProofR\x05proof2\x83\x1c\n" +
+	"\x05proof\x18\x01 \x01(\v2 .comity.sharing.v1.DeliveryProofR\x05proof2\xdb\x1c\n" +
 	"\x0eSharingService\x12_\n" +
 	"\fListPartners\x12&.comity.sharing.v1.ListPartnersRequest\x1a'.comity.sharing.v1.ListPartnersResponse\x12e\n" +
-	"\x0eLiftQuarantine\x12(.comity.sharing.v1.LiftQuarantineRequest\x1a).comity.sharing.v1.LiftQuarantineResponse\x12h\n" +
+	"\x0eLiftQuarantine\x12(.comity.sharing.v1.LiftQuarantineRequest\x1a).comity.sharing.v1.LiftQuarantineResponse\x12V\n" +
+	"\tAcceptLog\x12#.comity.sharing.v1.AcceptLogRequest\x1a$.comity.sharing.v1.AcceptLogResponse\x12h\n" +
 	"\x0fCreateAgreement\x12).comity.sharing.v1.CreateAgreementRequest\x1a*.comity.sharing.v1.CreateAgreementResponse\x12_\n" +
 	"\fGetAgreement\x12&.comity.sharing.v1.GetAgreementRequest\x1a'.comity.sharing.v1.GetAgreementResponse\x12e\n" +
 	"\x0eListAgreements\x12(.comity.sharing.v1.ListAgreementsRequest\x1a).comity.sharing.v1.ListAgreementsResponse\x12b\n" +
@@ -7068,7 +7324,7 @@ func file_comity_sharing_v1_sharing_proto_rawDescGZIP() []byte {
 }
 
 var file_comity_sharing_v1_sharing_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
-var file_comity_sharing_v1_sharing_proto_msgTypes = make([]protoimpl.MessageInfo, 94)
+var file_comity_sharing_v1_sharing_proto_msgTypes = make([]protoimpl.MessageInfo, 97)
 var file_comity_sharing_v1_sharing_proto_goTypes = []any{
 	(Agreement_State)(0),                  // 0: comity.sharing.v1.Agreement.State
 	(Publication_State)(0),                // 1: comity.sharing.v1.Publication.State
@@ -7079,281 +7335,287 @@ var file_comity_sharing_v1_sharing_proto_goTypes = []any{
 	(KillSwitch_Mode)(0),                  // 6: comity.sharing.v1.KillSwitch.Mode
 	(LogEntry_Kind)(0),                    // 7: comity.sharing.v1.LogEntry.Kind
 	(*Partner)(nil),                       // 8: comity.sharing.v1.Partner
-	(*Terms)(nil),                         // 9: comity.sharing.v1.Terms
-	(*Quota)(nil),                         // 10: comity.sharing.v1.Quota
-	(*TimeSpan)(nil),                      // 11: comity.sharing.v1.TimeSpan
-	(*Agreement)(nil),                     // 12: comity.sharing.v1.Agreement
-	(*AgreementEnd)(nil),                  // 13: comity.sharing.v1.AgreementEnd
-	(*Rejection)(nil),                     // 14: comity.sharing.v1.Rejection
-	(*AgreementWithdrawal)(nil),           // 15: comity.sharing.v1.AgreementWithdrawal
-	(*AgreementSignature)(nil),            // 16: comity.sharing.v1.AgreementSignature
-	(*ListPartnersRequest)(nil),           // 17: comity.sharing.v1.ListPartnersRequest
-	(*ListPartnersResponse)(nil),          // 18: comity.sharing.v1.ListPartnersResponse
-	(*LiftQuarantineRequest)(nil),         // 19: comity.sharing.v1.LiftQuarantineRequest
-	(*LiftQuarantineResponse)(nil),        // 20: comity.sharing.v1.LiftQuarantineResponse
-	(*CreateAgreementRequest)(nil),        // 21: comity.sharing.v1.CreateAgreementRequest
-	(*CreateAgreementResponse)(nil),       // 22: comity.sharing.v1.CreateAgreementResponse
-	(*GetAgreementRequest)(nil),           // 23: comity.sharing.v1.GetAgreementRequest
-	(*GetAgreementResponse)(nil),          // 24: comity.sharing.v1.GetAgreementResponse
-	(*ListAgreementsRequest)(nil),         // 25: comity.sharing.v1.ListAgreementsRequest
-	(*ListAgreementsResponse)(nil),        // 26: comity.sharing.v1.ListAgreementsResponse
-	(*SignAgreementRequest)(nil),          // 27: comity.sharing.v1.SignAgreementRequest
-	(*SignAgreementResponse)(nil),         // 28: comity.sharing.v1.SignAgreementResponse
-	(*ListAgreementVersionsRequest)(nil),  // 29: comity.sharing.v1.ListAgreementVersionsRequest
-	(*ListAgreementVersionsResponse)(nil), // 30: comity.sharing.v1.ListAgreementVersionsResponse
-	(*CounterAgreementRequest)(nil),       // 31: comity.sharing.v1.CounterAgreementRequest
-	(*CounterAgreementResponse)(nil),      // 32: comity.sharing.v1.CounterAgreementResponse
-	(*RenewAgreementRequest)(nil),         // 33: comity.sharing.v1.RenewAgreementRequest
-	(*RenewAgreementResponse)(nil),        // 34: comity.sharing.v1.RenewAgreementResponse
-	(*DeclineAgreementRequest)(nil),       // 35: comity.sharing.v1.DeclineAgreementRequest
-	(*DeclineAgreementResponse)(nil),      // 36: comity.sharing.v1.DeclineAgreementResponse
-	(*TerminateAgreementRequest)(nil),     // 37: comity.sharing.v1.TerminateAgreementRequest
-	(*TerminateAgreementResponse)(nil),    // 38: comity.sharing.v1.TerminateAgreementResponse
-	(*Reason)(nil),                        // 39: comity.sharing.v1.Reason
-	(*Obligations)(nil),                   // 40: comity.sharing.v1.Obligations
-	(*ExplainPolicyRequest)(nil),          // 41: comity.sharing.v1.ExplainPolicyRequest
-	(*ExplainPolicyResponse)(nil),         // 42: comity.sharing.v1.ExplainPolicyResponse
-	(*WithheldCell)(nil),                  // 43: comity.sharing.v1.WithheldCell
-	(*Release)(nil),                       // 44: comity.sharing.v1.Release
-	(*TableNote)(nil),                     // 45: comity.sharing.v1.TableNote
-	(*ListReleasesRequest)(nil),           // 46: comity.sharing.v1.ListReleasesRequest
-	(*ListReleasesResponse)(nil),          // 47: comity.sharing.v1.ListReleasesResponse
-	(*Publication)(nil),                   // 48: comity.sharing.v1.Publication
-	(*Correction)(nil),                    // 49: comity.sharing.v1.Correction
-	(*Notice)(nil),                        // 50: comity.sharing.v1.Notice
-	(*Announcement)(nil),                  // 51: comity.sharing.v1.Announcement
-	(*CreatePublicationRequest)(nil),      // 52: comity.sharing.v1.CreatePublicationRequest
-	(*CreatePublicationResponse)(nil),     // 53: comity.sharing.v1.CreatePublicationResponse
-	(*GetPublicationRequest)(nil),         // 54: comity.sharing.v1.GetPublicationRequest
-	(*GetPublicationResponse)(nil),        // 55: comity.sharing.v1.GetPublicationResponse
-	(*ListPublicationsRequest)(nil),       // 56: comity.sharing.v1.ListPublicationsRequest
-	(*ListPublicationsResponse)(nil),      // 57: comity.sharing.v1.ListPublicationsResponse
-	(*PreviewPublicationRequest)(nil),     // 58: comity.sharing.v1.PreviewPublicationRequest
-	(*PreviewPublicationResponse)(nil),    // 59: comity.sharing.v1.PreviewPublicationResponse
-	(*WithdrawPublicationRequest)(nil),    // 60: comity.sharing.v1.WithdrawPublicationRequest
-	(*WithdrawPublicationResponse)(nil),   // 61: comity.sharing.v1.WithdrawPublicationResponse
-	(*ListNoticesRequest)(nil),            // 62: comity.sharing.v1.ListNoticesRequest
-	(*ListNoticesResponse)(nil),           // 63: comity.sharing.v1.ListNoticesResponse
-	(*CreateAnnouncementRequest)(nil),     // 64: comity.sharing.v1.CreateAnnouncementRequest
-	(*CreateAnnouncementResponse)(nil),    // 65: comity.sharing.v1.CreateAnnouncementResponse
-	(*ListAnnouncementsRequest)(nil),      // 66: comity.sharing.v1.ListAnnouncementsRequest
-	(*ListAnnouncementsResponse)(nil),     // 67: comity.sharing.v1.ListAnnouncementsResponse
-	(*CancelAnnouncementRequest)(nil),     // 68: comity.sharing.v1.CancelAnnouncementRequest
-	(*CancelAnnouncementResponse)(nil),    // 69: comity.sharing.v1.CancelAnnouncementResponse
-	(*Direction)(nil),                     // 70: comity.sharing.v1.Direction
-	(*Delivery)(nil),                      // 71: comity.sharing.v1.Delivery
-	(*ListDeliveriesRequest)(nil),         // 72: comity.sharing.v1.ListDeliveriesRequest
-	(*ListDeliveriesResponse)(nil),        // 73: comity.sharing.v1.ListDeliveriesResponse
-	(*KillSwitch)(nil),                    // 74: comity.sharing.v1.KillSwitch
-	(*SetKillSwitchRequest)(nil),          // 75: comity.sharing.v1.SetKillSwitchRequest
-	(*SetKillSwitchResponse)(nil),         // 76: comity.sharing.v1.SetKillSwitchResponse
-	(*ListKillSwitchesRequest)(nil),       // 77: comity.sharing.v1.ListKillSwitchesRequest
-	(*ListKillSwitchesResponse)(nil),      // 78: comity.sharing.v1.ListKillSwitchesResponse
-	(*GetCheckpointRequest)(nil),          // 79: comity.sharing.v1.GetCheckpointRequest
-	(*GetCheckpointResponse)(nil),         // 80: comity.sharing.v1.GetCheckpointResponse
-	(*Witness)(nil),                       // 81: comity.sharing.v1.Witness
-	(*LogEntry)(nil),                      // 82: comity.sharing.v1.LogEntry
-	(*ListLogEntriesRequest)(nil),         // 83: comity.sharing.v1.ListLogEntriesRequest
-	(*ListLogEntriesResponse)(nil),        // 84: comity.sharing.v1.ListLogEntriesResponse
-	(*DeliveryProof)(nil),                 // 85: comity.sharing.v1.DeliveryProof
-	(*ProvedEntry)(nil),                   // 86: comity.sharing.v1.ProvedEntry
-	(*GetDeliveryProofRequest)(nil),       // 87: comity.sharing.v1.GetDeliveryProofRequest
-	(*GetDeliveryProofResponse)(nil),      // 88: comity.sharing.v1.GetDeliveryProofResponse
-	nil,                                   // 89: comity.sharing.v1.Terms.DetailEntry
-	(*Obligations_Dominance)(nil),         // 90: comity.sharing.v1.Obligations.Dominance
-	(*Obligations_PPercent)(nil),          // 91: comity.sharing.v1.Obligations.PPercent
-	nil,                                   // 92: comity.sharing.v1.Obligations.DetailEntry
-	nil,                                   // 93: comity.sharing.v1.ExplainPolicyResponse.CoarsenedEntry
-	nil,                                   // 94: comity.sharing.v1.ExplainPolicyResponse.RulesEntry
-	nil,                                   // 95: comity.sharing.v1.WithheldCell.KeyEntry
-	nil,                                   // 96: comity.sharing.v1.WithheldCell.ProtectsEntry
-	nil,                                   // 97: comity.sharing.v1.Release.CoarsenedEntry
-	nil,                                   // 98: comity.sharing.v1.Release.RulesEntry
-	nil,                                   // 99: comity.sharing.v1.TableNote.DetailEntry
-	nil,                                   // 100: comity.sharing.v1.Publication.CoarsenedEntry
-	nil,                                   // 101: comity.sharing.v1.Publication.RulesEntry
-	(*timestamppb.Timestamp)(nil),         // 102: google.protobuf.Timestamp
-	(*v1.Filter)(nil),                     // 103: comity.types.v1.Filter
-	(*v1.Block)(nil),                      // 104: comity.types.v1.Block
-	(*ReplayDecisionsRequest)(nil),        // 105: comity.sharing.v1.ReplayDecisionsRequest
-	(*ShadowPolicyRequest)(nil),           // 106: comity.sharing.v1.ShadowPolicyRequest
-	(*TabulateRequest)(nil),               // 107: comity.sharing.v1.TabulateRequest
-	(*GetProvenanceRequest)(nil),          // 108: comity.sharing.v1.GetProvenanceRequest
-	(*ListHoldingsRequest)(nil),           // 109: comity.sharing.v1.ListHoldingsRequest
-	(*ListCheckpointsRequest)(nil),        // 110: comity.sharing.v1.ListCheckpointsRequest
-	(*ReplayDecisionsResponse)(nil),       // 111: comity.sharing.v1.ReplayDecisionsResponse
-	(*ShadowPolicyResponse)(nil),          // 112: comity.sharing.v1.ShadowPolicyResponse
-	(*TabulateResponse)(nil),              // 113: comity.sharing.v1.TabulateResponse
-	(*GetProvenanceResponse)(nil),         // 114: comity.sharing.v1.GetProvenanceResponse
-	(*ListHoldingsResponse)(nil),          // 115: comity.sharing.v1.ListHoldingsResponse
-	(*ListCheckpointsResponse)(nil),       // 116: comity.sharing.v1.ListCheckpointsResponse
+	(*LogFork)(nil),                       // 9: comity.sharing.v1.LogFork
+	(*Terms)(nil),                         // 10: comity.sharing.v1.Terms
+	(*Quota)(nil),                         // 11: comity.sharing.v1.Quota
+	(*TimeSpan)(nil),                      // 12: comity.sharing.v1.TimeSpan
+	(*Agreement)(nil),                     // 13: comity.sharing.v1.Agreement
+	(*AgreementEnd)(nil),                  // 14: comity.sharing.v1.AgreementEnd
+	(*Rejection)(nil),                     // 15: comity.sharing.v1.Rejection
+	(*AgreementWithdrawal)(nil),           // 16: comity.sharing.v1.AgreementWithdrawal
+	(*AgreementSignature)(nil),            // 17: comity.sharing.v1.AgreementSignature
+	(*ListPartnersRequest)(nil),           // 18: comity.sharing.v1.ListPartnersRequest
+	(*ListPartnersResponse)(nil),          // 19: comity.sharing.v1.ListPartnersResponse
+	(*LiftQuarantineRequest)(nil),         // 20: comity.sharing.v1.LiftQuarantineRequest
+	(*LiftQuarantineResponse)(nil),        // 21: comity.sharing.v1.LiftQuarantineResponse
+	(*AcceptLogRequest)(nil),              // 22: comity.sharing.v1.AcceptLogRequest
+	(*AcceptLogResponse)(nil),             // 23: comity.sharing.v1.AcceptLogResponse
+	(*CreateAgreementRequest)(nil),        // 24: comity.sharing.v1.CreateAgreementRequest
+	(*CreateAgreementResponse)(nil),       // 25: comity.sharing.v1.CreateAgreementResponse
+	(*GetAgreementRequest)(nil),           // 26: comity.sharing.v1.GetAgreementRequest
+	(*GetAgreementResponse)(nil),          // 27: comity.sharing.v1.GetAgreementResponse
+	(*ListAgreementsRequest)(nil),         // 28: comity.sharing.v1.ListAgreementsRequest
+	(*ListAgreementsResponse)(nil),        // 29: comity.sharing.v1.ListAgreementsResponse
+	(*SignAgreementRequest)(nil),          // 30: comity.sharing.v1.SignAgreementRequest
+	(*SignAgreementResponse)(nil),         // 31: comity.sharing.v1.SignAgreementResponse
+	(*ListAgreementVersionsRequest)(nil),  // 32: comity.sharing.v1.ListAgreementVersionsRequest
+	(*ListAgreementVersionsResponse)(nil), // 33: comity.sharing.v1.ListAgreementVersionsResponse
+	(*CounterAgreementRequest)(nil),       // 34: comity.sharing.v1.CounterAgreementRequest
+	(*CounterAgreementResponse)(nil),      // 35: comity.sharing.v1.CounterAgreementResponse
+	(*RenewAgreementRequest)(nil),         // 36: comity.sharing.v1.RenewAgreementRequest
+	(*RenewAgreementResponse)(nil),        // 37: comity.sharing.v1.RenewAgreementResponse
+	(*DeclineAgreementRequest)(nil),       // 38: comity.sharing.v1.DeclineAgreementRequest
+	(*DeclineAgreementResponse)(nil),      // 39: comity.sharing.v1.DeclineAgreementResponse
+	(*TerminateAgreementRequest)(nil),     // 40: comity.sharing.v1.TerminateAgreementRequest
+	(*TerminateAgreementResponse)(nil),    // 41: comity.sharing.v1.TerminateAgreementResponse
+	(*Reason)(nil),                        // 42: comity.sharing.v1.Reason
+	(*Obligations)(nil),                   // 43: comity.sharing.v1.Obligations
+	(*ExplainPolicyRequest)(nil),          // 44: comity.sharing.v1.ExplainPolicyRequest
+	(*ExplainPolicyResponse)(nil),         // 45: comity.sharing.v1.ExplainPolicyResponse
+	(*WithheldCell)(nil),                  // 46: comity.sharing.v1.WithheldCell
+	(*Release)(nil),                       // 47: comity.sharing.v1.Release
+	(*TableNote)(nil),                     // 48: comity.sharing.v1.TableNote
+	(*ListReleasesRequest)(nil),           // 49: comity.sharing.v1.ListReleasesRequest
+	(*ListReleasesResponse)(nil),          // 50: comity.sharing.v1.ListReleasesResponse
+	(*Publication)(nil),                   // 51: comity.sharing.v1.Publication
+	(*Correction)(nil),                    // 52: comity.sharing.v1.Correction
+	(*Notice)(nil),                        // 53: comity.sharing.v1.Notice
+	(*Announcement)(nil),                  // 54: comity.sharing.v1.Announcement
+	(*CreatePublicationRequest)(nil),      // 55: comity.sharing.v1.CreatePublicationRequest
+	(*CreatePublicationResponse)(nil),     // 56: comity.sharing.v1.CreatePublicationResponse
+	(*GetPublicationRequest)(nil),         // 57: comity.sharing.v1.GetPublicationRequest
+	(*GetPublicationResponse)(nil),        // 58: comity.sharing.v1.GetPublicationResponse
+	(*ListPublicationsRequest)(nil),       // 59: comity.sharing.v1.ListPublicationsRequest
+	(*ListPublicationsResponse)(nil),      // 60: comity.sharing.v1.ListPublicationsResponse
+	(*PreviewPublicationRequest)(nil),     // 61: comity.sharing.v1.PreviewPublicationRequest
+	(*PreviewPublicationResponse)(nil),    // 62: comity.sharing.v1.PreviewPublicationResponse
+	(*WithdrawPublicationRequest)(nil),    // 63: comity.sharing.v1.WithdrawPublicationRequest
+	(*WithdrawPublicationResponse)(nil),   // 64: comity.sharing.v1.WithdrawPublicationResponse
+	(*ListNoticesRequest)(nil),            // 65: comity.sharing.v1.ListNoticesRequest
+	(*ListNoticesResponse)(nil),           // 66: comity.sharing.v1.ListNoticesResponse
+	(*CreateAnnouncementRequest)(nil),     // 67: comity.sharing.v1.CreateAnnouncementRequest
+	(*CreateAnnouncementResponse)(nil),    // 68: comity.sharing.v1.CreateAnnouncementResponse
+	(*ListAnnouncementsRequest)(nil),      // 69: comity.sharing.v1.ListAnnouncementsRequest
+	(*ListAnnouncementsResponse)(nil),     // 70: comity.sharing.v1.ListAnnouncementsResponse
+	(*CancelAnnouncementRequest)(nil),     // 71: comity.sharing.v1.CancelAnnouncementRequest
+	(*CancelAnnouncementResponse)(nil),    // 72: comity.sharing.v1.CancelAnnouncementResponse
+	(*Direction)(nil),                     // 73: comity.sharing.v1.Direction
+	(*Delivery)(nil),                      // 74: comity.sharing.v1.Delivery
+	(*ListDeliveriesRequest)(nil),         // 75: comity.sharing.v1.ListDeliveriesRequest
+	(*ListDeliveriesResponse)(nil),        // 76: comity.sharing.v1.ListDeliveriesResponse
+	(*KillSwitch)(nil),                    // 77: comity.sharing.v1.KillSwitch
+	(*SetKillSwitchRequest)(nil),          // 78: comity.sharing.v1.SetKillSwitchRequest
+	(*SetKillSwitchResponse)(nil),         // 79: comity.sharing.v1.SetKillSwitchResponse
+	(*ListKillSwitchesRequest)(nil),       // 80: comity.sharing.v1.ListKillSwitchesRequest
+	(*ListKillSwitchesResponse)(nil),      // 81: comity.sharing.v1.ListKillSwitchesResponse
+	(*GetCheckpointRequest)(nil),          // 82: comity.sharing.v1.GetCheckpointRequest
+	(*GetCheckpointResponse)(nil),         // 83: comity.sharing.v1.GetCheckpointResponse
+	(*Witness)(nil),                       // 84: comity.sharing.v1.Witness
+	(*LogEntry)(nil),                      // 85: comity.sharing.v1.LogEntry
+	(*ListLogEntriesRequest)(nil),         // 86: comity.sharing.v1.ListLogEntriesRequest
+	(*ListLogEntriesResponse)(nil),        // 87: comity.sharing.v1.ListLogEntriesResponse
+	(*DeliveryProof)(nil),                 // 88: comity.sharing.v1.DeliveryProof
+	(*ProvedEntry)(nil),                   // 89: comity.sharing.v1.ProvedEntry
+	(*GetDeliveryProofRequest)(nil),       // 90: comity.sharing.v1.GetDeliveryProofRequest
+	(*GetDeliveryProofResponse)(nil),      // 91: comity.sharing.v1.GetDeliveryProofResponse
+	nil,                                   // 92: comity.sharing.v1.Terms.DetailEntry
+	(*Obligations_Dominance)(nil),         // 93: comity.sharing.v1.Obligations.Dominance
+	(*Obligations_PPercent)(nil),          // 94: comity.sharing.v1.Obligations.PPercent
+	nil,                                   // 95: comity.sharing.v1.Obligations.DetailEntry
+	nil,                                   // 96: comity.sharing.v1.ExplainPolicyResponse.CoarsenedEntry
+	nil,                                   // 97: comity.sharing.v1.ExplainPolicyResponse.RulesEntry
+	nil,                                   // 98: comity.sharing.v1.WithheldCell.KeyEntry
+	nil,                                   // 99: comity.sharing.v1.WithheldCell.ProtectsEntry
+	nil,                                   // 100: comity.sharing.v1.Release.CoarsenedEntry
+	nil,                                   // 101: comity.sharing.v1.Release.RulesEntry
+	nil,                                   // 102: comity.sharing.v1.TableNote.DetailEntry
+	nil,                                   // 103: comity.sharing.v1.Publication.CoarsenedEntry
+	nil,                                   // 104: comity.sharing.v1.Publication.RulesEntry
+	(*timestamppb.Timestamp)(nil),         // 105: google.protobuf.Timestamp
+	(*v1.Filter)(nil),                     // 106: comity.types.v1.Filter
+	(*v1.Block)(nil),                      // 107: comity.types.v1.Block
+	(*ReplayDecisionsRequest)(nil),        // 108: comity.sharing.v1.ReplayDecisionsRequest
+	(*ShadowPolicyRequest)(nil),           // 109: comity.sharing.v1.ShadowPolicyRequest
+	(*TabulateRequest)(nil),               // 110: comity.sharing.v1.TabulateRequest
+	(*GetProvenanceRequest)(nil),          // 111: comity.sharing.v1.GetProvenanceRequest
+	(*ListHoldingsRequest)(nil),           // 112: comity.sharing.v1.ListHoldingsRequest
+	(*ListCheckpointsRequest)(nil),        // 113: comity.sharing.v1.ListCheckpointsRequest
+	(*ReplayDecisionsResponse)(nil),       // 114: comity.sharing.v1.ReplayDecisionsResponse
+	(*ShadowPolicyResponse)(nil),          // 115: comity.sharing.v1.ShadowPolicyResponse
+	(*TabulateResponse)(nil),              // 116: comity.sharing.v1.TabulateResponse
+	(*GetProvenanceResponse)(nil),         // 117: comity.sharing.v1.GetProvenanceResponse
+	(*ListHoldingsResponse)(nil),          // 118: comity.sharing.v1.ListHoldingsResponse
+	(*ListCheckpointsResponse)(nil),       // 119: comity.sharing.v1.ListCheckpointsResponse
 }
 var file_comity_sharing_v1_sharing_proto_depIdxs = []int32{
-	102, // 0: comity.sharing.v1.Partner.last_contact_time:type_name -> google.protobuf.Timestamp
-	89,  // 1: comity.sharing.v1.Terms.detail:type_name -> comity.sharing.v1.Terms.DetailEntry
-	10,  // 2: comity.sharing.v1.Terms.quota:type_name -> comity.sharing.v1.Quota
-	11,  // 3: comity.sharing.v1.Terms.periods:type_name -> comity.sharing.v1.TimeSpan
-	0,   // 4: comity.sharing.v1.Agreement.state:type_name -> comity.sharing.v1.Agreement.State
-	9,   // 5: comity.sharing.v1.Agreement.terms:type_name -> comity.sharing.v1.Terms
-	16,  // 6: comity.sharing.v1.Agreement.signatures:type_name -> comity.sharing.v1.AgreementSignature
-	102, // 7: comity.sharing.v1.Agreement.create_time:type_name -> google.protobuf.Timestamp
-	102, // 8: comity.sharing.v1.Agreement.update_time:type_name -> google.protobuf.Timestamp
-	13,  // 9: comity.sharing.v1.Agreement.end:type_name -> comity.sharing.v1.AgreementEnd
-	15,  // 10: comity.sharing.v1.Agreement.withdrawals:type_name -> comity.sharing.v1.AgreementWithdrawal
-	102, // 11: comity.sharing.v1.AgreementEnd.create_time:type_name -> google.protobuf.Timestamp
-	14,  // 12: comity.sharing.v1.AgreementEnd.rejection:type_name -> comity.sharing.v1.Rejection
-	102, // 13: comity.sharing.v1.Rejection.create_time:type_name -> google.protobuf.Timestamp
-	102, // 14: comity.sharing.v1.AgreementWithdrawal.create_time:type_name -> google.protobuf.Timestamp
-	102, // 15: comity.sharing.v1.AgreementSignature.create_time:type_name -> google.protobuf.Timestamp
-	14,  // 16: comity.sharing.v1.AgreementSignature.rejection:type_name -> comity.sharing.v1.Rejection
-	8,   // 17: comity.sharing.v1.ListPartnersResponse.partners:type_name -> comity.sharing.v1.Partner
-	9,   // 18: comity.sharing.v1.CreateAgreementRequest.terms:type_name -> comity.sharing.v1.Terms
-	12,  // 19: comity.sharing.v1.CreateAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
-	12,  // 20: comity.sharing.v1.GetAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
-	12,  // 21: comity.sharing.v1.ListAgreementsResponse.agreements:type_name -> comity.sharing.v1.Agreement
-	12,  // 22: comity.sharing.v1.SignAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
-	12,  // 23: comity.sharing.v1.ListAgreementVersionsResponse.agreements:type_name -> comity.sharing.v1.Agreement
-	9,   // 24: comity.sharing.v1.CounterAgreementRequest.terms:type_name -> comity.sharing.v1.Terms
-	12,  // 25: comity.sharing.v1.CounterAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
-	12,  // 26: comity.sharing.v1.RenewAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
-	12,  // 27: comity.sharing.v1.DeclineAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
-	12,  // 28: comity.sharing.v1.TerminateAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
-	92,  // 29: comity.sharing.v1.Obligations.detail:type_name -> comity.sharing.v1.Obligations.DetailEntry
-	90,  // 30: comity.sharing.v1.Obligations.dominance:type_name -> comity.sharing.v1.Obligations.Dominance
-	91,  // 31: comity.sharing.v1.Obligations.p_percent:type_name -> comity.sharing.v1.Obligations.PPercent
-	11,  // 32: comity.sharing.v1.Obligations.periods:type_name -> comity.sharing.v1.TimeSpan
-	103, // 33: comity.sharing.v1.ExplainPolicyRequest.filter:type_name -> comity.types.v1.Filter
-	39,  // 34: comity.sharing.v1.ExplainPolicyResponse.reasons:type_name -> comity.sharing.v1.Reason
-	40,  // 35: comity.sharing.v1.ExplainPolicyResponse.obligations:type_name -> comity.sharing.v1.Obligations
-	93,  // 36: comity.sharing.v1.ExplainPolicyResponse.coarsened:type_name -> comity.sharing.v1.ExplainPolicyResponse.CoarsenedEntry
-	94,  // 37: comity.sharing.v1.ExplainPolicyResponse.rules:type_name -> comity.sharing.v1.ExplainPolicyResponse.RulesEntry
-	43,  // 38: comity.sharing.v1.ExplainPolicyResponse.cells:type_name -> comity.sharing.v1.WithheldCell
-	45,  // 39: comity.sharing.v1.ExplainPolicyResponse.notes:type_name -> comity.sharing.v1.TableNote
-	95,  // 40: comity.sharing.v1.WithheldCell.key:type_name -> comity.sharing.v1.WithheldCell.KeyEntry
-	96,  // 41: comity.sharing.v1.WithheldCell.protects:type_name -> comity.sharing.v1.WithheldCell.ProtectsEntry
-	97,  // 42: comity.sharing.v1.Release.coarsened:type_name -> comity.sharing.v1.Release.CoarsenedEntry
-	102, // 43: comity.sharing.v1.Release.create_time:type_name -> google.protobuf.Timestamp
-	98,  // 44: comity.sharing.v1.Release.rules:type_name -> comity.sharing.v1.Release.RulesEntry
-	45,  // 45: comity.sharing.v1.Release.notes:type_name -> comity.sharing.v1.TableNote
-	99,  // 46: comity.sharing.v1.TableNote.detail:type_name -> comity.sharing.v1.TableNote.DetailEntry
-	44,  // 47: comity.sharing.v1.ListReleasesResponse.releases:type_name -> comity.sharing.v1.Release
-	1,   // 48: comity.sharing.v1.Publication.state:type_name -> comity.sharing.v1.Publication.State
-	39,  // 49: comity.sharing.v1.Publication.reasons:type_name -> comity.sharing.v1.Reason
-	100, // 50: comity.sharing.v1.Publication.coarsened:type_name -> comity.sharing.v1.Publication.CoarsenedEntry
-	102, // 51: comity.sharing.v1.Publication.create_time:type_name -> google.protobuf.Timestamp
-	102, // 52: comity.sharing.v1.Publication.publish_time:type_name -> google.protobuf.Timestamp
-	101, // 53: comity.sharing.v1.Publication.rules:type_name -> comity.sharing.v1.Publication.RulesEntry
-	45,  // 54: comity.sharing.v1.Publication.notes:type_name -> comity.sharing.v1.TableNote
-	102, // 55: comity.sharing.v1.Publication.withdraw_time:type_name -> google.protobuf.Timestamp
-	2,   // 56: comity.sharing.v1.Notice.kind:type_name -> comity.sharing.v1.Notice.Kind
-	102, // 57: comity.sharing.v1.Notice.create_time:type_name -> google.protobuf.Timestamp
-	3,   // 58: comity.sharing.v1.Announcement.state:type_name -> comity.sharing.v1.Announcement.State
-	102, // 59: comity.sharing.v1.Announcement.release_time:type_name -> google.protobuf.Timestamp
-	49,  // 60: comity.sharing.v1.Announcement.correction:type_name -> comity.sharing.v1.Correction
-	102, // 61: comity.sharing.v1.Announcement.create_time:type_name -> google.protobuf.Timestamp
-	49,  // 62: comity.sharing.v1.CreatePublicationRequest.correction:type_name -> comity.sharing.v1.Correction
-	48,  // 63: comity.sharing.v1.CreatePublicationResponse.publication:type_name -> comity.sharing.v1.Publication
-	48,  // 64: comity.sharing.v1.GetPublicationResponse.publication:type_name -> comity.sharing.v1.Publication
-	48,  // 65: comity.sharing.v1.ListPublicationsResponse.publications:type_name -> comity.sharing.v1.Publication
-	48,  // 66: comity.sharing.v1.PreviewPublicationResponse.publication:type_name -> comity.sharing.v1.Publication
-	104, // 67: comity.sharing.v1.PreviewPublicationResponse.figures:type_name -> comity.types.v1.Block
-	50,  // 68: comity.sharing.v1.WithdrawPublicationResponse.notice:type_name -> comity.sharing.v1.Notice
-	50,  // 69: comity.sharing.v1.ListNoticesResponse.notices:type_name -> comity.sharing.v1.Notice
-	51,  // 70: comity.sharing.v1.CreateAnnouncementRequest.announcement:type_name -> comity.sharing.v1.Announcement
-	51,  // 71: comity.sharing.v1.CreateAnnouncementResponse.announcement:type_name -> comity.sharing.v1.Announcement
-	51,  // 72: comity.sharing.v1.ListAnnouncementsResponse.announcements:type_name -> comity.sharing.v1.Announcement
-	50,  // 73: comity.sharing.v1.CancelAnnouncementResponse.notice:type_name -> comity.sharing.v1.Notice
-	4,   // 74: comity.sharing.v1.Delivery.direction:type_name -> comity.sharing.v1.Direction.Way
-	5,   // 75: comity.sharing.v1.Delivery.state:type_name -> comity.sharing.v1.Delivery.State
-	102, // 76: comity.sharing.v1.Delivery.create_time:type_name -> google.protobuf.Timestamp
-	102, // 77: comity.sharing.v1.Delivery.receipt_time:type_name -> google.protobuf.Timestamp
-	71,  // 78: comity.sharing.v1.ListDeliveriesResponse.deliveries:type_name -> comity.sharing.v1.Delivery
-	6,   // 79: comity.sharing.v1.KillSwitch.mode:type_name -> comity.sharing.v1.KillSwitch.Mode
-	102, // 80: comity.sharing.v1.KillSwitch.create_time:type_name -> google.protobuf.Timestamp
-	6,   // 81: comity.sharing.v1.SetKillSwitchRequest.mode:type_name -> comity.sharing.v1.KillSwitch.Mode
-	74,  // 82: comity.sharing.v1.SetKillSwitchResponse.kill_switch:type_name -> comity.sharing.v1.KillSwitch
-	74,  // 83: comity.sharing.v1.ListKillSwitchesResponse.kill_switches:type_name -> comity.sharing.v1.KillSwitch
-	81,  // 84: comity.sharing.v1.GetCheckpointResponse.witnesses:type_name -> comity.sharing.v1.Witness
-	7,   // 85: comity.sharing.v1.LogEntry.kind:type_name -> comity.sharing.v1.LogEntry.Kind
-	102, // 86: comity.sharing.v1.LogEntry.create_time:type_name -> google.protobuf.Timestamp
-	82,  // 87: comity.sharing.v1.ListLogEntriesResponse.entries:type_name -> comity.sharing.v1.LogEntry
-	86,  // 88: comity.sharing.v1.DeliveryProof.entries:type_name -> comity.sharing.v1.ProvedEntry
-	81,  // 89: comity.sharing.v1.DeliveryProof.witnesses:type_name -> comity.sharing.v1.Witness
-	82,  // 90: comity.sharing.v1.ProvedEntry.entry:type_name -> comity.sharing.v1.LogEntry
-	85,  // 91: comity.sharing.v1.GetDeliveryProofResponse.proof:type_name -> comity.sharing.v1.DeliveryProof
-	17,  // 92: comity.sharing.v1.SharingService.ListPartners:input_type -> comity.sharing.v1.ListPartnersRequest
-	19,  // 93: comity.sharing.v1.SharingService.LiftQuarantine:input_type -> comity.sharing.v1.LiftQuarantineRequest
-	21,  // 94: comity.sharing.v1.SharingService.CreateAgreement:input_type -> comity.sharing.v1.CreateAgreementRequest
-	23,  // 95: comity.sharing.v1.SharingService.GetAgreement:input_type -> comity.sharing.v1.GetAgreementRequest
-	25,  // 96: comity.sharing.v1.SharingService.ListAgreements:input_type -> comity.sharing.v1.ListAgreementsRequest
-	27,  // 97: comity.sharing.v1.SharingService.SignAgreement:input_type -> comity.sharing.v1.SignAgreementRequest
-	29,  // 98: comity.sharing.v1.SharingService.ListAgreementVersions:input_type -> comity.sharing.v1.ListAgreementVersionsRequest
-	31,  // 99: comity.sharing.v1.SharingService.CounterAgreement:input_type -> comity.sharing.v1.CounterAgreementRequest
-	33,  // 100: comity.sharing.v1.SharingService.RenewAgreement:input_type -> comity.sharing.v1.RenewAgreementRequest
-	35,  // 101: comity.sharing.v1.SharingService.DeclineAgreement:input_type -> comity.sharing.v1.DeclineAgreementRequest
-	37,  // 102: comity.sharing.v1.SharingService.TerminateAgreement:input_type -> comity.sharing.v1.TerminateAgreementRequest
-	41,  // 103: comity.sharing.v1.SharingService.ExplainPolicy:input_type -> comity.sharing.v1.ExplainPolicyRequest
-	105, // 104: comity.sharing.v1.SharingService.ReplayDecisions:input_type -> comity.sharing.v1.ReplayDecisionsRequest
-	106, // 105: comity.sharing.v1.SharingService.ShadowPolicy:input_type -> comity.sharing.v1.ShadowPolicyRequest
-	46,  // 106: comity.sharing.v1.SharingService.ListReleases:input_type -> comity.sharing.v1.ListReleasesRequest
-	52,  // 107: comity.sharing.v1.SharingService.CreatePublication:input_type -> comity.sharing.v1.CreatePublicationRequest
-	54,  // 108: comity.sharing.v1.SharingService.GetPublication:input_type -> comity.sharing.v1.GetPublicationRequest
-	56,  // 109: comity.sharing.v1.SharingService.ListPublications:input_type -> comity.sharing.v1.ListPublicationsRequest
-	58,  // 110: comity.sharing.v1.SharingService.PreviewPublication:input_type -> comity.sharing.v1.PreviewPublicationRequest
-	60,  // 111: comity.sharing.v1.SharingService.WithdrawPublication:input_type -> comity.sharing.v1.WithdrawPublicationRequest
-	62,  // 112: comity.sharing.v1.SharingService.ListNotices:input_type -> comity.sharing.v1.ListNoticesRequest
-	64,  // 113: comity.sharing.v1.SharingService.CreateAnnouncement:input_type -> comity.sharing.v1.CreateAnnouncementRequest
-	66,  // 114: comity.sharing.v1.SharingService.ListAnnouncements:input_type -> comity.sharing.v1.ListAnnouncementsRequest
-	68,  // 115: comity.sharing.v1.SharingService.CancelAnnouncement:input_type -> comity.sharing.v1.CancelAnnouncementRequest
-	107, // 116: comity.sharing.v1.SharingService.Tabulate:input_type -> comity.sharing.v1.TabulateRequest
-	72,  // 117: comity.sharing.v1.SharingService.ListDeliveries:input_type -> comity.sharing.v1.ListDeliveriesRequest
-	75,  // 118: comity.sharing.v1.SharingService.SetKillSwitch:input_type -> comity.sharing.v1.SetKillSwitchRequest
-	77,  // 119: comity.sharing.v1.SharingService.ListKillSwitches:input_type -> comity.sharing.v1.ListKillSwitchesRequest
-	108, // 120: comity.sharing.v1.SharingService.GetProvenance:input_type -> comity.sharing.v1.GetProvenanceRequest
-	109, // 121: comity.sharing.v1.SharingService.ListHoldings:input_type -> comity.sharing.v1.ListHoldingsRequest
-	79,  // 122: comity.sharing.v1.SharingService.GetCheckpoint:input_type -> comity.sharing.v1.GetCheckpointRequest
-	110, // 123: comity.sharing.v1.SharingService.ListCheckpoints:input_type -> comity.sharing.v1.ListCheckpointsRequest
-	83,  // 124: comity.sharing.v1.SharingService.ListLogEntries:input_type -> comity.sharing.v1.ListLogEntriesRequest
-	87,  // 125: comity.sharing.v1.SharingService.GetDeliveryProof:input_type -> comity.sharing.v1.GetDeliveryProofRequest
-	18,  // 126: comity.sharing.v1.SharingService.ListPartners:output_type -> comity.sharing.v1.ListPartnersResponse
-	20,  // 127: comity.sharing.v1.SharingService.LiftQuarantine:output_type -> comity.sharing.v1.LiftQuarantineResponse
-	22,  // 128: comity.sharing.v1.SharingService.CreateAgreement:output_type -> comity.sharing.v1.CreateAgreementResponse
-	24,  // 129: comity.sharing.v1.SharingService.GetAgreement:output_type -> comity.sharing.v1.GetAgreementResponse
-	26,  // 130: comity.sharing.v1.SharingService.ListAgreements:output_type -> comity.sharing.v1.ListAgreementsResponse
-	28,  // 131: comity.sharing.v1.SharingService.SignAgreement:output_type -> comity.sharing.v1.SignAgreementResponse
-	30,  // 132: comity.sharing.v1.SharingService.ListAgreementVersions:output_type -> comity.sharing.v1.ListAgreementVersionsResponse
-	32,  // 133: comity.sharing.v1.SharingService.CounterAgreement:output_type -> comity.sharing.v1.CounterAgreementResponse
-	34,  // 134: comity.sharing.v1.SharingService.RenewAgreement:output_type -> comity.sharing.v1.RenewAgreementResponse
-	36,  // 135: comity.sharing.v1.SharingService.DeclineAgreement:output_type -> comity.sharing.v1.DeclineAgreementResponse
-	38,  // 136: comity.sharing.v1.SharingService.TerminateAgreement:output_type -> comity.sharing.v1.TerminateAgreementResponse
-	42,  // 137: comity.sharing.v1.SharingService.ExplainPolicy:output_type -> comity.sharing.v1.ExplainPolicyResponse
-	111, // 138: comity.sharing.v1.SharingService.ReplayDecisions:output_type -> comity.sharing.v1.ReplayDecisionsResponse
-	112, // 139: comity.sharing.v1.SharingService.ShadowPolicy:output_type -> comity.sharing.v1.ShadowPolicyResponse
-	47,  // 140: comity.sharing.v1.SharingService.ListReleases:output_type -> comity.sharing.v1.ListReleasesResponse
-	53,  // 141: comity.sharing.v1.SharingService.CreatePublication:output_type -> comity.sharing.v1.CreatePublicationResponse
-	55,  // 142: comity.sharing.v1.SharingService.GetPublication:output_type -> comity.sharing.v1.GetPublicationResponse
-	57,  // 143: comity.sharing.v1.SharingService.ListPublications:output_type -> comity.sharing.v1.ListPublicationsResponse
-	59,  // 144: comity.sharing.v1.SharingService.PreviewPublication:output_type -> comity.sharing.v1.PreviewPublicationResponse
-	61,  // 145: comity.sharing.v1.SharingService.WithdrawPublication:output_type -> comity.sharing.v1.WithdrawPublicationResponse
-	63,  // 146: comity.sharing.v1.SharingService.ListNotices:output_type -> comity.sharing.v1.ListNoticesResponse
-	65,  // 147: comity.sharing.v1.SharingService.CreateAnnouncement:output_type -> comity.sharing.v1.CreateAnnouncementResponse
-	67,  // 148: comity.sharing.v1.SharingService.ListAnnouncements:output_type -> comity.sharing.v1.ListAnnouncementsResponse
-	69,  // 149: comity.sharing.v1.SharingService.CancelAnnouncement:output_type -> comity.sharing.v1.CancelAnnouncementResponse
-	113, // 150: comity.sharing.v1.SharingService.Tabulate:output_type -> comity.sharing.v1.TabulateResponse
-	73,  // 151: comity.sharing.v1.SharingService.ListDeliveries:output_type -> comity.sharing.v1.ListDeliveriesResponse
-	76,  // 152: comity.sharing.v1.SharingService.SetKillSwitch:output_type -> comity.sharing.v1.SetKillSwitchResponse
-	78,  // 153: comity.sharing.v1.SharingService.ListKillSwitches:output_type -> comity.sharing.v1.ListKillSwitchesResponse
-	114, // 154: comity.sharing.v1.SharingService.GetProvenance:output_type -> comity.sharing.v1.GetProvenanceResponse
-	115, // 155: comity.sharing.v1.SharingService.ListHoldings:output_type -> comity.sharing.v1.ListHoldingsResponse
-	80,  // 156: comity.sharing.v1.SharingService.GetCheckpoint:output_type -> comity.sharing.v1.GetCheckpointResponse
-	116, // 157: comity.sharing.v1.SharingService.ListCheckpoints:output_type -> comity.sharing.v1.ListCheckpointsResponse
-	84,  // 158: comity.sharing.v1.SharingService.ListLogEntries:output_type -> comity.sharing.v1.ListLogEntriesResponse
-	88,  // 159: comity.sharing.v1.SharingService.GetDeliveryProof:output_type -> comity.sharing.v1.GetDeliveryProofResponse
-	126, // [126:160] is the sub-list for method output_type
-	92,  // [92:126] is the sub-list for method input_type
-	92,  // [92:92] is the sub-list for extension type_name
-	92,  // [92:92] is the sub-list for extension extendee
-	0,   // [0:92] is the sub-list for field type_name
+	105, // 0: comity.sharing.v1.Partner.last_contact_time:type_name -> google.protobuf.Timestamp
+	9,   // 1: comity.sharing.v1.Partner.log_fork:type_name -> comity.sharing.v1.LogFork
+	92,  // 2: comity.sharing.v1.Terms.detail:type_name -> comity.sharing.v1.Terms.DetailEntry
+	11,  // 3: comity.sharing.v1.Terms.quota:type_name -> comity.sharing.v1.Quota
+	12,  // 4: comity.sharing.v1.Terms.periods:type_name -> comity.sharing.v1.TimeSpan
+	0,   // 5: comity.sharing.v1.Agreement.state:type_name -> comity.sharing.v1.Agreement.State
+	10,  // 6: comity.sharing.v1.Agreement.terms:type_name -> comity.sharing.v1.Terms
+	17,  // 7: comity.sharing.v1.Agreement.signatures:type_name -> comity.sharing.v1.AgreementSignature
+	105, // 8: comity.sharing.v1.Agreement.create_time:type_name -> google.protobuf.Timestamp
+	105, // 9: comity.sharing.v1.Agreement.update_time:type_name -> google.protobuf.Timestamp
+	14,  // 10: comity.sharing.v1.Agreement.end:type_name -> comity.sharing.v1.AgreementEnd
+	16,  // 11: comity.sharing.v1.Agreement.withdrawals:type_name -> comity.sharing.v1.AgreementWithdrawal
+	105, // 12: comity.sharing.v1.AgreementEnd.create_time:type_name -> google.protobuf.Timestamp
+	15,  // 13: comity.sharing.v1.AgreementEnd.rejection:type_name -> comity.sharing.v1.Rejection
+	105, // 14: comity.sharing.v1.Rejection.create_time:type_name -> google.protobuf.Timestamp
+	105, // 15: comity.sharing.v1.AgreementWithdrawal.create_time:type_name -> google.protobuf.Timestamp
+	105, // 16: comity.sharing.v1.AgreementSignature.create_time:type_name -> google.protobuf.Timestamp
+	15,  // 17: comity.sharing.v1.AgreementSignature.rejection:type_name -> comity.sharing.v1.Rejection
+	8,   // 18: comity.sharing.v1.ListPartnersResponse.partners:type_name -> comity.sharing.v1.Partner
+	10,  // 19: comity.sharing.v1.CreateAgreementRequest.terms:type_name -> comity.sharing.v1.Terms
+	13,  // 20: comity.sharing.v1.CreateAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
+	13,  // 21: comity.sharing.v1.GetAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
+	13,  // 22: comity.sharing.v1.ListAgreementsResponse.agreements:type_name -> comity.sharing.v1.Agreement
+	13,  // 23: comity.sharing.v1.SignAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
+	13,  // 24: comity.sharing.v1.ListAgreementVersionsResponse.agreements:type_name -> comity.sharing.v1.Agreement
+	10,  // 25: comity.sharing.v1.CounterAgreementRequest.terms:type_name -> comity.sharing.v1.Terms
+	13,  // 26: comity.sharing.v1.CounterAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
+	13,  // 27: comity.sharing.v1.RenewAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
+	13,  // 28: comity.sharing.v1.DeclineAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
+	13,  // 29: comity.sharing.v1.TerminateAgreementResponse.agreement:type_name -> comity.sharing.v1.Agreement
+	95,  // 30: comity.sharing.v1.Obligations.detail:type_name -> comity.sharing.v1.Obligations.DetailEntry
+	93,  // 31: comity.sharing.v1.Obligations.dominance:type_name -> comity.sharing.v1.Obligations.Dominance
+	94,  // 32: comity.sharing.v1.Obligations.p_percent:type_name -> comity.sharing.v1.Obligations.PPercent
+	12,  // 33: comity.sharing.v1.Obligations.periods:type_name -> comity.sharing.v1.TimeSpan
+	106, // 34: comity.sharing.v1.ExplainPolicyRequest.filter:type_name -> comity.types.v1.Filter
+	42,  // 35: comity.sharing.v1.ExplainPolicyResponse.reasons:type_name -> comity.sharing.v1.Reason
+	43,  // 36: comity.sharing.v1.ExplainPolicyResponse.obligations:type_name -> comity.sharing.v1.Obligations
+	96,  // 37: comity.sharing.v1.ExplainPolicyResponse.coarsened:type_name -> comity.sharing.v1.ExplainPolicyResponse.CoarsenedEntry
+	97,  // 38: comity.sharing.v1.ExplainPolicyResponse.rules:type_name -> comity.sharing.v1.ExplainPolicyResponse.RulesEntry
+	46,  // 39: comity.sharing.v1.ExplainPolicyResponse.cells:type_name -> comity.sharing.v1.WithheldCell
+	48,  // 40: comity.sharing.v1.ExplainPolicyResponse.notes:type_name -> comity.sharing.v1.TableNote
+	98,  // 41: comity.sharing.v1.WithheldCell.key:type_name -> comity.sharing.v1.WithheldCell.KeyEntry
+	99,  // 42: comity.sharing.v1.WithheldCell.protects:type_name -> comity.sharing.v1.WithheldCell.ProtectsEntry
+	100, // 43: comity.sharing.v1.Release.coarsened:type_name -> comity.sharing.v1.Release.CoarsenedEntry
+	105, // 44: comity.sharing.v1.Release.create_time:type_name -> google.protobuf.Timestamp
+	101, // 45: comity.sharing.v1.Release.rules:type_name -> comity.sharing.v1.Release.RulesEntry
+	48,  // 46: comity.sharing.v1.Release.notes:type_name -> comity.sharing.v1.TableNote
+	102, // 47: comity.sharing.v1.TableNote.detail:type_name -> comity.sharing.v1.TableNote.DetailEntry
+	47,  // 48: comity.sharing.v1.ListReleasesResponse.releases:type_name -> comity.sharing.v1.Release
+	1,   // 49: comity.sharing.v1.Publication.state:type_name -> comity.sharing.v1.Publication.State
+	42,  // 50: comity.sharing.v1.Publication.reasons:type_name -> comity.sharing.v1.Reason
+	103, // 51: comity.sharing.v1.Publication.coarsened:type_name -> comity.sharing.v1.Publication.CoarsenedEntry
+	105, // 52: comity.sharing.v1.Publication.create_time:type_name -> google.protobuf.Timestamp
+	105, // 53: comity.sharing.v1.Publication.publish_time:type_name -> google.protobuf.Timestamp
+	104, // 54: comity.sharing.v1.Publication.rules:type_name -> comity.sharing.v1.Publication.RulesEntry
+	48,  // 55: comity.sharing.v1.Publication.notes:type_name -> comity.sharing.v1.TableNote
+	105, // 56: comity.sharing.v1.Publication.withdraw_time:type_name -> google.protobuf.Timestamp
+	2,   // 57: comity.sharing.v1.Notice.kind:type_name -> comity.sharing.v1.Notice.Kind
+	105, // 58: comity.sharing.v1.Notice.create_time:type_name -> google.protobuf.Timestamp
+	3,   // 59: comity.sharing.v1.Announcement.state:type_name -> comity.sharing.v1.Announcement.State
+	105, // 60: comity.sharing.v1.Announcement.release_time:type_name -> google.protobuf.Timestamp
+	52,  // 61: comity.sharing.v1.Announcement.correction:type_name -> comity.sharing.v1.Correction
+	105, // 62: comity.sharing.v1.Announcement.create_time:type_name -> google.protobuf.Timestamp
+	52,  // 63: comity.sharing.v1.CreatePublicationRequest.correction:type_name -> comity.sharing.v1.Correction
+	51,  // 64: comity.sharing.v1.CreatePublicationResponse.publication:type_name -> comity.sharing.v1.Publication
+	51,  // 65: comity.sharing.v1.GetPublicationResponse.publication:type_name -> comity.sharing.v1.Publication
+	51,  // 66: comity.sharing.v1.ListPublicationsResponse.publications:type_name -> comity.sharing.v1.Publication
+	51,  // 67: comity.sharing.v1.PreviewPublicationResponse.publication:type_name -> comity.sharing.v1.Publication
+	107, // 68: comity.sharing.v1.PreviewPublicationResponse.figures:type_name -> comity.types.v1.Block
+	53,  // 69: comity.sharing.v1.WithdrawPublicationResponse.notice:type_name -> comity.sharing.v1.Notice
+	53,  // 70: comity.sharing.v1.ListNoticesResponse.notices:type_name -> comity.sharing.v1.Notice
+	54,  // 71: comity.sharing.v1.CreateAnnouncementRequest.announcement:type_name -> comity.sharing.v1.Announcement
+	54,  // 72: comity.sharing.v1.CreateAnnouncementResponse.announcement:type_name -> comity.sharing.v1.Announcement
+	54,  // 73: comity.sharing.v1.ListAnnouncementsResponse.announcements:type_name -> comity.sharing.v1.Announcement
+	53,  // 74: comity.sharing.v1.CancelAnnouncementResponse.notice:type_name -> comity.sharing.v1.Notice
+	4,   // 75: comity.sharing.v1.Delivery.direction:type_name -> comity.sharing.v1.Direction.Way
+	5,   // 76: comity.sharing.v1.Delivery.state:type_name -> comity.sharing.v1.Delivery.State
+	105, // 77: comity.sharing.v1.Delivery.create_time:type_name -> google.protobuf.Timestamp
+	105, // 78: comity.sharing.v1.Delivery.receipt_time:type_name -> google.protobuf.Timestamp
+	74,  // 79: comity.sharing.v1.ListDeliveriesResponse.deliveries:type_name -> comity.sharing.v1.Delivery
+	6,   // 80: comity.sharing.v1.KillSwitch.mode:type_name -> comity.sharing.v1.KillSwitch.Mode
+	105, // 81: comity.sharing.v1.KillSwitch.create_time:type_name -> google.protobuf.Timestamp
+	6,   // 82: comity.sharing.v1.SetKillSwitchRequest.mode:type_name -> comity.sharing.v1.KillSwitch.Mode
+	77,  // 83: comity.sharing.v1.SetKillSwitchResponse.kill_switch:type_name -> comity.sharing.v1.KillSwitch
+	77,  // 84: comity.sharing.v1.ListKillSwitchesResponse.kill_switches:type_name -> comity.sharing.v1.KillSwitch
+	84,  // 85: comity.sharing.v1.GetCheckpointResponse.witnesses:type_name -> comity.sharing.v1.Witness
+	7,   // 86: comity.sharing.v1.LogEntry.kind:type_name -> comity.sharing.v1.LogEntry.Kind
+	105, // 87: comity.sharing.v1.LogEntry.create_time:type_name -> google.protobuf.Timestamp
+	85,  // 88: comity.sharing.v1.ListLogEntriesResponse.entries:type_name -> comity.sharing.v1.LogEntry
+	89,  // 89: comity.sharing.v1.DeliveryProof.entries:type_name -> comity.sharing.v1.ProvedEntry
+	84,  // 90: comity.sharing.v1.DeliveryProof.witnesses:type_name -> comity.sharing.v1.Witness
+	85,  // 91: comity.sharing.v1.ProvedEntry.entry:type_name -> comity.sharing.v1.LogEntry
+	88,  // 92: comity.sharing.v1.GetDeliveryProofResponse.proof:type_name -> comity.sharing.v1.DeliveryProof
+	18,  // 93: comity.sharing.v1.SharingService.ListPartners:input_type -> comity.sharing.v1.ListPartnersRequest
+	20,  // 94: comity.sharing.v1.SharingService.LiftQuarantine:input_type -> comity.sharing.v1.LiftQuarantineRequest
+	22,  // 95: comity.sharing.v1.SharingService.AcceptLog:input_type -> comity.sharing.v1.AcceptLogRequest
+	24,  // 96: comity.sharing.v1.SharingService.CreateAgreement:input_type -> comity.sharing.v1.CreateAgreementRequest
+	26,  // 97: comity.sharing.v1.SharingService.GetAgreement:input_type -> comity.sharing.v1.GetAgreementRequest
+	28,  // 98: comity.sharing.v1.SharingService.ListAgreements:input_type -> comity.sharing.v1.ListAgreementsRequest
+	30,  // 99: comity.sharing.v1.SharingService.SignAgreement:input_type -> comity.sharing.v1.SignAgreementRequest
+	32,  // 100: comity.sharing.v1.SharingService.ListAgreementVersions:input_type -> comity.sharing.v1.ListAgreementVersionsRequest
+	34,  // 101: comity.sharing.v1.SharingService.CounterAgreement:input_type -> comity.sharing.v1.CounterAgreementRequest
+	36,  // 102: comity.sharing.v1.SharingService.RenewAgreement:input_type -> comity.sharing.v1.RenewAgreementRequest
+	38,  // 103: comity.sharing.v1.SharingService.DeclineAgreement:input_type -> comity.sharing.v1.DeclineAgreementRequest
+	40,  // 104: comity.sharing.v1.SharingService.TerminateAgreement:input_type -> comity.sharing.v1.TerminateAgreementRequest
+	44,  // 105: comity.sharing.v1.SharingService.ExplainPolicy:input_type -> comity.sharing.v1.ExplainPolicyRequest
+	108, // 106: comity.sharing.v1.SharingService.ReplayDecisions:input_type -> comity.sharing.v1.ReplayDecisionsRequest
+	109, // 107: comity.sharing.v1.SharingService.ShadowPolicy:input_type -> comity.sharing.v1.ShadowPolicyRequest
+	49,  // 108: comity.sharing.v1.SharingService.ListReleases:input_type -> comity.sharing.v1.ListReleasesRequest
+	55,  // 109: comity.sharing.v1.SharingService.CreatePublication:input_type -> comity.sharing.v1.CreatePublicationRequest
+	57,  // 110: comity.sharing.v1.SharingService.GetPublication:input_type -> comity.sharing.v1.GetPublicationRequest
+	59,  // 111: comity.sharing.v1.SharingService.ListPublications:input_type -> comity.sharing.v1.ListPublicationsRequest
+	61,  // 112: comity.sharing.v1.SharingService.PreviewPublication:input_type -> comity.sharing.v1.PreviewPublicationRequest
+	63,  // 113: comity.sharing.v1.SharingService.WithdrawPublication:input_type -> comity.sharing.v1.WithdrawPublicationRequest
+	65,  // 114: comity.sharing.v1.SharingService.ListNotices:input_type -> comity.sharing.v1.ListNoticesRequest
+	67,  // 115: comity.sharing.v1.SharingService.CreateAnnouncement:input_type -> comity.sharing.v1.CreateAnnouncementRequest
+	69,  // 116: comity.sharing.v1.SharingService.ListAnnouncements:input_type -> comity.sharing.v1.ListAnnouncementsRequest
+	71,  // 117: comity.sharing.v1.SharingService.CancelAnnouncement:input_type -> comity.sharing.v1.CancelAnnouncementRequest
+	110, // 118: comity.sharing.v1.SharingService.Tabulate:input_type -> comity.sharing.v1.TabulateRequest
+	75,  // 119: comity.sharing.v1.SharingService.ListDeliveries:input_type -> comity.sharing.v1.ListDeliveriesRequest
+	78,  // 120: comity.sharing.v1.SharingService.SetKillSwitch:input_type -> comity.sharing.v1.SetKillSwitchRequest
+	80,  // 121: comity.sharing.v1.SharingService.ListKillSwitches:input_type -> comity.sharing.v1.ListKillSwitchesRequest
+	111, // 122: comity.sharing.v1.SharingService.GetProvenance:input_type -> comity.sharing.v1.GetProvenanceRequest
+	112, // 123: comity.sharing.v1.SharingService.ListHoldings:input_type -> comity.sharing.v1.ListHoldingsRequest
+	82,  // 124: comity.sharing.v1.SharingService.GetCheckpoint:input_type -> comity.sharing.v1.GetCheckpointRequest
+	113, // 125: comity.sharing.v1.SharingService.ListCheckpoints:input_type -> comity.sharing.v1.ListCheckpointsRequest
+	86,  // 126: comity.sharing.v1.SharingService.ListLogEntries:input_type -> comity.sharing.v1.ListLogEntriesRequest
+	90,  // 127: comity.sharing.v1.SharingService.GetDeliveryProof:input_type -> comity.sharing.v1.GetDeliveryProofRequest
+	19,  // 128: comity.sharing.v1.SharingService.ListPartners:output_type -> comity.sharing.v1.ListPartnersResponse
+	21,  // 129: comity.sharing.v1.SharingService.LiftQuarantine:output_type -> comity.sharing.v1.LiftQuarantineResponse
+	23,  // 130: comity.sharing.v1.SharingService.AcceptLog:output_type -> comity.sharing.v1.AcceptLogResponse
+	25,  // 131: comity.sharing.v1.SharingService.CreateAgreement:output_type -> comity.sharing.v1.CreateAgreementResponse
+	27,  // 132: comity.sharing.v1.SharingService.GetAgreement:output_type -> comity.sharing.v1.GetAgreementResponse
+	29,  // 133: comity.sharing.v1.SharingService.ListAgreements:output_type -> comity.sharing.v1.ListAgreementsResponse
+	31,  // 134: comity.sharing.v1.SharingService.SignAgreement:output_type -> comity.sharing.v1.SignAgreementResponse
+	33,  // 135: comity.sharing.v1.SharingService.ListAgreementVersions:output_type -> comity.sharing.v1.ListAgreementVersionsResponse
+	35,  // 136: comity.sharing.v1.SharingService.CounterAgreement:output_type -> comity.sharing.v1.CounterAgreementResponse
+	37,  // 137: comity.sharing.v1.SharingService.RenewAgreement:output_type -> comity.sharing.v1.RenewAgreementResponse
+	39,  // 138: comity.sharing.v1.SharingService.DeclineAgreement:output_type -> comity.sharing.v1.DeclineAgreementResponse
+	41,  // 139: comity.sharing.v1.SharingService.TerminateAgreement:output_type -> comity.sharing.v1.TerminateAgreementResponse
+	45,  // 140: comity.sharing.v1.SharingService.ExplainPolicy:output_type -> comity.sharing.v1.ExplainPolicyResponse
+	114, // 141: comity.sharing.v1.SharingService.ReplayDecisions:output_type -> comity.sharing.v1.ReplayDecisionsResponse
+	115, // 142: comity.sharing.v1.SharingService.ShadowPolicy:output_type -> comity.sharing.v1.ShadowPolicyResponse
+	50,  // 143: comity.sharing.v1.SharingService.ListReleases:output_type -> comity.sharing.v1.ListReleasesResponse
+	56,  // 144: comity.sharing.v1.SharingService.CreatePublication:output_type -> comity.sharing.v1.CreatePublicationResponse
+	58,  // 145: comity.sharing.v1.SharingService.GetPublication:output_type -> comity.sharing.v1.GetPublicationResponse
+	60,  // 146: comity.sharing.v1.SharingService.ListPublications:output_type -> comity.sharing.v1.ListPublicationsResponse
+	62,  // 147: comity.sharing.v1.SharingService.PreviewPublication:output_type -> comity.sharing.v1.PreviewPublicationResponse
+	64,  // 148: comity.sharing.v1.SharingService.WithdrawPublication:output_type -> comity.sharing.v1.WithdrawPublicationResponse
+	66,  // 149: comity.sharing.v1.SharingService.ListNotices:output_type -> comity.sharing.v1.ListNoticesResponse
+	68,  // 150: comity.sharing.v1.SharingService.CreateAnnouncement:output_type -> comity.sharing.v1.CreateAnnouncementResponse
+	70,  // 151: comity.sharing.v1.SharingService.ListAnnouncements:output_type -> comity.sharing.v1.ListAnnouncementsResponse
+	72,  // 152: comity.sharing.v1.SharingService.CancelAnnouncement:output_type -> comity.sharing.v1.CancelAnnouncementResponse
+	116, // 153: comity.sharing.v1.SharingService.Tabulate:output_type -> comity.sharing.v1.TabulateResponse
+	76,  // 154: comity.sharing.v1.SharingService.ListDeliveries:output_type -> comity.sharing.v1.ListDeliveriesResponse
+	79,  // 155: comity.sharing.v1.SharingService.SetKillSwitch:output_type -> comity.sharing.v1.SetKillSwitchResponse
+	81,  // 156: comity.sharing.v1.SharingService.ListKillSwitches:output_type -> comity.sharing.v1.ListKillSwitchesResponse
+	117, // 157: comity.sharing.v1.SharingService.GetProvenance:output_type -> comity.sharing.v1.GetProvenanceResponse
+	118, // 158: comity.sharing.v1.SharingService.ListHoldings:output_type -> comity.sharing.v1.ListHoldingsResponse
+	83,  // 159: comity.sharing.v1.SharingService.GetCheckpoint:output_type -> comity.sharing.v1.GetCheckpointResponse
+	119, // 160: comity.sharing.v1.SharingService.ListCheckpoints:output_type -> comity.sharing.v1.ListCheckpointsResponse
+	87,  // 161: comity.sharing.v1.SharingService.ListLogEntries:output_type -> comity.sharing.v1.ListLogEntriesResponse
+	91,  // 162: comity.sharing.v1.SharingService.GetDeliveryProof:output_type -> comity.sharing.v1.GetDeliveryProofResponse
+	128, // [128:163] is the sub-list for method output_type
+	93,  // [93:128] is the sub-list for method input_type
+	93,  // [93:93] is the sub-list for extension type_name
+	93,  // [93:93] is the sub-list for extension extendee
+	0,   // [0:93] is the sub-list for field type_name
 }
 
 func init() { file_comity_sharing_v1_sharing_proto_init() }
@@ -7364,14 +7626,14 @@ func file_comity_sharing_v1_sharing_proto_init() {
 	file_comity_sharing_v1_policy_proto_init()
 	file_comity_sharing_v1_provenance_proto_init()
 	file_comity_sharing_v1_table_proto_init()
-	file_comity_sharing_v1_sharing_proto_msgTypes[4].OneofWrappers = []any{}
+	file_comity_sharing_v1_sharing_proto_msgTypes[5].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_comity_sharing_v1_sharing_proto_rawDesc), len(file_comity_sharing_v1_sharing_proto_rawDesc)),
 			NumEnums:      8,
-			NumMessages:   94,
+			NumMessages:   97,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,6 +21,7 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	SharingService_ListPartners_FullMethodName          = "/comity.sharing.v1.SharingService/ListPartners"
 	SharingService_LiftQuarantine_FullMethodName        = "/comity.sharing.v1.SharingService/LiftQuarantine"
+	SharingService_AcceptLog_FullMethodName             = "/comity.sharing.v1.SharingService/AcceptLog"
 	SharingService_CreateAgreement_FullMethodName       = "/comity.sharing.v1.SharingService/CreateAgreement"
 	SharingService_GetAgreement_FullMethodName          = "/comity.sharing.v1.SharingService/GetAgreement"
 	SharingService_ListAgreements_FullMethodName        = "/comity.sharing.v1.SharingService/ListAgreements"
@@ -66,6 +67,9 @@ type SharingServiceClient interface {
 	// LiftQuarantine lets the quarantined stream from a partner go on. The decision, with who made it and why, is kept in the
 	// log.
 	LiftQuarantine(ctx context.Context, in *LiftQuarantineRequest, opts ...grpc.CallOption) (*LiftQuarantineResponse, error)
+	// AcceptLog lets a partner's log go on from a checkpoint that does not extend the one seen last, by the word of officers who
+	// sign trust lists. Both checkpoints stay as evidence, and the acceptance is kept in the log.
+	AcceptLog(ctx context.Context, in *AcceptLogRequest, opts ...grpc.CallOption) (*AcceptLogResponse, error)
 	// CreateAgreement drafts an agreement. It binds nobody before both states have signed it.
 	CreateAgreement(ctx context.Context, in *CreateAgreementRequest, opts ...grpc.CallOption) (*CreateAgreementResponse, error)
 	// GetAgreement returns an agreement, with its signatures.
@@ -165,6 +169,16 @@ func (c *sharingServiceClient) LiftQuarantine(ctx context.Context, in *LiftQuara
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(LiftQuarantineResponse)
 	err := c.cc.Invoke(ctx, SharingService_LiftQuarantine_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *sharingServiceClient) AcceptLog(ctx context.Context, in *AcceptLogRequest, opts ...grpc.CallOption) (*AcceptLogResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AcceptLogResponse)
+	err := c.cc.Invoke(ctx, SharingService_AcceptLog_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -502,6 +516,9 @@ type SharingServiceServer interface {
 	// LiftQuarantine lets the quarantined stream from a partner go on. The decision, with who made it and why, is kept in the
 	// log.
 	LiftQuarantine(context.Context, *LiftQuarantineRequest) (*LiftQuarantineResponse, error)
+	// AcceptLog lets a partner's log go on from a checkpoint that does not extend the one seen last, by the word of officers who
+	// sign trust lists. Both checkpoints stay as evidence, and the acceptance is kept in the log.
+	AcceptLog(context.Context, *AcceptLogRequest) (*AcceptLogResponse, error)
 	// CreateAgreement drafts an agreement. It binds nobody before both states have signed it.
 	CreateAgreement(context.Context, *CreateAgreementRequest) (*CreateAgreementResponse, error)
 	// GetAgreement returns an agreement, with its signatures.
@@ -592,6 +609,9 @@ func (UnimplementedSharingServiceServer) ListPartners(context.Context, *ListPart
 }
 func (UnimplementedSharingServiceServer) LiftQuarantine(context.Context, *LiftQuarantineRequest) (*LiftQuarantineResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method LiftQuarantine not implemented")
+}
+func (UnimplementedSharingServiceServer) AcceptLog(context.Context, *AcceptLogRequest) (*AcceptLogResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AcceptLog not implemented")
 }
 func (UnimplementedSharingServiceServer) CreateAgreement(context.Context, *CreateAgreementRequest) (*CreateAgreementResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateAgreement not implemented")
@@ -742,6 +762,24 @@ func _SharingService_LiftQuarantine_Handler(srv interface{}, ctx context.Context
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(SharingServiceServer).LiftQuarantine(ctx, req.(*LiftQuarantineRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SharingService_AcceptLog_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AcceptLogRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SharingServiceServer).AcceptLog(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SharingService_AcceptLog_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SharingServiceServer).AcceptLog(ctx, req.(*AcceptLogRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -1336,6 +1374,10 @@ var SharingService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "LiftQuarantine",
 			Handler:    _SharingService_LiftQuarantine_Handler,
+		},
+		{
+			MethodName: "AcceptLog",
+			Handler:    _SharingService_AcceptLog_Handler,
 		},
 		{
 			MethodName: "CreateAgreement",
