@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"math"
 	"slices"
 	"strings"
@@ -92,11 +93,11 @@ func (s *Service) passFrom(ctx context.Context, a, source Agreement, last *Relea
 	if last.passes(passed, a, place.Epoch) {
 		return nil, nil
 	}
-	d, rows, err := s.draftPassed(ctx, a, source, passed, newest)
+	d, err := s.draftPassed(ctx, a, source, passed, newest)
 	if err != nil || d.release.ID == "" {
 		return nil, err
 	}
-	refusal, lasting, err := s.mayPass(ctx, a, source, &d, rows)
+	refusal, lasting, err := s.mayPass(ctx, a, source, &d)
 	if err != nil {
 		return nil, err
 	}
@@ -112,39 +113,38 @@ func (s *Service) passFrom(ctx context.Context, a, source Agreement, last *Relea
 	return nil, s.putPassed(ctx, a, d, append([]string{}, source.Terms.Indicators...))
 }
 
-// draftPassed reads the release of a source, and returns it as one of this state that nobody has decided about, and its rows by
-// batch. Without an id it cannot be passed on: it came under another version, as a part, or is removed.
-func (s *Service) draftPassed(ctx context.Context, a, source Agreement, passed Passed, newest InboundRelease) (draft, []*block.Block, error) {
+// draftPassed reads the release of a source, and returns it as one of this state that nobody has looked at. Without an id it cannot
+// be passed on: it came under another version, as a part, or is removed.
+func (s *Service) draftPassed(ctx context.Context, a, source Agreement, passed Passed, newest InboundRelease) (draft, error) {
 	var d draft
-	var rows []*block.Block
 	for batch := range newest.Batches {
 		envelope, err := s.kept(ctx, newest, batch)
 		if err != nil {
-			return draft{}, nil, err
+			return draft{}, err
 		}
 		header, err := s.Codec.DecodeHeader(envelope.Header.Payload)
 		if err != nil {
-			return draft{}, nil, err
+			return draft{}, err
 		}
 		if header.AgreementVersion != source.Terms.Version || header.Base != "" || len(header.TermsSHA256) == 0 || len(envelope.Payload) == 0 ||
 			!inRange(header.Dataflow, a.Terms.Dataflow) {
-			return draft{}, nil, nil
-		}
-		content, err := s.Codec.DecodePayload(envelope.Payload)
-		if err != nil {
-			return draft{}, nil, fmt.Errorf("reading batch %d: %w", batch, err)
+			return draft{}, nil
 		}
 		warrant, err := s.encodeWarrant(&envelope.Header, source)
 		if err != nil {
-			return draft{}, nil, err
+			return draft{}, err
 		}
-		rows = append(rows, content)
-		d.warrants, d.payloads, d.cells = append(d.warrants, warrant), append(d.payloads, envelope.Payload), append(d.cells, content.Rows)
+		d.warrants, d.payloads = append(d.warrants, warrant), append(d.payloads, envelope.Payload)
 		if batch == 0 {
 			d.release = s.passedRelease(a, passed, header)
 		}
 	}
-	return d, rows, nil
+	return d, nil
+}
+
+// rows returns what is in a draft, batch by batch: all of it at once may not fit into memory.
+func (s *Service) rows(d *draft) iter.Seq2[*block.Block, error] {
+	return s.contents(len(d.payloads), func(batch int) ([]byte, error) { return d.payloads[batch], nil })
 }
 
 // passedRelease returns a release under the agreement that has what a header of the source says.
@@ -168,18 +168,21 @@ func (s *Service) encodeWarrant(header *Signed, source Agreement) ([]byte, error
 
 // mayPass decides about a draft, and returns why its figures may not be passed on; nil: they may. It is lasting but where a switch
 // stops it, policy has no answer, or it goes under another agreement.
-func (s *Service) mayPass(ctx context.Context, a, source Agreement, d *draft, rows []*block.Block) (refusal *Reason, lasting bool, err error) {
+func (s *Service) mayPass(ctx context.Context, a, source Agreement, d *draft) (refusal *Reason, lasting bool, err error) {
 	structures, err := s.structuresOf(ctx, d.release.Dataflow)
 	if err != nil {
 		return nil, false, err
 	}
 	var about summary
-	for i, content := range rows {
+	for content, err := range s.rows(d) {
+		if err != nil {
+			return nil, false, err
+		}
 		one, err := summarise(structures, content, Header{Scope: d.release.Scope.Filter})
 		if err != nil {
 			return nil, false, err
 		}
-		if i == 0 {
+		if d.cells = append(d.cells, content.Rows); len(d.cells) == 1 {
 			about = one
 		} else {
 			about = about.with(one)
@@ -211,7 +214,10 @@ func (s *Service) mayPass(ctx context.Context, a, source Agreement, d *draft, ro
 	if reason := s.unfit(structures, source.Terms, about, minimum); reason != nil {
 		return reason, true, nil
 	}
-	for _, content := range rows {
+	for content, err := range s.rows(d) {
+		if err != nil {
+			return nil, false, err
+		}
 		if reason := d.count(content, structures, []Spans{a.Terms.Periods, source.Terms.Periods}); reason != nil {
 			return reason, true, nil
 		}
