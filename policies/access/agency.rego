@@ -7,12 +7,15 @@ package comity.access
 of_agency := {
 	statistics: {"GetAvailability", "GetStructures", "ListDataflows", "ListStructures", "Query"},
 	sharing: {
+		"CounterAgreement",
 		"CreateAgreement",
+		"DeclineAgreement",
 		"GetAgreement",
 		"ListAgreementVersions",
 		"ListAgreements",
 		"ListAnnouncements",
 		"ListNotices",
+		"RenewAgreement",
 		"SignAgreement",
 		"Tabulate",
 		"TerminateAgreement",

@@ -18,6 +18,9 @@ test_a_person_of_an_agency_may_call_what_its_role_may[sprintf("%s %s", [role, me
 	some [role, service, method] in [
 		["analyst", access.statistics, "Query"],
 		["statistician", access.statistics, "GetAvailability"],
+		["officer", access.sharing, "CounterAgreement"],
+		["officer", access.sharing, "DeclineAgreement"],
+		["officer", access.sharing, "RenewAgreement"],
 		["officer", access.sharing, "SignAgreement"],
 		["auditor", access.sharing, "ListAgreements"],
 	]

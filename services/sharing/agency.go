@@ -67,7 +67,7 @@ func agreementType(party StateCode) string {
 // international returns a fault for terms that are signed at one node.
 func international(terms Terms) error {
 	if terms.Domestic() {
-		return wrongState("agreement %s is between parties of one state: it is drafted, signed and terminated", terms.ID)
+		return wrongState("agreement %s is between parties of one state: they alone sign it", terms.ID)
 	}
 	return nil
 }
@@ -126,6 +126,36 @@ func (s *Service) signVersionAs(ctx context.Context, a Agreement, party StateCod
 		return Agreement{}, err
 	}
 	return s.version(ctx, a.Terms.ID, a.Terms.Version)
+}
+
+// CounterAs answers the proposal of the other party of a domestic agreement with other terms, as [Service.Counter] does a
+// partner's.
+func (s *Service) CounterAs(ctx context.Context, party StateCode, terms Terms) (Agreement, error) {
+	if err := asParty(terms, party); err != nil {
+		return Agreement{}, err
+	}
+	return s.counter(ctx, party, terms)
+}
+
+// RenewAs proposes the version in force of a domestic agreement with another last day, for one of its parties, as
+// [Service.Renew] does.
+func (s *Service) RenewAs(ctx context.Context, party StateCode, id AgreementID, validTo string) (Agreement, error) {
+	return s.renew(ctx, id, validTo, party, func(terms Terms) error { return asParty(terms, party) })
+}
+
+// DeclineAs ends a version of a domestic agreement that is proposed, for one of its parties.
+func (s *Service) DeclineAs(ctx context.Context, party StateCode, id AgreementID, version int, reason string) (Agreement, error) {
+	a, err := s.version(ctx, id, version)
+	if err != nil {
+		return Agreement{}, err
+	}
+	if err := asParty(a.Terms, party); err != nil {
+		return Agreement{}, err
+	}
+	if a.State != Proposed {
+		return Agreement{}, wrongState("version %d of agreement %s is not a proposal that waits", version, id)
+	}
+	return s.endAs(ctx, a, party, reason)
 }
 
 // TerminateAs ends the version in force of a domestic agreement at once, or else its newest draft, for one of its parties.

@@ -110,6 +110,55 @@ func TestAgency(t *testing.T) {
 			t.Errorf("%+v, %v", a, err)
 		}
 	})
+	t.Run("counters, renews and declines as a state does", func(t *testing.T) {
+		t.Parallel()
+		w := begin(t)
+		ctx := t.Context()
+		other := w.athome()
+		other.Version, other.RetentionDays, other.ValidTo = 0, 30, "2027-12-31"
+		if _, err := w.aa.CounterAs(ctx, "aa/statistics", other); fault.Reason(err) != "WRONG_STATE" {
+			t.Errorf("it answers its own proposal: %v", err)
+		}
+		for _, party := range []sharing.StateCode{"aa", "bb", "aa/coast"} {
+			if _, err := w.aa.CounterAs(ctx, party, other); fault.Reason(err) != "ACCESS_DENIED" {
+				t.Errorf("%s counters: %v", party, err)
+			}
+			if _, err := w.aa.DeclineAs(ctx, party, "at-home", 1, "no"); fault.Reason(err) != "ACCESS_DENIED" {
+				t.Errorf("%s declines: %v", party, err)
+			}
+		}
+		if _, err := w.aa.Counter(ctx, other); fault.Reason(err) != "WRONG_STATE" {
+			t.Errorf("the state counters: %v", err)
+		}
+		if a, err := w.aa.CounterAs(ctx, "aa/border", other); err != nil || a.Terms.Version != 2 || a.State != sharing.Proposed {
+			t.Fatalf("%+v, %v", a, err)
+		}
+		if a, err := w.aa.SignAs(ctx, "aa/statistics", "at-home", 2); err != nil || a.State != sharing.Active || a.Terms.RetentionDays != 30 {
+			t.Fatalf("%+v, %v", a, err)
+		}
+		for _, party := range []sharing.StateCode{"aa", "bb", "aa/coast"} {
+			if _, err := w.aa.RenewAs(ctx, party, "at-home", "2028-12-31"); fault.Reason(err) != "ACCESS_DENIED" {
+				t.Errorf("%s renews: %v", party, err)
+			}
+		}
+		if _, err := w.aa.Renew(ctx, "at-home", "2028-12-31"); fault.Reason(err) != "WRONG_STATE" {
+			t.Errorf("the state renews: %v", err)
+		}
+		if a, err := w.aa.RenewAs(ctx, "aa/border", "at-home", "2028-12-31"); err != nil || a.Terms.Version != 3 || a.Terms.ValidTo != "2028-12-31" {
+			t.Fatalf("%+v, %v", a, err)
+		}
+		if a, err := w.aa.DeclineAs(ctx, "aa/statistics", "at-home", 3, "not yet"); err != nil || a.State != sharing.Terminated {
+			t.Errorf("%+v, %v", a, err)
+		}
+		if a, err := w.aa.Agreement(ctx, "at-home"); err != nil || a.Terms.Version != 2 || a.State != sharing.Active {
+			t.Errorf("%+v, %v", a, err)
+		}
+		must(t)(nil, w.aa.Steps()[1](ctx))
+		must(t)(w.aa.verify(ctx))
+		if w.aa.letters.carried != 0 {
+			t.Errorf("%d letters went out", w.aa.letters.carried)
+		}
+	})
 	t.Run("is of one tier, whoever of the state provides", func(t *testing.T) {
 		t.Parallel()
 		w := begin(t)

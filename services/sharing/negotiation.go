@@ -55,21 +55,32 @@ func (s *Service) Accept(ctx context.Context, id AgreementID, version int) (Agre
 // Counter answers the partner's newest proposal of the agreement with other terms. They are its next version, signed by
 // this state and sent; what was proposed can be signed no more.
 func (s *Service) Counter(ctx context.Context, terms Terms) (Agreement, error) {
+	if err := international(terms); err != nil {
+		return Agreement{}, err
+	}
+	return s.counter(ctx, s.State, terms)
+}
+
+func (s *Service) counter(ctx context.Context, party StateCode, terms Terms) (Agreement, error) {
 	versions, err := s.Versions(ctx, terms.ID)
 	if err != nil {
 		return Agreement{}, err
 	}
 	newest := versions[len(versions)-1]
-	if newest.State != Proposed || newest.signedBy(s.State) || !newest.signedBy(newest.Terms.other(s.State)) {
-		return Agreement{}, wrongState("the newest version of agreement %s is no proposal that waits for %s", terms.ID, s.State)
+	if newest.State != Proposed || newest.signedBy(party) || !newest.signedBy(newest.Terms.other(party)) {
+		return Agreement{}, wrongState("the newest version of agreement %s is no proposal that waits for %s", terms.ID, party)
 	}
 	terms.Version = newest.Terms.Version + 1
-	return s.propose(ctx, terms)
+	return s.propose(ctx, party, terms)
 }
 
 // Renew proposes the version in force of the agreement with another last day, "YYYY-MM-DD" or "", and else the same terms.
 // It is the next version, signed by this state and sent. Also one whose last day is over can be renewed.
 func (s *Service) Renew(ctx context.Context, id AgreementID, validTo string) (Agreement, error) {
+	return s.renew(ctx, id, validTo, s.State, international)
+}
+
+func (s *Service) renew(ctx context.Context, id AgreementID, validTo string, party StateCode, may func(Terms) error) (Agreement, error) {
 	versions, err := s.Versions(ctx, id)
 	if err != nil {
 		return Agreement{}, err
@@ -79,11 +90,14 @@ func (s *Service) Renew(ctx context.Context, id AgreementID, validTo string) (Ag
 		return Agreement{}, wrongState("agreement %s is not one that both have signed and nobody ended", id)
 	}
 	terms := versions[i].Terms
+	if err := may(terms); err != nil {
+		return Agreement{}, err
+	}
 	if terms.ValidTo == "" || validTo != "" && validTo <= terms.ValidTo {
 		return Agreement{}, fault.InvalidField("validTo", "%q is no later day than %q", validTo, terms.ValidTo)
 	}
 	terms.Version, terms.ValidTo = versions[len(versions)-1].Terms.Version+1, validTo
-	return s.propose(ctx, terms)
+	return s.propose(ctx, party, terms)
 }
 
 // Decline ends a version of the agreement that is proposed, whichever is in force, and tells the partner.
@@ -98,13 +112,12 @@ func (s *Service) Decline(ctx context.Context, id AgreementID, version int, reas
 	return s.end(ctx, a, reason)
 }
 
-// propose keeps terms with this state's signature, both or neither, and sends them to the partner.
-func (s *Service) propose(ctx context.Context, terms Terms) (Agreement, error) {
+// propose keeps terms with the signature of a party that signs here, both or neither, and sends them to a partner.
+func (s *Service) propose(ctx context.Context, party StateCode, terms Terms) (Agreement, error) {
 	if err := s.writable(ctx); err != nil {
 		return Agreement{}, err
 	}
 	for _, check := range []func() error{
-		func() error { return international(terms) },
 		func() error { return s.check(terms) },
 		func() error { return s.understands(ctx, terms) },
 		func() error { return s.keepsClear(ctx, terms) },
@@ -120,7 +133,7 @@ func (s *Service) propose(ctx context.Context, terms Terms) (Agreement, error) {
 	if err := s.fitsBefore(ctx, terms); err != nil {
 		return Agreement{}, err
 	}
-	ours, err := s.sign(AgreementType, document)
+	ours, err := s.sign(agreementType(party), document)
 	if err != nil {
 		return Agreement{}, err
 	}
@@ -134,8 +147,8 @@ func (s *Service) propose(ctx context.Context, terms Terms) (Agreement, error) {
 		if err := tx.AddAgreement(ctx, terms.ID, terms.Version, document, leaf); err != nil {
 			return err
 		}
-		leaf = newLeaf(EntryAgreement, agreementSubject(terms.ID, terms.Version, "signature", string(s.State)), now, signed)
-		if _, err := tx.AddSignature(ctx, terms.ID, terms.Version, s.State, signed, leaf); err != nil {
+		leaf = newLeaf(EntryAgreement, agreementSubject(terms.ID, terms.Version, "signature", string(party)), now, signed)
+		if _, err := tx.AddSignature(ctx, terms.ID, terms.Version, party, signed, leaf); err != nil {
 			return err
 		}
 		return tx.Notify(ctx)

@@ -33,12 +33,20 @@ func (s *Server) CounterAgreement(ctx context.Context, r *sharingpb.CounterAgree
 	if r.GetTerms() == nil {
 		return nil, fault.InvalidField("terms", "is missing")
 	}
+	countered, err := s.agreementFor(ctx, id)
+	if err != nil {
+		return nil, err
+	}
 	terms := termsFromProto(r.GetTerms())
 	if terms.ID != "" && terms.ID != id {
 		return nil, fault.InvalidField("terms.id", "%q is not %q", terms.ID, id)
 	}
 	terms.ID = id
-	countered, err := s.service.Counter(ctx, terms)
+	if countered.Terms.Domestic() {
+		countered, err = s.service.CounterAs(ctx, s.party(ctx), terms)
+	} else {
+		countered, err = s.service.Counter(ctx, terms)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +59,15 @@ func (s *Server) RenewAgreement(ctx context.Context, r *sharingpb.RenewAgreement
 	if err != nil {
 		return nil, err
 	}
-	renewed, err := s.service.Renew(ctx, id, r.GetValidTo())
+	renewed, err := s.agreementFor(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if renewed.Terms.Domestic() {
+		renewed, err = s.service.RenewAs(ctx, s.party(ctx), id, r.GetValidTo())
+	} else {
+		renewed, err = s.service.Renew(ctx, id, r.GetValidTo())
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +80,15 @@ func (s *Server) DeclineAgreement(ctx context.Context, r *sharingpb.DeclineAgree
 	if err != nil {
 		return nil, err
 	}
-	declined, err := s.service.Decline(ctx, id, int(r.GetVersion()), r.GetReason())
+	declined, err := s.agreementFor(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if declined.Terms.Domestic() {
+		declined, err = s.service.DeclineAs(ctx, s.party(ctx), id, int(r.GetVersion()), r.GetReason())
+	} else {
+		declined, err = s.service.Decline(ctx, id, int(r.GetVersion()), r.GetReason())
+	}
 	if err != nil {
 		return nil, err
 	}
