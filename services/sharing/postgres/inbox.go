@@ -129,7 +129,7 @@ func (r reader) ReceiptsAfter(ctx context.Context, after sharing.Cursor) ([][]by
 	rows, err := r.db.Query(ctx, `
 		SELECT receipt
 		FROM inbox
-		WHERE stream = @stream AND epoch::text = @epoch AND sequence > @sequence AND receipt IS NOT NULL
+		WHERE stream = @stream AND epoch = nullif(@epoch::text, '')::uuid AND sequence > @sequence AND receipt IS NOT NULL
 		ORDER BY sequence`,
 		pgx.NamedArgs{"stream": after.Stream, "epoch": after.Epoch, "sequence": after.Sequence})
 	if err != nil {

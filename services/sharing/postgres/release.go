@@ -142,22 +142,33 @@ func (t tx) AddEnvelopes(ctx context.Context, stream, epoch string, envelopes []
 
 // Envelopes returns the envelopes after the cursor whose entries have their place in the log. An entry gets its place
 // in the transaction that signs the checkpoint over it.
+//
+// An epoch has no gaps, so that the next places are known; what is joined is looked up for each. Left to choose, the planner reads
+// all that waits, for every few that go.
 func (r reader) Envelopes(ctx context.Context, after sharing.Cursor, limit, bytes int) ([]sharing.KeptEnvelope, error) {
 	rows, err := r.db.Query(ctx, `
 		WITH next AS (
-			SELECT sequence, sum(octet_length(envelope)) OVER (ORDER BY sequence) - octet_length(envelope) AS before
+			SELECT sequence, release, entry, envelope,
+				sum(octet_length(envelope)) OVER (ORDER BY sequence) AS upto, min(sequence) OVER () AS first
 			FROM outbox
-			WHERE stream = @stream AND epoch = @epoch AND sequence > @sequence
-			ORDER BY sequence
-			LIMIT @limit
+			WHERE stream = @stream AND epoch = @epoch AND sequence > @sequence AND sequence <= @sequence + @limit::int
 		)
-		SELECT o.sequence, r.agreement, r.version, l.create_time, o.envelope, l.index IS NOT NULL
+		SELECT n.sequence, r.agreement, r.version, l.create_time, n.envelope, l.index IS NOT NULL
 		FROM next n
-		JOIN outbox o ON o.stream = @stream AND o.epoch = @epoch AND o.sequence = n.sequence
-		JOIN release r ON r.id = o.release
-		JOIN log_entry l ON l.arrival = o.entry
-		WHERE n.before = 0 OR n.before + octet_length(o.envelope) <= @bytes
-		ORDER BY o.sequence`,
+		CROSS JOIN LATERAL (
+			SELECT agreement, version
+			FROM release
+			WHERE id = n.release
+			OFFSET 0
+		) r
+		CROSS JOIN LATERAL (
+			SELECT create_time, index
+			FROM log_entry
+			WHERE arrival = n.entry
+			OFFSET 0
+		) l
+		WHERE n.sequence = n.first OR n.upto <= @bytes
+		ORDER BY n.sequence`,
 		pgx.NamedArgs{"stream": after.Stream, "epoch": after.Epoch, "sequence": after.Sequence, "limit": limit, "bytes": bytes})
 	if err != nil {
 		return nil, err
@@ -184,8 +195,13 @@ func (r reader) SentHashes(ctx context.Context, stream, epoch string, sequences 
 	rows, err := r.db.Query(ctx, `
 		SELECT o.sequence, l.content_sha256
 		FROM outbox o
-		JOIN log_entry l ON l.arrival = o.entry
-		WHERE o.stream = @stream AND o.epoch::text = @epoch AND o.sequence = ANY(@sequences::bigint[])`,
+		CROSS JOIN LATERAL (
+			SELECT content_sha256
+			FROM log_entry
+			WHERE arrival = o.entry
+			OFFSET 0
+		) l
+		WHERE o.stream = @stream AND o.epoch = nullif(@epoch::text, '')::uuid AND o.sequence = ANY(@sequences::bigint[])`,
 		pgx.NamedArgs{"stream": stream, "epoch": epoch, "sequences": places(sequences)})
 	if err != nil {
 		return nil, err
