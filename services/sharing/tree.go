@@ -28,9 +28,17 @@ func newTree(a axis, used map[string]bool) tree {
 		}
 	}
 	slices.Sort(t.codes)
+	coverers := map[string][]string{} // of a code, those that wholly contain it
+	for _, code := range t.codes {
+		for _, part := range a.dimension.Codes[code].Covers {
+			if !slices.Contains(coverers[part], code) {
+				coverers[part] = append(coverers[part], code)
+			}
+		}
+	}
 	parents := map[string][]string{}
 	for _, code := range t.codes {
-		parents[code] = t.parents(a, code)
+		parents[code] = a.parents(code, coverers[code], func(other string) bool { return known[other] })
 		for _, parent := range parents[code] {
 			t.parts[parent] = append(t.parts[parent], code)
 		}
@@ -51,19 +59,24 @@ func newTree(a axis, used map[string]bool) tree {
 	return t
 }
 
-// parents returns the codes of the tree that a code is directly a part of. What hangs under nothing is a part of the
-// total.
+// parents returns the codes of the tree that a code is directly a part of.
 func (t *tree) parents(a axis, code string) []string {
+	var coverers []string
+	for _, other := range t.codes {
+		if slices.Contains(a.dimension.Codes[other].Covers, code) {
+			coverers = append(coverers, other)
+		}
+	}
+	return a.parents(code, coverers, func(other string) bool { return slices.Contains(t.codes, other) })
+}
+
+// parents returns the codes of a tree that a code is directly a part of: of the coverers, which wholly contain it, the smallest,
+// or else what it hangs under. What hangs under nothing is a part of the total.
+func (a axis) parents(code string, coverers []string, has func(code string) bool) []string {
 	if code == Total {
 		return nil
 	}
 	covers := func(whole, part string) bool { return slices.Contains(a.dimension.Codes[whole].Covers, part) }
-	var coverers []string
-	for _, other := range t.codes {
-		if covers(other, code) {
-			coverers = append(coverers, other)
-		}
-	}
 	smallest := slices.DeleteFunc(slices.Clone(coverers), func(c string) bool {
 		return slices.ContainsFunc(coverers, func(other string) bool { return covers(c, other) })
 	})
@@ -71,10 +84,10 @@ func (t *tree) parents(a axis, code string) []string {
 		return smallest
 	}
 	parent := a.dimension.Codes[code].Parent
-	for parent != "" && !slices.Contains(t.codes, parent) {
+	for parent != "" && !has(parent) {
 		parent = a.dimension.Codes[parent].Parent
 	}
-	if parent == "" && slices.Contains(t.codes, Total) {
+	if parent == "" && has(Total) {
 		parent = Total
 	}
 	if parent == "" {
