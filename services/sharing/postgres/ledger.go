@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -75,7 +76,12 @@ type seen struct {
 }
 
 // whose is the number of the ledger that a statement reads, as its first argument names the audience.
-const whose = `(SELECT id FROM ledger WHERE audience IN ($1, '` + sharing.Public + `') ORDER BY audience = $1 DESC LIMIT 1)`
+const whose = `(SELECT id ` + whoseRow + `)`
+
+// whoseNewest is the newest revision of which anything is in that ledger.
+const whoseNewest = `(SELECT newest ` + whoseRow + `)`
+
+const whoseRow = `FROM ledger WHERE audience IN ($1, '` + sharing.Public + `') ORDER BY audience = $1 DESC LIMIT 1`
 
 // Next returns the first free id.
 func (s seen) Next(ctx context.Context) (ledger.ID, error) {
@@ -96,9 +102,10 @@ func (s seen) Cells(ctx context.Context, keys []string) ([]ledger.Unknown, error
 
 // CellsIn returns the unknowns that stand for the cells in a revision, and the next ones.
 func (s seen) CellsIn(ctx context.Context, revision int64, keys []string) ([]ledger.Unknown, error) {
+	keys = slices.Compact(slices.Sorted(slices.Values(keys))) // in the order of the index
 	return unknowns(ctx, s.db, `
 		SELECT u.*
-		FROM (SELECT DISTINCT cell FROM unnest($2::text[]) AS k (cell)) k
+		FROM unnest($2::text[]) AS k (cell)
 		CROSS JOIN LATERAL (
 			(
 				SELECT id, cell, revision, value, ceiling, open, untold, width, single, exposed
@@ -110,7 +117,7 @@ func (s seen) CellsIn(ctx context.Context, revision int64, keys []string) ([]led
 			UNION ALL (
 				SELECT id, cell, revision, value, ceiling, open, untold, width, single, exposed
 				FROM ledger_unknown
-				WHERE ledger = `+whose+` AND cell = k.cell AND revision > $3
+				WHERE ledger = `+whose+` AND cell = k.cell AND revision > $3 AND `+whoseNewest+` > $3
 				ORDER BY revision
 				LIMIT 1
 			)
@@ -211,8 +218,8 @@ func (s stack) begin(ctx context.Context) error {
 		return err
 	}
 	number, made, err := one(ctx, s.tx, pgx.RowTo[int], `
-		INSERT INTO ledger (audience, next)
-		SELECT $1, next
+		INSERT INTO ledger (audience, next, newest)
+		SELECT $1, next, newest
 		FROM ledger
 		WHERE id = $2
 		ON CONFLICT (audience) DO NOTHING
@@ -246,9 +253,9 @@ var ledgerTables = map[string]string{
 func (s stack) Append(ctx context.Context, i ledger.Increment) error {
 	moved, err := changed(s.tx.Exec(ctx, `
 		UPDATE ledger
-		SET next = @next
+		SET next = @next, newest = greatest(newest, @revision)
 		WHERE id = @ledger AND next = @first`,
-		pgx.NamedArgs{"ledger": s.number, "first": i.First, "next": i.Next}))
+		pgx.NamedArgs{"ledger": s.number, "first": i.First, "next": i.Next, "revision": i.Revision}))
 	if err != nil {
 		return err
 	}
