@@ -173,7 +173,8 @@ func TestPropertiesOfJoinedTables(t *testing.T) {
 		}
 	}))
 	t.Run("nobody knows less by seeing another table too", rapid.MakeCheck(func(t *rapid.T) {
-		_, parts := two(t)
+		table, parts := two(t)
+		truth := names(table)
 		joined := join(t, parts[0], parts[1])
 		both := audit(t, joined, disclosure.Rules{})
 		at := map[string]int{}
@@ -188,9 +189,11 @@ func TestPropertiesOfJoinedTables(t *testing.T) {
 			// Cells that a table lacks are looked at for what they make computable. That they bound others too comes with
 			// it, and need not do so in another table.
 			bounds := completed == part
+			// Another table can also show that it was wrong to take for nothing what this one lacks.
+			misled := slices.ContainsFunc(completed.Cells, func(c disclosure.Cell) bool { return c.Absent && truth[c.Name()].Value != c.Value })
 			for i, alone := range audit(t, part, disclosure.Rules{}).Cells {
 				k := both.Cells[at[part.Cells[i].Name()]]
-				if bounds && (k.Low.Cmp(alone.Low) < 0 || k.High.Cmp(alone.High) > 0) || alone.Computable && !k.Computable {
+				if bounds && (k.Low.Cmp(alone.Low) < 0 || k.High.Cmp(alone.High) > 0) || alone.Computable && !k.Computable && !misled {
 					t.Errorf("%s was in %v … %v, and is in %v … %v", part.Cells[i].Name(), alone.Low, alone.High, k.Low, k.High)
 				}
 			}
