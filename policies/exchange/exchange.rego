@@ -56,10 +56,7 @@ decision := {
 		"onward": object.get(chosen, "onward", false),
 	}),
 	"periods": object.get(chosen, "periods", []),
-} if {
-	input.direction == "send"
-	count(reasons) == 0
-}
+} if allowed
 
 decision := {
 	"allow": false,
@@ -76,17 +73,27 @@ decision := {
 # description: Whether a cell of an allowed request may go; a condition on rows, when input.cell is unknown.
 # entrypoint: true
 include if {
-	decision.allow
+	allowed
 	every exclusion in law.excluded {
 		some component, codes in exclusion
 		not input.cell[component] in codes
 	}
 }
 
+# METADATA
+# description: Nothing speaks against it, and there is an agreement under which it can be protected.
+allowed if {
+	input.direction == "send"
+	count(reasons) == 0
+	protection(chosen)
+}
+
 agreements := {terms | some terms in data.agreements[input.partner][_]}
 
+agreed if some _ in data.agreements[input.partner][_]
+
 covering := {terms |
-	some terms in agreements
+	some terms in data.agreements[input.partner][input.indicator]
 	covers(terms)
 }
 
@@ -183,7 +190,7 @@ purposes(terms) := [] if object.get(terms, "purposes", []) == null
 # METADATA
 # description: There is no agreement at all with the partner.
 reasons contains reason if {
-	count(agreements) == 0
+	not agreed
 	reason := {
 		"code": "NO_AGREEMENT",
 		"text": sprintf("no agreement is in force under which figures go to %s", [input.partner]),
@@ -285,7 +292,7 @@ reasons contains reason if {
 # METADATA
 # description: The agreements with the partner are of several tiers, so that nobody can say what it has seen.
 reasons contains reason if {
-	tiers := {tier(terms) | some terms in agreements}
+	tiers := {tier(terms) | some terms in data.agreements[input.partner][_]}
 	count(tiers) > 1
 	reason := {
 		"code": "POLICY_ERROR",
