@@ -17,6 +17,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -304,7 +305,11 @@ func (l loggedHandshakes) ServerHandshake(raw net.Conn) (net.Conn, credentials.A
 		if !l.lines.Allow() {
 			return conn, info, err
 		}
-		l.log.Warn("handshake refused", "peer", raw.RemoteAddr().String(), "error", err)
+		if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
+			l.log.Warn("the other side left in the handshake", "peer", raw.RemoteAddr().String(), "error", err)
+		} else {
+			l.log.Warn("handshake refused", "peer", raw.RemoteAddr().String(), "error", err)
+		}
 	}
 	return conn, info, err
 }
